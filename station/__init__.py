@@ -1,0 +1,1 @@
+"""The station: the Simulated Manufacturer Authority that a Pi is plugged into."""
