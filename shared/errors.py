@@ -74,7 +74,7 @@ CATALOGUE: Final[dict[str, Fault]] = _catalogue(
     Fault(
         "attestation.ek-malformed",
         "the endorsement key certificate cannot be read",
-        "Look at the TPM's EK certificate with `birthmark-station ek verify FILE`; the TPM or its NV index may be damaged.",
+        "Try it with `birthmark-station ek verify FILE`; the TPM or its NV index may be damaged.",
     ),
     Fault(
         "attestation.ek-missing",
@@ -86,5 +86,123 @@ CATALOGUE: Final[dict[str, Fault]] = _catalogue(
         "the endorsement key certificate leads to no known manufacturer",
         "Put the TPM maker's root and intermediate certificates into the station's ek_roots directory; "
         "if it is there already, this TPM is not genuine.",
+    ),
+    # --- the cable ---
+    Fault(
+        "link.busy",
+        "the serial port is in use by another program",
+        "Close the other program (a terminal, ModemManager, a second agent or station) and try again.",
+        retry=True,
+    ),
+    Fault(
+        "link.frame-too-large",
+        "a frame is larger than 64 KiB",
+        "The other end is not a Birthmark program of a known version; look at what is plugged in.",
+    ),
+    Fault(
+        "link.lost",
+        "the cable was pulled or the port has vanished",
+        "Plug the unit in again; it goes on where it was, and nothing is issued twice.",
+        retry=True,
+    ),
+    Fault(
+        "link.no-port",
+        "there is no such serial port",
+        "Check the path; on a Pi, /dev/ttyGS0 needs the USB gadget (dtoverlay=dwc2,dr_mode=peripheral).",
+        retry=True,
+    ),
+    Fault(
+        "link.noise",
+        "the line carries too much noise for a session",
+        "Another program writes to this port, or the cable is damaged.",
+        retry=True,
+    ),
+    Fault(
+        "link.not-a-port",
+        "that path is not a serial port",
+        "Give the path of a tty, such as /dev/ttyACM0 or /dev/ttyGS0.",
+    ),
+    Fault(
+        "link.permission",
+        "no permission to open the serial port",
+        "Add the user to the group that owns the port (often dialout), or install the udev rule.",
+    ),
+    Fault(
+        "link.silent",
+        "the other end went silent in the middle of a session",
+        "Check the cable and plug the unit in again.",
+        retry=True,
+    ),
+    # --- messages ---
+    Fault(
+        "message.field-invalid",
+        "a field of a message is missing, of the wrong type, or out of its limits",
+        "The other end is faulty or hostile; check that both run current versions.",
+    ),
+    Fault(
+        "message.malformed",
+        "a message cannot be decoded",
+        "The other end is not a Birthmark program; look at what is plugged in.",
+    ),
+    Fault(
+        "message.unknown",
+        "a message is of an unknown kind",
+        "Update the older of station and agent so that both speak the same version.",
+    ),
+    Fault(
+        "message.version-unknown",
+        "a message has a version this program does not speak",
+        "Update the older of station and agent so that both speak the same version.",
+    ),
+    # --- the session ---
+    Fault(
+        "session.challenge-malformed",
+        "the station's challenge makes no sense",
+        "The station is faulty or false; do not plug the unit into it.",
+    ),
+    Fault(
+        "session.internal",
+        "an unexpected error stopped the session",
+        "Look into the log for the whole story, and report it; the unit can be plugged in again.",
+        retry=True,
+    ),
+    Fault(
+        "session.refused",
+        "the other end refused for a reason this version does not know",
+        "Look at the other end; update the older of the two.",
+    ),
+    Fault(
+        "session.unexpected-message",
+        "a message came that may not come at this point",
+        "The other end is faulty or hostile; unplug it.",
+    ),
+    # --- who a unit says it is ---
+    Fault(
+        "identity.serial-invalid",
+        "the board serial is not 1 to 64 letters, digits and . _ : - of ASCII",
+        "Give the board's serial with --serial, as printed by `cat /proc/device-tree/serial-number`.",
+    ),
+    # --- NUC hash, key tables and tokens ---
+    Fault(
+        "nuc.hash-malformed",
+        "the NUC hash is not a hash",
+        "Capture the NUC map again with `birthmark-agent nuc capture`.",
+    ),
+    Fault(
+        "nuc.not-sealed-here",
+        "the NUC hash was not sealed for this session",
+        "The unit is faulty or replays an old session; plug it in again.",
+    ),
+    Fault("table.id-out-of-range", "there is no such key table", "Table ids go from 0 to 2,499."),
+    Fault("table.index-out-of-range", "there is no such key index", "Key indices go from 0 to 999."),
+    Fault(
+        "table.master-key-malformed",
+        "a master key is not 32 bytes",
+        "The key tables are damaged; restore the data directory from a backup.",
+    ),
+    Fault(
+        "token.not-authentic",
+        "the token does not open under its key",
+        "The token was changed, or made with another table.",
     ),
 )

@@ -1,0 +1,58 @@
+"""Every limit that both ends of the cable keep, each with its unit and the reason for its size. Numbers only."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# --- the cable ---
+
+FRAME_BYTES: Final = 64 * 1024
+"""Longest frame in bytes after decoding. The largest honest message, Credentials with three tables, is under 8 KiB."""
+
+NOISE_BYTES: Final = 256 * 1024
+"""Bytes of noise in one session. ModemManager writes a few hundred; more than this is a broken or hostile peer."""
+
+HELLO_SECONDS: Final = 1.0
+"""Pause between two Hellos on an idle port. An operator should not feel it; a 9,600 baud line still idles."""
+
+STEP_SECONDS: Final = 30.0
+"""How long a peer may take to answer one message. A slow TPM chip needs about 10 s for its longest step."""
+
+# --- messages (bytes, unless said otherwise) ---
+
+CERTIFICATE_BYTES: Final = 16 * 1024
+"""A DER certificate. Device certificates are about 1 KiB, endorsement key certificates up to 2 KiB with padding."""
+
+CHAIN_CERTIFICATES: Final = 4
+"""Certificates in a chain, leaf to root. Ours has three."""
+
+TPM_STRUCTURE_BYTES: Final = 2048
+"""A marshalled TPM structure. An RSA-2048 public area is 318 bytes, an RSA-4096 one under 600."""
+
+CSR_BYTES: Final = 4096
+"""A DER certificate request. Ours is about 300 bytes."""
+
+SEALED_BYTES: Final = 256
+"""An HPKE ciphertext of one NUC hash: 65 + 32 + 16 bytes."""
+
+SIGNATURE_BYTES: Final = 256
+"""A DER ECDSA P-256 signature is at most 72 bytes."""
+
+TEXT_CHARACTERS: Final = 256
+"""Characters in a text from the other end that is only shown."""
+
+# --- identity ---
+
+SERIAL_CHARACTERS: Final = 64
+"""Characters in a board serial: the upper bound of an X.520 commonName and serialNumber."""
+
+TABLE_COUNT_MIN: Final = 3
+TABLE_COUNT_MAX: Final = 2500
+"""Key tables of one authority. Three is one unit's share; 2,500 is Birthmark's number."""
+
+TABLES_PER_UNIT: Final = 3
+KEYS_PER_TABLE: Final = 1000
+"""Birthmark: three tables a camera, key indices 0 to 999."""
+
+NUC_MAP_BYTES: Final = 64 * 1024 * 1024
+"""A NUC map file. Two planes of 16 bits for a 12-megapixel sensor are 49 MB."""
