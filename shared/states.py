@@ -80,5 +80,10 @@ REPEATS: Final[dict[State, frozenset[Step]]] = {
 UNDERWAY: Final = frozenset({State.IDENTIFIED, State.CHALLENGED, State.PROVEN, State.CREDENTIALED, State.STORED})
 """States in which the other end is known to be there and owes, or is owed, an answer."""
 
-STEPS_IN_ORDER: Final = tuple(step for step in Step if step is not Step.REFUSAL)
+STEPS: Final = 7
 """The steps of a session that goes well, for progress shown as "step n of 7"."""
+
+
+def steps_done(state: State) -> int:
+    """How many of `STEPS` have been said; 0 for a session not begun, or refused."""
+    return 0 if state is State.REFUSED else list(State).index(state)

@@ -1,0 +1,155 @@
+"""The authority at work: it issues device certificates and signs for this station. Made by `create`, read by `load`.
+
+Keys are files here, encrypted under the station secret; nothing outside this package touches a private key.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from shared.errors import BirthmarkError
+from station.authority import profile
+from station.config import StationConfig
+from station.data_dir import write_private
+from station.secret import StationSecret
+
+_KEY_PURPOSE: Final = "private keys"
+
+
+@dataclass(frozen=True, slots=True)
+class RootKey:
+    """The root's private key on its way out of the station: PKCS#8 PEM, encrypted under `passphrase`."""
+
+    pem: bytes
+    passphrase: str
+
+
+class Authority:
+    """The intermediate, and this station's own key."""
+
+    def __init__(
+        self,
+        config: StationConfig,
+        root: x509.Certificate,
+        intermediate: x509.Certificate,
+        intermediate_key: ec.EllipticCurvePrivateKey,
+        station: x509.Certificate,
+        station_key: ec.EllipticCurvePrivateKey,
+    ) -> None:
+        self._config = config
+        self._intermediate_key = intermediate_key
+        self._station_key = station_key
+        self.root: Final = root
+        self.intermediate: Final = intermediate
+        self.station: Final = station
+
+    @classmethod
+    def load(cls, data_dir: Path, config: StationConfig, secret: StationSecret) -> Authority:
+        """Raises `authority.unreadable` when a file is not what it should be, or the certificates do not fit."""
+        folder = data_dir / "authority"
+        password = secret.key(_KEY_PURPOSE)
+        root, intermediate, station = (
+            _load_certificate(folder / f"{name}.pem") for name in ("root", "intermediate", "station")
+        )
+        authority = cls(
+            config,
+            root,
+            intermediate,
+            _load_key(folder / "intermediate.key", password, intermediate),
+            station,
+            _load_key(folder / "station.key", password, station),
+        )
+        try:
+            intermediate.verify_directly_issued_by(root)
+            station.verify_directly_issued_by(intermediate)
+        except Exception as error:  # cryptography raises ValueError, TypeError and InvalidSignature
+            raise BirthmarkError("authority.unreadable", f"the certificates in {folder} form no chain") from error
+        return authority
+
+    @property
+    def station_chain(self) -> tuple[bytes, ...]:
+        """DER: station, intermediate, root."""
+        return self._chain(self.station)
+
+    def chain(self, leaf: bytes) -> tuple[bytes, ...]:
+        """DER: `leaf`, intermediate, root."""
+        return self._chain(x509.load_der_x509_certificate(leaf))
+
+    def issue(self, subject: profile.DeviceSubject, now: dt.datetime) -> x509.Certificate:
+        """A device certificate, valid from `now` (UTC, aware) for the configured number of days."""
+        authority = self._config.authority
+        builder = profile.device(
+            authority.organization,
+            subject,
+            now,
+            authority.device_days,
+            self.intermediate,
+            authority.public_url.rstrip("/") + "/crl",
+        )
+        return builder.sign(self._intermediate_key, hashes.SHA256())
+
+    def sign_as_station(self, data: bytes) -> bytes:
+        """DER ECDSA P-256 with SHA-256 by this station's own key."""
+        return self._station_key.sign(data, ec.ECDSA(hashes.SHA256()))
+
+    def _chain(self, leaf: x509.Certificate) -> tuple[bytes, ...]:
+        return tuple(c.public_bytes(serialization.Encoding.DER) for c in (leaf, self.intermediate, self.root))
+
+
+def create(
+    folder: Path, config: StationConfig, secret: StationSecret, now: dt.datetime, passphrase: str | None
+) -> RootKey:
+    """Make root, intermediate and station certificates in `folder`, and give the root's key to be put away.
+
+    `passphrase` encrypts the root's key; without one, a random one of 128 bits is made.
+    """
+    organization = config.authority.organization
+    root_key, intermediate_key, station_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
+    root = profile.root(organization, root_key.public_key(), now).sign(root_key, hashes.SHA256())
+    intermediate = profile.intermediate(organization, intermediate_key.public_key(), now, root).sign(
+        root_key, hashes.SHA256()
+    )
+    station = profile.station(organization, config.name, station_key.public_key(), now, intermediate).sign(
+        intermediate_key, hashes.SHA256()
+    )
+    folder.mkdir(mode=0o700)
+    for name, certificate in (("root", root), ("intermediate", intermediate), ("station", station)):
+        write_private(folder / f"{name}.pem", certificate.public_bytes(serialization.Encoding.PEM))
+    password = secret.key(_KEY_PURPOSE)
+    write_private(folder / "intermediate.key", _encrypted(intermediate_key, password))
+    write_private(folder / "station.key", _encrypted(station_key, password))
+    passphrase = passphrase or "-".join(secrets.token_hex(2) for _ in range(8))
+    return RootKey(_encrypted(root_key, passphrase.encode()), passphrase)
+
+
+def _encrypted(key: ec.EllipticCurvePrivateKey, password: bytes) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(password),
+    )
+
+
+def _load_certificate(path: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BirthmarkError("authority.unreadable", str(path)) from error
+
+
+def _load_key(path: Path, password: bytes, certificate: x509.Certificate) -> ec.EllipticCurvePrivateKey:
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), password)
+    except (OSError, ValueError, TypeError) as error:
+        raise BirthmarkError("authority.unreadable", f"{path} (is the station secret the right one?)") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
+        raise BirthmarkError("authority.unreadable", f"{path} is not the key of its certificate")
+    return key

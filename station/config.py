@@ -1,0 +1,101 @@
+"""The station's configuration: `station.toml` in its data directory, typed and checked. No secret is ever in it."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+import tomli_w
+from msgspec import Meta
+
+from shared import limits
+from shared.errors import BirthmarkError
+
+CONFIG_NAME: Final = "station.toml"
+CONFIG_BYTES: Final = 64 * 1024
+
+Name = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]{1,64}\Z")]
+Seconds = Annotated[float, Meta(gt=0, le=3600)]
+
+
+class EkPolicy(StrEnum):
+    """What the station asks of a TPM's endorsement key certificate."""
+
+    REQUIRE = "require"
+    RECORD = "record"
+    SIMULATOR = "simulator"
+
+
+class AuthorityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    organization: Name = "Birthmark"
+    authority_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}\Z")] = "BIRTHMARK_SMA"
+    """What cameras name in `manufacturer_authority_id`."""
+    public_url: Annotated[str, Meta(pattern=r"^https?://[^\s]{1,200}\Z")] = "http://127.0.0.1:8001"
+    """Where aggregators and cameras reach this authority: the base of the endpoints named in certificates."""
+    device_days: Annotated[int, Meta(ge=1, le=3650)] = 730
+
+
+class TablesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    count: Annotated[int, Meta(ge=limits.TABLE_COUNT_MIN, le=limits.TABLE_COUNT_MAX)] = 10
+
+
+class AttestationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    ek_policy: EkPolicy = EkPolicy.REQUIRE
+    ek_roots: str = "ek-roots"
+    """Directory of TPM makers' certificates; a relative path is relative to the data directory."""
+
+
+class SessionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    hello_seconds: Seconds = limits.HELLO_SECONDS
+    step_seconds: Seconds = limits.STEP_SECONDS
+
+
+class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything in `station.toml`."""
+
+    name: Name = "station"
+    authority: AuthorityConfig = msgspec.field(default_factory=AuthorityConfig)
+    tables: TablesConfig = msgspec.field(default_factory=TablesConfig)
+    attestation: AttestationConfig = msgspec.field(default_factory=AttestationConfig)
+    session: SessionConfig = msgspec.field(default_factory=SessionConfig)
+
+    @property
+    def validation_endpoint(self) -> str:
+        return self.authority.public_url.rstrip("/") + "/validate"
+
+    def ek_roots(self, data_dir: Path) -> Path:
+        return data_dir / self.attestation.ek_roots
+
+
+def to_toml(config: StationConfig) -> bytes:
+    """The file's bytes."""
+    return tomli_w.dumps(msgspec.to_builtins(config)).encode()
+
+
+def check(config: StationConfig) -> StationConfig:
+    """`config` as if it had been read: msgspec checks limits on decoding only. Raises `config.invalid`."""
+    return _convert(msgspec.to_builtins(config), "")
+
+
+def load(path: Path) -> StationConfig:
+    """Read `station.toml`. Raises `config.invalid`, naming the field."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(CONFIG_BYTES + 1)
+        if len(text) > CONFIG_BYTES:
+            raise BirthmarkError("config.invalid", f"{path} is larger than {CONFIG_BYTES} bytes")
+        return _convert(tomllib.loads(text.decode()), f"{path}: ")
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise BirthmarkError("config.invalid", f"{path}: {error}") from None
+
+
+def _convert(values: object, where: str) -> StationConfig:
+    try:
+        return msgspec.convert(values, StationConfig, strict=True)
+    except msgspec.ValidationError as error:
+        text = re.sub(r" - at `\$\.?(.*)`", r" at \1", str(error))
+        raise BirthmarkError("config.invalid", where + text) from None

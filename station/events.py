@@ -1,0 +1,93 @@
+"""What happens on the ports and in the registry, told to whoever listens: the page, the terminal. Keeps no history."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+_QUEUE: Final = 256
+"""Events a listener may be behind before it is told to look at everything afresh."""
+
+
+class PortState(StrEnum):
+    """What an operator needs to know of a port."""
+
+    ABSENT = "absent"
+    WAITING = "waiting"
+    WORKING = "working"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class PortChanged:
+    """The port's present state; texts from the device are already cleaned by `shared.text`, and still to be escaped."""
+
+    port: str
+    state: PortState
+    step: int = 0
+    """How many of the session's steps are done."""
+    serial: str = ""
+    model: str = ""
+    note: str = ""
+    """A sentence: what is going on, or went wrong and what to do."""
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PortGone:
+    port: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnitChanged:
+    serial: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The listener was too slow: look at everything afresh."""
+
+
+BusEvent: TypeAlias = PortChanged | PortGone | UnitChanged | Lost
+
+
+class Bus:
+    """Tells every listener every event, and knows the present state of the ports."""
+
+    def __init__(self) -> None:
+        self._listeners: set[asyncio.Queue[BusEvent]] = set()
+        self._ports: dict[str, PortChanged] = {}
+
+    def ports(self) -> list[PortChanged]:
+        return [self._ports[port] for port in sorted(self._ports)]
+
+    def tell(self, event: BusEvent) -> None:
+        match event:
+            case PortChanged() if self._ports.get(event.port) == event:
+                return
+            case PortChanged():
+                self._ports[event.port] = event
+            case PortGone():
+                self._ports.pop(event.port, None)
+        for queue in self._listeners:
+            if queue.full():
+                while not queue.empty():
+                    queue.get_nowait()
+                queue.put_nowait(Lost())
+            else:
+                queue.put_nowait(event)
+
+    @contextmanager
+    def listen(self) -> Iterator[asyncio.Queue[BusEvent]]:
+        """A queue of what happens from now on."""
+        queue: asyncio.Queue[BusEvent] = asyncio.Queue(_QUEUE)
+        self._listeners.add(queue)
+        try:
+            yield queue
+        finally:
+            self._listeners.discard(queue)

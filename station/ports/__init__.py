@@ -1,0 +1,1 @@
+"""The station's serial ports: which there are, and one conversation after another on each."""

@@ -1,0 +1,178 @@
+"""One session over one open line: drives the sans-I/O engine, keeps the time, calls the provisioner. Opens no port."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Final, Protocol
+
+from shared.errors import BirthmarkError
+from shared.messages import Done as DoneMessage
+from shared.messages import Identity, Proof, Receipt, Refusal
+from shared.session import Failed, Received, Session, refusal_error
+from shared.states import UNDERWAY, Role, State, steps_done
+from shared.text import shown
+from station.config import SessionConfig
+from station.events import Bus, PortChanged, PortState
+from station.provisioning import Challenged, Issued, Provisioner
+from station.registry.units import Unit
+
+log = logging.getLogger(__name__)
+
+FRESH_HELLO_SECONDS: Final = 60.0
+"""How long one Hello is repeated before a new one, with the present time in it, takes its place."""
+
+SESSION_SECONDS: Final = 600.0
+"""Longest session from Identity to Done, however slowly it goes on: a bound on what a trickling peer can hold."""
+
+
+class Line(Protocol):
+    """An open serial line. Both raise OSError when it is gone."""
+
+    async def read(self) -> bytes:
+        """At least one byte, as soon as there is one."""
+
+    async def write(self, data: bytes) -> None:
+        """Returns when the system has taken all of it."""
+
+    def unsent(self) -> bool:
+        """Whether an earlier write is still on its way, because nobody at the other end takes it."""
+
+
+class Conversation:
+    """A session with whoever answers on the line, from the first Hello to the unit that came of it."""
+
+    def __init__(self, line: Line, port: str, provisioner: Provisioner, bus: Bus, config: SessionConfig) -> None:
+        self._line = line
+        self._port = port
+        self._provisioner = provisioner
+        self._bus = bus
+        self._config = config
+        self._session = Session(Role.STATION)
+        self._serial = ""
+        self._model = ""
+        self._step = 0
+        self._challenged: Challenged | None = None
+        self._issued: Issued | None = None
+        self._unit: Unit | None = None
+
+    async def run(self) -> Unit:
+        """Greet until someone answers, then see it through. Returns the provisioned unit.
+
+        Raises BirthmarkError for a session that came to nothing (refused by either side, silence), after it has been
+        recorded and the device told; OSError when the line is gone.
+        """
+        try:
+            return await self._converse()
+        except BirthmarkError as error:
+            await self._refuse(error)
+            raise
+        except OSError:
+            if self._session.state in UNDERWAY:
+                self._tell(PortState.FAILED, "Unplugged before it was done; plug it in again.", "link.lost")
+            raise
+        except Exception as error:
+            log.exception("%s: a bug", self._port)
+            internal = BirthmarkError("session.internal")
+            await self._refuse(internal)
+            raise internal from error
+
+    async def _refuse(self, error: BirthmarkError) -> None:
+        """Tell the operator, the device and the audit log; none of them waits for another that fails."""
+        self._tell(PortState.FAILED, f"{error.sentence}. {error.advice}", error.code)
+        self._session.refuse(error)
+        try:
+            await self._flush()
+        except (BirthmarkError, OSError) as unsaid:
+            log.debug("%s: the refusal could not be said: %s", self._port, unsaid)
+        try:
+            await self._provisioner.refused(self._serial, self._port, error)
+        except BirthmarkError as unrecorded:
+            log.warning("%s: the refusal could not be recorded: %s", self._port, unrecorded)
+
+    async def _greet(self, *, fresh: bool) -> None:
+        """Say Hello. Nobody need listen: what the line does not take now stays on its way, and is not added to."""
+        if self._line.unsent():
+            return
+        if fresh:
+            self._session.send(self._provisioner.hello())
+        else:
+            self._session.repeat_hello()
+        try:
+            async with asyncio.timeout(self._config.hello_seconds):
+                await self._line.write(self._session.take_outgoing())
+        except TimeoutError:
+            log.debug("%s: nobody takes the Hello", self._port)
+
+    async def _converse(self) -> Unit:
+        greeted_at = begun_at = time.monotonic()
+        await self._greet(fresh=True)
+        while self._unit is None or self._session.state is not State.DONE:
+            now = time.monotonic()
+            waiting = self._session.state in (State.IDLE, State.GREETED)
+            if waiting:
+                begun_at = now
+            elif now - begun_at > SESSION_SECONDS:
+                raise BirthmarkError("link.silent", f"not done after {SESSION_SECONDS:.0f} s")
+            try:
+                async with asyncio.timeout(self._config.hello_seconds if waiting else self._config.step_seconds):
+                    data = await self._line.read()
+            except TimeoutError:
+                if not waiting:
+                    raise BirthmarkError("link.silent", f"no answer for {self._config.step_seconds:g} s") from None
+                fresh = self._session.state is State.IDLE or now - greeted_at > FRESH_HELLO_SECONDS
+                greeted_at = now if fresh else greeted_at
+                await self._greet(fresh=fresh)
+                continue
+            for event in self._session.receive(data):
+                await self._handle(event)
+            await self._flush()
+        return self._unit
+
+    async def _handle(self, event: Received | Failed) -> None:
+        if isinstance(event, Failed):
+            raise event.error
+        match event.message:
+            case Identity() as identity:
+                self._serial = shown(identity.serial, 64)
+                self._model = shown(identity.model)
+                self._tell(PortState.WORKING, "Checking who this is")
+                self._challenged = self._provisioner.challenge(identity, self._session.transcript())
+                self._session.send(self._challenged.message)
+                self._tell(PortState.WORKING, "Waiting for the TPM's proof")
+            case Proof() as proof if self._challenged:
+                self._tell(PortState.WORKING, "Verifying the proof")
+                self._issued = await self._provisioner.issue(
+                    self._challenged, proof, event.transcript, self._session.transcript(), self._port
+                )
+                self._session.send(self._issued.message)
+                self._tell(PortState.WORKING, "Waiting for the unit to store its credentials")
+            case Receipt() as receipt if self._issued:
+                self._unit = await self._provisioner.confirm(self._issued, receipt, event.transcript)
+                self._session.send(DoneMessage())
+                known = self._issued.enrollment.resumed
+                self._tell(PortState.DONE, "Known already: it has its credentials again" if known else "Provisioned")
+            case Refusal() as refusal:
+                error = refusal_error(refusal)
+                raise BirthmarkError("session.refused-by-unit", f"{error.sentence} [{refusal.code}]")
+            case message:
+                raise BirthmarkError("session.unexpected-message", type(message).__name__)
+
+    async def _flush(self) -> None:
+        data = self._session.take_outgoing()
+        if not data:
+            return
+        try:
+            async with asyncio.timeout(self._config.step_seconds):
+                await self._line.write(data)
+        except TimeoutError:
+            raise BirthmarkError("link.silent", "it takes no bytes") from None
+
+    def _tell(self, state: PortState, note: str, code: str = "") -> None:
+        self._step = steps_done(self._session.state) or self._step
+        self._bus.tell(
+            PortChanged(
+                self._port, state, step=self._step, serial=self._serial, model=self._model, note=note, code=code
+            )
+        )

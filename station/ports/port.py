@@ -1,0 +1,121 @@
+"""One serial port: opened, talked over, closed, and opened again, for as long as the station serves it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import serialx
+
+from shared.errors import BirthmarkError
+from station.config import SessionConfig
+from station.events import Bus, PortChanged, PortGone, PortState
+from station.ports.conversation import Conversation
+from station.provisioning import Provisioner
+
+log = logging.getLogger(__name__)
+
+_BAUD: Final = 115200  # meaningless on USB, needed by a real UART
+_READ_BYTES: Final = 64 * 1024
+_REOPEN_SECONDS: Final = 0.5
+_REFUSED_SECONDS: Final = 2.0
+_REFUSED_SECONDS_MAX: Final = 60.0
+
+
+class _SerialLine:
+    """An open port as `conversation.Line`."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: serialx.SerialStreamWriter[Any]) -> None:
+        self._reader = reader
+        self._writer = writer
+        writer.transport.set_write_buffer_limits(high=0)  # drain() then means sent
+
+    async def read(self) -> bytes:
+        data = await self._reader.read(_READ_BYTES)
+        if not data:
+            raise OSError(errno.EIO, "hung up")
+        return data
+
+    async def write(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    def unsent(self) -> bool:
+        return bool(self._writer.transport.get_write_buffer_size())
+
+
+@asynccontextmanager
+async def open_line(path: Path) -> AsyncIterator[_SerialLine]:
+    """The port, raw and for us alone. Raises `link.no-port`, `link.busy`, `link.permission`, `link.not-a-port`."""
+    try:
+        reader, writer = await serialx.open_serial_connection(str(path), baudrate=_BAUD)
+    except OSError as error:
+        raise _open_error(path, error) from error
+    try:
+        yield _SerialLine(reader, writer)
+    finally:
+        writer.close()
+        try:
+            async with asyncio.timeout(1):
+                await writer.wait_closed()
+        except OSError as error:  # it hung up, which is why we are here
+            log.debug("%s: closed with %s", path, error)
+
+
+def _open_error(path: Path, error: OSError) -> BirthmarkError:
+    match error.errno:
+        case errno.EBUSY | errno.EAGAIN:
+            return BirthmarkError("link.busy", str(path))
+        case errno.EACCES | errno.EPERM:
+            return BirthmarkError("link.permission", str(path))
+        case errno.ENOTTY | errno.EISDIR | errno.EINVAL:
+            return BirthmarkError("link.not-a-port", str(path))
+        case _:
+            return BirthmarkError("link.no-port", f"{path}: {error.strerror or error}")
+
+
+async def serve_port(path: Path, provisioner: Provisioner, bus: Bus, config: SessionConfig) -> None:
+    """Provision whatever is plugged into `path`, one unit after another, until cancelled."""
+    port = str(path)
+    try:
+        while True:
+            try:
+                async with open_line(path) as line:
+                    bus.tell(PortChanged(port, PortState.WAITING, note="Waiting for a unit"))
+                    await _serve_line(line, port, provisioner, bus, config)
+            except BirthmarkError as error:
+                bus.tell(PortChanged(port, PortState.ABSENT, note=f"{error.sentence}. {error.advice}", code=error.code))
+            except OSError as error:
+                log.info("%s: hung up (%s)", port, error)
+            await asyncio.sleep(_REOPEN_SECONDS)
+    finally:
+        bus.tell(PortGone(port))
+
+
+async def _serve_line(line: _SerialLine, port: str, provisioner: Provisioner, bus: Bus, config: SessionConfig) -> None:
+    """Sessions on one open line until it hangs up; after a refusal the next one waits, longer each time."""
+    pause = _REFUSED_SECONDS
+    while True:
+        try:
+            unit = await Conversation(line, port, provisioner, bus, config).run()
+            log.info("%s: %s is provisioned", port, unit.serial)
+            pause = _REFUSED_SECONDS
+        except BirthmarkError as error:
+            log.warning("%s: refused: %s", port, error)
+            await _discard(line, pause)
+            pause = min(pause * 2, _REFUSED_SECONDS_MAX)
+
+
+async def _discard(line: _SerialLine, seconds: float) -> None:
+    """Let `seconds` pass on an open line, noticing at once when it hangs up."""
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                await line.read()
+    except TimeoutError:
+        return

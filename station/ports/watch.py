@@ -1,0 +1,87 @@
+"""Which ports there are now: the operator's paths and patterns, looked at again when udev says so, or by the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import glob
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import pyudev
+
+from station.config import SessionConfig
+from station.events import Bus
+from station.ports.port import serve_port
+from station.provisioning import Provisioner
+
+log = logging.getLogger(__name__)
+
+DEFAULT_PATTERN: Final = "/dev/birthmark/*"
+"""Where the udev rule puts a link for each unit that is plugged in."""
+
+_LOOK_SECONDS: Final = 1.0
+_PORTS_MAX: Final = 256
+
+
+def present(patterns: Sequence[str]) -> set[Path]:
+    """The ports that match. A plain path is always served, so that the page can say that it is absent."""
+    found: set[Path] = set()
+    for pattern in patterns:
+        if glob.has_magic(pattern):
+            found.update(Path(path) for path in glob.glob(pattern))
+        else:
+            found.add(Path(pattern))
+    return found
+
+
+class _Doorbell:
+    """Rings when udev reports a tty, so that a plugged-in unit need not wait for the clock."""
+
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+        self._monitor: pyudev.Monitor | None = None
+        try:
+            monitor = pyudev.Monitor.from_netlink(pyudev.Context())
+            monitor.filter_by("tty")
+            monitor.start()
+            asyncio.get_running_loop().add_reader(monitor.fileno(), self._ring)
+        except (OSError, ImportError) as error:  # no udev here, as in most containers
+            log.info("no udev (%s): ports are looked for every %g s", error, _LOOK_SECONDS)
+        else:
+            self._monitor = monitor
+
+    def _ring(self) -> None:
+        while self._monitor and self._monitor.poll(timeout=0):
+            self._rung.set()
+
+    async def wait(self) -> None:
+        """Until it rings, or it is time to look anyway."""
+        try:
+            async with asyncio.timeout(_LOOK_SECONDS):
+                await self._rung.wait()
+        except TimeoutError:
+            return
+        self._rung.clear()
+
+    def close(self) -> None:
+        if self._monitor:
+            asyncio.get_running_loop().remove_reader(self._monitor.fileno())
+
+
+async def serve_ports(patterns: Sequence[str], provisioner: Provisioner, bus: Bus, config: SessionConfig) -> None:
+    """Serve every port that matches, also those that come later, until cancelled."""
+    doorbell = _Doorbell()
+    serving: dict[Path, asyncio.Task[None]] = {}
+    try:
+        async with asyncio.TaskGroup() as group:
+            while True:
+                ports = present(patterns)
+                for path in sorted(ports - serving.keys())[: _PORTS_MAX - len(serving)]:
+                    serving[path] = group.create_task(serve_port(path, provisioner, bus, config))
+                for path in serving.keys() - ports:
+                    serving.pop(path).cancel()
+                await doorbell.wait()
+    finally:
+        doorbell.close()

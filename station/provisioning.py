@@ -1,0 +1,243 @@
+"""What the station does in a session, apart from the cable: greet, challenge, verify, issue, confirm, refuse.
+
+Everything is verified before anything is written, and everything written is one transaction. The steps are called in
+order by whoever has a session (`station.ports`, or a test); this module reads no byte from anywhere.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import hmac
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from shared.derivation import extract
+from shared.errors import BirthmarkError
+from shared.messages import (
+    VERSION,
+    Challenge,
+    ChallengeBody,
+    Credentials,
+    CredentialsBody,
+    Hello,
+    Identity,
+    Proof,
+    Receipt,
+    ReceiptBody,
+    WrappedTable,
+    decode_body,
+    encode,
+)
+from shared.sealing import NucOpener, signed_bytes, stored_digest, verify_signature
+from shared.text import shown
+from shared.types import BoardSerial, NucHash, TableId, board_serial
+from station.attestation.credential import make_credential
+from station.attestation.ek_certificate import EkVerdict, verify_ek
+from station.attestation.ek_roots import EkRoots
+from station.attestation.evidence import Claims, examine_identity, examine_import, examine_proof
+from station.attestation.wrapping import WrappedKey, wrap_hmac_key
+from station.authority.authority import Authority
+from station.authority.profile import DeviceSubject
+from station.config import EkPolicy, StationConfig
+from station.events import Bus, UnitChanged
+from station.keytables import KeyTables
+from station.registry import audit, units
+from station.registry.audit import Event
+from station.registry.database import Database
+from station.registry.units import Applicant, Enrollment, Unit
+from station.secret import StationSecret
+
+NUC_INDEX_PURPOSE: Final = "nuc index"
+
+
+@dataclass(frozen=True, slots=True)
+class Challenged:
+    """A unit that has said who it is and been asked to prove it. Holds this session's secrets, for its length only."""
+
+    message: Challenge
+    serial: BoardSerial
+    identity: Identity
+    claims: Claims
+    ek: EkVerdict
+    secret: bytes
+    opener: NucOpener
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A unit that has been given its credentials and owes a receipt."""
+
+    message: Credentials
+    enrollment: Enrollment
+    claims: Claims
+    stored: bytes
+    names: dict[TableId, bytes]
+    """The TPM names of the wrapped table keys."""
+
+
+class Provisioner:
+    """One station's provisioning, for any number of sessions at once."""
+
+    def __init__(
+        self,
+        config: StationConfig,
+        policy: EkPolicy,
+        roots: EkRoots,
+        secret: StationSecret,
+        authority: Authority,
+        tables: KeyTables,
+        database: Database,
+        bus: Bus,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._config = config
+        self._policy = policy
+        self._roots = roots
+        self._nuc_index_key = secret.key(NUC_INDEX_PURPOSE)
+        self._authority = authority
+        self._tables = tables
+        self._database = database
+        self._bus = bus
+        self._clock = clock
+
+    def hello(self) -> Hello:
+        """A greeting with a nonce of its own."""
+        return Hello(
+            versions=(VERSION,),
+            nonce=os.urandom(32),
+            station=self._config.name,
+            chain=self._authority.station_chain,
+            time=int(self._clock()),
+        )
+
+    def challenge(self, identity: Identity, transcript: bytes) -> Challenged:
+        """Examine who a unit says it is, and make what only its TPM can answer.
+
+        `transcript` is the digest after the Identity. Raises `identity.*` and `attestation.*`.
+        """
+        serial = board_serial(identity.serial)
+        claims = examine_identity(identity)
+        ek = verify_ek(identity.ek_certificate, self._roots, self._policy, now=self._now(), key=claims.ek.key())
+        secret = os.urandom(32)
+        credential = make_credential(claims.ek, claims.ak.name(), secret)
+        opener = NucOpener()
+        body = encode(
+            ChallengeBody(
+                credential=credential.id_object,
+                encrypted_secret=credential.encrypted_secret,
+                hpke_key=opener.public,
+            )
+        )
+        signature = self._authority.sign_as_station(signed_bytes(ChallengeBody, transcript, body))
+        return Challenged(Challenge(body=body, signature=signature), serial, identity, claims, ek, secret, opener)
+
+    async def issue(self, unit: Challenged, proof: Proof, before: bytes, after: bytes, port: str) -> Issued:
+        """Verify everything, then give the unit its certificate and tables in one transaction.
+
+        `before` and `after` are the transcript's digests around the Proof. Raises `attestation.*`, `csr.*`, `nuc.*`,
+        `registry.*` and `identity.unknown-certificate`; nothing is then written.
+        """
+        proven = examine_proof(unit.claims, proof, before, unit.secret, unit.serial)
+        nuc_hash = unit.opener.open(proof.nuc_hash, before)
+        identity = unit.identity
+        facts = unit.ek.facts
+        applicant = Applicant(
+            serial=unit.serial,
+            model=shown(identity.model),
+            agent=shown(identity.agent, 64),
+            station=self._config.name,
+            port=shown(port),
+            ek_fingerprint=unit.claims.ek_fingerprint,
+            device_fingerprint=unit.claims.device_fingerprint,
+            nuc_index=self.nuc_index(nuc_hash),
+            certificate_sha256=identity.certificate,
+            ek_trust=unit.ek.trust.value,
+            ek_reason=shown(unit.ek.reason, 512),
+            ek_anchor=shown(unit.ek.anchor, 512),
+            tpm_manufacturer=shown(facts.manufacturer_name if facts else identity.tpm_manufacturer, 64),
+            tpm_model=shown(facts.model if facts else "", 64),
+            tpm_firmware=shown(proven.firmware, 64),
+        )
+        subject = DeviceSubject(unit.serial, unit.claims.device_key, unit.claims.ek_fingerprint)
+        now = self._now()
+        async with self._database.write() as connection:
+            enrollment = await units.enroll(
+                connection,
+                applicant,
+                int(now.timestamp()),
+                lambda: self._authority.issue(subject, now),
+                self._tables.choose,
+            )
+        self._bus.tell(UnitChanged(unit.serial))
+        return self._credentials(unit, enrollment, after)
+
+    def _credentials(self, unit: Challenged, enrollment: Enrollment, transcript: bytes) -> Issued:
+        chain = self._authority.chain(enrollment.unit.certificate)
+        wrapped: dict[TableId, WrappedKey] = {
+            table: wrap_hmac_key(unit.claims.srk, extract(self._tables.master_key(table)))
+            for table in enrollment.unit.tables
+        }
+        body = encode(
+            CredentialsBody(
+                chain=chain,
+                tables=tuple(
+                    WrappedTable(table_id=table, public=key.public, duplicate=key.duplicate, seed=key.seed)
+                    for table, key in wrapped.items()
+                ),
+                authority_id=self._config.authority.authority_id,
+                validation_endpoint=self._config.validation_endpoint,
+            )
+        )
+        signature = self._authority.sign_as_station(signed_bytes(CredentialsBody, transcript, body))
+        return Issued(
+            Credentials(body=body, signature=signature),
+            enrollment,
+            unit.claims,
+            stored_digest(chain, enrollment.unit.tables),
+            {table: key.name for table, key in wrapped.items()},
+        )
+
+    async def confirm(self, issued: Issued, receipt: Receipt, transcript: bytes) -> Unit:
+        """Check that the unit holds what it was given; it is then provisioned.
+
+        `transcript` is the digest before the Receipt. Raises `session.receipt-forged`, `session.receipt-differs`,
+        `attestation.table-not-imported` and others of `attestation.*`.
+        """
+        signed = signed_bytes(ReceiptBody, transcript, receipt.body)
+        verify_signature(issued.claims.device_key, receipt.signature, signed, "session.receipt-forged")
+        body = decode_body(ReceiptBody, receipt.body)
+        if not hmac.compare_digest(body.stored, issued.stored):
+            raise BirthmarkError("session.receipt-differs")
+        if [table.table_id for table in body.tables] != list(issued.names):
+            raise BirthmarkError("session.receipt-differs", "it is for other tables")
+        for table in body.tables:
+            examine_import(issued.claims, table, issued.names[TableId(table.table_id)], transcript)
+        async with self._database.write() as connection:
+            unit = await units.confirm(connection, issued.enrollment.unit.id, int(self._clock()))
+        self._bus.tell(UnitChanged(unit.serial))
+        return unit
+
+    async def refused(self, serial: str, port: str, error: BirthmarkError) -> None:
+        """Record a refusal. `serial` is what the device said it was, cleaned, or empty."""
+        async with self._database.write() as connection:
+            await audit.append(
+                connection,
+                int(self._clock()),
+                Event.REFUSED,
+                shown(serial, 64),
+                code=error.code,
+                detail=error.detail,
+                port=shown(port),
+                station=self._config.name,
+            )
+
+    def nuc_index(self, nuc_hash: NucHash) -> bytes:
+        """What the registry knows a NUC hash by: 32 bytes that say nothing without the station secret."""
+        return hmac.digest(self._nuc_index_key, nuc_hash.secret(), hashlib.sha256)
+
+    def _now(self) -> dt.datetime:
+        return dt.datetime.fromtimestamp(self._clock(), dt.UTC)

@@ -1,0 +1,119 @@
+"""The registry's database: opened, migrated, given out by the transaction. What a table means is not known here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from shared.errors import BirthmarkError
+
+BUSY_SECONDS: Final = 30.0
+"""How long a transaction waits for another one, or for a backup, before it gives up."""
+
+_MIGRATIONS: Final = Path(__file__).parent / "migrations"
+
+
+class Database:
+    """SQLite in one file. `read` and `write` are the only ways in; each is a transaction that commits on leaving."""
+
+    def __init__(self, path: Path) -> None:
+        self._engine: Final[AsyncEngine] = create_async_engine(
+            sa.URL.create("sqlite+aiosqlite", database=str(path)), connect_args={"timeout": BUSY_SECONDS}
+        )
+        _make_transactions_real(self._engine.sync_engine)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A snapshot. Raises `registry.unavailable`."""
+        with _translated():
+            async with self._engine.connect() as connection:
+                await connection.execution_options(birthmark_begin="BEGIN")
+                async with connection.begin():
+                    yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that holds the one write lock from its start, so what it reads cannot change under it.
+
+        Raises `registry.unavailable` when the lock cannot be had in time or the disk refuses; nothing is then written.
+        """
+        with _translated():
+            async with self._engine.connect() as connection:
+                await connection.execution_options(birthmark_begin="BEGIN IMMEDIATE")
+                async with connection.begin():
+                    yield connection
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Errors of the database as errors of ours; constraint violations stay what they are, for they mean something."""
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except (DBAPIError, sa.exc.TimeoutError) as error:
+        raise BirthmarkError("registry.unavailable", str(getattr(error, "orig", None) or error)) from error
+
+
+def _make_transactions_real(engine: sa.Engine) -> None:
+    """Durable, and begun by us: Python's sqlite3 would begin them late and only for some statements."""
+
+    @sa.event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("birthmark_begin", "BEGIN"))
+
+
+def create(path: Path) -> None:
+    """Make an empty registry, private from the first moment."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    migrate(path)
+
+
+def migrate(path: Path) -> None:
+    """Bring the registry to the newest schema. Raises `registry.too-new` or `registry.unavailable`."""
+    engine = sa.create_engine(sa.URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_SECONDS})
+    _make_transactions_real(engine)
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    try:
+        with _translated(), engine.connect() as connection:
+            if _is_newer(config, connection):
+                raise BirthmarkError("registry.too-new", str(path))
+            config.attributes["connection"] = connection.execution_options(birthmark_begin="BEGIN IMMEDIATE")
+            command.upgrade(config, "head")
+    finally:
+        engine.dispose()
+
+
+def _is_newer(config: Config, connection: sa.Connection) -> bool:
+    try:
+        version = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    except OperationalError as error:
+        if "no such table" in str(error.orig):
+            return False
+        raise
+    finally:
+        connection.rollback()
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    return version is not None and version not in known

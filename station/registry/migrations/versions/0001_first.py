@@ -1,0 +1,106 @@
+"""The first registry: units, assignments, sealed key tables, audit log."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "audit",
+        sa.Column("seq", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("event", sa.String(length=64), nullable=False),
+        sa.Column("serial", sa.String(length=64), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("previous", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("hash", sa.LargeBinary(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("seq"),
+    )
+    op.create_table(
+        "key_tables",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("sealed", sa.LargeBinary(length=60), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "units",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("serial", sa.String(length=64), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("model", sa.String(length=256), nullable=False),
+        sa.Column("station", sa.String(length=64), nullable=False),
+        sa.Column("port", sa.String(length=256), nullable=False),
+        sa.Column("agent", sa.String(length=256), nullable=False),
+        sa.Column("ek_fingerprint", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("device_fingerprint", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("nuc_index", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("certificate", sa.LargeBinary(), nullable=False),
+        sa.Column("certificate_sha256", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("certificate_serial", sa.String(length=40), nullable=False),
+        sa.Column("not_after", sa.BigInteger(), nullable=False),
+        sa.Column("issued_at", sa.BigInteger(), nullable=False),
+        sa.Column("provisioned_at", sa.BigInteger(), nullable=True),
+        sa.Column("closed_at", sa.BigInteger(), nullable=True),
+        sa.Column("closed_reason", sa.String(length=256), nullable=True),
+        sa.Column("ek_trust", sa.String(length=16), nullable=False),
+        sa.Column("ek_reason", sa.String(length=512), nullable=False),
+        sa.Column("ek_anchor", sa.String(length=512), nullable=False),
+        sa.Column("tpm_manufacturer", sa.String(length=64), nullable=False),
+        sa.Column("tpm_model", sa.String(length=64), nullable=False),
+        sa.Column("tpm_firmware", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(
+        "units_active_device_fingerprint",
+        "units",
+        ["device_fingerprint"],
+        unique=True,
+        sqlite_where=sa.text("state != 'released'"),
+        postgresql_where=sa.text("state != 'released'"),
+    )
+    op.create_index(
+        "units_active_ek_fingerprint",
+        "units",
+        ["ek_fingerprint"],
+        unique=True,
+        sqlite_where=sa.text("state != 'released'"),
+        postgresql_where=sa.text("state != 'released'"),
+    )
+    op.create_index(
+        "units_active_nuc_index",
+        "units",
+        ["nuc_index"],
+        unique=True,
+        sqlite_where=sa.text("state != 'released'"),
+        postgresql_where=sa.text("state != 'released'"),
+    )
+    op.create_index(
+        "units_active_serial",
+        "units",
+        ["serial"],
+        unique=True,
+        sqlite_where=sa.text("state != 'released'"),
+        postgresql_where=sa.text("state != 'released'"),
+    )
+    op.create_index("units_certificate_sha256", "units", ["certificate_sha256"], unique=True)
+    op.create_index("units_issued_at", "units", ["issued_at"], unique=False)
+    op.create_table(
+        "assignments",
+        sa.Column("unit_id", sa.Integer(), nullable=False),
+        sa.Column("table_id", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["table_id"],
+            ["key_tables.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["unit_id"],
+            ["units.id"],
+        ),
+        sa.PrimaryKeyConstraint("unit_id", "table_id"),
+    )
+    op.create_index("assignments_table_id", "assignments", ["table_id"], unique=False)

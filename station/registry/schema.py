@@ -1,0 +1,81 @@
+"""The registry's tables, as SQLAlchemy Core knows them. The migrations beside it are what makes them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import sqlalchemy as sa
+
+metadata: Final = sa.MetaData()
+
+units: Final = sa.Table(
+    "units",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("serial", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("model", sa.String(256), nullable=False),
+    sa.Column("station", sa.String(64), nullable=False),
+    sa.Column("port", sa.String(256), nullable=False),
+    sa.Column("agent", sa.String(256), nullable=False),
+    # SHA-256 over SubjectPublicKeyInfo, 32 bytes each
+    sa.Column("ek_fingerprint", sa.LargeBinary(32), nullable=False),
+    sa.Column("device_fingerprint", sa.LargeBinary(32), nullable=False),
+    # HMAC-SHA256 of the NUC hash under a station secret, 32 bytes
+    sa.Column("nuc_index", sa.LargeBinary(32), nullable=False),
+    sa.Column("certificate", sa.LargeBinary, nullable=False),
+    sa.Column("certificate_sha256", sa.LargeBinary(32), nullable=False),
+    sa.Column("certificate_serial", sa.String(40), nullable=False),
+    # seconds since 1970, UTC
+    sa.Column("not_after", sa.BigInteger, nullable=False),
+    sa.Column("issued_at", sa.BigInteger, nullable=False),
+    sa.Column("provisioned_at", sa.BigInteger),
+    sa.Column("closed_at", sa.BigInteger),
+    sa.Column("closed_reason", sa.String(256)),
+    sa.Column("ek_trust", sa.String(16), nullable=False),
+    sa.Column("ek_reason", sa.String(512), nullable=False),
+    sa.Column("ek_anchor", sa.String(512), nullable=False),
+    sa.Column("tpm_manufacturer", sa.String(64), nullable=False),
+    sa.Column("tpm_model", sa.String(64), nullable=False),
+    sa.Column("tpm_firmware", sa.String(64), nullable=False),
+)
+
+_ACTIVE: Final = sa.text("state != 'released'")
+
+
+def _unique_while_active(column: str) -> None:
+    sa.Index(f"units_active_{column}", units.c[column], unique=True, sqlite_where=_ACTIVE, postgresql_where=_ACTIVE)
+
+
+for _column in ("serial", "ek_fingerprint", "device_fingerprint", "nuc_index"):
+    _unique_while_active(_column)
+sa.Index("units_certificate_sha256", units.c.certificate_sha256, unique=True)
+sa.Index("units_issued_at", units.c.issued_at)
+
+assignments: Final = sa.Table(
+    "assignments",
+    metadata,
+    sa.Column("unit_id", sa.Integer, sa.ForeignKey("units.id"), primary_key=True),
+    sa.Column("table_id", sa.Integer, sa.ForeignKey("key_tables.id"), primary_key=True),
+)
+sa.Index("assignments_table_id", assignments.c.table_id)
+
+key_tables: Final = sa.Table(
+    "key_tables",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    # nonce 12, ciphertext 32, tag 16
+    sa.Column("sealed", sa.LargeBinary(60), nullable=False),
+)
+
+audit: Final = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("event", sa.String(64), nullable=False),
+    sa.Column("serial", sa.String(64), nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("previous", sa.LargeBinary(32), nullable=False),
+    sa.Column("hash", sa.LargeBinary(32), nullable=False),
+)
