@@ -62,6 +62,11 @@ class BirthmarkError(Exception):
         return f"{self.sentence} [{self.code}]"
 
 
+def described(error: BirthmarkError) -> str:
+    """An error as a command tells it to a person: what happened, what to do, and the code to look it up by."""
+    return f"error: {error.sentence}\n  {error.advice}\n  [{error.code}]"
+
+
 def _catalogue(*faults: Fault) -> dict[str, Fault]:
     by_code = {fault.code: fault for fault in faults}
     if len(by_code) != len(faults):
@@ -204,5 +209,108 @@ CATALOGUE: Final[dict[str, Fault]] = _catalogue(
         "token.not-authentic",
         "the token does not open under its key",
         "The token was changed, or made with another table.",
+    ),
+    # --- the station's data and configuration ---
+    Fault(
+        "authority.unreadable",
+        "the authority's certificates or keys cannot be used",
+        "Restore the data directory from a backup.",
+    ),
+    Fault("config.invalid", "a setting is not valid", "Correct it; `--help` and docs/operator.md name the limits."),
+    Fault(
+        "data.exists",
+        "there is something in that directory already",
+        "Choose another directory, or add --force: the old one is then moved aside, not deleted.",
+    ),
+    Fault(
+        "data.incomplete",
+        "the data directory is not whole",
+        "Restore it from a backup; `birthmark-station init` makes a new one elsewhere.",
+    ),
+    Fault("data.missing", "there is no data directory", "Make one with `birthmark-station init --data-dir DIR`."),
+    Fault(
+        "data.readable-by-others",
+        "the data directory or a file in it can be read by others",
+        "Take the permissions away (chmod -R go-rwx DIR), and consider whether the keys in it are still secret.",
+    ),
+    Fault("data.unreadable", "the data directory cannot be read", "Run as the user who owns it."),
+    Fault("data.unwritable", "the directory cannot be written", "Check its owner and the space on its disk."),
+    Fault(
+        "http.cannot-listen",
+        "the page's address cannot be used",
+        "Another program, perhaps another station, uses it; choose another with --port.",
+    ),
+    Fault(
+        "http.not-loopback",
+        "the page may only be served on a loopback address",
+        "Use 127.0.0.1, and reach it from elsewhere through an SSH tunnel: ssh -L 8001:127.0.0.1:8001 STATION.",
+    ),
+    # --- the registry ---
+    Fault(
+        "identity.unknown-certificate",
+        "the unit says it holds a certificate that this authority did not give it",
+        "It was provisioned elsewhere; remove its identity with `birthmark-agent reset` to provision it here.",
+    ),
+    Fault(
+        "registry.device-key-changed",
+        "this unit's TPM now has another device key",
+        "If its TPM was replaced or cleared on purpose, `birthmark-station release SERIAL` and plug it in again.",
+    ),
+    Fault(
+        "registry.device-key-taken",
+        "the device key belongs to another unit",
+        "No two TPMs make the same key: the unit is a copy. Keep it, and find the other.",
+    ),
+    Fault(
+        "registry.duplicate-nuc",
+        "another unit has the same NUC hash",
+        "Two sensors never have the same map: capture this unit's NUC map again on its own sensor.",
+    ),
+    Fault(
+        "registry.ek-taken",
+        "this TPM belongs to a unit with another serial number",
+        "If the TPM was moved to another board on purpose, `birthmark-station release SERIAL` the old unit first.",
+    ),
+    Fault(
+        "registry.nuc-changed",
+        "this unit comes back with another NUC hash",
+        "If its sensor was replaced on purpose, `birthmark-station release SERIAL` and plug it in again.",
+    ),
+    Fault(
+        "registry.released-meanwhile",
+        "the unit was released while it was being provisioned",
+        "Plug it in again.",
+        retry=True,
+    ),
+    Fault(
+        "registry.serial-taken",
+        "another unit has this serial number",
+        "Two boards never share one: check --serial, or `birthmark-station release SERIAL` if the TPM was replaced.",
+    ),
+    Fault("registry.too-new", "the registry was written by a newer version", "Update this station."),
+    Fault(
+        "registry.unavailable",
+        "the registry cannot be used at the moment",
+        "Check the disk's space and that no backup holds it locked; nothing was lost, plug the unit in again.",
+        retry=True,
+    ),
+    Fault("registry.unknown-unit", "there is no such unit", "`birthmark-station devices` lists them."),
+    Fault(
+        "session.receipt-differs",
+        "the unit stored something else than it was given",
+        "Plug the unit in again; if it stays so, its storage is damaged.",
+        retry=True,
+    ),
+    Fault("session.receipt-forged", "the unit's receipt is not signed by its key", "The unit is faulty or hostile."),
+    Fault(
+        "session.refused-by-unit",
+        "the unit ended the session",
+        "The reason is the unit's; its own log (journalctl -u birthmark-agent) says more.",
+    ),
+    Fault("table.unknown", "this authority has no such key table", "It has as many as were chosen at `init`."),
+    Fault(
+        "table.unsealable",
+        "a key table does not open under the station secret",
+        "The secret is of another station or the registry is damaged; restore the data directory from a backup.",
     ),
 )

@@ -1,0 +1,125 @@
+"""`birthmark-station serve`: the ports, the page, and the terminal that says what happens."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import click
+from aiohttp import web
+
+from shared.errors import BirthmarkError
+from shared.states import STEPS
+from station.bootstrap import Station, open_station
+from station.cli.common import DATA_DIR
+from station.config import EkPolicy
+from station.events import Bus, PortChanged, PortState
+from station.ports.watch import DEFAULT_PATTERN, serve_ports
+from station.web.app import create_app
+
+
+@click.command()
+@DATA_DIR
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address of the page; loopback only.")
+@click.option("--port", default=8001, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option(
+    "--serial-port",
+    "serial_ports",
+    multiple=True,
+    help=f"A tty, or a pattern such as '/dev/ttyACM*'; may be given again. Default: '{DEFAULT_PATTERN}'.",
+)
+@click.option(
+    "--ek-policy",
+    type=click.Choice([policy.value for policy in EkPolicy]),
+    help="Overrides the configured policy for TPM certificates.",
+)
+def serve(data_dir: Path, host: str, port: int, serial_ports: tuple[str, ...], ek_policy: str | None) -> None:
+    """Provision what is plugged in, and serve the page."""
+    _require_loopback(host)
+    patterns = serial_ports or (DEFAULT_PATTERN,)
+    asyncio.run(_serve(data_dir, host, port, patterns, EkPolicy(ek_policy) if ek_policy else None))
+
+
+async def _serve(data_dir: Path, host: str, port: int, patterns: tuple[str, ...], policy: EkPolicy | None) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with open_station(data_dir, policy) as station:
+        runner = web.AppRunner(
+            create_app(station.config, station.policy, station.database, station.authority, station.bus, time.time()),
+            access_log=None,
+            shutdown_timeout=2,
+        )
+        await runner.setup()
+        try:
+            address = await _listen(runner, host, port)
+            _announce(station, address, patterns)
+            tasks = [
+                asyncio.create_task(serve_ports(patterns, station.provisioner, station.bus, station.config.session)),
+                asyncio.create_task(_narrate(station.bus)),
+                asyncio.create_task(stop.wait()),
+            ]
+            done, running = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in running:
+                task.cancel()
+            for task in tasks:
+                with suppress(asyncio.CancelledError):
+                    await task
+        finally:
+            await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> str:
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        raise BirthmarkError("http.cannot-listen", f"{host}:{port}: {error.strerror}") from error
+    bound = runner.addresses[0]
+    return f"http://[{bound[0]}]:{bound[1]}/" if ":" in bound[0] else f"http://{bound[0]}:{bound[1]}/"
+
+
+def _announce(station: Station, address: str, patterns: tuple[str, ...]) -> None:
+    click.echo(f"Station {station.config.name} of {station.config.authority.organization}: {address}")
+    click.echo(f"Serial ports: {', '.join(patterns)}. TPM certificates: {_policy(station)}.")
+    for problem in station.roots.problems:
+        click.echo(f"warning: {problem}", err=True)
+    if station.root_key_left:
+        click.echo("warning: the root key still lies in the data directory; move it to a safe place.", err=True)
+
+
+def _policy(station: Station) -> str:
+    match station.policy:
+        case EkPolicy.REQUIRE:
+            return f"required, {station.roots.count} makers' certificates known"
+        case EkPolicy.RECORD:
+            return "recorded, not required"
+        case EkPolicy.SIMULATOR:
+            return "TPM simulators are accepted; not for production"
+
+
+async def _narrate(bus: Bus) -> None:
+    """A line for each thing an operator wants to know, without the page."""
+    with bus.listen() as events:
+        while True:
+            match await events.get():
+                case PortChanged(port=port, state=PortState.WORKING | PortState.DONE | PortState.FAILED) as event:
+                    unit = event.serial or "unknown unit"
+                    code = f" [{event.code}]" if event.code else ""
+                    click.echo(f"{port}  {unit}  step {event.step} of {STEPS}  {event.note}{code}")
+                case PortChanged(port=port, state=PortState.ABSENT, note=note):
+                    click.echo(f"{port}  {note}")
+
+
+def _require_loopback(host: str) -> None:
+    if host == "localhost":
+        return
+    try:
+        if ipaddress.ip_address(host).is_loopback:
+            return
+    except ValueError as error:
+        raise BirthmarkError("http.not-loopback", f"{host} is not an address") from error
+    raise BirthmarkError("http.not-loopback", host)
