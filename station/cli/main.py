@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
+from typing import TextIO
 
 import click
 from rich.console import Console
@@ -67,7 +68,7 @@ def init(
     public_url: str,
     ek_policy: str,
     ek_roots: Path | None,
-    root_passphrase_file: click.utils.LazyFile | None,
+    root_passphrase_file: TextIO | None,
     force: bool,
     as_json: bool,
 ) -> None:

@@ -63,7 +63,7 @@ async def _serve(data_dir: Path, host: str, port: int, patterns: tuple[str, ...]
                 asyncio.create_task(_narrate(station.bus)),
                 asyncio.create_task(stop.wait()),
             ]
-            done, running = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            _, running = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in running:
                 task.cancel()
             for task in tasks:

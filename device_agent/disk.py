@@ -1,0 +1,74 @@
+"""The one seam to the disk: every operation that changes it goes through `Disk`, so that a test can stop after any.
+
+What is written is private from the first moment (0600 in 0700) and on the disk when the call returns; an entry in a
+directory is on the disk once that directory is synced.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from shared.errors import BirthmarkError
+
+
+class Disk:
+    """Raises `disk.full` or `disk.failed`; what was there before a failed operation is there still."""
+
+    def make_directory(self, path: Path) -> None:
+        with _translated(path):
+            path.mkdir(mode=0o700)
+
+    def write(self, path: Path, data: bytes) -> None:
+        """A new file, whole and synced."""
+        with _translated(path):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+
+    def link(self, source: Path, path: Path) -> None:
+        """The same file under a second name."""
+        with _translated(path):
+            os.link(source, path)
+
+    def point(self, path: Path, target: str) -> None:
+        """A new symbolic link."""
+        with _translated(path):
+            path.symlink_to(target)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Replaces `target` in one step."""
+        with _translated(target):
+            source.rename(target)
+
+    def sync(self, directory: Path) -> None:
+        with _translated(directory):
+            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def remove(self, path: Path) -> None:
+        """A file or a whole directory; it need not exist."""
+        with _translated(path):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        import errno
+
+        code = "disk.full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "disk.failed"
+        raise BirthmarkError(code, f"{path}: {error.strerror}") from error

@@ -1,0 +1,157 @@
+"""The identity a Pi keeps: written as a whole, read with suspicion, replaced only by another whole one.
+
+`identity` in the state directory is a symbolic link to a directory `.identity-…`. A new identity is a new directory,
+synced, to which the link is then moved in one step: at any instant there is the old one, the new one, or none. The
+file `provisioned` in it says that the station has recorded the receipt.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from msgspec import Meta
+
+from device_agent.disk import Disk
+from shared import limits
+from shared.errors import BirthmarkError
+
+LINK: Final = "identity"
+_PREFIX: Final = ".identity-"
+_NEW_LINK: Final = ".identity.new"
+PROVISIONED: Final = "provisioned"
+_MAP: Final = "nuc-map.sealed"
+_READ_BYTES: Final = 256 * 1024
+
+Blob = Annotated[bytes, Meta(max_length=2 * limits.TPM_STRUCTURE_BYTES)]
+
+
+class KeptBlob(msgspec.Struct, frozen=True):
+    """A key or secret that only this TPM can open: TPM2B_PUBLIC and TPM2B_PRIVATE, marshalled."""
+
+    public: Blob
+    private: Blob
+
+
+class KeptTable(msgspec.Struct, frozen=True):
+    table_id: Annotated[int, Meta(ge=0, lt=limits.TABLE_COUNT_MAX)]
+    key: KeptBlob
+
+
+class Secrets(msgspec.Struct, frozen=True, kw_only=True):
+    """What `secrets.msgpack` holds: nothing that is of use without this Pi's TPM."""
+
+    tables: Annotated[tuple[KeptTable, ...], Meta(min_length=1, max_length=16)]
+    nuc_hash: KeptBlob
+    nuc_map_key: KeptBlob
+
+
+class About(msgspec.Struct, frozen=True, kw_only=True):
+    """What `identity.json` holds: nothing secret."""
+
+    version: int = 1
+    serial: str
+    model: str
+    authority_id: str
+    validation_endpoint: str
+    station: str
+    table_ids: tuple[int, ...]
+    tpm_manufacturer: str
+    tpm_simulated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A whole identity, as read from `path`."""
+
+    path: Path
+    about: About
+    secrets: Secrets
+    chain: tuple[x509.Certificate, ...]
+    """Own certificate first, root last."""
+    provisioned: bool
+
+    @property
+    def sealed_map(self) -> Path:
+        """The NUC map, AES-256-GCM under the key sealed in the TPM: nonce 12, ciphertext, tag 16."""
+        return self.path / _MAP
+
+
+class IdentityStore:
+    """The identity of one state directory."""
+
+    def __init__(self, state_dir: Path, disk: Disk) -> None:
+        self._state_dir = state_dir
+        self._disk = disk
+
+    def load(self) -> Identity | None:
+        """The identity there is, if any. Raises `identity.damaged` when it cannot be read."""
+        link = self._state_dir / LINK
+        try:
+            path = link.resolve(strict=True)
+        except FileNotFoundError:
+            return None
+        about = _decoded(path / "identity.json", msgspec.json.Decoder(About).decode)
+        kept = _decoded(path / "secrets.msgpack", msgspec.msgpack.Decoder(Secrets).decode)
+        chain = _decoded(path / "chain.pem", x509.load_pem_x509_certificates)
+        return Identity(path, about, kept, tuple(chain), (path / PROVISIONED).exists())
+
+    def store(self, about: About, kept: Secrets, chain: tuple[x509.Certificate, ...], nuc_map: bytes | Path) -> None:
+        """Write a new identity and make it the one there is. `nuc_map` is the sealed map, or where it already is."""
+        path = self._state_dir / (_PREFIX + secrets.token_hex(8))
+        disk = self._disk
+        disk.make_directory(path)
+        disk.write(path / "identity.json", msgspec.json.format(msgspec.json.encode(about)) + b"\n")
+        disk.write(path / "secrets.msgpack", msgspec.msgpack.encode(kept))
+        disk.write(path / "certificate.pem", chain[0].public_bytes(Encoding.PEM))
+        disk.write(path / "chain.pem", b"".join(certificate.public_bytes(Encoding.PEM) for certificate in chain))
+        if isinstance(nuc_map, Path):
+            disk.link(nuc_map, path / _MAP)
+        else:
+            disk.write(path / _MAP, nuc_map)
+        disk.sync(path)
+        new_link = self._state_dir / _NEW_LINK
+        disk.remove(new_link)
+        disk.point(new_link, path.name)
+        disk.rename(new_link, self._state_dir / LINK)
+        disk.sync(self._state_dir)
+
+    def mark_provisioned(self) -> None:
+        """The station has recorded the receipt."""
+        path = (self._state_dir / LINK).resolve(strict=True)
+        if not (path / PROVISIONED).exists():
+            self._disk.write(path / PROVISIONED, b"")
+            self._disk.sync(path)
+
+    def tidy(self) -> None:
+        """Remove what an interrupted `store` left behind, and identities that were replaced."""
+        link = self._state_dir / LINK
+        current = link.resolve() if link.is_symlink() else None
+        for path in self._state_dir.glob(_PREFIX + "*"):
+            if path != current:
+                self._disk.remove(path)
+
+    def forget(self) -> None:
+        """Remove the identity there is."""
+        self._disk.remove(self._state_dir / LINK)
+        self._disk.sync(self._state_dir)
+        self.tidy()
+
+
+Decoded = TypeVar("Decoded")
+
+
+def _decoded(path: Path, decode: Callable[[bytes], Decoded]) -> Decoded:
+    try:
+        with path.open("rb") as file:
+            return decode(file.read(_READ_BYTES))
+    except PermissionError as error:
+        raise BirthmarkError("identity.permission", str(path)) from error
+    except (OSError, ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+        raise BirthmarkError("identity.damaged", str(path)) from error

@@ -1,0 +1,41 @@
+"""Where the NUC hash comes from: the SHA-256 of the NUC map file. What a map holds is `device_agent.nuc_map`'s affair."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared import limits
+from shared.errors import BirthmarkError
+from shared.types import NucHash
+
+
+@dataclass(frozen=True, slots=True)
+class NucMap:
+    """A NUC map as it was read; it is secret."""
+
+    data: bytes
+
+    @property
+    def hash(self) -> NucHash:
+        return NucHash(hashlib.sha256(self.data).digest())
+
+    def __repr__(self) -> str:
+        return f"NucMap({len(self.data)} bytes, hidden)"
+
+
+def read_nuc_map(path: Path) -> NucMap:
+    """Raises `nuc.map-missing`, `nuc.map-empty`, `nuc.map-too-large` or `nuc.map-unreadable`."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(limits.NUC_MAP_BYTES + 1)
+    except FileNotFoundError:
+        raise BirthmarkError("nuc.map-missing", str(path)) from None
+    except OSError as error:
+        raise BirthmarkError("nuc.map-unreadable", f"{path}: {error.strerror}") from error
+    if not data:
+        raise BirthmarkError("nuc.map-empty", str(path))
+    if len(data) > limits.NUC_MAP_BYTES:
+        raise BirthmarkError("nuc.map-too-large", str(path))
+    return NucMap(data)
