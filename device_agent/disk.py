@@ -6,6 +6,7 @@ directory is on the disk once that directory is synced.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -68,7 +69,5 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        import errno
-
         code = "disk.full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "disk.failed"
         raise BirthmarkError(code, f"{path}: {error.strerror}") from error

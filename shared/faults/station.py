@@ -1,0 +1,101 @@
+"""What goes wrong in the station: its data, authority, key tables, registry and page. Data only."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from shared.faults.fault import Fault
+
+FAULTS: Final[tuple[Fault, ...]] = (
+    Fault(
+        "authority.unreadable",
+        "the authority's certificates or keys cannot be used",
+        "Restore the data directory from a backup.",
+    ),
+    Fault("config.invalid", "a setting is not valid", "Correct it; `--help` and docs/operator.md name the limits."),
+    Fault(
+        "data.exists",
+        "there is something in that directory already",
+        "Choose another directory, or add --force: the old one is then moved aside, not deleted.",
+    ),
+    Fault(
+        "data.incomplete",
+        "the data directory is not whole",
+        "Restore it from a backup; `birthmark-station init` makes a new one elsewhere.",
+    ),
+    Fault("data.missing", "there is no data directory", "Make one with `birthmark-station init --data-dir DIR`."),
+    Fault(
+        "data.readable-by-others",
+        "the data directory or a file in it can be read by others",
+        "Take the permissions away (chmod -R go-rwx DIR), and consider whether the keys in it are still secret.",
+    ),
+    Fault("data.unreadable", "the data directory cannot be read", "Run as the user who owns it."),
+    Fault("data.unwritable", "the directory cannot be written", "Check its owner and the space on its disk."),
+    Fault(
+        "http.cannot-listen",
+        "the page's address cannot be used",
+        "Another program, perhaps another station, uses it; choose another with --port.",
+    ),
+    Fault(
+        "http.not-loopback",
+        "the page may only be served on a loopback address",
+        "Use 127.0.0.1, and reach it from elsewhere through an SSH tunnel: ssh -L 8001:127.0.0.1:8001 STATION.",
+    ),
+    Fault(
+        "registry.device-key-changed",
+        "this unit's TPM now has another device key",
+        "If its TPM was replaced or cleared on purpose, `birthmark-station release SERIAL` and plug it in again.",
+    ),
+    Fault(
+        "registry.device-key-taken",
+        "the device key belongs to another unit",
+        "No two TPMs make the same key: the unit is a copy. Keep it, and find the other.",
+    ),
+    Fault(
+        "registry.duplicate-nuc",
+        "another unit has the same NUC hash",
+        "Two sensors never have the same map: capture this unit's NUC map again on its own sensor.",
+    ),
+    Fault(
+        "registry.ek-taken",
+        "this TPM belongs to a unit with another serial number",
+        "If the TPM was moved to another board on purpose, `birthmark-station release SERIAL` the old unit first.",
+    ),
+    Fault(
+        "registry.nuc-changed",
+        "this unit comes back with another NUC hash",
+        "If its sensor was replaced on purpose, `birthmark-station release SERIAL` and plug it in again.",
+    ),
+    Fault(
+        "registry.released-meanwhile",
+        "the unit was released while it was being provisioned",
+        "Plug it in again.",
+        retry=True,
+    ),
+    Fault(
+        "registry.serial-taken",
+        "another unit has this serial number",
+        "Two boards never share one: check --serial, or `birthmark-station release SERIAL` if the TPM was replaced.",
+    ),
+    Fault("registry.too-new", "the registry was written by a newer version", "Update this station."),
+    Fault(
+        "registry.unavailable",
+        "the registry cannot be used at the moment",
+        "Check the disk's space and that no backup holds it locked; nothing was lost, plug the unit in again.",
+        retry=True,
+    ),
+    Fault("registry.unknown-unit", "there is no such unit", "`birthmark-station devices` lists them."),
+    Fault("table.id-out-of-range", "there is no such key table", "Table ids go from 0 to 2,499."),
+    Fault("table.index-out-of-range", "there is no such key index", "Key indices go from 0 to 999."),
+    Fault(
+        "table.master-key-malformed",
+        "a master key is not 32 bytes",
+        "The key tables are damaged; restore the data directory from a backup.",
+    ),
+    Fault("table.unknown", "this authority has no such key table", "It has as many as were chosen at `init`."),
+    Fault(
+        "table.unsealable",
+        "a key table does not open under the station secret",
+        "The secret is of another station or the registry is damaged; restore the data directory from a backup.",
+    ),
+)
