@@ -186,17 +186,23 @@ def encode(message: Message | Body) -> bytes:
 
 def decode(payload: bytes) -> Message:
     """Raises `message.malformed`, `message.version-unknown`, `message.unknown` or `message.field-invalid`."""
-    envelope = _checked(_envelope_decoder, payload, "message.malformed")
-    if envelope.v != VERSION:
-        raise BirthmarkError("message.version-unknown", f"{shown(envelope.t, 32)} has version {envelope.v}")
-    if envelope.t not in _KNOWN:
-        raise BirthmarkError("message.unknown", shown(envelope.t, 32))
+    if (tag := _tag(payload)) not in _KNOWN:
+        raise BirthmarkError("message.unknown", shown(tag, 32))
     return _checked(_message_decoder, payload, "message.field-invalid")
 
 
 def decode_body(kind: type[BodyT], body: bytes) -> BodyT:
-    """The body of a signed message. Raises `message.field-invalid`."""
+    """The body of a signed message. Raises as `decode` does; a body of another kind is `message.field-invalid`."""
+    _tag(body)
     return _checked(msgspec.msgpack.Decoder(kind), body, "message.field-invalid")
+
+
+def _tag(octets: bytes) -> str:
+    """The tag of a message or body in the version spoken here."""
+    envelope = _checked(_envelope_decoder, octets, "message.malformed")
+    if envelope.v != VERSION:
+        raise BirthmarkError("message.version-unknown", f"{shown(envelope.t, 32)} has version {envelope.v}")
+    return envelope.t
 
 
 _FIELD: Final = re.compile(r"at `\$\.?([a-z0-9_.\[\]]{1,64})`\Z")

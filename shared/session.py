@@ -7,6 +7,7 @@ the caller needs to do so. It knows no time: who waits, and how long, is the cal
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -96,15 +97,20 @@ class Session:
         if Step.REFUSAL in TRANSITIONS[self.state]:
             self.send(Refusal(code=error.code))
 
-    def receive(self, data: bytes) -> list[Event]:
-        """The events that `data` completes, in order. Never raises."""
-        events = [event for payload in self._decoder.receive(data) if (event := self._accept(payload))]
+    def receive(self, data: bytes) -> Iterator[Event]:
+        """The events that `data` completes, in order. Never raises.
+
+        Iterate to the end, and answer an event before asking for the next: a frame is judged when its turn comes, in
+        the state the answer to the one before has left.
+        """
+        for payload in self._decoder.receive(data):
+            if event := self._accept(payload):
+                yield event
         if self.state in UNDERWAY:
             if self._decoder.oversized > self._oversized_before:
-                events.append(self._fail(BirthmarkError("link.frame-too-large")))
+                yield self._fail(BirthmarkError("link.frame-too-large"))
             elif self.noise_bytes > limits.NOISE_BYTES:
-                events.append(self._fail(BirthmarkError("link.noise", f"{self.noise_bytes} bytes")))
-        return events
+                yield self._fail(BirthmarkError("link.noise", f"{self.noise_bytes} bytes"))
 
     def _accept(self, payload: bytes) -> Event | None:
         if payload == self._last_sent:
@@ -117,7 +123,7 @@ class Session:
         if SENDER[step] == {self.role}:
             return None  # our own words, echoed later
         if step in REPEATS.get(self.state, ()) and payload == self._repeatable.get(step):
-            if step is Step.HELLO:
+            if step is Step.HELLO and not self._outgoing:  # what waits to be written is that answer
                 self._outgoing += encode_frame(self._repeatable[Step.IDENTITY])
             return None
         if step not in TRANSITIONS[self.state]:
@@ -150,7 +156,7 @@ class Session:
 
     def _fail(self, error: BirthmarkError) -> Failed:
         if self.state is State.IDLE:  # nothing to end, but a newer peer should learn why it is not understood
-            self._outgoing += encode_frame(encode(Refusal(code=error.code)))
+            self._outgoing[:] = encode_frame(encode(Refusal(code=error.code)))  # once, however often it is provoked
         else:
             self.refuse(error)
         return Failed(error)
