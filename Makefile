@@ -1,0 +1,41 @@
+# The few words to remember. Each sets up what it needs first (scripts/setup) and says what it does.
+
+UNITS ?= 3
+PYTEST = .venv/bin/pytest -n 2 --dist worksteal
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench system-test docs lock clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup:  ## install what is missing: Debian packages, then .venv
+	@scripts/setup
+
+demo: setup  ## a station and virtual Pis, live (UNITS=n; ONCE=1 checks the result and ends)
+	@.venv/bin/python -m scripts.demo $(if $(ONCE),--once) --units $(UNITS)
+
+test: setup  ## all tests but the slow ones
+	@$(PYTEST) -m "not slow"
+
+lint: setup  ## ruff, mypy, and which module may import which
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+bench: setup  ## how fast it is (QUICK=1 for a short look)
+	@.venv/bin/python -m tests.bench $(if $(QUICK),--quick)
+
+system-test: setup  ## a virtual Pi and a station, booted in QEMU
+	@.venv/bin/pytest -m slow tests/system
+
+docs: setup  ## write again the pages of docs/ that are made from the code
+	@.venv/bin/python -m scripts.docs
+
+lock: setup  ## choose the newest versions of all Python packages and write constraints.txt
+	@scripts/lock
+
+clean:  ## remove what the others made
+	rm -rf .venv build dist demo-data *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
