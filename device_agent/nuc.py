@@ -1,4 +1,4 @@
-"""Where the NUC hash comes from: the SHA-256 of the NUC map file. What a map holds is `device_agent.nuc_map`'s affair."""
+"""Where the NUC hash comes from: the SHA-256 of the NUC map file. What a map holds is the affair of `nuc_map`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,157 @@
+"""One connection to one TPM: every command goes through `Connection.run`, which bounds its time and names its failure.
+
+What a command means is not known here. The TPM library blocks for as long as the TPM does, so commands run on a thread
+of their own; one that is given up on keeps that thread, and the connection is of no more use.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Final, TypeVar
+
+from shared.errors import BirthmarkError
+
+os.environ.setdefault("TSS2_LOG", "all+none")  # the C library reads it once, and would write to stderr
+
+from tpm2_pytss import ESAPI, TPM2_CAP, TSS2_Exception
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+COMMAND_SECONDS: Final = 60.0
+"""How long one command may take. An RSA key on a hardware chip takes 2 s on average, and may take ten times that."""
+
+BUSY_SECONDS: Final = 10.0
+"""How long a command that the TPM asks to be sent again is sent again."""
+
+_BUSY_PAUSE_SECONDS: Final = 0.05
+
+# TPM 2.0 Part 2, 6.6.3: response codes. Format-one codes are compared without parameter, handle or session number.
+_RC_RETRIED: Final = frozenset({0x908, 0x90A, 0x920, 0x922, 0x923})
+"""YIELDED, TESTING, NV_RATE, RETRY, NV_UNAVAILABLE: the same command may succeed a moment later."""
+_RC_NO_ROOM: Final = frozenset({0x901, 0x902, 0x903, 0x904, 0x905, 0x906})
+"""Out of context gaps, object memory, session memory, memory, session handles or object handles."""
+_RC_LOCKOUT: Final = 0x921
+_RC_INTEGRITY: Final = 0x09F
+_FMT1: Final = 0x080
+_LAYER_TCTI: Final = 0xA
+
+_TRANSIENT_FIRST: Final = 0x80000000
+_SESSIONS_FIRST: Final = (0x02000000, 0x03000000)
+
+
+class Connection:
+    """Raises `tpm.no-device`, `tpm.permission` or `tpm.busy` when it cannot be opened.
+
+    `make_room` is called when the TPM has no room for another object or session, before the command is tried once more.
+    """
+
+    def __init__(self, tcti: str, command_seconds: float = COMMAND_SECONDS) -> None:
+        self._seconds = command_seconds
+        self._commands: queue.SimpleQueue[tuple[Callable[[], object], Future[Any]] | None] = queue.SimpleQueue()
+        self._hung = False
+        self.make_room: Callable[[], None] | None = None
+        threading.Thread(target=self._work, name="tpm", daemon=True).start()
+        try:
+            self._esapi: ESAPI = self._within(lambda: ESAPI(tcti))
+        except TSS2_Exception as error:
+            self._commands.put(None)
+            raise _open_error(tcti, error) from error
+        self.run("flush what a killed program left", _flush_all)
+
+    def run(self, what: str, command: Callable[[ESAPI], Result]) -> Result:
+        """Send one command, or a few that may be repeated together. `what` names it in an error.
+
+        Raises `tpm.busy`, `tpm.lockout`, `tpm.not-this-one`, `tpm.gone`, `tpm.hung` or `tpm.failed`.
+        """
+        give_up = time.monotonic() + BUSY_SECONDS
+        room_made = False
+        while True:
+            try:
+                return self._within(lambda: command(self._esapi))
+            except TSS2_Exception as error:
+                if error.rc in _RC_RETRIED and time.monotonic() < give_up:
+                    time.sleep(_BUSY_PAUSE_SECONDS)
+                elif error.rc in _RC_NO_ROOM and self.make_room and not room_made:
+                    room_made = True
+                    self.make_room()
+                else:
+                    raise _error(what, error) from error
+
+    def close(self) -> None:
+        """Flush what is loaded and close; safe to call again, and on a TPM that is gone."""
+        if not self._hung:
+            for step in (_flush_all, ESAPI.close):
+                try:
+                    self._within(lambda step=step: step(self._esapi))  # type: ignore[misc]
+                except (TSS2_Exception, BirthmarkError) as error:
+                    log.debug("closing the TPM: %s", error)
+        self._commands.put(None)
+
+    def _within(self, command: Callable[[], Result]) -> Result:
+        if self._hung:
+            raise BirthmarkError("tpm.hung")
+        answer: Future[Result] = Future()
+        self._commands.put((command, answer))
+        try:
+            return answer.result(self._seconds)
+        except TimeoutError:
+            self._hung = True
+            raise BirthmarkError("tpm.hung", f"for {self._seconds:g} s") from None
+
+    def _work(self) -> None:
+        while item := self._commands.get():
+            command, answer = item
+            try:
+                answer.set_result(command())
+            except Exception as error:  # noqa: BLE001 - it is raised where the answer is waited for
+                answer.set_exception(error)
+
+
+def handles(esapi: ESAPI, first: int) -> list[int]:
+    """The handles of one kind that are in use: transient objects from 0x80000000, sessions from 0x02000000."""
+    _, capability = esapi.get_capability(TPM2_CAP.HANDLES, first, 64)
+    return [int(handle) for handle in capability.data.handles]
+
+
+def _flush_all(esapi: ESAPI) -> None:
+    """Objects and sessions outlive the program that made them, and there is room for three.
+
+    Behind a resource manager a program sees, and flushes, only its own.
+    """
+    for first in (_TRANSIENT_FIRST, *_SESSIONS_FIRST):
+        for handle in handles(esapi, first):
+            try:
+                esapi.flush_context(esapi.tr_from_tpmpublic(handle))
+            except TSS2_Exception as error:
+                log.debug("handle %#x stays: %s", handle, error)
+
+
+def _error(what: str, error: TSS2_Exception) -> BirthmarkError:
+    detail = f"{what}: {error} ({error.rc:#x})"
+    if error.rc >> 16 == _LAYER_TCTI:
+        return BirthmarkError("tpm.gone", detail)
+    if error.rc in _RC_RETRIED or error.rc in _RC_NO_ROOM:
+        return BirthmarkError("tpm.busy", detail)
+    if error.rc == _RC_LOCKOUT:
+        return BirthmarkError("tpm.lockout", detail)
+    if error.rc & _FMT1 and error.rc & 0xBF == _RC_INTEGRITY:
+        return BirthmarkError("tpm.not-this-one", detail)
+    return BirthmarkError("tpm.failed", detail)
+
+
+def _open_error(tcti: str, error: TSS2_Exception) -> BirthmarkError:
+    """The library does not say why it could not open a device, so the device is looked at."""
+    kind, _, path = tcti.partition(":")
+    if kind == "device" and os.path.exists(path):
+        if not os.access(path, os.R_OK | os.W_OK):
+            return BirthmarkError("tpm.permission", path)
+        return BirthmarkError("tpm.busy", f"{path}: {error}")
+    return BirthmarkError("tpm.no-device", f"{tcti}: {error}")

@@ -1,0 +1,425 @@
+"""What the agent asks of a TPM: its keys, the answer to a credential, statements, signatures, sealed secrets, HMACs.
+
+A TPM holds three objects at a time, so at most two of our keys stay loaded; the others wait as saved contexts, which
+come back far faster than a key is made again. Structures go in and out marshalled: nobody else knows the library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final, NoReturn, TypeVar
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
+from tpm2_pytss import (
+    ESAPI,
+    ESYS_TR,
+    TPM2_ALG,
+    TPM2_CAP,
+    TPM2_PT,
+    TPM2_PT_FIRMWARE,
+    TPM2_RH,
+    TPM2_SE,
+    TPM2_ST,
+    TPM2B_DATA,
+    TPM2B_ENCRYPTED_SECRET,
+    TPM2B_ID_OBJECT,
+    TPM2B_MAX_BUFFER,
+    TPM2B_PRIVATE,
+    TPM2B_PUBLIC,
+    TPM2B_SENSITIVE_CREATE,
+    TPM2B_SENSITIVE_DATA,
+    TPMS_SENSITIVE_CREATE,
+    TPMT_SIG_SCHEME,
+    TPMT_SYM_DEF,
+    TPMT_SYM_DEF_OBJECT,
+    TPMT_TK_HASHCHECK,
+    TSS2_Exception,
+)
+from tpm2_pytss.utils import NoSuchIndex, NVReadEK, create_ek_template
+
+from device_agent.tpm import templates
+from device_agent.tpm.connection import Connection
+from shared.errors import BirthmarkError
+
+_LOADED_MAX: Final = 2
+_NO_SCHEME: Final = TPMT_SIG_SCHEME(scheme=TPM2_ALG.NULL)
+_NOT_SYMMETRIC: Final = TPMT_SYM_DEF_OBJECT(algorithm=TPM2_ALG.NULL)
+
+Result = TypeVar("Result")
+Structure = TypeVar("Structure")
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """An object that only the TPM it was made for can load: TPM2B_PUBLIC and TPM2B_PRIVATE, marshalled."""
+
+    public: bytes
+    private: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """TPM2_Certify's answer: TPMS_ATTEST and TPMT_SIGNATURE, marshalled."""
+
+    attest: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Publics:
+    """TPMT_PUBLIC structures, marshalled, and the endorsement key's certificate as it lies in NV, padding and all."""
+
+    ek_certificate: bytes
+    ek: bytes
+    ak: bytes
+    srk: bytes
+    device: bytes
+
+
+class _Key(Enum):
+    EK = "endorsement key"
+    AK = "attestation key"
+    SRK = "storage key"
+    DEVICE = "device key"
+
+
+@dataclass(slots=True)
+class _Slot:
+    """One of our keys: loaded (`handle`), put aside (`context`), or not made yet."""
+
+    public: bytes = b""
+    handle: ESYS_TR | None = None
+    context: Any = None
+
+
+class Tpm:
+    """One TPM with our keys in it. Every method raises `tpm.*`; after `tpm.gone` or `tpm.hung` make a new one."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        connection.make_room = self._put_all_aside
+        self._slots = {key: _Slot() for key in _Key}
+        self._recent: list[_Key] = []
+        self._ek_template: TPM2B_PUBLIC | None = None
+        self._ek_is_low_range = True
+        self._ek_certificate = b""
+        self.manufacturer, self.firmware = self._facts()
+
+    @classmethod
+    def open(cls, tcti: str) -> Tpm:
+        """`tcti` is a TCTI's name and configuration, such as `device:/dev/tpmrm0`."""
+        connection = Connection(tcti)
+        try:
+            return cls(connection)
+        except BirthmarkError:
+            connection.close()
+            raise
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def publics(self) -> Publics:
+        """Our keys' public areas; makes those keys that have not been made yet."""
+        ek, ak, srk, device = (self._public(key) for key in (_Key.EK, _Key.AK, _Key.SRK, _Key.DEVICE))
+        return Publics(self._ek_certificate, ek, ak, srk, device)
+
+    def activate(self, id_object: bytes, encrypted_secret: bytes) -> bytes:
+        """TPM2_ActivateCredential: the secret that was made for our EK and AK.
+
+        Raises `session.challenge-malformed` when it was made for others.
+        """
+        blob = _unmarshalled(TPM2B_ID_OBJECT, id_object, "session.challenge-malformed")
+        secret = _unmarshalled(TPM2B_ENCRYPTED_SECRET, encrypted_secret, "session.challenge-malformed")
+        ak, ek = self._loaded(_Key.AK, _Key.EK)
+        with self._ek_session() as session:
+            try:
+                return self._run(
+                    "activate the credential",
+                    lambda esapi: bytes(esapi.activate_credential(ak, ek, blob, secret, session2=session)),
+                )
+            except BirthmarkError as error:
+                if error.code in ("tpm.failed", "tpm.not-this-one"):
+                    raise BirthmarkError("session.challenge-malformed", error.detail) from error
+                raise
+
+    def certify_device_key(self, qualifying: bytes) -> Certified:
+        """TPM2_Certify by the AK; `qualifying` is at most 32 bytes."""
+        return self._certify_key(_Key.DEVICE, qualifying)
+
+    def certify_storage_key(self, qualifying: bytes) -> Certified:
+        return self._certify_key(_Key.SRK, qualifying)
+
+    def certify_blob(self, blob: Blob, qualifying: bytes) -> Certified:
+        """The AK's statement that `blob` is loaded in this TPM."""
+        with self._loaded_blob(blob) as handle:
+            (ak,) = self._loaded(_Key.AK)
+            return self._certify(handle, ak, qualifying)
+
+    def sign(self, digest: bytes) -> bytes:
+        """DER ECDSA P-256 by the device key over a 32-byte SHA-256 digest."""
+        no_ticket = TPMT_TK_HASHCHECK(tag=TPM2_ST.HASHCHECK, hierarchy=TPM2_RH.NULL)
+        (device,) = self._loaded(_Key.DEVICE)
+        signature = self._run("sign", lambda esapi: esapi.sign(device, digest, _NO_SCHEME, no_ticket))
+        ecdsa = signature.signature.ecdsa
+        return encode_dss_signature(
+            int.from_bytes(bytes(ecdsa.signatureR), "big"), int.from_bytes(bytes(ecdsa.signatureS), "big")
+        )
+
+    def device_key(self) -> DeviceKey:
+        """The device key as cryptography's builders and our callers know keys."""
+        return DeviceKey(self, self.device_public_key())
+
+    def device_public_key(self) -> ec.EllipticCurvePublicKey:
+        public = _unmarshalled(TPM2B_PUBLIC, _tpm2b(self._public(_Key.DEVICE)), "tpm.failed")
+        point = public.publicArea.unique.ecc
+        x, y = (int.from_bytes(bytes(coordinate), "big") for coordinate in (point.x, point.y))
+        return ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
+
+    def import_key(self, public: bytes, duplicate: bytes, seed: bytes) -> Blob:
+        """TPM2_Import under the storage key: TPM2B_PUBLIC, TPM2B_PRIVATE, TPM2B_ENCRYPTED_SECRET, marshalled.
+
+        Raises `trust.table-not-for-this-tpm` when it was wrapped to another key, or is malformed.
+        """
+        code = "trust.table-not-for-this-tpm"
+        area = _unmarshalled(TPM2B_PUBLIC, public, code)
+        wrapped = _unmarshalled(TPM2B_PRIVATE, duplicate, code)
+        secret = _unmarshalled(TPM2B_ENCRYPTED_SECRET, seed, code)
+        (srk,) = self._loaded(_Key.SRK)
+        try:
+            private = self._run(
+                "import a table key", lambda esapi: esapi.import_(srk, b"", area, wrapped, secret, _NOT_SYMMETRIC)
+            )
+        except BirthmarkError as error:
+            if error.code in ("tpm.failed", "tpm.not-this-one"):
+                raise BirthmarkError(code, error.detail) from error
+            raise
+        return Blob(public, bytes(private.marshal()))
+
+    def seal(self, data: bytes) -> Blob:
+        """At most 128 bytes, to be had back from this TPM alone."""
+        sensitive = TPM2B_SENSITIVE_CREATE(sensitive=TPMS_SENSITIVE_CREATE(data=TPM2B_SENSITIVE_DATA(data)))
+        (srk,) = self._loaded(_Key.SRK)
+        private, public, *_ = self._run("seal", lambda esapi: esapi.create(srk, sensitive, templates.sealed_data()))
+        return Blob(bytes(public.marshal()), bytes(private.marshal()))
+
+    def unseal(self, blob: Blob) -> bytes:
+        """Raises `tpm.not-this-one` when it was sealed in another TPM."""
+        with self._loaded_blob(blob) as handle:
+            return self._run("unseal", lambda esapi: bytes(esapi.unseal(handle)))
+
+    def hmac(self, blob: Blob, data: bytes) -> bytes:
+        """HMAC-SHA256 under an imported key, 32 bytes; `data` is at most 1,024 bytes."""
+        with self._loaded_blob(blob) as handle:
+            return self._run("derive", lambda esapi: bytes(esapi.hmac(handle, TPM2B_MAX_BUFFER(data), TPM2_ALG.SHA256)))
+
+    # --- keys, loaded and put aside ---
+
+    def _run(self, what: str, command: Callable[[ESAPI], Result]) -> Result:
+        return self._connection.run(what, command)
+
+    def _public(self, key: _Key) -> bytes:
+        if not self._slots[key].public:
+            self._load(key)
+        return self._slots[key].public
+
+    def _loaded(self, *keys: _Key) -> tuple[ESYS_TR, ...]:
+        """The handles of these keys, all loaded at once; good until another key is loaded."""
+        for key in self._recent.copy():
+            if key not in keys:
+                self._put_aside(key)
+        return tuple(self._load(key) for key in keys)
+
+    @contextmanager
+    def _loaded_blob(self, blob: Blob) -> Iterator[ESYS_TR]:
+        """Under the storage key; the caller may load one more key while it lasts."""
+        private = _unmarshalled(TPM2B_PRIVATE, blob.private, "identity.damaged")
+        public = _unmarshalled(TPM2B_PUBLIC, blob.public, "identity.damaged")
+        (srk,) = self._loaded(_Key.SRK)
+        handle = self._run("load a key", lambda esapi: esapi.load(srk, private, public))
+        try:
+            yield handle
+        finally:
+            self._flush(handle)
+
+    def _load(self, key: _Key) -> ESYS_TR:
+        slot = self._slots[key]
+        if slot.handle is not None:
+            return slot.handle
+        while len(self._recent) >= _LOADED_MAX:
+            self._put_aside(self._recent[0])
+        if slot.context is not None:
+            slot.handle = self._run(f"load the {key.value}", lambda esapi: esapi.context_load(slot.context))
+        else:
+            slot.handle, public = self._make(key)
+            slot.public = bytes(public.publicArea.marshal())
+        self._recent.append(key)
+        return slot.handle
+
+    def _make(self, key: _Key) -> tuple[ESYS_TR, TPM2B_PUBLIC]:
+        match key:
+            case _Key.EK:
+                template, hierarchy = self._find_ek(), ESYS_TR.ENDORSEMENT
+            case _Key.AK:
+                template, hierarchy = templates.attestation_key(), ESYS_TR.ENDORSEMENT
+            case _Key.SRK:
+                template, hierarchy = templates.storage_key(), ESYS_TR.OWNER
+            case _Key.DEVICE:
+                template, hierarchy = templates.device_key(), ESYS_TR.ENDORSEMENT
+        handle, public, *_ = self._run(
+            f"make the {key.value}",
+            lambda esapi: esapi.create_primary(TPM2B_SENSITIVE_CREATE(), template, hierarchy),
+        )
+        return handle, public
+
+    def _put_aside(self, key: _Key) -> None:
+        slot = self._slots[key]
+        handle, slot.handle = slot.handle, None
+        self._recent.remove(key)
+        if slot.context is None:
+            slot.context = self._run(f"save the {key.value}", lambda esapi: esapi.context_save(handle))
+        self._flush(handle)
+
+    def _put_all_aside(self) -> None:
+        for key in self._recent.copy():
+            self._put_aside(key)
+
+    def _flush(self, handle: ESYS_TR | None) -> None:
+        self._run("flush", lambda esapi: esapi.flush_context(handle))
+
+    # --- attestation ---
+
+    def _certify_key(self, key: _Key, qualifying: bytes) -> Certified:
+        handle, ak = self._loaded(key, _Key.AK)
+        return self._certify(handle, ak, qualifying)
+
+    def _certify(self, handle: ESYS_TR, ak: ESYS_TR, qualifying: bytes) -> Certified:
+        statement, signature = self._run(
+            "certify", lambda esapi: esapi.certify(handle, ak, TPM2B_DATA(qualifying), _NO_SCHEME)
+        )
+        return Certified(bytes(statement.attestationData), bytes(signature.marshal()))
+
+    @contextmanager
+    def _ek_session(self) -> Iterator[ESYS_TR]:
+        """What authorises the use of the EK: PolicySecret of the endorsement hierarchy (L-*), an empty password (H-*).
+
+        TCG EK Credential Profile 2.5, annex B.3.
+        """
+        if not self._ek_is_low_range:
+            yield ESYS_TR.PASSWORD
+            return
+        no_encryption = TPMT_SYM_DEF(algorithm=TPM2_ALG.NULL)
+        session = self._run(
+            "start a policy session",
+            lambda esapi: esapi.start_auth_session(
+                ESYS_TR.NONE, ESYS_TR.NONE, TPM2_SE.POLICY, no_encryption, TPM2_ALG.SHA256
+            ),
+        )
+        try:
+            self._run(
+                "authorise the endorsement key",
+                lambda esapi: esapi.policy_secret(ESYS_TR.ENDORSEMENT, session, b"", b"", b"", 0),
+            )
+            yield session
+        finally:
+            self._flush(session)
+
+    def _find_ek(self) -> TPM2B_PUBLIC:
+        """The first of the templates we prefer that has a certificate; read once."""
+        if self._ek_template is None:
+            for name in templates.EK_TEMPLATES:
+                self._ek_certificate, self._ek_template = self._read_ek(name)
+                if self._ek_certificate:
+                    break
+            else:
+                name = templates.EK_WITHOUT_CERTIFICATE
+                _, self._ek_template = self._read_ek(name)
+            self._ek_is_low_range = "HIGH" not in name
+        if self._ek_template is None:
+            raise BirthmarkError("tpm.no-ek")
+        return self._ek_template
+
+    def _read_ek(self, name: str) -> tuple[bytes, TPM2B_PUBLIC | None]:
+        def read(esapi: ESAPI) -> tuple[bytes, TPM2B_PUBLIC | None]:
+            try:
+                certificate, template = create_ek_template(name, NVReadEK(esapi))
+            except (NoSuchIndex, ValueError):  # how the library says that there is none
+                return b"", None
+            return certificate or b"", template
+
+        return self._run(f"read the certificate of {name}", read)
+
+    def _facts(self) -> tuple[str, str]:
+        """Manufacturer (four letters) and firmware version, as the TPM itself says; proven by nothing."""
+
+        def read(esapi: ESAPI) -> dict[int, int]:
+            _, capability = esapi.get_capability(TPM2_CAP.TPM_PROPERTIES, TPM2_PT.MANUFACTURER, 16)
+            return {int(entry.property): int(entry.value) for entry in capability.data.tpmProperties}
+
+        properties = self._run("read the TPM's properties", read)
+        letters = properties.get(int(TPM2_PT.MANUFACTURER), 0).to_bytes(4, "big").rstrip(b"\0")
+        versions = (TPM2_PT_FIRMWARE.VERSION_1, TPM2_PT_FIRMWARE.VERSION_2)
+        first, second = (properties.get(int(number), 0) for number in versions)
+        version = f"{first >> 16}.{first & 0xFFFF}.{second >> 16}.{second & 0xFFFF}"
+        return letters.decode("ascii", "replace").strip(), version
+
+
+class DeviceKey(ec.EllipticCurvePrivateKey):
+    """The device key for cryptography's builders: signs ECDSA with SHA-256, and has no private value to give."""
+
+    def __init__(self, tpm: Tpm, public: ec.EllipticCurvePublicKey) -> None:
+        self._tpm = tpm
+        self._public = public
+
+    def public_key(self) -> ec.EllipticCurvePublicKey:
+        return self._public
+
+    @property
+    def curve(self) -> ec.EllipticCurve:
+        return self._public.curve
+
+    @property
+    def key_size(self) -> int:
+        return self._public.key_size
+
+    def sign(self, data: Any, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
+        algorithm = signature_algorithm.algorithm
+        if isinstance(algorithm, Prehashed) or not isinstance(algorithm, hashes.SHA256):
+            raise TypeError("the device key signs ECDSA with SHA-256 over data, nothing else")
+        digest = hashes.Hash(hashes.SHA256())
+        digest.update(bytes(data))
+        return self._tpm.sign(digest.finalize())
+
+    def exchange(self, algorithm: ec.ECDH, peer_public_key: ec.EllipticCurvePublicKey) -> NoReturn:
+        raise BirthmarkError("identity.not-exportable", "it only signs")
+
+    def private_numbers(self) -> NoReturn:
+        raise BirthmarkError("identity.not-exportable")
+
+    def private_bytes(self, encoding: Any, format: Any, encryption_algorithm: Any) -> NoReturn:
+        raise BirthmarkError("identity.not-exportable")
+
+    def __copy__(self) -> DeviceKey:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> DeviceKey:
+        return self
+
+
+def _tpm2b(area: bytes) -> bytes:
+    return len(area).to_bytes(2, "big") + area
+
+
+def _unmarshalled(kind: type[Structure], data: bytes, code: str) -> Structure:
+    """A whole structure and nothing after it. Raises `code`."""
+    try:
+        structure, used = kind.unmarshal(data)  # type: ignore[attr-defined]
+    except TSS2_Exception:
+        raise BirthmarkError(code, "a TPM structure is malformed") from None
+    if used != len(data):
+        raise BirthmarkError(code, "a TPM structure has bytes after its end")
+    return structure  # type: ignore[no-any-return]
