@@ -25,6 +25,33 @@ FAULTS: Final[tuple[Fault, ...]] = (
         retry=True,
     ),
     Fault(
+        "gadget.controller-busy",
+        "the USB device controller is in use by another gadget",
+        "It is left alone. Stop the other gadget (often rpi-usb-gadget, g_serial or g_ether), then start this one.",
+        retry=True,
+    ),
+    Fault(
+        "gadget.failed",
+        "the kernel refuses the USB gadget",
+        "Look into the kernel's log (journalctl -k); `birthmark-agent gadget stop` removes what is half made.",
+        retry=True,
+    ),
+    Fault(
+        "gadget.no-controller",
+        "there is no USB device controller, so this board cannot be a USB device",
+        "Add the line dtoverlay=dwc2,dr_mode=peripheral to config.txt and restart; Zero, 4, 5 and CM have one.",
+        retry=True,
+    ),
+    Fault(
+        "gadget.permission", "no permission to make a USB gadget", "Run it as root, as birthmark-gadget.service does."
+    ),
+    Fault(
+        "gadget.unsupported",
+        "the kernel keeps no USB gadgets in configfs",
+        "Load the module (modprobe libcomposite); the service birthmark-gadget does it by itself.",
+        retry=True,
+    ),
+    Fault(
         "identity.damaged",
         "the identity on disk cannot be read",
         "Remove it with `birthmark-agent reset` and plug the unit in again; it gets the same certificate back.",

@@ -1,0 +1,71 @@
+"""`birthmark-agent gadget`: the USB serial port through which a station reaches this Pi."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+import msgspec
+
+from device_agent.board import read_board
+from device_agent.gadget import CONFIGFS, CONTROLLERS, Gadget, GadgetStatus
+
+_AS_JSON: Final = click.option("--json", "as_json", is_flag=True, help="Print one JSON value for a program to read.")
+
+
+@click.group()
+@click.option(
+    "--configfs",
+    type=click.Path(path_type=Path),
+    default=CONFIGFS,
+    show_default=True,
+    help="Where the kernel keeps USB gadgets.",
+)
+@click.option(
+    "--controllers",
+    type=click.Path(path_type=Path),
+    default=CONTROLLERS,
+    show_default=True,
+    help="Where the kernel lists USB device controllers.",
+)
+@click.pass_context
+def gadget(context: click.Context, configfs: Path, controllers: Path) -> None:
+    """Make this Pi a USB device with a serial port, for a station to find."""
+    context.obj = Gadget(configfs, controllers)
+
+
+@gadget.command()
+@click.option("--serial", envvar="BIRTHMARK_SERIAL", help="Where the board has none (or BIRTHMARK_SERIAL).")
+@_AS_JSON
+@click.pass_obj
+def start(made: Gadget, serial: str | None, as_json: bool) -> None:
+    """Make the gadget and show it to the host; needs root. Does nothing when it is there already."""
+    _print(made.start(read_board(serial).serial), as_json)
+
+
+@gadget.command()
+@_AS_JSON
+@click.pass_obj
+def stop(made: Gadget, as_json: bool) -> None:
+    """Remove the gadget: to the host, an unplugged cable; needs root."""
+    _print(made.stop(), as_json)
+
+
+@gadget.command()
+@_AS_JSON
+@click.pass_obj
+def status(made: Gadget, as_json: bool) -> None:
+    """Show whether the gadget is up and what the host makes of it."""
+    _print(made.status(), as_json)
+
+
+def _print(status: GadgetStatus, as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(status)).decode())
+    elif status.bound_to:
+        click.echo(f"Up on {status.bound_to} as {status.serial}, port {status.tty}; host: {status.host or 'unknown'}.")
+    elif status.controllers:
+        click.echo(f"Down. {status.controllers[0]} is there for it.")
+    else:
+        click.echo("Down, and there is no USB device controller (dtoverlay=dwc2,dr_mode=peripheral in config.txt).")

@@ -1,0 +1,95 @@
+"""The on-board LED, so that a row of Pis without screens can be read at a glance. Never a reason for an error."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+LEDS: Final = Path("/sys/class/leds")
+NAMES: Final = ("ACT", "led0")
+"""What Raspberry Pi kernels call the green one: now, and before 2022."""
+
+
+class Pattern(Enum):
+    """What the LED shows: seconds on, off, on, off, … again and again; an odd one out stays."""
+
+    WAITING = (0.1, 1.9)
+    WORKING = (0.1, 0.1)
+    DONE = (1.0,)
+    FAILED = (0.1, 0.2, 0.1, 0.2, 0.1, 1.3)
+
+
+class Led:
+    """Shows a pattern until the next one. Does nothing where there is no LED, or no permission to use it."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._changed = threading.Condition()
+        self._pattern: Pattern | None = None
+        self._thread: threading.Thread | None = None
+        self._trigger = ""
+
+    def show(self, pattern: Pattern) -> None:
+        with self._changed:
+            if self._path is None or pattern is self._pattern:
+                return
+            self._pattern = pattern
+            self._changed.notify()
+            if self._thread is None:
+                # The thread blinks, not the kernel: its timer's files belong to root alone.
+                self._trigger = _chosen(self._read("trigger"))
+                self._write("trigger", "none")
+                self._thread = threading.Thread(target=self._blink, name="led", daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        """Leave a steady light on; give any other LED back to the kernel."""
+        with self._changed:
+            thread, steady = self._thread, self._pattern is Pattern.DONE
+            self._thread = self._pattern = None
+            self._changed.notify()
+        if thread is not None:
+            thread.join()
+            if steady:
+                self._write("brightness", "1")
+            else:
+                self._write("trigger", self._trigger or "none")
+
+    def _blink(self) -> None:
+        with self._changed:
+            while (pattern := self._pattern) is not None:
+                for step, seconds in enumerate(itertools.cycle(pattern.value)):
+                    self._write("brightness", "0" if step % 2 and pattern is not Pattern.DONE else "1")
+                    if self._changed.wait_for(_other_than(self, pattern), seconds):
+                        break
+
+    def _read(self, name: str) -> str:
+        try:
+            return (self._path / name).read_text() if self._path else ""
+        except OSError:
+            return ""
+
+    def _write(self, name: str, value: str) -> None:
+        try:
+            if self._path:
+                (self._path / name).write_text(value)
+        except OSError:
+            self._path = None  # it went, or was never ours: a light is not worth an error
+
+
+def _other_than(led: Led, pattern: Pattern) -> Callable[[], bool]:
+    return lambda: led._pattern is not pattern
+
+
+def find_led(leds: Path = LEDS) -> Led:
+    """The board's LED, or one that does nothing."""
+    return Led(next((leds / name for name in NAMES if (leds / name / "brightness").exists()), None))
+
+
+def _chosen(triggers: str) -> str:
+    """The trigger in brackets: `none [mmc0] timer`."""
+    return triggers.partition("[")[2].partition("]")[0]

@@ -1,0 +1,69 @@
+"""What the service tells systemd and takes over: sd_notify(3), sd_listen_fds(3). Silent where nobody listens."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from typing import Final
+
+from shared.errors import BirthmarkError
+from shared.text import shown
+
+_FIRST_DESCRIPTOR: Final = 3
+_PARTS_OF_INTERVAL: Final = 3
+"""How often in one watchdog interval the service says that it lives; systemd advises at least two."""
+
+
+def notify(status: str = "", *, ready: bool = False, stopping: bool = False, watchdog: bool = False) -> None:
+    """Tell the service manager, if `NOTIFY_SOCKET` names one; `status` is a sentence for `systemctl status`.
+
+    A manager that cannot be reached is no reason to stop working: its own time-outs speak for it.
+    """
+    words = [word for word, said in (("READY=1", ready), ("STOPPING=1", stopping), ("WATCHDOG=1", watchdog)) if said]
+    if status:
+        words.append("STATUS=" + shown(status))
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not words or not address.startswith(("/", "@")):
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager:
+        manager.setblocking(False)
+        try:
+            manager.sendto("\n".join(words).encode(), "\0" + address[1:] if address[0] == "@" else address)
+        except OSError:
+            return
+
+
+async def keep_watchdog() -> None:
+    """Say that the event loop turns, as often as `WATCHDOG_USEC` asks, until cancelled; only wait where it does not."""
+    interval = os.environ.get("WATCHDOG_USEC", "")
+    if not interval.isascii() or not interval.isdigit() or int(interval) == 0 or not _meant_for_us("WATCHDOG_PID"):
+        await asyncio.Event().wait()
+    while True:
+        notify(watchdog=True)
+        await asyncio.sleep(int(interval) / 1_000_000 / _PARTS_OF_INTERVAL)
+
+
+def inherited_socket() -> socket.socket | None:
+    """The listening socket that systemd opened for us, if it did. Raises `http.cannot-listen` for anything else."""
+    count = os.environ.get("LISTEN_FDS", "")
+    if not count or not _meant_for_us("LISTEN_PID"):
+        return None
+    if count != "1":
+        raise BirthmarkError("http.cannot-listen", "systemd passes more than one socket")
+    try:
+        inherited = socket.socket(fileno=_FIRST_DESCRIPTOR)
+        listening = inherited.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError as error:
+        raise BirthmarkError("http.cannot-listen", f"the socket from systemd: {error.strerror}") from error
+    if not listening:
+        raise BirthmarkError("http.cannot-listen", "the socket from systemd does not listen")
+    inherited.set_inheritable(False)
+    inherited.setblocking(False)
+    return inherited
+
+
+def _meant_for_us(variable: str) -> bool:
+    """Whether `variable` names this process; `WATCHDOG_PID` may be absent."""
+    named = os.environ.get(variable, "")
+    return named == str(os.getpid()) or (not named and variable == "WATCHDOG_PID")
