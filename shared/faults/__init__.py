@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from shared.faults import attestation, cable, device, station, unit
+from shared.faults import attestation, cable, device, service, station, unit
 from shared.faults.fault import Fault
 
 __all__ = ["CATALOGUE", "Fault"]
@@ -22,4 +22,6 @@ def _catalogue(*groups: tuple[Fault, ...]) -> dict[str, Fault]:
     return by_code
 
 
-CATALOGUE: Final = _catalogue(cable.FAULTS, unit.FAULTS, attestation.FAULTS, device.FAULTS, station.FAULTS)
+CATALOGUE: Final = _catalogue(
+    cable.FAULTS, unit.FAULTS, attestation.FAULTS, device.FAULTS, station.FAULTS, service.FAULTS
+)

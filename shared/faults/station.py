@@ -37,9 +37,51 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "Another program, perhaps another station, uses it; choose another with --port.",
     ),
     Fault(
+        "http.host-unknown",
+        "the request names a host that this station does not go by",
+        "Use the address that `birthmark-station serve` prints, or set public_url to the name others know it by.",
+    ),
+    Fault(
+        "http.internal",
+        "an unexpected error stopped the request",
+        "Look into the station's log for the whole story, and report it.",
+    ),
+    Fault("http.malformed", "the request makes no sense", "Correct it; the answer says what is wrong where it can."),
+    Fault(
+        "http.method-not-allowed",
+        "that address does not take this method",
+        "The Allow header of the answer lists those it takes.",
+    ),
+    Fault(
+        "http.no-such-page", "there is nothing at that address", "The page is at /, the station's health at /health."
+    ),
+    Fault(
         "http.not-loopback",
         "the page may only be served on a loopback address",
         "Use 127.0.0.1, and reach it from elsewhere through an SSH tunnel: ssh -L 8001:127.0.0.1:8001 STATION.",
+    ),
+    Fault("http.too-large", "the request's body is too large", "Send less at a time."),
+    Fault(
+        "http.too-many-listeners",
+        "too many pages listen to this station at once",
+        "Close some of them; a page that is not in front listens no longer.",
+        retry=True,
+    ),
+    Fault(
+        "http.too-slow",
+        "the request was not answered in time",
+        "Send it again; if it stays so, the station's disk or registry is overloaded.",
+        retry=True,
+    ),
+    Fault(
+        "registry.already-revoked",
+        "the unit is revoked already, and for good",
+        "Nothing needs to be done; `birthmark-station device SERIAL` shows when and why it was.",
+    ),
+    Fault(
+        "registry.cursor-invalid",
+        "the cursor of the page is not one that was given out",
+        "Begin again without a cursor.",
     ),
     Fault(
         "registry.device-key-changed",
@@ -62,6 +104,11 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "If the TPM was moved to another board on purpose, `birthmark-station release SERIAL` the old unit first.",
     ),
     Fault(
+        "registry.not-revoked",
+        "the unit is not revoked",
+        "Nothing needs to be done; `birthmark-station device SERIAL` shows its state.",
+    ),
+    Fault(
         "registry.nuc-changed",
         "this unit comes back with another NUC hash",
         "If its sensor was replaced on purpose, `birthmark-station release SERIAL` and plug it in again.",
@@ -71,6 +118,11 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "the unit was released while it was being provisioned",
         "Plug it in again.",
         retry=True,
+    ),
+    Fault(
+        "registry.revoked-for-good",
+        "the unit was revoked for good, not put on hold",
+        "`birthmark-station release SERIAL` and provision it anew: it then gets another certificate.",
     ),
     Fault(
         "registry.serial-taken",
@@ -83,6 +135,11 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "the registry cannot be used at the moment",
         "Check the disk's space and that no backup holds it locked; nothing was lost, plug the unit in again.",
         retry=True,
+    ),
+    Fault(
+        "registry.unit-revoked",
+        "the unit is revoked",
+        "If it may be used again, `birthmark-station reinstate SERIAL`, or release it and provision it anew.",
     ),
     Fault("registry.unknown-unit", "there is no such unit", "`birthmark-station devices` lists them."),
     Fault("table.id-out-of-range", "there is no such key table", "Table ids go from 0 to 2,499."),

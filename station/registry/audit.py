@@ -1,4 +1,7 @@
-"""The audit log: append-only, each row carrying the hash of the one before. Written inside the caller's transaction."""
+"""The audit log: append-only, each row carrying the hash of the one before. Written inside the caller's transaction.
+
+A row of its own, the head, says where the log ends; `station.registry.audit_check` finds what was tampered with.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from station.registry.schema import audit
+from shared.errors import BirthmarkError
+from station.registry.schema import audit, audit_head
 
 GENESIS: Final = b"\0" * 32
 """What the first row carries as the hash of the one before."""
@@ -21,11 +25,18 @@ class Event(StrEnum):
     """What is recorded: everything issued, refused, released, revoked or configured."""
 
     INITIALISED = "initialised"
+    CONFIGURED = "configured"
+    IMPORTED = "imported"
     ISSUED = "issued"
     PROVISIONED = "provisioned"
     RESUMED = "resumed"
     REFUSED = "refused"
     RELEASED = "released"
+    REVOKED = "revoked"
+    REINSTATED = "reinstated"
+    CRL_SIGNED = "crl-signed"
+    TOKEN_CREATED = "token-created"  # noqa: S105 - names of events
+    TOKEN_REVOKED = "token-revoked"  # noqa: S105
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +58,36 @@ def row_hash(seq: int, at: int, event: str, serial: str, detail: str, previous: 
 async def append(connection: AsyncConnection, at: int, event: Event, serial: str, **detail: object) -> None:
     """Add a row. `at` is seconds since 1970; `detail` becomes JSON and may hold no secret.
 
-    The transaction must be a writing one: its lock is what makes the chain a chain.
+    The transaction must be a writing one: its lock is what makes the chain a chain. It goes on from the head and never
+    from the last row, so rows cut off at the end stay missing. Raises `audit.headless`.
     """
-    last = (await connection.execute(sa.select(audit).order_by(audit.c.seq.desc()).limit(1))).first()
-    seq, previous = (last.seq + 1, last.hash) if last else (1, GENESIS)
+    head = (await connection.execute(sa.select(audit_head).with_for_update())).first()
+    if head is None:
+        raise BirthmarkError("audit.headless")
+    seq, previous = head.seq + 1, head.hash
     text = msgspec.json.encode(detail, order="sorted").decode()
+    digest = row_hash(seq, at, event.value, serial, text, previous)
     await connection.execute(
         audit.insert().values(
-            seq=seq,
-            at=at,
-            event=event.value,
-            serial=serial,
-            detail=text,
-            previous=previous,
-            hash=row_hash(seq, at, event.value, serial, text, previous),
+            seq=seq, at=at, event=event.value, serial=serial, detail=text, previous=previous, hash=digest
         )
     )
+    await connection.execute(audit_head.update().values(seq=seq, hash=digest))
+
+
+async def recorded_settings(connection: AsyncConnection) -> object:
+    """The station's settings as they were recorded last (`settings` of INITIALISED or CONFIGURED), or None."""
+    events = (Event.CONFIGURED.value, Event.INITIALISED.value)
+    newest = sa.select(audit.c.detail).where(audit.c.event.in_(events)).order_by(audit.c.seq.desc()).limit(1)
+    detail = (await connection.execute(newest)).scalar()
+    try:
+        return msgspec.json.decode(detail, type=_Settings).settings if detail else None
+    except msgspec.MsgspecError:  # tampered with, which `audit verify` tells; here it is only not the present one
+        return None
+
+
+class _Settings(msgspec.Struct):
+    settings: object = None
 
 
 async def read(connection: AsyncConnection, *, since: int = 0) -> list[Row]:

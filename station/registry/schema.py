@@ -14,12 +14,15 @@ units: Final = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("serial", sa.String(64), nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
+    # who holds the private key: tpm, software (a CSR), station (made here and given away)
+    sa.Column("key_holder", sa.String(16), nullable=False),
+    sa.Column("family", sa.String(64), nullable=False),
     sa.Column("model", sa.String(256), nullable=False),
     sa.Column("station", sa.String(64), nullable=False),
     sa.Column("port", sa.String(256), nullable=False),
     sa.Column("agent", sa.String(256), nullable=False),
-    # SHA-256 over SubjectPublicKeyInfo, 32 bytes each
-    sa.Column("ek_fingerprint", sa.LargeBinary(32), nullable=False),
+    # SHA-256 over SubjectPublicKeyInfo, 32 bytes each; a unit without a TPM has no endorsement key
+    sa.Column("ek_fingerprint", sa.LargeBinary(32)),
     sa.Column("device_fingerprint", sa.LargeBinary(32), nullable=False),
     # HMAC-SHA256 of the NUC hash under a station secret, 32 bytes
     sa.Column("nuc_index", sa.LargeBinary(32), nullable=False),
@@ -30,6 +33,12 @@ units: Final = sa.Table(
     sa.Column("not_after", sa.BigInteger, nullable=False),
     sa.Column("issued_at", sa.BigInteger, nullable=False),
     sa.Column("provisioned_at", sa.BigInteger),
+    # from the unit's first word, or the request, to `provisioned`
+    sa.Column("duration_ms", sa.Integer),
+    sa.Column("revoked_at", sa.BigInteger),
+    sa.Column("revoked_reason", sa.String(256)),
+    # a CRLReason of RFC 5280 section 5.3.1, by its name there
+    sa.Column("revoked_code", sa.String(32)),
     sa.Column("closed_at", sa.BigInteger),
     sa.Column("closed_reason", sa.String(256)),
     sa.Column("ek_trust", sa.String(16), nullable=False),
@@ -40,17 +49,25 @@ units: Final = sa.Table(
     sa.Column("tpm_firmware", sa.String(64), nullable=False),
 )
 
-_ACTIVE: Final = sa.text("state != 'released'")
+ACTIVE: Final = sa.text("units.state != 'released'")
+"""A unit that is not released. Written out, not bound: SQLite uses a partial index only where it can read its condition
+in the query."""
+
+_ACTIVE_INDEX: Final = sa.text("state != 'released'")
 
 
 def _unique_while_active(column: str) -> None:
-    sa.Index(f"units_active_{column}", units.c[column], unique=True, sqlite_where=_ACTIVE, postgresql_where=_ACTIVE)
+    where = _ACTIVE_INDEX
+    sa.Index(f"units_active_{column}", units.c[column], unique=True, sqlite_where=where, postgresql_where=where)
 
 
 for _column in ("serial", "ek_fingerprint", "device_fingerprint", "nuc_index"):
     _unique_while_active(_column)
 sa.Index("units_certificate_sha256", units.c.certificate_sha256, unique=True)
 sa.Index("units_issued_at", units.c.issued_at)
+sa.Index("units_serial", units.c.serial)
+sa.Index("units_state", units.c.state)
+sa.Index("units_provisioned_at", units.c.provisioned_at)
 
 assignments: Final = sa.Table(
     "assignments",
@@ -79,3 +96,40 @@ audit: Final = sa.Table(
     sa.Column("previous", sa.LargeBinary(32), nullable=False),
     sa.Column("hash", sa.LargeBinary(32), nullable=False),
 )
+
+# One row: where the audit log ends. Without it a log cut off at its end would look whole.
+audit_head: Final = sa.Table(
+    "audit_head",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("seq", sa.Integer, nullable=False),
+    sa.Column("hash", sa.LargeBinary(32), nullable=False),
+)
+
+# One row: the certificate revocation list in force; without `der` when something has changed since it was signed.
+crl: Final = sa.Table(
+    "crl",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("signed_at", sa.BigInteger, nullable=False),
+    sa.Column("der", sa.LargeBinary),
+)
+
+tokens: Final = sa.Table(
+    "tokens",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.String(64), nullable=False),
+    # SHA-256 of a token of 256 random bits: there is nothing to guess that a slow hash would protect
+    sa.Column("hash", sa.LargeBinary(32), nullable=False),
+    # names of scopes, sorted, separated by spaces
+    sa.Column("scopes", sa.String(64), nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.BigInteger),
+    sa.Column("revoked_at", sa.BigInteger),
+    sa.Column("last_used_at", sa.BigInteger),
+)
+_UNREVOKED: Final = sa.text("revoked_at IS NULL")
+sa.Index("tokens_hash", tokens.c.hash, unique=True)
+sa.Index("tokens_active_name", tokens.c.name, unique=True, sqlite_where=_UNREVOKED, postgresql_where=_UNREVOKED)

@@ -1,15 +1,14 @@
 """Units and what may become of them: who is new, who comes back, who is refused. One transaction decides it whole.
 
 A unit goes `issued` → `provisioned` on its receipt, and is `released` by an operator, after which its serial number,
-its TPM and its sensor may be provisioned anew. While it is active none of them belongs to another unit.
+its TPM and its sensor may be provisioned anew. While it is active none of them belongs to another unit. It may be
+`revoked` and reinstated in between (`station.registry.revocation`). Lists and counts are in `station.registry.queries`.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,98 +17,68 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.errors import BirthmarkError
-from shared.types import BoardSerial, TableId
+from shared.types import TableId
 from station.registry import audit
 from station.registry.audit import Event
-from station.registry.schema import assignments, units
+from station.registry.records import Applicant, Enrollment, KeyHolder, Unit, UnitState
+from station.registry.schema import ACTIVE, assignments, crl, units
 
-
-class UnitState(StrEnum):
-    ISSUED = "issued"
-    PROVISIONED = "provisioned"
-    RELEASED = "released"
-
-
-@dataclass(frozen=True, slots=True)
-class Applicant:
-    """Who asks for a certificate, after everything about them has been proven."""
-
-    serial: BoardSerial
-    model: str
-    agent: str
-    station: str
-    port: str
-    ek_fingerprint: bytes
-    device_fingerprint: bytes
-    nuc_index: bytes
-    certificate_sha256: bytes
-    """Of the certificate the unit says it holds; empty when it says it holds none."""
-    ek_trust: str
-    ek_reason: str
-    ek_anchor: str
-    tpm_manufacturer: str
-    tpm_model: str
-    tpm_firmware: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """A row of the registry, with its tables."""
-
-    id: int
-    serial: str
-    state: UnitState
-    model: str
-    station: str
-    port: str
-    agent: str
-    certificate: bytes
-    certificate_serial: str
-    not_after: int
-    issued_at: int
-    provisioned_at: int | None
-    closed_at: int | None
-    closed_reason: str | None
-    ek_trust: str
-    ek_reason: str
-    ek_anchor: str
-    tpm_manufacturer: str
-    tpm_model: str
-    tpm_firmware: str
-    tables: tuple[TableId, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Enrollment:
-    unit: Unit
-    resumed: bool
-    """Whether the unit had its certificate already."""
+__all__ = ["Applicant", "Enrollment", "KeyHolder", "Unit", "UnitState"]
 
 
 async def enroll(
     connection: AsyncConnection,
     applicant: Applicant,
     now: int,
-    issue: Callable[[], x509.Certificate],
+    issue: Callable[[tuple[TableId, ...]], x509.Certificate],
     choose: Callable[[], tuple[TableId, ...]],
 ) -> Enrollment:
-    """Give the applicant their unit: the one they have, or a new one with what `issue` and `choose` make.
+    """Give the applicant their unit: the one they have, or a new one with what `choose` and `issue` make.
 
     Raises `registry.serial-taken`, `registry.ek-taken`, `registry.device-key-taken`, `registry.device-key-changed`,
-    `registry.duplicate-nuc`, `registry.nuc-changed` or `identity.unknown-certificate`; nothing is then written.
+    `registry.duplicate-nuc`, `registry.nuc-changed`, `registry.unit-revoked` or `identity.unknown-certificate`;
+    nothing is then written.
     """
     known = _decide(applicant, await _claimed_by(connection, applicant))
     await _check_certificate(connection, applicant)
-    if known is not None:
-        unit = await by_id(connection, known)
-        await audit.append(connection, now, Event.RESUMED, unit.serial, certificate=unit.certificate_serial)
-        return Enrollment(unit, resumed=True)
+    if known is None:
+        tables = choose()
+        return Enrollment(await add(connection, applicant, issue(tables), tables, now), resumed=False)
+    unit = await by_id(connection, known)
+    _require_unrevoked(unit)
+    await audit.append(connection, now, Event.RESUMED, unit.serial, certificate=unit.certificate_serial)
+    return Enrollment(unit, resumed=True)
 
-    certificate = issue()
-    der = certificate.public_bytes(Encoding.DER)
+
+async def admit(
+    connection: AsyncConnection,
+    applicant: Applicant,
+    now: int,
+    issue: Callable[[tuple[TableId, ...]], x509.Certificate],
+    choose: Callable[[], tuple[TableId, ...]],
+) -> Unit:
+    """Make a new unit for an applicant who can prove no TPM, so can never be recognised as one that comes back.
+
+    Raises `registry.serial-taken`, `registry.device-key-taken` or `registry.duplicate-nuc`; nothing is then written.
+    """
+    _decide(applicant, await _claimed_by(connection, applicant))
     tables = choose()
+    return await add(connection, applicant, issue(tables), tables, now)
+
+
+async def add(
+    connection: AsyncConnection,
+    applicant: Applicant,
+    certificate: x509.Certificate,
+    tables: tuple[TableId, ...],
+    now: int,
+    event: Event = Event.ISSUED,
+) -> Unit:
+    """Write a new unit, `issued` at `now`, with its audit row. Who calls has made sure that it may be one."""
+    der = certificate.public_bytes(Encoding.DER)
     values: dict[str, Any] = {name: getattr(applicant, name) for name in applicant.__slots__}
     values |= {
+        "key_holder": applicant.key_holder.value,
         "state": UnitState.ISSUED.value,
         "certificate": der,
         "certificate_sha256": hashlib.sha256(der).digest(),
@@ -123,60 +92,79 @@ async def enroll(
     await audit.append(
         connection,
         now,
-        Event.ISSUED,
+        event,
         applicant.serial,
         certificate=values["certificate_serial"],
         tables=tables,
-        ek=applicant.ek_fingerprint.hex(),
+        key_holder=applicant.key_holder,
+        family=applicant.family,
+        ek=applicant.ek_fingerprint.hex() if applicant.ek_fingerprint else "",
         ek_trust=applicant.ek_trust,
         port=applicant.port,
         station=applicant.station,
     )
-    return Enrollment(await by_id(connection, unit_id), resumed=False)
+    return await by_id(connection, unit_id)
 
 
-async def confirm(connection: AsyncConnection, unit_id: int, now: int) -> Unit:
-    """The unit has proven that it holds what it was given: `issued` → `provisioned`, once."""
+async def confirm(connection: AsyncConnection, unit_id: int, now: int, duration_ms: int | None = None) -> Unit:
+    """The unit has proven that it holds what it was given: `issued` → `provisioned`, once.
+
+    `duration_ms` is how long it took, from the unit's first word. Raises `registry.released-meanwhile` or
+    `registry.unit-revoked`.
+    """
     moved = await connection.execute(
         units.update()
         .where(units.c.id == unit_id, units.c.state == UnitState.ISSUED.value)
-        .values(state=UnitState.PROVISIONED.value, provisioned_at=now)
+        .values(state=UnitState.PROVISIONED.value, provisioned_at=now, duration_ms=duration_ms)
     )
     unit = await by_id(connection, unit_id)
     if unit.state is UnitState.RELEASED:
         raise BirthmarkError("registry.released-meanwhile", unit.serial)
+    _require_unrevoked(unit)
     if moved.rowcount:
         await audit.append(connection, now, Event.PROVISIONED, unit.serial, certificate=unit.certificate_serial)
     return unit
 
 
+def _require_unrevoked(unit: Unit) -> None:
+    if unit.state is UnitState.REVOKED:
+        raise BirthmarkError("registry.unit-revoked", unit.serial)
+
+
 async def release(connection: AsyncConnection, serial: str, reason: str, now: int) -> Unit:
-    """Set the unit's serial number, TPM and sensor free. Raises `registry.unknown-unit`."""
-    active = (units.c.serial == serial) & (units.c.state != UnitState.RELEASED.value)
-    row = (await connection.execute(sa.select(units.c.id).where(active))).first()
-    if row is None:
-        raise BirthmarkError("registry.unknown-unit", serial)
+    """Set the unit's serial number, TPM and sensor free; its certificate is revoked by it.
+
+    Raises `registry.unknown-unit`.
+    """
+    unit = await active(connection, serial)
     await connection.execute(
         units.update()
-        .where(units.c.id == row.id)
+        .where(units.c.id == unit.id)
         .values(state=UnitState.RELEASED.value, closed_at=now, closed_reason=reason)
     )
-    unit = await by_id(connection, row.id)
+    await connection.execute(crl.update().values(der=None))
+    unit = await by_id(connection, unit.id)
     await audit.append(connection, now, Event.RELEASED, unit.serial, certificate=unit.certificate_serial, reason=reason)
     return unit
 
 
 async def by_id(connection: AsyncConnection, unit_id: int) -> Unit:
-    [unit] = await _select(connection, units.c.id == unit_id)
+    [unit] = await select(connection, units.c.id == unit_id)
     return unit
+
+
+async def active(connection: AsyncConnection, serial: str) -> Unit:
+    """The unit with this serial number that is not released. Raises `registry.unknown-unit`."""
+    found = await select(connection, sa.and_(units.c.serial == serial, ACTIVE))
+    if not found:
+        raise BirthmarkError("registry.unknown-unit", serial)
+    return found[0]
 
 
 async def listed(connection: AsyncConnection, *, limit: int = 1000, before: int | None = None) -> list[Unit]:
     """Units that are not released, the latest first; `before` is the id of the last one seen."""
-    condition = units.c.state != UnitState.RELEASED.value
-    if before is not None:
-        condition &= units.c.id < before
-    return await _select(connection, condition, limit)
+    condition = sa.and_(ACTIVE) if before is None else sa.and_(ACTIVE, units.c.id < before)
+    return await select(connection, condition, limit)
 
 
 async def counted(connection: AsyncConnection) -> dict[UnitState, int]:
@@ -186,7 +174,10 @@ async def counted(connection: AsyncConnection) -> dict[UnitState, int]:
     return {state: counts.get(state.value, 0) for state in UnitState}
 
 
-async def _select(connection: AsyncConnection, condition: Any, limit: int | None = None) -> list[Unit]:
+async def select(
+    connection: AsyncConnection, condition: sa.ColumnElement[bool], limit: int | None = None
+) -> list[Unit]:
+    """Units for which `condition` holds, with their tables, the latest first."""
     shown = [column for column in units.c if column.name in Unit.__slots__]
     rows = (await connection.execute(sa.select(*shown).where(condition).order_by(units.c.id.desc()).limit(limit))).all()
     held: dict[int, list[TableId]] = {row.id: [] for row in rows}
@@ -198,28 +189,32 @@ async def _select(connection: AsyncConnection, condition: Any, limit: int | None
             .order_by(assignments.c.table_id)
         ):
             held[unit_id].append(TableId(table))
-    return [Unit(**{**row._mapping, "state": UnitState(row.state), "tables": tuple(held[row.id])}) for row in rows]
+    return [_unit(row, tuple(held[row.id])) for row in rows]
+
+
+def _unit(row: sa.Row[Any], tables: tuple[TableId, ...]) -> Unit:
+    typed = {"state": UnitState(row.state), "key_holder": KeyHolder(row.key_holder), "tables": tables}
+    return Unit(**{**row._mapping, **typed})
 
 
 async def _claimed_by(connection: AsyncConnection, applicant: Applicant) -> list[sa.Row[Any, Any, Any, Any, Any]]:
-    mine = (
-        (units.c.serial == applicant.serial)
-        | (units.c.ek_fingerprint == applicant.ek_fingerprint)
-        | (units.c.device_fingerprint == applicant.device_fingerprint)
-        | (units.c.nuc_index == applicant.nuc_index)
-    )
     columns = (units.c.id, units.c.serial, units.c.ek_fingerprint, units.c.device_fingerprint, units.c.nuc_index)
-    found = await connection.execute(
-        sa.select(*columns).where(units.c.state != UnitState.RELEASED.value, mine).order_by(units.c.id)
-    )
-    return list(found.all())
+    claims = [units.c.serial == applicant.serial, units.c.device_fingerprint == applicant.device_fingerprint]
+    claims.append(units.c.nuc_index == applicant.nuc_index)
+    if applicant.ek_fingerprint is not None:
+        claims.append(units.c.ek_fingerprint == applicant.ek_fingerprint)
+    found: dict[int, sa.Row[Any, Any, Any, Any, Any]] = {}
+    for claim in claims:  # one query each: SQLite answers each from its index, an OR of them by reading every row
+        for row in await connection.execute(sa.select(*columns).where(claim, ACTIVE)):
+            found[row.id] = row
+    return [found[unit_id] for unit_id in sorted(found)]
 
 
 def _decide(applicant: Applicant, rows: list[sa.Row[Any, Any, Any, Any, Any]]) -> int | None:
     """The id of the unit that the applicant is, None for a new one; a partial likeness is refused by name."""
     for row in rows:
         serial = row.serial == applicant.serial
-        ek = row.ek_fingerprint == applicant.ek_fingerprint
+        ek = applicant.ek_fingerprint is not None and row.ek_fingerprint == applicant.ek_fingerprint
         if serial and not ek:
             raise BirthmarkError("registry.serial-taken", applicant.serial)
         if ek and not serial:

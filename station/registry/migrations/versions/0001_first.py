@@ -1,4 +1,4 @@
-"""The first registry: units, assignments, sealed key tables, audit log."""
+"""The first registry: units, assignments, sealed key tables, audit log, revocation list, operators' tokens."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,6 +10,13 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _audit()
+    _revocation_list()
+    _tokens()
+    _units()
+
+
+def _audit() -> None:
     op.create_table(
         "audit",
         sa.Column("seq", sa.Integer(), autoincrement=False, nullable=False),
@@ -21,6 +28,59 @@ def upgrade() -> None:
         sa.Column("hash", sa.LargeBinary(length=32), nullable=False),
         sa.PrimaryKeyConstraint("seq"),
     )
+    head = op.create_table(
+        "audit_head",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.bulk_insert(head, [{"id": 1, "seq": 0, "hash": b"\0" * 32}])
+    if op.get_bind().dialect.name == "sqlite":
+        for verb in ("UPDATE", "DELETE"):
+            op.execute(
+                f"CREATE TRIGGER audit_no_{verb.lower()} BEFORE {verb} ON audit "
+                "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
+            )
+
+
+def _revocation_list() -> None:
+    crl = op.create_table(
+        "crl",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("signed_at", sa.BigInteger(), nullable=False),
+        sa.Column("der", sa.LargeBinary(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.bulk_insert(crl, [{"id": 1, "number": 0, "signed_at": 0, "der": None}])
+
+
+def _tokens() -> None:
+    op.create_table(
+        "tokens",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("hash", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("scopes", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=True),
+        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
+        sa.Column("last_used_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("tokens_hash", "tokens", ["hash"], unique=True)
+    op.create_index(
+        "tokens_active_name",
+        "tokens",
+        ["name"],
+        unique=True,
+        sqlite_where=sa.text("revoked_at IS NULL"),
+        postgresql_where=sa.text("revoked_at IS NULL"),
+    )
+
+
+def _units() -> None:
     op.create_table(
         "key_tables",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
@@ -32,11 +92,13 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("serial", sa.String(length=64), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("key_holder", sa.String(length=16), nullable=False),
+        sa.Column("family", sa.String(length=64), nullable=False),
         sa.Column("model", sa.String(length=256), nullable=False),
         sa.Column("station", sa.String(length=64), nullable=False),
         sa.Column("port", sa.String(length=256), nullable=False),
         sa.Column("agent", sa.String(length=256), nullable=False),
-        sa.Column("ek_fingerprint", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("ek_fingerprint", sa.LargeBinary(length=32), nullable=True),
         sa.Column("device_fingerprint", sa.LargeBinary(length=32), nullable=False),
         sa.Column("nuc_index", sa.LargeBinary(length=32), nullable=False),
         sa.Column("certificate", sa.LargeBinary(), nullable=False),
@@ -45,6 +107,10 @@ def upgrade() -> None:
         sa.Column("not_after", sa.BigInteger(), nullable=False),
         sa.Column("issued_at", sa.BigInteger(), nullable=False),
         sa.Column("provisioned_at", sa.BigInteger(), nullable=True),
+        sa.Column("duration_ms", sa.Integer(), nullable=True),
+        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
+        sa.Column("revoked_reason", sa.String(length=256), nullable=True),
+        sa.Column("revoked_code", sa.String(length=32), nullable=True),
         sa.Column("closed_at", sa.BigInteger(), nullable=True),
         sa.Column("closed_reason", sa.String(length=256), nullable=True),
         sa.Column("ek_trust", sa.String(length=16), nullable=False),
@@ -89,6 +155,9 @@ def upgrade() -> None:
     )
     op.create_index("units_certificate_sha256", "units", ["certificate_sha256"], unique=True)
     op.create_index("units_issued_at", "units", ["issued_at"], unique=False)
+    op.create_index("units_serial", "units", ["serial"], unique=False)
+    op.create_index("units_state", "units", ["state"], unique=False)
+    op.create_index("units_provisioned_at", "units", ["provisioned_at"], unique=False)
     op.create_table(
         "assignments",
         sa.Column("unit_id", sa.Integer(), nullable=False),

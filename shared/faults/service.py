@@ -1,0 +1,78 @@
+"""What goes wrong in the authority's service to others: access, enrolment without a cable, import, audit. Data only."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from shared.faults.fault import Fault
+
+FAULTS: Final[tuple[Fault, ...]] = (
+    Fault(
+        "access.denied",
+        "the bearer token is unknown, expired or revoked",
+        "`birthmark-station tokens list` shows the tokens; make another with `birthmark-station tokens create`.",
+    ),
+    Fault(
+        "access.scope-missing",
+        "the bearer token does not allow this",
+        "Use a token with the scope that the documentation names, made with `birthmark-station tokens create`.",
+    ),
+    Fault(
+        "access.token-exists",
+        "there is a token of that name",
+        "Choose another name, or revoke the old one first with `birthmark-station tokens revoke NAME`.",
+    ),
+    Fault("access.token-unknown", "there is no such token", "`birthmark-station tokens list` shows the tokens."),
+    Fault(
+        "audit.broken",
+        "the audit log is not whole",
+        "Somebody or something changed the registry behind the station's back: keep a copy of it as evidence, find out "
+        "who could write it, and compare it with the last backup.",
+    ),
+    Fault(
+        "audit.headless",
+        "the record of where the audit log ends is missing",
+        "The registry is damaged: `birthmark-station audit verify` says more; restore it from a backup.",
+    ),
+    Fault(
+        "enrollment.csr-key-unsupported",
+        "the certificate request is not for a P-256 key",
+        "Make one: openssl ecparam -genkey -name prime256v1.",
+    ),
+    Fault(
+        "enrollment.csr-malformed",
+        "the certificate request cannot be read, or its signature is not its key's",
+        "Send a PKCS#10 request, PEM or base64 of DER, as `openssl req -new` makes it.",
+    ),
+    Fault(
+        "enrollment.family-invalid",
+        "the device family is not 1 to 64 printable characters",
+        "Give a short name such as Raspberry Pi.",
+    ),
+    Fault(
+        "enrollment.file-unusable",
+        "the file of units, or the place for their files, cannot be used",
+        "See `birthmark-station provision --help` for the columns.",
+    ),
+    Fault(
+        "enrollment.nuc-hash-invalid",
+        "the NUC hash is not 64 hexadecimal digits, or all zeros",
+        "It is the SHA-256 of the NUC map, in hexadecimal; leave it away to have one made.",
+    ),
+    Fault(
+        "enrollment.station-keys-off",
+        "this station makes no private keys for others",
+        "Send a certificate request, or set station_made_keys = true under [enrollment] in station.toml.",
+    ),
+    Fault(
+        "import.inconsistent",
+        "the data to import contradicts itself",
+        "Nothing was imported. Correct what is named in a copy of the directory, and import that.",
+    ),
+    Fault(
+        "import.unreadable",
+        "the data to import cannot be read",
+        "Nothing was imported. Give the `data` directory of the public SMA, with device_registry.json, key_tables.json "
+        "and the files of its authority.",
+    ),
+)

@@ -1,0 +1,153 @@
+"""Questions to the registry: pages of units, one unit by what is known of it, counts and times. Writes nothing."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.errors import BirthmarkError
+from shared.types import TableId
+from station.registry import units
+from station.registry.records import Unit, UnitState
+from station.registry.schema import ACTIVE, assignments, key_tables
+from station.registry.schema import units as table
+
+PAGE_UNITS: Final = 500
+"""Units on one page at most: about 200 KiB of JSON."""
+
+_TIMED_UNITS: Final = 1000
+"""How many of the latest units the provisioning times are taken over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which units. Empty fields ask for nothing; without `state`, released units are left out."""
+
+    state: UnitState | None = None
+    family: str = ""
+    station: str = ""
+    serial_contains: str = ""
+    issued_since: int | None = None
+    """Seconds since 1970, inclusive."""
+    issued_before: int | None = None
+    """Seconds since 1970, exclusive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    units: list[Unit]
+    cursor: str | None
+    """Give it back for the next page; None after the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Seconds from a unit's first word to `provisioned`, over the latest `count` units."""
+
+    count: int
+    minimum: float
+    mean: float
+    median: float
+    p95: float
+    maximum: float
+
+
+async def page(connection: AsyncConnection, wanted: Filter, *, limit: int = 100, cursor: str = "") -> Page:
+    """The latest units first, at most `limit` (1 to 500). Raises `registry.cursor-invalid`.
+
+    A unit that comes while pages are turned is on none of the later ones; none is shown twice or passed over.
+    """
+    conditions = _conditions(wanted)
+    if cursor:
+        if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
+            raise BirthmarkError("registry.cursor-invalid")
+        conditions.append(table.c.id < int(cursor))
+    limit = max(1, min(limit, PAGE_UNITS))
+    found = await units.select(connection, sa.and_(*conditions), limit + 1)
+    more = len(found) > limit
+    return Page(found[:limit], str(found[limit - 1].id) if more else None)
+
+
+async def count(connection: AsyncConnection, wanted: Filter) -> int:
+    """How many units a filter finds."""
+    counted = sa.select(sa.func.count()).select_from(table).where(*_conditions(wanted))
+    return (await connection.execute(counted)).scalar_one()
+
+
+def _conditions(wanted: Filter) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = [
+        sa.and_(ACTIVE) if wanted.state is None else table.c.state == wanted.state.value
+    ]
+    if wanted.family:
+        conditions.append(table.c.family == wanted.family)
+    if wanted.station:
+        conditions.append(table.c.station == wanted.station)
+    if wanted.serial_contains:
+        conditions.append(table.c.serial.icontains(wanted.serial_contains, autoescape=True))
+    if wanted.issued_since is not None:
+        conditions.append(table.c.issued_at >= wanted.issued_since)
+    if wanted.issued_before is not None:
+        conditions.append(table.c.issued_at < wanted.issued_before)
+    return conditions
+
+
+async def by_serial(connection: AsyncConnection, serial: str) -> Unit:
+    """The unit of that serial number; when all were released, the latest. Raises `registry.unknown-unit`."""
+    found = await units.select(connection, table.c.serial == serial)
+    if not found:
+        raise BirthmarkError("registry.unknown-unit", serial)
+    return next((unit for unit in found if unit.state is not UnitState.RELEASED), found[0])
+
+
+async def by_nuc_index(connection: AsyncConnection, nuc_index: bytes) -> Unit | None:
+    """The unit that is not released with this keyed index of a NUC hash."""
+    found = await units.select(connection, sa.and_(table.c.nuc_index == nuc_index, ACTIVE))
+    return found[0] if found else None
+
+
+async def by_certificate(connection: AsyncConnection, certificate_sha256: bytes) -> Unit | None:
+    """The unit that this certificate was made out to, whatever became of it."""
+    found = await units.select(connection, table.c.certificate_sha256 == certificate_sha256)
+    return found[0] if found else None
+
+
+async def families(connection: AsyncConnection) -> dict[str, int]:
+    """How many units of each family there are that are not released."""
+    counted = sa.select(table.c.family, sa.func.count()).where(ACTIVE).group_by(table.c.family)
+    return {row[0]: row[1] for row in await connection.execute(counted.order_by(table.c.family))}
+
+
+async def table_usage(connection: AsyncConnection) -> dict[TableId, int]:
+    """How many units that are not released were given each key table; tables nobody has are there with 0."""
+    used = (
+        sa.select(assignments.c.table_id, sa.func.count().label("used"))
+        .join(table, table.c.id == assignments.c.unit_id)
+        .where(ACTIVE)
+        .group_by(assignments.c.table_id)
+        .subquery()
+    )
+    counted = sa.select(key_tables.c.id, sa.func.coalesce(used.c.used, 0)).outerjoin(
+        used, used.c.table_id == key_tables.c.id
+    )
+    return {TableId(row[0]): row[1] for row in await connection.execute(counted.order_by(key_tables.c.id))}
+
+
+async def provisioning_times(connection: AsyncConnection) -> Times | None:
+    """Over the latest thousand units that were timed; None when there is none."""
+    latest = sa.select(table.c.duration_ms).where(table.c.duration_ms.is_not(None))
+    found = await connection.execute(latest.order_by(table.c.provisioned_at.desc()).limit(_TIMED_UNITS))
+    seconds = sorted(row[0] / 1000 for row in found)
+    if not seconds:
+        return None
+    return Times(
+        count=len(seconds),
+        minimum=seconds[0],
+        mean=statistics.fmean(seconds),
+        median=statistics.median(seconds),
+        p95=seconds[min(len(seconds) - 1, int(len(seconds) * 0.95))],
+        maximum=seconds[-1],
+    )

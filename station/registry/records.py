@@ -1,0 +1,91 @@
+"""What a unit is, as the registry knows it: its states, who holds its key, its row. Values only; no query is here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shared.types import BoardSerial, TableId
+
+
+class UnitState(StrEnum):
+    ISSUED = "issued"
+    PROVISIONED = "provisioned"
+    REVOKED = "revoked"
+    RELEASED = "released"
+
+
+class KeyHolder(StrEnum):
+    """Where a unit's private key lives."""
+
+    TPM = "tpm"
+    """Born in the unit's TPM, as attested."""
+    SOFTWARE = "software"
+    """Its owner made it and sent a certificate request."""
+    STATION = "station"
+    """This station made it, gave it away once and kept nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applicant:
+    """Who asks for a certificate, after everything about them has been proven."""
+
+    serial: BoardSerial
+    key_holder: KeyHolder
+    family: str
+    model: str
+    agent: str
+    station: str
+    port: str
+    ek_fingerprint: bytes | None
+    """None for a unit without a TPM."""
+    device_fingerprint: bytes
+    nuc_index: bytes
+    certificate_sha256: bytes
+    """Of the certificate the unit says it holds; empty when it says it holds none."""
+    ek_trust: str
+    ek_reason: str
+    ek_anchor: str
+    tpm_manufacturer: str
+    tpm_model: str
+    tpm_firmware: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A row of the registry, with its tables."""
+
+    id: int
+    serial: str
+    state: UnitState
+    key_holder: KeyHolder
+    family: str
+    model: str
+    station: str
+    port: str
+    agent: str
+    certificate: bytes
+    certificate_serial: str
+    not_after: int
+    issued_at: int
+    provisioned_at: int | None
+    duration_ms: int | None
+    revoked_at: int | None
+    revoked_reason: str | None
+    revoked_code: str | None
+    closed_at: int | None
+    closed_reason: str | None
+    ek_trust: str
+    ek_reason: str
+    ek_anchor: str
+    tpm_manufacturer: str
+    tpm_model: str
+    tpm_firmware: str
+    tables: tuple[TableId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Enrollment:
+    unit: Unit
+    resumed: bool
+    """Whether the unit had its certificate already."""
