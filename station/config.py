@@ -37,10 +37,20 @@ class AuthorityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     public_url: Annotated[str, Meta(pattern=r"^https?://[^\s]{1,200}\Z")] = "http://127.0.0.1:8001"
     """Where aggregators and cameras reach this authority: the base of the endpoints named in certificates."""
     device_days: Annotated[int, Meta(ge=1, le=3650)] = 730
+    birthmark_extensions: bool = True
+    """Whether device certificates carry Birthmark's six extensions (docs/decisions/0005)."""
 
 
 class TablesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     count: Annotated[int, Meta(ge=limits.TABLE_COUNT_MIN, le=limits.TABLE_COUNT_MAX)] = 10
+
+
+class EnrollmentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    device_family: Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]{1,64}\Z")] = "Raspberry Pi"
+    """The family of units that come by cable, or that name none."""
+    station_made_keys: bool = True
+    """Whether a unit without a TPM and without a certificate request gets a private key made here, and with it the
+    master keys of its three tables; off, no master key ever leaves the station in the clear."""
 
 
 class AttestationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -60,12 +70,17 @@ class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     name: Name = "station"
     authority: AuthorityConfig = msgspec.field(default_factory=AuthorityConfig)
     tables: TablesConfig = msgspec.field(default_factory=TablesConfig)
+    enrollment: EnrollmentConfig = msgspec.field(default_factory=EnrollmentConfig)
     attestation: AttestationConfig = msgspec.field(default_factory=AttestationConfig)
     session: SessionConfig = msgspec.field(default_factory=SessionConfig)
 
     @property
     def validation_endpoint(self) -> str:
         return self.authority.public_url.rstrip("/") + "/validate"
+
+    @property
+    def certificate_endpoint(self) -> str:
+        return self.authority.public_url.rstrip("/") + "/validate-cert"
 
     def ek_roots(self, data_dir: Path) -> Path:
         return data_dir / self.attestation.ek_roots

@@ -7,13 +7,13 @@ order by whoever has a session (`station.ports`, or a test); this module reads n
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import hmac
 import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+
+from cryptography import x509
 
 from shared.derivation import extract
 from shared.errors import BirthmarkError
@@ -34,24 +34,23 @@ from shared.messages import (
 )
 from shared.sealing import NucOpener, signed_bytes, stored_digest, verify_signature
 from shared.text import shown
-from shared.types import BoardSerial, NucHash, TableId, board_serial
+from shared.types import BoardSerial, TableId, board_serial
 from station.attestation.credential import make_credential
 from station.attestation.ek_certificate import EkVerdict, verify_ek
 from station.attestation.ek_roots import EkRoots
 from station.attestation.evidence import Claims, examine_identity, examine_import, examine_proof
 from station.attestation.wrapping import WrappedKey, wrap_hmac_key
 from station.authority.authority import Authority
-from station.authority.profile import DeviceSubject
 from station.config import EkPolicy, StationConfig
 from station.events import Bus, UnitChanged
+from station.issuing import device_subject
 from station.keytables import KeyTables
+from station.nuc_index import NucIndex
 from station.registry import audit, units
 from station.registry.audit import Event
 from station.registry.database import Database
-from station.registry.units import Applicant, Enrollment, Unit
+from station.registry.records import Applicant, Enrollment, KeyHolder, Unit
 from station.secret import StationSecret
-
-NUC_INDEX_PURPOSE: Final = "nuc index"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +64,8 @@ class Challenged:
     ek: EkVerdict
     secret: bytes
     opener: NucOpener
+    begun: float
+    """When its first word came: seconds of a clock that never goes back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class Issued:
     stored: bytes
     names: dict[TableId, bytes]
     """The TPM names of the wrapped table keys."""
+    begun: float
 
 
 class Provisioner:
@@ -97,7 +99,7 @@ class Provisioner:
         self._config = config
         self._policy = policy
         self._roots = roots
-        self._nuc_index_key = secret.key(NUC_INDEX_PURPOSE)
+        self._nuc_index = NucIndex(secret)
         self._authority = authority
         self._tables = tables
         self._database = database
@@ -119,6 +121,7 @@ class Provisioner:
 
         `transcript` is the digest after the Identity. Raises `identity.*` and `attestation.*`.
         """
+        begun = time.monotonic()
         serial = board_serial(identity.serial)
         claims = examine_identity(identity)
         ek = verify_ek(identity.ek_certificate, self._roots, self._policy, now=self._now(), key=claims.ek.key())
@@ -133,7 +136,9 @@ class Provisioner:
             )
         )
         signature = self._authority.sign_as_station(signed_bytes(ChallengeBody, transcript, body))
-        return Challenged(Challenge(body=body, signature=signature), serial, identity, claims, ek, secret, opener)
+        return Challenged(
+            Challenge(body=body, signature=signature), serial, identity, claims, ek, secret, opener, begun
+        )
 
     async def issue(self, unit: Challenged, proof: Proof, before: bytes, after: bytes, port: str) -> Issued:
         """Verify everything, then give the unit its certificate and tables in one transaction.
@@ -147,13 +152,15 @@ class Provisioner:
         facts = unit.ek.facts
         applicant = Applicant(
             serial=unit.serial,
+            key_holder=KeyHolder.TPM,
+            family=self._config.enrollment.device_family,
             model=shown(identity.model),
             agent=shown(identity.agent, 64),
             station=self._config.name,
             port=shown(port),
             ek_fingerprint=unit.claims.ek_fingerprint,
             device_fingerprint=unit.claims.device_fingerprint,
-            nuc_index=self.nuc_index(nuc_hash),
+            nuc_index=self._nuc_index.of(nuc_hash),
             certificate_sha256=identity.certificate,
             ek_trust=unit.ek.trust.value,
             ek_reason=shown(unit.ek.reason, 512),
@@ -162,14 +169,27 @@ class Provisioner:
             tpm_model=shown(facts.model if facts else "", 64),
             tpm_firmware=shown(proven.firmware, 64),
         )
-        subject = DeviceSubject(unit.serial, unit.claims.device_key, unit.claims.ek_fingerprint)
         now = self._now()
+
+        def certificate(tables: tuple[TableId, ...]) -> x509.Certificate:
+            subject = device_subject(
+                self._config,
+                self._tables,
+                tables,
+                serial=unit.serial,
+                key=unit.claims.device_key,
+                hardware_serial=unit.claims.ek_fingerprint,
+                family=applicant.family,
+                nuc_hash=nuc_hash,
+            )
+            return self._authority.issue(subject, now)
+
         async with self._database.write() as connection:
             enrollment = await units.enroll(
                 connection,
                 applicant,
                 int(now.timestamp()),
-                lambda: self._authority.issue(subject, now),
+                certificate,
                 self._tables.choose,
             )
         self._bus.tell(UnitChanged(unit.serial))
@@ -199,6 +219,7 @@ class Provisioner:
             unit.claims,
             stored_digest(chain, enrollment.unit.tables),
             {table: key.name for table, key in wrapped.items()},
+            unit.begun,
         )
 
     async def confirm(self, issued: Issued, receipt: Receipt, transcript: bytes) -> Unit:
@@ -217,7 +238,8 @@ class Provisioner:
         for table in body.tables:
             examine_import(issued.claims, table, issued.names[TableId(table.table_id)], transcript)
         async with self._database.write() as connection:
-            unit = await units.confirm(connection, issued.enrollment.unit.id, int(self._clock()))
+            duration = int((time.monotonic() - issued.begun) * 1000)
+            unit = await units.confirm(connection, issued.enrollment.unit.id, int(self._clock()), duration)
         self._bus.tell(UnitChanged(unit.serial))
         return unit
 
@@ -234,10 +256,6 @@ class Provisioner:
                 port=shown(port),
                 station=self._config.name,
             )
-
-    def nuc_index(self, nuc_hash: NucHash) -> bytes:
-        """What the registry knows a NUC hash by: 32 bytes that say nothing without the station secret."""
-        return hmac.digest(self._nuc_index_key, nuc_hash.secret(), hashlib.sha256)
 
     def _now(self) -> dt.datetime:
         return dt.datetime.fromtimestamp(self._clock(), dt.UTC)

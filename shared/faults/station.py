@@ -8,6 +8,11 @@ from shared.faults.fault import Fault
 
 FAULTS: Final[tuple[Fault, ...]] = (
     Fault(
+        "authority.extensions-malformed",
+        "the certificate's Birthmark extensions are not well formed",
+        "It was not issued by this authority; provision the unit anew.",
+    ),
+    Fault(
         "authority.unreadable",
         "the authority's certificates or keys cannot be used",
         "Restore the data directory from a backup.",

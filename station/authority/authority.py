@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared.errors import BirthmarkError
 from station.authority import profile
+from station.authority.revocation_list import Line, revocation_list
 from station.config import StationConfig
 from station.data_dir import write_private
 from station.secret import StationSecret
@@ -95,6 +97,10 @@ class Authority:
             authority.public_url.rstrip("/") + "/crl",
         )
         return builder.sign(self._intermediate_key, hashes.SHA256())
+
+    def revocation_list(self, lines: Iterable[Line], number: int, now: dt.datetime) -> x509.CertificateRevocationList:
+        """A signed list (RFC 5280 section 5) of revoked certificates; each has a higher `number` than the last."""
+        return revocation_list(self.intermediate, lines, number, now).sign(self._intermediate_key, hashes.SHA256())
 
     def sign_as_station(self, data: bytes) -> bytes:
         """DER ECDSA P-256 with SHA-256 by this station's own key."""

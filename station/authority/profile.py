@@ -16,6 +16,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from shared.types import BoardSerial
 from shared.x509_profile import EKU_STATION, HARDWARE_MODULE_NAME, TPM_HARDWARE_TYPE
+from station.authority import birthmark
+from station.authority.birthmark import BirthmarkFacts
 
 ROOT_DAYS: Final = 7300
 INTERMEDIATE_DAYS: Final = 3650
@@ -32,6 +34,8 @@ class DeviceSubject:
     key: ec.EllipticCurvePublicKey
     hardware_serial: bytes
     """Names the TPM: 32 bytes, SHA-256 of the endorsement key's SubjectPublicKeyInfo. Empty for a unit without TPM."""
+    facts: BirthmarkFacts | None = None
+    """Birthmark's extensions; None for a certificate without them."""
 
 
 def _usage(*, digital_signature: bool = False, authority: bool = False) -> x509.KeyUsage:
@@ -53,9 +57,8 @@ def _base(
 ) -> x509.CertificateBuilder:
     begin = now.replace(microsecond=0) - BACKDATE
     end = begin + dt.timedelta(days=days)
-    issuer_key = issuer.public_key() if issuer else key
-    if not isinstance(issuer_key, ec.EllipticCurvePublicKey):
-        raise TypeError("our issuers have EC keys")
+    identifier = x509.SubjectKeyIdentifier.from_public_key(key)
+    own = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
     if issuer:
         end = min(end, issuer.not_valid_after_utc)
     return (
@@ -66,9 +69,15 @@ def _base(
         .serial_number(x509.random_serial_number())
         .not_valid_before(begin)
         .not_valid_after(end)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), critical=False)
+        .add_extension(identifier, critical=False)
+        .add_extension(authority_key_identifier(issuer) if issuer else own, critical=False)
     )
+
+
+def authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    """What names `issuer` in what it signs: its own subject key identifier (RFC 5280 section 4.2.1.1)."""
+    identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
 
 
 def _name(organization: str, common_name: str, *more: x509.NameAttribute[str]) -> x509.Name:
@@ -133,6 +142,9 @@ def device(
     if subject.hardware_serial:
         module = x509.OtherName(HARDWARE_MODULE_NAME, _hardware_module_name(subject.hardware_serial))
         builder = builder.add_extension(x509.SubjectAlternativeName([module]), critical=False)
+    if subject.facts:
+        for extension in birthmark.extensions(subject.facts):
+            builder = builder.add_extension(extension, critical=False)
     return builder
 
 
