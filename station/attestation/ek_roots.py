@@ -1,0 +1,130 @@
+"""The TPM makers a station believes: their roots and intermediates, read from a directory. Judges no TPM.
+
+Every CA certificate in the directory is trusted as it stands, because the operator put it there: an issuing CA needs no
+root beside it. Where its own issuers lie there too, the highest of them is named as the anchor, and what they say of
+the length of a path holds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from shared.errors import BirthmarkError
+from shared.text import shown
+from station.attestation.maker_certificate import MakerCertificate, pem_certificates
+
+FILES_MAX: Final = 1024
+FILE_BYTES_MAX: Final = 256 * 1024
+CERTIFICATES_MAX: Final = 1024
+"""TPM makers' collections hold some hundreds of certificates of about 1 KiB each; a bundle file may hold many."""
+
+DEPTH_MAX: Final = 5
+"""Certificates in a path above the EK certificate's own, root included. Makers use three."""
+
+_SAME_NAME_MAX: Final = 32
+"""Certificates of one name that are tried as an issuer: makers renew a name a few times."""
+
+
+@dataclass(frozen=True, slots=True)
+class EkRoots:
+    """Makers' certificates that have been read."""
+
+    issuers: tuple[MakerCertificate, ...] = ()
+    problems: list[str] = field(default_factory=list)
+    """What could not be used and why, for the operator."""
+    _by_subject: dict[str, list[MakerCertificate]] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        return len(self.issuers)
+
+    def named(self, issuer: str) -> list[MakerCertificate]:
+        """Those with the subject `issuer` (RFC 4514); which of them signed is for the caller to find out."""
+        return self._by_subject.get(_comparable(issuer), [])[:_SAME_NAME_MAX]
+
+    def path(self, issuer: MakerCertificate) -> list[MakerCertificate]:
+        """From `issuer` up to its anchor, at most `DEPTH_MAX` + 1 long."""
+        path = [issuer]
+        while len(path) <= DEPTH_MAX:
+            parent = next(
+                (c for c in self.named(path[-1].issuer) if c.der != path[-1].der and path[-1].is_issued_by(c)), None
+            )
+            if parent is None or any(parent.der == c.der for c in path):
+                break
+            path.append(parent)
+        return path
+
+
+def load_ek_roots(directory: Path) -> EkRoots:
+    """Read the PEM and DER files in `directory`. What is no maker's certificate becomes a problem, never an error."""
+    problems: list[str] = []
+    found: list[tuple[str, MakerCertificate]] = []
+    for path in _files(directory, problems):
+        for certificate in _read(path, problems):
+            if why := certificate.why_no_issuer():
+                problems.append(f"{path.name}: {shown(certificate.subject)} is not used: {why}")
+            elif len(found) < CERTIFICATES_MAX:
+                found.append((path.name, certificate))
+            else:
+                problems.append(f"{path.name}: not used, there are more than {CERTIFICATES_MAX} certificates")
+    roots = _indexed([certificate for _, certificate in found], problems)
+    used = []
+    for name, certificate in found:
+        if why := _why_no_path(roots.path(certificate)):
+            problems.append(f"{name}: {shown(certificate.subject)} is not used: {why}")
+        else:
+            used.append(certificate)
+    return _indexed(used, problems)
+
+
+def _indexed(certificates: list[MakerCertificate], problems: list[str]) -> EkRoots:
+    by_subject: dict[str, list[MakerCertificate]] = defaultdict(list)
+    for certificate in certificates:
+        by_subject[_comparable(certificate.subject)].append(certificate)
+    return EkRoots(tuple(certificates), problems, dict(by_subject))
+
+
+def _comparable(name: str) -> str:
+    """RFC 5280, 7.1: names compare without regard to case and to runs of spaces."""
+    return " ".join(name.casefold().split())
+
+
+def _why_no_path(path: list[MakerCertificate]) -> str:
+    if len(path) > DEPTH_MAX:
+        return f"its path is longer than {DEPTH_MAX} certificates"
+    for below, certificate in enumerate(path):
+        constraints = certificate.basic_constraints
+        if constraints is not None and constraints.path_length is not None and constraints.path_length < below:
+            return f"{shown(certificate.subject)} allows only {constraints.path_length} CAs below it"
+    return ""
+
+
+def _files(directory: Path, problems: list[str]) -> list[Path]:
+    try:
+        with os.scandir(directory) as entries:
+            paths = [Path(entry.path) for entry in entries if not entry.name.startswith(".") and entry.is_file()]
+    except OSError as error:
+        problems.append(f"{directory}: {error.strerror}")
+        return []
+    if len(paths) > FILES_MAX:
+        problems.append(f"{directory}: only the first {FILES_MAX} of {len(paths)} files were read")
+    return sorted(paths)[:FILES_MAX]
+
+
+def _read(path: Path, problems: list[str]) -> list[MakerCertificate]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(FILE_BYTES_MAX + 1)
+        if len(content) > FILE_BYTES_MAX:
+            problems.append(f"{path.name}: larger than {FILE_BYTES_MAX} bytes")
+            return []
+        return [MakerCertificate.read(der) for der in pem_certificates(content) or [content]]
+    except OSError as error:
+        problems.append(f"{path.name}: {error.strerror}")
+    except BirthmarkError as error:
+        problems.append(f"{path.name}: no certificate that can be read: {error.detail}")
+    return []

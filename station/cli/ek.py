@@ -1,0 +1,125 @@
+"""`birthmark-station ek`: try a TPM's certificate without a TPM."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from shared import limits
+from shared.errors import BirthmarkError, ExitCode, described
+from station import config as configuration
+from station import data_dir as data_directory
+from station.attestation.ek_certificate import EkVerdict, judge_certificate
+from station.attestation.ek_roots import EkRoots, load_ek_roots
+from station.attestation.maker_certificate import MakerCertificate, pem_certificates
+from station.cli.common import AS_JSON, print_json
+
+
+@click.group()
+def ek() -> None:
+    """Endorsement keys: what a TPM's maker says of it."""
+
+
+@ek.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--roots",
+    "roots_dir",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Directory of TPM makers' certificates, PEM or DER.",
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    envvar="BIRTHMARK_DATA_DIR",
+    help="A station whose makers' certificates to use, without --roots (or BIRTHMARK_DATA_DIR).",
+)
+@AS_JSON
+def verify(file: Path, roots_dir: Path | None, data_dir: Path | None, as_json: bool) -> None:
+    """Try the EK certificate in FILE: DER as it lies in a TPM, padding and all, or PEM.
+
+    Says accepted, by which root, and which maker and model, and exits with 0; or refused, why, and exits with 1.
+    It judges as a station with the policy `require` does, except that no TPM is there to show the key.
+
+    \b
+    Reading one from a TPM (RSA, then ECC P-256):
+      tpm2_nvread -C o 0x01C00002 > ek.der
+      tpm2_nvread -C o 0x01C0000A > ek.der
+    """
+    roots = load_ek_roots(_roots_directory(roots_dir, data_dir))
+    for problem in roots.problems:
+        click.echo(f"warning: {problem}", err=True)
+    try:
+        certificate = _read(file)
+        verdict = judge_certificate(certificate, roots, dt.datetime.now(dt.UTC))
+    except BirthmarkError as error:
+        if as_json:
+            print_json(_refused(error))
+        else:
+            click.echo(f"refused: {described(error).removeprefix('error: ')}")
+            click.echo(f"  {_known(roots)}")
+        sys.exit(ExitCode.FAILED)
+    if as_json:
+        print_json(_accepted(verdict))
+    else:
+        _tell(verdict)
+
+
+def _roots_directory(roots: Path | None, data_dir: Path | None) -> Path:
+    if roots is not None:
+        return roots
+    if data_dir is None:
+        raise click.UsageError("Give --roots DIR, or --data-dir DIR of a station.")
+    data_directory.check(data_dir)
+    return configuration.load(data_dir / configuration.CONFIG_NAME).ek_roots(data_dir)
+
+
+def _read(file: Path) -> MakerCertificate:
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(4 * limits.CERTIFICATE_BYTES)  # PEM with text before it is larger than its DER
+    except OSError as error:
+        raise BirthmarkError("attestation.ek-malformed", f"{file}: {error.strerror}") from error
+    if not content:
+        raise BirthmarkError("attestation.ek-malformed", f"{file} is empty")
+    blocks = pem_certificates(content) or [content]
+    if len(blocks) > 1:
+        raise BirthmarkError("attestation.ek-malformed", f"{file} holds {len(blocks)} certificates, not one")
+    return MakerCertificate.read(blocks[0])
+
+
+def _tell(verdict: EkVerdict) -> None:
+    click.echo(f"accepted: vouched for by {verdict.anchor}")
+    if verdict.facts is not None:
+        facts = verdict.facts
+        click.echo(f"  maker    {facts.manufacturer_name} ({facts.manufacturer})")
+        click.echo(f"  model    {facts.model or '–'}")
+        click.echo(f"  version  {facts.version or '–'}")
+    if verdict.reason:
+        click.echo(f"  note     {verdict.reason}")
+
+
+def _known(roots: EkRoots) -> str:
+    return f"{roots.count} makers' certificates are known."
+
+
+def _accepted(verdict: EkVerdict) -> Mapping[str, object]:
+    facts = verdict.facts
+    return {
+        "accepted": True,
+        "trust": verdict.trust.value,
+        "anchor": verdict.anchor,
+        "note": verdict.reason,
+        "manufacturer": facts.manufacturer if facts else None,
+        "manufacturer_name": facts.manufacturer_name if facts else None,
+        "model": facts.model if facts else None,
+        "version": facts.version if facts else None,
+    }
+
+
+def _refused(error: BirthmarkError) -> Mapping[str, object]:
+    return {"accepted": False, "code": error.code, "reason": error.sentence, "advice": error.advice}
