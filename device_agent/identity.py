@@ -18,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from msgspec import Meta
 
+from device_agent.blob import Blob
 from device_agent.disk import Disk
 from shared import limits
 from shared.errors import BirthmarkError
@@ -29,27 +30,18 @@ PROVISIONED: Final = "provisioned"
 _MAP: Final = "nuc-map.sealed"
 _READ_BYTES: Final = 256 * 1024
 
-Blob = Annotated[bytes, Meta(max_length=2 * limits.TPM_STRUCTURE_BYTES)]
-
-
-class KeptBlob(msgspec.Struct, frozen=True):
-    """A key or secret that only this TPM can open: TPM2B_PUBLIC and TPM2B_PRIVATE, marshalled."""
-
-    public: Blob
-    private: Blob
-
 
 class KeptTable(msgspec.Struct, frozen=True):
     table_id: Annotated[int, Meta(ge=0, lt=limits.TABLE_COUNT_MAX)]
-    key: KeptBlob
+    key: Blob
 
 
 class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     """What `secrets.msgpack` holds: nothing that is of use without this Pi's TPM."""
 
     tables: Annotated[tuple[KeptTable, ...], Meta(min_length=1, max_length=16)]
-    nuc_hash: KeptBlob
-    nuc_map_key: KeptBlob
+    nuc_hash: Blob
+    nuc_map_key: Blob
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,8 +54,10 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     validation_endpoint: str
     station: str
     table_ids: tuple[int, ...]
+    tpm: str
+    """How the TPM is found: `simulator`, or a TCTI such as `device:/dev/tpmrm0`."""
     tpm_manufacturer: str
-    tpm_simulated: bool
+    tpm_firmware: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +96,19 @@ class IdentityStore:
         chain = _decoded(path / "chain.pem", x509.load_pem_x509_certificates)
         return Identity(path, about, kept, tuple(chain), (path / PROVISIONED).exists())
 
-    def store(self, about: About, kept: Secrets, chain: tuple[x509.Certificate, ...], nuc_map: bytes | Path) -> None:
-        """Write a new identity and make it the one there is. `nuc_map` is the sealed map, or where it already is."""
+    def store(
+        self,
+        about: About,
+        kept: Secrets,
+        chain: tuple[x509.Certificate, ...],
+        nuc_map: bytes | Path,
+        *,
+        provisioned: bool,
+    ) -> None:
+        """Write a new identity and make it the one there is.
+
+        `nuc_map` is the sealed map, or where it already is; `provisioned` whether the station has recorded it before.
+        """
         path = self._state_dir / (_PREFIX + secrets.token_hex(8))
         disk = self._disk
         disk.make_directory(path)
@@ -115,6 +120,8 @@ class IdentityStore:
             disk.link(nuc_map, path / _MAP)
         else:
             disk.write(path / _MAP, nuc_map)
+        if provisioned:
+            disk.write(path / PROVISIONED, b"")
         disk.sync(path)
         new_link = self._state_dir / _NEW_LINK
         disk.remove(new_link)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from shared import limits
 from shared.errors import BirthmarkError
 from shared.types import NucHash
+
+_ASSOCIATED: Final = b"birthmark nuc map"
+_NONCE_BYTES: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +47,18 @@ def read_nuc_map(path: Path) -> NucMap:
     if len(data) > limits.NUC_MAP_BYTES:
         raise BirthmarkError("nuc.map-too-large", str(path))
     return NucMap(data)
+
+
+def seal_map(nuc_map: NucMap, key: bytes) -> bytes:
+    """AES-256-GCM under a 32-byte key: nonce 12, ciphertext, tag 16."""
+    nonce = os.urandom(_NONCE_BYTES)
+    return nonce + AESGCM(key).encrypt(nonce, nuc_map.data, _ASSOCIATED)
+
+
+def open_map(sealed: Path, key: bytes) -> NucMap:
+    """Raises `identity.damaged` when the file cannot be read, or was not sealed under `key`."""
+    try:
+        data = sealed.read_bytes()
+        return NucMap(AESGCM(key).decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], _ASSOCIATED))
+    except (OSError, InvalidTag, ValueError):
+        raise BirthmarkError("identity.damaged", str(sealed)) from None

@@ -36,6 +36,10 @@ class TrustedStation:
     root: x509.Certificate
     time: dt.datetime
 
+    def verify(self, signature: bytes, signed: bytes) -> None:
+        """Raises `trust.station-forged` when `signature` (DER) over `signed` is not this station's."""
+        verify_signature(self.key, signature, signed, "trust.station-forged")
+
 
 def load_root(path: Path) -> x509.Certificate:
     """A root certificate from a PEM or DER file. Raises `trust.root-unreadable`."""
@@ -66,9 +70,9 @@ def verify_station(
     _verify_path(certificates, anchor, at, "trust.station-untrusted")
     if not _has_usage(certificates[0], EKU_STATION):
         raise BirthmarkError("trust.not-a-station")
-    key = _ec_key(certificates[0], "trust.station-untrusted")
-    verify_signature(key, signature, signed, "trust.station-forged")
-    return TrustedStation(key, anchor, at)
+    station = TrustedStation(_ec_key(certificates[0], "trust.station-untrusted"), anchor, at)
+    station.verify(signature, signed)
+    return station
 
 
 def verify_device_chain(

@@ -18,6 +18,9 @@ HELLO_SECONDS: Final = 1.0
 STEP_SECONDS: Final = 30.0
 """How long a peer may take to answer one message. A slow TPM chip needs about 10 s for its longest step."""
 
+SESSION_SECONDS: Final = 600.0
+"""Longest session from Identity to Done, however slowly it goes on: a bound on what a trickling peer can hold."""
+
 # --- messages (bytes, unless said otherwise) ---
 
 CERTIFICATE_BYTES: Final = 16 * 1024

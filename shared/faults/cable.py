@@ -31,6 +31,12 @@ FAULTS: Final[tuple[Fault, ...]] = (
         retry=True,
     ),
     Fault(
+        "link.no-station",
+        "no station has said anything",
+        "Check that the station runs and serves this port, and that the cable carries data.",
+        retry=True,
+    ),
+    Fault(
         "link.noise",
         "the line carries too much noise for a session",
         "Another program writes to this port, or the cable is damaged.",
@@ -94,6 +100,11 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "session.refused",
         "the other end refused for a reason this version does not know",
         "Look at the other end; update the older of the two.",
+    ),
+    Fault(
+        "session.refused-by-station",
+        "the station ended the session",
+        "The station's page and audit log say more; plug the unit in again once it is set right.",
     ),
     Fault(
         "session.refused-by-unit",

@@ -13,6 +13,11 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "Give it with --serial; on a Raspberry Pi it stands in /proc/device-tree/serial-number.",
     ),
     Fault(
+        "bundle.malformed",
+        "that is not a bundle a camera can sign",
+        "Give a file that holds one JSON object of at most 4 MiB.",
+    ),
+    Fault(
         "disk.failed",
         "the disk refuses",
         "Look into the system log (journalctl -k); an SD card at the end of its life is read-only.",
@@ -51,6 +56,8 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "Load the module (modprobe libcomposite); the service birthmark-gadget does it by itself.",
         retry=True,
     ),
+    Fault("file.unreadable", "the file cannot be read", "Check its path and permissions."),
+    Fault("file.unwritable", "the file cannot be written", "Choose a path where there is no file yet."),
     Fault(
         "identity.damaged",
         "the identity on disk cannot be read",
@@ -82,18 +89,119 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "the state directory can be read by others",
         "Take the permissions away (chmod 0700 DIR).",
     ),
+    Fault(
+        "nuc.another-sensor",
+        "the frames are of another sensor than the map",
+        "If the sensor was replaced on purpose, `birthmark-station release SERIAL`, capture a new map and provision.",
+    ),
+    Fault(
+        "nuc.camera-failed",
+        "the camera does not work",
+        "Check its ribbon cable and `rpicam-hello --list-cameras`, and that no other program uses it.",
+        retry=True,
+    ),
+    Fault(
+        "nuc.camera-format",
+        "the camera gives raw data in a format this agent cannot use",
+        "It needs unpacked raw data, or 10 or 12 bits packed as CSI-2; update libcamera and picamera2.",
+    ),
+    Fault(
+        "nuc.camera-missing",
+        "there is no camera software to take frames with",
+        "Install it (apt install python3-picamera2), or give a folder of frames with --from.",
+    ),
+    Fault(
+        "nuc.dark-not-dark",
+        "the dark frames are not dark",
+        "Cover the sensor or lens so that no light at all comes in, and capture again.",
+    ),
+    Fault(
+        "nuc.fit-unclear",
+        "the frames fit the map neither well nor badly enough to tell",
+        "Clean the sensor, light it evenly, take more frames (--frames) and check again.",
+    ),
+    Fault(
+        "nuc.frames-mixed",
+        "the frames are not all of one exposure and one light",
+        "Take all flat frames under one steady light with one exposure time and gain, and all dark ones likewise.",
+    ),
+    Fault(
+        "nuc.frames-noisy",
+        "the frames are too noisy to show the sensor",
+        "Take more of them (--frames), or let in more light, up to half of full scale.",
+    ),
+    Fault(
+        "nuc.frames-repeated",
+        "a frame is the copy of an earlier one",
+        "Give frames that were each taken anew; copies hide the noise that has to be measured.",
+    ),
+    Fault(
+        "nuc.frames-saturated",
+        "the flat frames are saturated",
+        "Let in less light or expose for a shorter time: the brightest colour should be at half of full scale.",
+    ),
+    Fault(
+        "nuc.frames-too-dark",
+        "the flat frames are too dark",
+        "Take the cap off, let in more light or expose longer: the brightest colour should be at half of full scale.",
+    ),
+    Fault(
+        "nuc.frames-too-few",
+        "there are too few frames",
+        "Take at least 8 of each kind; 32 are better.",
+    ),
+    Fault(
+        "nuc.frames-uneven",
+        "the flat frames are not of an evenly lit surface",
+        "Take the lens off, or lay opal glass or white paper on it, and light it evenly with nothing in the picture.",
+    ),
+    Fault(
+        "nuc.frames-unreadable",
+        "a frame cannot be read",
+        "Give a folder with `flat` and `dark` in it, of .npy or uncompressed .dng frames (docs/nuc-map.md).",
+    ),
+    Fault(
+        "nuc.frames-wrong-shape",
+        "the frames are not of one size and format that suits",
+        "Take all of them with the same sensor in the same mode, at full resolution and raw.",
+    ),
+    Fault(
+        "nuc.map-damaged",
+        "the NUC map is damaged",
+        "Restore it from a copy: one captured anew has another hash, and the unit must be provisioned again.",
+    ),
     Fault("nuc.map-empty", "the NUC map is empty", "Capture it again with `birthmark-agent nuc capture`."),
+    Fault(
+        "nuc.map-exists",
+        "there is a NUC map already",
+        "Choose another path, or add --force; a unit provisioned with the old map must be provisioned again.",
+    ),
     Fault(
         "nuc.map-missing",
         "there is no NUC map",
         "Give its path with --nuc-map; `birthmark-agent nuc capture` makes one.",
     ),
     Fault(
+        "nuc.map-not-one",
+        "the file is not a NUC map",
+        "Give the path of a map as `birthmark-agent nuc capture` writes it.",
+    ),
+    Fault(
         "nuc.map-too-large",
         "the NUC map is larger than 64 MiB",
         "Give the path of the map itself, as `birthmark-agent nuc capture` writes it.",
     ),
+    Fault(
+        "nuc.map-too-new",
+        "the NUC map was written by a newer version",
+        "Update this agent.",
+    ),
     Fault("nuc.map-unreadable", "the NUC map cannot be read", "Check its owner and permissions."),
+    Fault(
+        "nuc.no-numpy",
+        "the libraries for NUC maps are not installed",
+        "Install them: apt install python3-numpy python3-tifffile, or pip install 'birthmark-provisioning[nuc]'.",
+    ),
     Fault(
         "tpm.busy",
         "the TPM is busy and stays so",
@@ -172,5 +280,15 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "trust.station-untrusted",
         "the station's certificate leads to another root than this unit trusts",
         "Use a station of this unit's authority, or let it trust another: `birthmark-agent reset --forget-root`.",
+    ),
+    Fault(
+        "trust.table-not-for-this-tpm",
+        "the station gave a table key that this TPM cannot open",
+        "The station is faulty or false; nothing was stored.",
+    ),
+    Fault(
+        "trust.tables-malformed",
+        "the station did not give three different key tables",
+        "The station is faulty or false; nothing was stored.",
     ),
 )

@@ -154,6 +154,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "a master key is not 32 bytes",
         "The key tables are damaged; restore the data directory from a backup.",
     ),
+    Fault("table.not-ours", "this unit does not hold that key table", "`birthmark-agent status` names its three."),
     Fault("table.unknown", "this authority has no such key table", "It has as many as were chosen at `init`."),
     Fault(
         "table.unsealable",

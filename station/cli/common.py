@@ -1,17 +1,16 @@
-"""What every command shares: errors told in one way, tables and JSON printed in one way."""
+"""What the station's commands share: the data directory's option, and times for people."""
 
 from __future__ import annotations
 
 import datetime as dt
-import os
-import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
-import msgspec
 
-from shared.errors import BirthmarkError, described
+from shared.command import AS_JSON, Commands, print_json
+
+__all__ = ["AS_JSON", "DATA_DIR", "Commands", "moment", "print_json"]
 
 DATA_DIR: Final = click.option(
     "--data-dir",
@@ -20,25 +19,6 @@ DATA_DIR: Final = click.option(
     envvar="BIRTHMARK_DATA_DIR",
     help="The station's data directory (or BIRTHMARK_DATA_DIR).",
 )
-AS_JSON: Final = click.option("--json", "as_json", is_flag=True, help="Print one JSON value for a program to read.")
-
-
-class Commands(click.Group):
-    """A group whose commands end with our errors: told on stderr, with the exit code that belongs to them."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except BirthmarkError as error:
-            click.echo(described(error), err=True)
-            sys.exit(error.exit_code)
-        except BrokenPipeError:  # `… | head` has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(1)
-
-
-def print_json(value: object) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
 
 
 def moment(seconds: int | None) -> str:

@@ -7,6 +7,7 @@ import logging
 import time
 from typing import Final, Protocol
 
+from shared import limits
 from shared.errors import BirthmarkError
 from shared.messages import Done as DoneMessage
 from shared.messages import Identity, Proof, Receipt, Refusal
@@ -22,9 +23,6 @@ log = logging.getLogger(__name__)
 
 FRESH_HELLO_SECONDS: Final = 60.0
 """How long one Hello is repeated before a new one, with the present time in it, takes its place."""
-
-SESSION_SECONDS: Final = 600.0
-"""Longest session from Identity to Done, however slowly it goes on: a bound on what a trickling peer can hold."""
 
 
 class Line(Protocol):
@@ -113,8 +111,8 @@ class Conversation:
             waiting = self._session.state in (State.IDLE, State.GREETED)
             if waiting:
                 begun_at = now
-            elif now - begun_at > SESSION_SECONDS:
-                raise BirthmarkError("link.silent", f"not done after {SESSION_SECONDS:.0f} s")
+            elif now - begun_at > limits.SESSION_SECONDS:
+                raise BirthmarkError("link.silent", f"not done after {limits.SESSION_SECONDS:.0f} s")
             try:
                 async with asyncio.timeout(self._config.hello_seconds if waiting else self._config.step_seconds):
                     data = await self._line.read()

@@ -1,0 +1,117 @@
+"""Puts an agent together from what the command line says: state directory, TPM, board, NUC map, root."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from device_agent.board import read_board
+from device_agent.disk import Disk
+from device_agent.identity import Identity, IdentityStore
+from device_agent.nuc import NucMap, read_nuc_map
+from device_agent.provision import Enrollee, Setting
+from device_agent.state import TpmSource
+from device_agent.trust import load_root
+from shared.errors import BirthmarkError
+from shared.types import NucHash
+
+log = logging.getLogger(__name__)
+
+_ROOT: Final = "root.pem"
+"""The root that a unit goes on trusting after its identity was removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `birthmark-agent run` is told."""
+
+    state_dir: Path
+    tpm: str
+    nuc_map: Path | None
+    keep_nuc_map: bool
+    serial: str | None
+    root_certificate: Path | None
+
+
+class Agent:
+    """An agent that is ready for sessions."""
+
+    def __init__(self, options: Options, tpm: TpmSource, disk: Disk | None = None) -> None:
+        self._disk = disk or Disk()
+        self._options = options
+        self._tpm = tpm
+        self.store: Final = IdentityStore(options.state_dir, self._disk)
+        self._board = read_board(options.serial)
+        self._pinned = load_root(options.root_certificate) if options.root_certificate else None
+        self.store.tidy()
+        self._nuc_map = self._read_nuc_map()
+
+    def prepare(self) -> None:
+        """Have the TPM open and its keys made, which takes seconds on a chip, before a station waits for them."""
+        self._tpm.get().publics()
+
+    def enrollee(self) -> Enrollee:
+        """The unit's side of one session."""
+        known = self.store.load()
+        setting = Setting(self._board, self._tpm.name, self._nuc_map, self._root(known))
+        return Enrollee(self._tpm.get(), self.store, setting)
+
+    def failed(self, error: BirthmarkError) -> None:
+        """A session came to nothing; a TPM that was the cause is opened afresh for the next."""
+        if error.code.startswith("tpm."):
+            self._tpm.drop()
+
+    def provisioned(self) -> None:
+        """The map on disk has served: from now on it is kept sealed, and the clear one is removed."""
+        path = self._options.nuc_map
+        if path is not None and self._nuc_map is not None and not self._options.keep_nuc_map:
+            self._nuc_map = None
+            self._disk.remove(path)
+            self._disk.sync(path.parent)
+
+    def _root(self, known: Identity | None) -> x509.Certificate | None:
+        remembered = self._options.state_dir / _ROOT
+        if self._pinned:
+            return self._pinned
+        if remembered.exists():
+            return load_root(remembered)
+        return known.chain[-1] if known else None
+
+    def _read_nuc_map(self) -> NucMap | None:
+        """The map that was given, unless this unit has it already; a clear one that was left behind is removed."""
+        known = self.store.load()
+        path = self._options.nuc_map
+        if path is None or (known is not None and not path.exists()):
+            if known is None:
+                raise BirthmarkError("nuc.map-missing", str(path) if path else "")
+            return None
+        given = read_nuc_map(path)
+        if known is None or NucHash(self._tpm.get().unseal(known.secrets.nuc_hash)) != given.hash:
+            return given
+        if known.provisioned and not self._options.keep_nuc_map:
+            log.info("the NUC map is sealed in the identity already: %s is removed", path)
+            self._disk.remove(path)
+            self._disk.sync(path.parent)
+        return None
+
+
+def forget(state_dir: Path, *, forget_root: bool) -> Identity | None:
+    """Remove the identity, and give what it was; the root it trusted is remembered unless `forget_root`."""
+    disk = Disk()
+    store = IdentityStore(state_dir, disk)
+    known: Identity | None = None
+    with suppress(BirthmarkError):  # a damaged identity is the reason to remove one
+        known = store.load()
+    remembered = state_dir / _ROOT
+    if forget_root:
+        disk.remove(remembered)
+    elif known is not None and not remembered.exists():
+        disk.write(remembered, known.chain[-1].public_bytes(Encoding.PEM))
+    store.forget()
+    return known

@@ -1,0 +1,155 @@
+"""The provisioned camera, for the camera's own program: who it is, its chain, its signatures and NUC tokens.
+
+    with Camera.open() as camera:
+        token = camera.token()
+        signature = camera.sign(b"...")
+
+Private keys and table keys are used inside the TPM; none of them can be had from here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from device_agent.disk import Disk
+from device_agent.identity import Identity, IdentityStore
+from device_agent.nuc import open_map
+from device_agent.state import DEFAULT_STATE_DIR, SIMULATOR, check_state_dir, only_one, open_tpm
+from device_agent.tpm import Tpm
+from shared import limits
+from shared.derivation import expand_input
+from shared.errors import BirthmarkError
+from shared.nuc_token import NONCE_BYTES, NucToken, seal_token
+from shared.types import KeyIndex, NucHash, TableId, key_index, table_id
+
+SIGNATURE_FIELD: Final = "device_signature"
+
+
+class Camera:
+    """One unit's identity and its TPM. For one thread at a time; whatever uses the TPM may raise `tpm.*`."""
+
+    def __init__(self, identity: Identity, tpm: Tpm) -> None:
+        self._identity = identity
+        self._tpm = tpm
+        self._tables: Final = {TableId(table.table_id): table.key for table in identity.secrets.tables}
+
+    @classmethod
+    @contextmanager
+    def open(cls, state_dir: Path = DEFAULT_STATE_DIR, tpm: str | None = None) -> Iterator[Camera]:
+        """The camera whose identity lies in `state_dir`. `tpm` overrides how its TPM is found.
+
+        Raises `identity.missing`, `identity.damaged`, `identity.permission`, `tpm.*`, and `tpm.not-this-one` when the
+        identity was made with another TPM.
+        """
+        check_state_dir(state_dir)
+        identity = IdentityStore(state_dir, Disk()).load()
+        if identity is None:
+            raise BirthmarkError("identity.missing", str(state_dir))
+        name = tpm or identity.about.tpm
+        with ExitStack() as stack:
+            if name == SIMULATOR:  # it serves one program at a time; a chip's resource manager serves many
+                stack.enter_context(only_one(state_dir))
+            opened = stack.enter_context(open_tpm(name, state_dir)).get()
+            if opened.device_public_key() != identity.chain[0].public_key():
+                raise BirthmarkError("tpm.not-this-one", str(state_dir))
+            yield cls(identity, opened)
+
+    @property
+    def serial(self) -> str:
+        """The board's serial number."""
+        return self._identity.about.serial
+
+    @property
+    def model(self) -> str:
+        """The board's model, which is Birthmark's device family."""
+        return self._identity.about.model
+
+    @property
+    def authority_id(self) -> str:
+        """What a submission names as `manufacturer_authority_id` and `authority_id`."""
+        return self._identity.about.authority_id
+
+    @property
+    def validation_endpoint(self) -> str:
+        """URL of the authority's `/validate`."""
+        return self._identity.about.validation_endpoint
+
+    @property
+    def table_ids(self) -> tuple[TableId, ...]:
+        """The unit's three key tables."""
+        return tuple(self._tables)
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        return self._identity.chain[0]
+
+    @property
+    def certificate_chain(self) -> tuple[x509.Certificate, ...]:
+        """Own certificate first, root last."""
+        return self._identity.chain
+
+    def private_key(self) -> ec.EllipticCurvePrivateKey:
+        """The device key as cryptography knows keys: for TLS client authentication, CMS, COSE. It only signs."""
+        return self._tpm.device_key()
+
+    def sign(self, data: bytes) -> bytes:
+        """DER ECDSA P-256 with SHA-256 over `data`."""
+        return self.sign_digest(hashlib.sha256(data).digest())
+
+    def sign_digest(self, digest: bytes) -> bytes:
+        """The same for data whose SHA-256 (32 bytes) is known already."""
+        return self._tpm.sign(digest)
+
+    def sign_bundle(self, bundle: Mapping[str, Any]) -> dict[str, Any]:
+        """`bundle` with `device_signature`: base64 of DER, over the JSON of all else with sorted keys (Birthmark)."""
+        unsigned = {name: value for name, value in bundle.items() if name != SIGNATURE_FIELD}
+        signature = self.sign(json.dumps(unsigned, sort_keys=True).encode())
+        return {**unsigned, SIGNATURE_FIELD: b64encode(signature).decode()}
+
+    def certificate_bundle(self, image_hash: str, timestamp: int, gps_hash: str | None = None) -> dict[str, Any]:
+        """What an authority's `/validate-cert` takes; `image_hash` and `gps_hash` are 64 hexadecimal digits.
+
+        The signature covers four lines, each ended by a newline: image hash, certificate, timestamp, GPS hash.
+        """
+        certificate = b64encode(self.certificate.public_bytes(Encoding.DER)).decode()
+        text = f"{image_hash.lower()}\n{certificate}\n{timestamp}\n{(gps_hash or '').lower()}\n"
+        return {
+            "camera_cert": certificate,
+            "image_hash": image_hash,
+            "timestamp": timestamp,
+            "gps_hash": gps_hash,
+            "bundle_signature": b64encode(self.sign(text.encode())).decode(),
+        }
+
+    def token(self, table: int | None = None, index: int | None = None) -> NucToken:
+        """A fresh NUC token. Which of the unit's tables, and which of its thousand keys, is chance unless given.
+
+        Raises `table.not-ours`, `table.id-out-of-range`, `table.index-out-of-range`.
+        """
+        chosen = secrets.choice(self.table_ids) if table is None else table_id(table)
+        if chosen not in self._tables:
+            raise BirthmarkError("table.not-ours", str(chosen))
+        number = KeyIndex(secrets.randbelow(limits.KEYS_PER_TABLE)) if index is None else key_index(index)
+        key = self._tpm.hmac(self._tables[chosen], expand_input(number))
+        return seal_token(key, os.urandom(NONCE_BYTES), self.nuc_hash(), chosen, number)
+
+    def nuc_hash(self) -> NucHash:
+        """The unit's fingerprint, unsealed by the TPM."""
+        return NucHash(self._tpm.unseal(self._identity.secrets.nuc_hash))
+
+    def nuc_map(self) -> bytes:
+        """The sensor's NUC map as it was captured, for the correction of pictures. Raises `identity.damaged`."""
+        key = self._tpm.unseal(self._identity.secrets.nuc_map_key)
+        return open_map(self._identity.sealed_map, key).data

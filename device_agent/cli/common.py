@@ -1,0 +1,27 @@
+"""What the agent's commands share: the options that say where the identity lies and how its TPM is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from device_agent.state import DEFAULT_STATE_DIR, DEFAULT_TPM
+
+STATE_DIR: Final = click.option(
+    "--state-dir",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_STATE_DIR,
+    show_default=True,
+    envvar="BIRTHMARK_STATE_DIR",
+    help="The agent's state directory (or BIRTHMARK_STATE_DIR).",
+)
+TPM: Final = click.option(
+    "--tpm",
+    default=DEFAULT_TPM,
+    show_default=True,
+    envvar="BIRTHMARK_TPM",
+    help="device:/dev/tpmrm0, simulator, or another TCTI (or BIRTHMARK_TPM).",
+)
+OTHER_TPM: Final = click.option("--tpm", help="Another TPM than the one the identity was made with.")

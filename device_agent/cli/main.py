@@ -1,0 +1,26 @@
+"""The command group."""
+
+from __future__ import annotations
+
+import logging
+
+import click
+
+from device_agent.cli.run import run
+from device_agent.cli.status import reset, status
+from device_agent.cli.use import export, sign, token
+from shared.command import Commands
+
+
+@click.group(cls=Commands)
+@click.version_option(package_name="birthmark-provisioning")
+@click.option("--verbose", is_flag=True, help="Log what happens in detail, with tracebacks.")
+def main(verbose: bool) -> None:
+    """The agent on a Raspberry Pi: makes its keys in the TPM, is provisioned over USB, and is a camera from then on."""
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+
+
+for command in (run, status, reset, token, sign, export):
+    main.add_command(command)

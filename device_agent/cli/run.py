@@ -1,0 +1,97 @@
+"""`birthmark-agent run`: wait for a station and become a camera."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from device_agent.bootstrap import Agent, Options
+from device_agent.cli.common import STATE_DIR, TPM
+from device_agent.cli.status import summary
+from device_agent.service import Patience, serve, serve_once
+from device_agent.state import only_one, open_tpm, prepare_state_dir
+from shared import limits
+from shared.command import AS_JSON, print_json
+from shared.states import STEPS
+
+
+@click.command()
+@click.option(
+    "--port", type=click.Path(path_type=Path), required=True, envvar="BIRTHMARK_PORT", help="The serial port."
+)
+@STATE_DIR
+@TPM
+@click.option(
+    "--nuc-map",
+    type=click.Path(path_type=Path),
+    envvar="BIRTHMARK_NUC_MAP",
+    help="The sensor's NUC map. Needed once: it is then kept sealed, and this file is removed.",
+)
+@click.option("--keep-nuc-map", is_flag=True, help="Leave the clear NUC map where it is.")
+@click.option("--serial", envvar="BIRTHMARK_SERIAL", help="The board's serial number, instead of the device tree's.")
+@click.option(
+    "--root-certificate",
+    type=click.Path(path_type=Path),
+    envvar="BIRTHMARK_ROOT_CERTIFICATE",
+    help="The one root to trust; without it the first station's is remembered.",
+)
+@click.option("--once", is_flag=True, help="End after one session, with its result.")
+@click.option("--wait", type=click.FloatRange(min=0, min_open=True), help="Seconds to wait for a station's first word.")
+@click.option(
+    "--step-seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=limits.STEP_SECONDS,
+    show_default=True,
+    help="Seconds to wait for each answer.",
+)
+@AS_JSON
+def run(
+    port: Path,
+    state_dir: Path,
+    tpm: str,
+    nuc_map: Path | None,
+    keep_nuc_map: bool,
+    serial: str | None,
+    root_certificate: Path | None,
+    once: bool,
+    wait: float | None,
+    step_seconds: float,
+    as_json: bool,
+) -> None:
+    """Wait for a station on the port, prove what this unit is, and store what it is given.
+
+    Progress goes to stderr. Exit status with --once: 0 provisioned, 75 try again, 1 refused or impossible.
+    """
+    prepare_state_dir(state_dir)
+    options = Options(state_dir, tpm, nuc_map, keep_nuc_map, serial, root_certificate)
+    patience = Patience(wait, step_seconds)
+    with _ended_by_signals(), only_one(state_dir), open_tpm(tpm, state_dir) as source:
+        agent = Agent(options, source)
+        if not once:
+            serve(port, agent, _show, patience)
+        identity = serve_once(port, agent, _show, patience)
+        if as_json:
+            print_json(summary(identity))
+
+
+def _show(step: int, text: str) -> None:
+    click.echo(f"step {step} of {STEPS}: {text}", err=True)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM ends the agent in order: its simulator with it. The disk is safe at any moment anyway."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

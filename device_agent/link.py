@@ -1,0 +1,70 @@
+"""The serial port: opened raw and for us alone, read and written in bounded time. Knows nothing of what crosses it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import serial
+
+from shared.errors import BirthmarkError
+
+_BAUD: Final = 115200  # meaningless on USB, needed by a real UART
+_READ_BYTES: Final = 64 * 1024
+
+
+class Link:
+    """An open port. Raises `link.no-port`, `link.busy`, `link.permission` or `link.not-a-port` when it cannot be."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            # The library opens it non-blocking, sets raw mode, and flushes what came before.
+            self._port = serial.Serial(str(path), _BAUD, exclusive=True)
+        except (serial.SerialException, OSError, ValueError) as error:
+            raise _open_error(path, error) from error
+
+    def read(self, seconds: float) -> bytes:
+        """What there is, as soon as there is something; empty after `seconds`. Raises `link.lost`."""
+        try:
+            self._port.timeout = seconds
+            first: bytes = self._port.read(1)
+            if not first:
+                return b""
+            return first + self._port.read(min(self._port.in_waiting, _READ_BYTES))
+        except (serial.SerialException, OSError, TypeError) as error:  # TypeError: closed under its feet
+            raise BirthmarkError("link.lost", _reason(error)) from error
+
+    def write(self, data: bytes, seconds: float) -> None:
+        """Raises `link.lost`, or `link.silent` when the other end has not taken all of it after `seconds`."""
+        try:
+            self._port.write_timeout = seconds
+            self._port.write(data)
+        except serial.SerialTimeoutException as error:
+            raise BirthmarkError("link.silent", "it takes no bytes") from error
+        except (serial.SerialException, OSError) as error:
+            raise BirthmarkError("link.lost", _reason(error)) from error
+
+    def close(self) -> None:
+        """Without waiting for bytes that nobody takes."""
+        with suppress(serial.SerialException, OSError):  # it hung up already: there is nothing left to discard
+            self._port.reset_output_buffer()
+        self._port.close()
+
+
+def _open_error(path: Path, error: Exception) -> BirthmarkError:
+    """The library keeps the error number in some cases only, so the path is looked at too."""
+    number = getattr(error, "errno", None)
+    if number in (errno.EACCES, errno.EPERM):
+        return BirthmarkError("link.permission", str(path))
+    if number in (errno.EBUSY, errno.EAGAIN) or "lock" in str(error):
+        return BirthmarkError("link.busy", str(path))
+    if number in (errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.EIO) or not os.path.exists(path):
+        return BirthmarkError("link.no-port", str(path))
+    return BirthmarkError("link.not-a-port", str(path))
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror or type(error).__name__ if isinstance(error, OSError) else type(error).__name__

@@ -1,0 +1,79 @@
+"""The agent at work: opens the port, sees one session after another through, opens it again when it was lost."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from device_agent.bootstrap import Agent
+from device_agent.conversation import Progress, converse
+from device_agent.identity import Identity
+from device_agent.link import Link
+from shared import limits
+from shared.errors import BirthmarkError
+
+log = logging.getLogger(__name__)
+
+_REOPEN_SECONDS: Final = 0.5
+_FAILED_SECONDS: Final = 1.0
+_FAILED_SECONDS_MAX: Final = 60.0
+
+
+_PASSING: Final = ("session.", "message.", "trust.")
+"""Kinds of failure that are the other end's: the next station may be a better one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the agent waits."""
+
+    greeting_seconds: float | None = None
+    """For a station's first word; None for ever."""
+    step_seconds: float = limits.STEP_SECONDS
+    """For each answer after it."""
+
+
+def serve_once(port: Path, agent: Agent, progress: Progress, patience: Patience) -> Identity:
+    """One session. Raises BirthmarkError when it came to nothing."""
+    try:
+        agent.prepare()
+        with closing(Link(port)) as link:
+            identity = converse(
+                link,
+                agent.enrollee,
+                progress,
+                wait_seconds=patience.greeting_seconds,
+                step_seconds=patience.step_seconds,
+            )
+    except BirthmarkError as error:
+        agent.failed(error)
+        raise
+    agent.provisioned()
+    return identity
+
+
+def serve(port: Path, agent: Agent, progress: Progress, patience: Patience) -> None:
+    """Session after session, until the process is stopped. Raises what waiting cannot mend."""
+    pause = _FAILED_SECONDS
+    said = ""
+    while True:
+        try:
+            serve_once(port, agent, progress, patience)
+            pause, said = _FAILED_SECONDS, ""
+        except BirthmarkError as error:
+            if not error.fault.retry and not error.code.startswith(_PASSING):
+                raise
+            if error.code.startswith("link."):
+                # A port that is not there yet, or was pulled out, is how every working day begins.
+                if error.code != said:
+                    progress(0, f"{error.sentence}. {error.advice}")
+                said = error.code
+                time.sleep(_REOPEN_SECONDS)
+            else:
+                progress(0, f"{error.sentence}. {error.advice} [{error.code}]")
+                time.sleep(pause)
+                pause = min(pause * 2, _FAILED_SECONDS_MAX)

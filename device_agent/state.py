@@ -1,0 +1,94 @@
+"""The state directory and the TPM that belongs to it: private, held by one program at a time, opened when needed."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from device_agent.disk import Disk
+from device_agent.tpm import Simulator, Tpm
+from shared.errors import BirthmarkError
+
+DEFAULT_STATE_DIR: Final = Path("/var/lib/birthmark-agent")
+DEFAULT_TPM: Final = "device:/dev/tpmrm0"
+SIMULATOR: Final = "simulator"
+_LOCK: Final = "lock"
+
+
+class TpmSource:
+    """The TPM, opened when it is first needed and again after it was lost."""
+
+    def __init__(self, name: str, state_dir: Path) -> None:
+        self.name = name
+        self._simulator = Simulator(state_dir) if name == SIMULATOR else None
+        self._tpm: Tpm | None = None
+
+    def get(self) -> Tpm:
+        if self._tpm is None:
+            if self._simulator:
+                self._simulator.start()
+            self._tpm = Tpm.open(self._simulator.tcti if self._simulator else self.name)
+        return self._tpm
+
+    def drop(self) -> None:
+        """Forget a TPM that failed; the next `get` begins afresh."""
+        tpm, self._tpm = self._tpm, None
+        if tpm:
+            tpm.close()
+
+    def close(self) -> None:
+        self.drop()
+        if self._simulator:
+            self._simulator.close()
+
+
+@contextmanager
+def open_tpm(name: str, state_dir: Path) -> Iterator[TpmSource]:
+    """`name` is `simulator` or a TCTI."""
+    source = TpmSource(name, state_dir)
+    try:
+        yield source
+    finally:
+        source.close()
+
+
+def prepare_state_dir(path: Path) -> None:
+    """Make the state directory, or see that it is private. Raises `identity.state-dir-open`, `disk.*`."""
+    disk = Disk()
+    if not path.exists():
+        disk.make_directory(path)
+    check_state_dir(path)
+
+
+def check_state_dir(path: Path) -> None:
+    """Raises `identity.missing`, `identity.state-dir-open` or `identity.permission`."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        raise BirthmarkError("identity.missing", f"there is no {path}") from None
+    except OSError as error:
+        raise BirthmarkError("identity.permission", f"{path}: {error.strerror}") from error
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise BirthmarkError("identity.state-dir-open", f"{path} has mode {mode:04o}")
+
+
+@contextmanager
+def only_one(state_dir: Path) -> Iterator[None]:
+    """Hold the state directory for this process alone. Raises `identity.state-dir-busy`, `identity.permission`."""
+    try:
+        descriptor = os.open(state_dir / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise BirthmarkError("identity.permission", f"{state_dir}: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BirthmarkError("identity.state-dir-busy", str(state_dir)) from None
+        yield
+    finally:
+        os.close(descriptor)
