@@ -42,6 +42,10 @@ class KeyTables:
         except KeyError:
             raise BirthmarkError("table.unknown", str(table)) from None
 
+    def ids(self) -> list[TableId]:
+        """In ascending order."""
+        return sorted(self._master_keys)
+
     def choose(self) -> tuple[TableId, ...]:
         """Three different tables, in ascending order, any three as likely as any others."""
         chosen = secrets.SystemRandom().sample(sorted(self._master_keys), limits.TABLES_PER_UNIT)
@@ -50,8 +54,13 @@ class KeyTables:
 
 async def create(connection: AsyncConnection, secret: StationSecret, count: int) -> None:
     """Make `count` tables (3 to 2,500) and store them sealed."""
+    await store(connection, secret, {table_id(table): os.urandom(KEY_BYTES) for table in range(count)})
+
+
+async def store(connection: AsyncConnection, secret: StationSecret, master_keys: dict[TableId, bytes]) -> None:
+    """Store master keys, 32 bytes each, sealed."""
     aead = AESGCM(secret.key(_PURPOSE))
-    rows = [{"id": table, "sealed": _seal(aead, table_id(table), os.urandom(KEY_BYTES))} for table in range(count)]
+    rows = [{"id": table, "sealed": _seal(aead, table, key)} for table, key in master_keys.items()]
     await connection.execute(key_tables.insert(), rows)
 
 

@@ -45,6 +45,7 @@ class Authority:
         intermediate_key: ec.EllipticCurvePrivateKey,
         station: x509.Certificate,
         station_key: ec.EllipticCurvePrivateKey,
+        former: tuple[x509.Certificate, ...] = (),
     ) -> None:
         self._config = config
         self._intermediate_key = intermediate_key
@@ -52,6 +53,8 @@ class Authority:
         self.root: Final = root
         self.intermediate: Final = intermediate
         self.station: Final = station
+        self.issuers: Final = (intermediate, *former)
+        """Who may have signed a unit's certificate: the intermediate, and those of an authority that was imported."""
 
     @classmethod
     def load(cls, data_dir: Path, config: StationConfig, secret: StationSecret) -> Authority:
@@ -68,6 +71,7 @@ class Authority:
             _load_key(folder / "intermediate.key", password, intermediate),
             station,
             _load_key(folder / "station.key", password, station),
+            tuple(_load_certificate(path) for path in sorted(folder.glob("former-*.pem"))),
         )
         try:
             intermediate.verify_directly_issued_by(root)

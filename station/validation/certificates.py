@@ -1,0 +1,125 @@
+"""Validates what a camera signed with its certificate: who issued it, is it still good, and is the signature its key's.
+
+The registry is asked for the exact certificate, so one that this authority's key signed but its registry does not know
+(a station's, or a forged one after a key theft) does not pass.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import hashlib
+import time
+from collections.abc import Callable
+from typing import Annotated, Final
+
+import msgspec
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from msgspec import Meta
+
+from shared import limits
+from station.authority.authority import Authority
+from station.registry import queries
+from station.registry.database import Database
+from station.registry.records import Unit, UnitState
+from station.validation.verdict import Reason, Verdict
+
+_CERTIFICATE_CHARACTERS: Final = 4 * limits.CERTIFICATE_BYTES
+"""Base64 of a PEM of a certificate, and some: PEM and base64 add a third each."""
+
+_SIGNATURE_CHARACTERS: Final = 2 * limits.SIGNATURE_BYTES
+
+Sha256Hex = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{64}\Z", max_length=64)]
+
+
+class CameraBundle(msgspec.Struct, frozen=True):
+    """The body of Birthmark's `/validate-cert`."""
+
+    camera_cert: Annotated[str, Meta(min_length=1, max_length=_CERTIFICATE_CHARACTERS)]
+    """Base64 of the certificate's PEM, or of its DER: cameras send both."""
+    image_hash: Sha256Hex
+    timestamp: Annotated[int, Meta(ge=0, le=2**53)]
+    bundle_signature: Annotated[str, Meta(min_length=1, max_length=_SIGNATURE_CHARACTERS)]
+    """Base64 of a DER ECDSA P-256 signature with SHA-256 over `signed_text`."""
+    gps_hash: Sha256Hex | None = None
+
+
+def signed_text(bundle: CameraBundle) -> bytes:
+    """Four lines, each ended by a newline: image hash, certificate as sent, timestamp, GPS hash or nothing."""
+    gps_hash = (bundle.gps_hash or "").lower()
+    return f"{bundle.image_hash.lower()}\n{bundle.camera_cert}\n{bundle.timestamp}\n{gps_hash}\n".encode()
+
+
+class CertificateValidator:
+    """For any number of bundles at once."""
+
+    def __init__(self, authority: Authority, database: Database, clock: Callable[[], float] = time.time) -> None:
+        self._issuers = [key for c in authority.issuers if isinstance(key := c.public_key(), ec.EllipticCurvePublicKey)]
+        self._database = database
+        self._clock = clock
+
+    async def validate(self, bundle: CameraBundle) -> Verdict:
+        """`bundle` has been decoded, so its fields have their forms. Raises `registry.unavailable`.
+
+        Every check is made whatever the others found; the first that failed is the reason.
+        """
+        try:
+            certificate = _certificate(bundle.camera_cert)
+            key = certificate.public_key()
+            not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            return Verdict(Reason.MALFORMED)
+        if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+            return Verdict(Reason.MALFORMED)
+        trusted = sum(_signed_by(issuer, certificate) for issuer in self._issuers) > 0
+        now = dt.datetime.fromtimestamp(self._clock(), dt.UTC)
+        fingerprint = hashlib.sha256(certificate.public_bytes(Encoding.DER)).digest()
+        async with self._database.read() as connection:
+            unit = await queries.by_certificate(connection, fingerprint)
+        signed = _verifies(key, bundle)
+        if not trusted:
+            return Verdict(Reason.UNTRUSTED)
+        if not not_before <= now <= not_after:
+            return Verdict(Reason.OUT_OF_DATE)
+        return Verdict(_judge(unit, signed=signed))
+
+
+def _certificate(text: str) -> x509.Certificate:
+    data = base64.b64decode(text, validate=True)  # binascii.Error is a ValueError
+    if data.lstrip().startswith(b"-----BEGIN"):
+        return x509.load_pem_x509_certificate(data)
+    return x509.load_der_x509_certificate(data)
+
+
+def _signed_by(issuer: ec.EllipticCurvePublicKey, certificate: x509.Certificate) -> bool:
+    # The signature alone: in certificates of the public SMA the issuer's name is not its issuer's subject.
+    if not isinstance(certificate.signature_hash_algorithm, hashes.SHA256):
+        return False
+    try:
+        issuer.verify(certificate.signature, certificate.tbs_certificate_bytes, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _verifies(key: ec.EllipticCurvePublicKey, bundle: CameraBundle) -> bool:
+    try:
+        signature = base64.b64decode(bundle.bundle_signature, validate=True)
+        key.verify(signature, signed_text(bundle), ec.ECDSA(hashes.SHA256()))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def _judge(unit: Unit | None, *, signed: bool) -> Reason:
+    if unit is None:
+        return Reason.UNKNOWN_UNIT
+    if unit.state in (UnitState.REVOKED, UnitState.RELEASED):
+        return Reason.REVOKED
+    if unit.state is not UnitState.PROVISIONED:
+        return Reason.NOT_PROVISIONED
+    return Reason.VALID if signed else Reason.BAD_SIGNATURE
