@@ -139,9 +139,9 @@ class IdentityStore:
     def tidy(self) -> None:
         """Remove what an interrupted `store` left behind, and identities that were replaced."""
         link = self._state_dir / LINK
-        current = link.resolve() if link.is_symlink() else None
+        current = link.readlink().name if link.is_symlink() else ""
         for path in self._state_dir.glob(_PREFIX + "*"):
-            if path != current:
+            if path.name != current:
                 self._disk.remove(path)
 
     def forget(self) -> None:

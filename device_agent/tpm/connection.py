@@ -19,7 +19,7 @@ from shared.errors import BirthmarkError
 
 os.environ.setdefault("TSS2_LOG", "all+none")  # the C library reads it once, and would write to stderr
 
-from tpm2_pytss import ESAPI, TPM2_CAP, TSS2_Exception
+from tpm2_pytss import ESAPI, ESYS_TR, TPM2_CAP, TSS2_Exception
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +40,14 @@ _RC_NO_ROOM: Final = frozenset({0x901, 0x902, 0x903, 0x904, 0x905, 0x906})
 """Out of context gaps, object memory, session memory, memory, session handles or object handles."""
 _RC_LOCKOUT: Final = 0x921
 _RC_INTEGRITY: Final = 0x09F
+_RC_AUTH: Final = frozenset({0x08E, 0x0A2})
+"""AUTH_FAIL, BAD_AUTH."""
 _FMT1: Final = 0x080
+_FMT1_CODE: Final = 0x0BF
 _LAYER_TCTI: Final = 0xA
+
+_PERMANENT: Final = 0x200  # TPM_PT_PERMANENT, a TPMA_PERMANENT: Part 2, 8.6
+_LOCKOUT_AUTH_SET: Final = 1 << 2
 
 _TRANSIENT_FIRST: Final = 0x80000000
 _SESSIONS_FIRST: Final = (0x02000000, 0x03000000)
@@ -69,10 +75,10 @@ class Connection:
     def run(self, what: str, command: Callable[[ESAPI], Result]) -> Result:
         """Send one command, or a few that may be repeated together. `what` names it in an error.
 
-        Raises `tpm.busy`, `tpm.lockout`, `tpm.not-this-one`, `tpm.gone`, `tpm.hung` or `tpm.failed`.
+        Raises `tpm.busy`, `tpm.lockout`, `tpm.owned`, `tpm.not-this-one`, `tpm.gone`, `tpm.hung` or `tpm.failed`.
         """
         give_up = time.monotonic() + BUSY_SECONDS
-        room_made = False
+        room_made = unlocked = False
         while True:
             try:
                 return self._within(lambda: command(self._esapi))
@@ -82,6 +88,8 @@ class Connection:
                 elif error.rc in _RC_NO_ROOM and self.make_room and not room_made:
                     room_made = True
                     self.make_room()
+                elif error.rc == _RC_LOCKOUT and not unlocked and self._within(lambda: _unlock(self._esapi)):
+                    unlocked = True
                 else:
                     raise _error(what, error) from error
 
@@ -121,6 +129,21 @@ def handles(esapi: ESAPI, first: int) -> list[int]:
     return [int(handle) for handle in capability.data.handles]
 
 
+def _unlock(esapi: ESAPI) -> bool:
+    """End a lockout, which power cuts alone can bring about, if the TPM's owner has not set a password to say so.
+
+    TPM 2.0 Part 1, 19.8.6: a key without noDA that was used before an unorderly shutdown counts as a wrong guess, and
+    a TPM maker's endorsement key is such a key. A wrong password would lock the owner out, so none is tried.
+    """
+    _, capability = esapi.get_capability(TPM2_CAP.TPM_PROPERTIES, _PERMANENT)
+    permanent = int(capability.data.tpmProperties[0].value)
+    if permanent & _LOCKOUT_AUTH_SET:
+        return False
+    esapi.dictionary_attack_lock_reset(ESYS_TR.LOCKOUT)
+    log.warning("the TPM was locked by power cuts, and is unlocked again")
+    return True
+
+
 def _flush_all(esapi: ESAPI) -> None:
     """Objects and sessions outlive the program that made them, and there is room for three.
 
@@ -142,8 +165,10 @@ def _error(what: str, error: TSS2_Exception) -> BirthmarkError:
         return BirthmarkError("tpm.busy", detail)
     if error.rc == _RC_LOCKOUT:
         return BirthmarkError("tpm.lockout", detail)
-    if error.rc & _FMT1 and error.rc & 0xBF == _RC_INTEGRITY:
+    if error.rc & _FMT1 and error.rc & _FMT1_CODE == _RC_INTEGRITY:
         return BirthmarkError("tpm.not-this-one", detail)
+    if error.rc & _FMT1 and error.rc & _FMT1_CODE in _RC_AUTH:
+        return BirthmarkError("tpm.owned", detail)
     return BirthmarkError("tpm.failed", detail)
 
 

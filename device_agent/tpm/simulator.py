@@ -92,13 +92,17 @@ class Simulator:
             process.kill()
             process.wait()
 
+    def close(self) -> None:
+        """Switch it off for good."""
+        self.stop()
+        shutil.rmtree(self._sockets, ignore_errors=True)
+
     def __enter__(self) -> Simulator:
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
-        shutil.rmtree(self._sockets, ignore_errors=True)
+        self.close()
 
 
 def _manufacture(state: Path) -> None:

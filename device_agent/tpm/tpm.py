@@ -25,6 +25,7 @@ from tpm2_pytss import (
     TPM2_RH,
     TPM2_SE,
     TPM2_ST,
+    TPM2_SU,
     TPM2B_DATA,
     TPM2B_ENCRYPTED_SECRET,
     TPM2B_ID_OBJECT,
@@ -42,6 +43,7 @@ from tpm2_pytss import (
 )
 from tpm2_pytss.utils import NoSuchIndex, NVReadEK, create_ek_template
 
+from device_agent.blob import Blob
 from device_agent.tpm import templates
 from device_agent.tpm.connection import Connection
 from shared.errors import BirthmarkError
@@ -52,14 +54,6 @@ _NOT_SYMMETRIC: Final = TPMT_SYM_DEF_OBJECT(algorithm=TPM2_ALG.NULL)
 
 Result = TypeVar("Result")
 Structure = TypeVar("Structure")
-
-
-@dataclass(frozen=True, slots=True)
-class Blob:
-    """An object that only the TPM it was made for can load: TPM2B_PUBLIC and TPM2B_PRIVATE, marshalled."""
-
-    public: bytes
-    private: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +130,19 @@ class Tpm:
         blob = _unmarshalled(TPM2B_ID_OBJECT, id_object, "session.challenge-malformed")
         secret = _unmarshalled(TPM2B_ENCRYPTED_SECRET, encrypted_secret, "session.challenge-malformed")
         ak, ek = self._loaded(_Key.AK, _Key.EK)
-        with self._ek_session() as session:
-            try:
+        try:
+            with self._ek_session() as session:
                 return self._run(
                     "activate the credential",
                     lambda esapi: bytes(esapi.activate_credential(ak, ek, blob, secret, session2=session)),
                 )
-            except BirthmarkError as error:
-                if error.code in ("tpm.failed", "tpm.not-this-one"):
-                    raise BirthmarkError("session.challenge-malformed", error.detail) from error
-                raise
+        except BirthmarkError as error:
+            if error.code in ("tpm.failed", "tpm.not-this-one"):
+                raise BirthmarkError("session.challenge-malformed", error.detail) from error
+            raise
+        finally:
+            # The EK has no noDA: a power cut from here on would count as a wrong guess, were it not an orderly one.
+            self._run("save the state", lambda esapi: esapi.shutdown(TPM2_SU.CLEAR))
 
     def certify_device_key(self, qualifying: bytes) -> Certified:
         """TPM2_Certify by the AK; `qualifying` is at most 32 bytes."""
@@ -198,14 +195,14 @@ class Tpm:
             if error.code in ("tpm.failed", "tpm.not-this-one"):
                 raise BirthmarkError(code, error.detail) from error
             raise
-        return Blob(public, bytes(private.marshal()))
+        return Blob(public=public, private=bytes(private.marshal()))
 
     def seal(self, data: bytes) -> Blob:
         """At most 128 bytes, to be had back from this TPM alone."""
         sensitive = TPM2B_SENSITIVE_CREATE(sensitive=TPMS_SENSITIVE_CREATE(data=TPM2B_SENSITIVE_DATA(data)))
         (srk,) = self._loaded(_Key.SRK)
         private, public, *_ = self._run("seal", lambda esapi: esapi.create(srk, sensitive, templates.sealed_data()))
-        return Blob(bytes(public.marshal()), bytes(private.marshal()))
+        return Blob(public=bytes(public.marshal()), private=bytes(private.marshal()))
 
     def unseal(self, blob: Blob) -> bytes:
         """Raises `tpm.not-this-one` when it was sealed in another TPM."""

@@ -247,6 +247,11 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "Put the card back into its own unit, or `birthmark-agent reset` this one and provision it.",
     ),
     Fault(
+        "tpm.owned",
+        "somebody has set a password in the TPM",
+        "The agent needs its owner and endorsement hierarchies without one: clear the TPM, or replace it.",
+    ),
+    Fault(
         "tpm.permission", "no permission to use the TPM", "Add the user to the group of the TPM's device (often tss)."
     ),
     Fault("tpm.simulator-failed", "the TPM simulator does not start", "Look into swtpm.log in the state directory."),
