@@ -2,8 +2,7 @@
 
 Real endorsement key certificates and their issuers break DER (ITU-T X.690) and RFC 5280 in ways that a signature over
 the original bytes does not mind and a strict parser does: sets out of order, padded integers, FALSE written out,
-characters a PrintableString may not have, an RSA key said to be for OAEP. `readable` mends these and leaves out what
-nobody reads.
+characters a PrintableString may not have. `readable` mends these and leaves out what nobody reads.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from shared.errors import BirthmarkError
 _BOOLEAN: Final = 0x01
 _INTEGER: Final = 0x02
 _OCTET_STRING: Final = 0x04
-_OID: Final = 0x06
 _UTF8_STRING: Final = 0x0C
 _PRINTABLE_STRING: Final = 0x13
 _TELETEX_STRING: Final = 0x14
@@ -31,9 +29,6 @@ _DEPTH_MAX: Final = 16
 
 _STORED_CERT_TAG: Final = b"\x10\x01\x00"
 """Before the DER may stand this and a length of 2 bytes: TCG_PCCLIENT_STORED_CERT of the older PC Client profile."""
-
-_RSAES_OAEP: Final = bytes.fromhex("06092a864886f70d010107")
-_RSA_ALGORITHM: Final = bytes.fromhex("06092a864886f70d0101010500")
 
 _READ: Final = {bytes.fromhex("0603551d" + last) for last in ("0f", "11", "13", "25")}
 """Extensions that are read: keyUsage, subjectAltName, basicConstraints, extKeyUsage."""
@@ -72,8 +67,6 @@ def _mended(tag: int, content: bytes, depth: int, *, inside: bool) -> bytes:
         content = b"".join(parts)
         if tag == _EXTENSIONS and depth == 2 and content == bytes([_SEQUENCE, 0]):
             return b""
-        if tag == _SEQUENCE and content.startswith(_RSAES_OAEP):
-            content = _RSA_ALGORITHM
     elif tag == _BOOLEAN and inside:
         if content == b"\0":  # every BOOLEAN there is by default false
             return b""

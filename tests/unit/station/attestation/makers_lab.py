@@ -1,0 +1,169 @@
+"""TPM makers of the tests' own: CAs and EK certificates with the peculiarities of real ones, and forged ones."""
+
+from __future__ import annotations
+
+import datetime as dt
+import inspect
+from base64 import encodebytes
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID, ObjectIdentifier
+
+VENDOR_ROOTS = Path(__file__).parents[3] / "data" / "tpm_vendor_roots"
+NOW = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
+EK_USAGE = ObjectIdentifier("2.23.133.8.1")
+ECDSA_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
+
+Attributes = tuple[tuple[ObjectIdentifier, str], ...]
+
+INFINEON: Attributes = (
+    (ObjectIdentifier("2.23.133.2.1"), "id:49465800"),
+    (ObjectIdentifier("2.23.133.2.2"), "SLB9670"),
+    (ObjectIdentifier("2.23.133.2.3"), "id:0D0B"),
+)
+SWTPM: Attributes = (
+    (ObjectIdentifier("2.23.133.2.1"), "id:00001014"),
+    (ObjectIdentifier("2.23.133.2.2"), "swtpm"),
+    (ObjectIdentifier("2.23.133.2.3"), "id:20191023"),
+)
+
+
+def usage(**set_: bool) -> x509.KeyUsage:
+    names = inspect.signature(x509.KeyUsage).parameters
+    return x509.KeyUsage(**{name: set_.get(name, False) for name in names})
+
+
+KEY_AGREEMENT = usage(key_agreement=True)
+
+
+def one_rdn_each(attributes: Attributes) -> x509.Name:
+    return x509.Name([x509.NameAttribute(oid, value) for oid, value in attributes])
+
+
+SLB_9670 = one_rdn_each(INFINEON)
+
+
+def all_in_one_rdn(attributes: Attributes) -> x509.Name:
+    return x509.Name([x509.RelativeDistinguishedName(x509.NameAttribute(oid, value) for oid, value in attributes)])
+
+
+def disordered(attributes: Attributes) -> Callable[[bytes], bytes]:
+    """Turns the order of a multi-valued RDN around, wherever it stands, as Nuvoton writes it."""
+    encoded = [one_rdn_each((attribute,)).public_bytes()[4:] for attribute in attributes]
+    ordered, reversed_ = b"".join(sorted(encoded)), b"".join(sorted(encoded, reverse=True))
+    assert ordered != reversed_
+
+    def change(tbs: bytes) -> bytes:
+        assert ordered in tbs
+        return tbs.replace(ordered, reversed_)
+
+    return change
+
+
+def value(tag: int, content: bytes) -> bytes:
+    size = len(content)
+    head = bytes([size]) if size < 0x80 else b"\x82" + size.to_bytes(2, "big")
+    return bytes([tag]) + head + content
+
+
+def signed(tbs: bytes, key: ec.EllipticCurvePrivateKey) -> bytes:
+    """A certificate around `tbs`, which need not be DER."""
+    return value(0x30, tbs + ECDSA_SHA256 + value(3, b"\0" + key.sign(tbs, ec.ECDSA(hashes.SHA256()))))
+
+
+class Maker:
+    """A CA with a P-256 key."""
+
+    def __init__(
+        self,
+        name: x509.Name | str = "Maker Root CA",
+        parent: Maker | None = None,
+        *,
+        path_length: int | None = None,
+        constraints: x509.BasicConstraints | None = None,
+        change: Callable[[bytes], bytes] | None = None,
+        extensions: Iterable[tuple[x509.ExtensionType, bool]] = (),
+        key: ec.EllipticCurvePrivateKey | None = None,
+    ) -> None:
+        self.key = key or ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) if isinstance(name, str) else name
+        above = parent or self
+        self.change = change or (lambda tbs: tbs)
+        builder = _builder(self.name, above.name, self.key.public_key())
+        builder = builder.add_extension(constraints or x509.BasicConstraints(True, path_length), critical=True)
+        builder = builder.add_extension(usage(key_cert_sign=True), critical=True)
+        for extension, critical in extensions:
+            builder = builder.add_extension(extension, critical=critical)
+        tbs = builder.sign(above.key, hashes.SHA256()).tbs_certificate_bytes
+        self.der = signed(above.change(self.change(tbs)) if above is not self else self.change(tbs), above.key)
+
+    def pem(self) -> bytes:
+        return b"-----BEGIN CERTIFICATE-----\n" + encodebytes(self.der) + b"-----END CERTIFICATE-----\n"
+
+    def ek(
+        self,
+        key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
+        *,
+        tpm: x509.Name | None = SLB_9670,
+        subject: x509.Name | None = None,
+        key_usage: x509.KeyUsage | None = KEY_AGREEMENT,
+        extended: Iterable[ObjectIdentifier] | None = (EK_USAGE,),
+        constraints: x509.BasicConstraints | None = None,
+        extensions: Iterable[tuple[x509.ExtensionType, bool]] = (),
+        until: dt.datetime = NOW + dt.timedelta(days=3650),
+        change: Callable[[bytes], bytes] | None = None,
+    ) -> bytes:
+        """An EK certificate: empty subject, critical directoryName, EKU, no basicConstraints."""
+        builder = _builder(subject or x509.Name([]), self.name, key, until)
+        if tpm is not None:
+            builder = builder.add_extension(x509.SubjectAlternativeName([x509.DirectoryName(tpm)]), critical=True)
+        if key_usage is not None:
+            builder = builder.add_extension(key_usage, critical=True)
+        if extended is not None:
+            builder = builder.add_extension(x509.ExtendedKeyUsage(extended), critical=False)
+        if constraints is not None:
+            builder = builder.add_extension(constraints, critical=True)
+        for extension, critical in extensions:
+            builder = builder.add_extension(extension, critical=critical)
+        tbs = self.change(builder.sign(self.key, hashes.SHA256()).tbs_certificate_bytes)
+        return signed(change(tbs) if change else tbs, self.key)
+
+
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
+    until: dt.datetime = NOW + dt.timedelta(days=3650),
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(dt.datetime(2012, 1, 1, tzinfo=dt.UTC))
+        .not_valid_after(until)
+    )
+
+
+def write_roots(directory: Path, *makers: Maker) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    for number, maker in enumerate(makers):
+        (directory / f"{number}.pem").write_bytes(maker.pem())
+    return directory
+
+
+def refused_by_strict_parser(der: bytes) -> bool:
+    """Whether cryptography's own parser refuses the certificate or its extensions."""
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        _ = (certificate.subject, certificate.issuer, certificate.extensions)
+        certificate.public_bytes(Encoding.DER)
+    except ValueError:
+        return True
+    return False
