@@ -1,0 +1,44 @@
+"""Which form of an answer a client asks for, by its Accept header (RFC 9110, 12.5.1). Knows no answer itself."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import web
+
+_ACCEPT_CHARACTERS: Final = 4096
+"""Of an Accept header that are looked at; browsers send about 150."""
+
+
+def asks_for_json(request: web.Request) -> bool:
+    """Whether JSON is wanted more than a page; a client that does not care gets the page."""
+    return _quality(request, "application", "json") > _quality(request, "text", "html")
+
+
+def asks_for_page(request: web.Request) -> bool:
+    """Whether a page is wanted more than JSON; a client that does not care is a program."""
+    return _quality(request, "text", "html") > _quality(request, "application", "json")
+
+
+def _quality(request: web.Request, kind: str, subtype: str) -> float:
+    """0 to 1; the most specific range that matches decides."""
+    header = ",".join(request.headers.getall("Accept", ["*/*"]))[:_ACCEPT_CHARACTERS]
+    ranges = ("*/*", f"{kind}/*", f"{kind}/{subtype}")
+    best = (-1, 0.0)
+    for item in header.split(","):
+        name, *parameters = (part.strip().lower() for part in item.split(";"))
+        if name in ranges:
+            best = max(best, (ranges.index(name), _weight(parameters)))
+    return best[1]
+
+
+def _weight(parameters: list[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                weight = float(value)
+            except ValueError:
+                return 0.0
+            return weight if 0 <= weight <= 1 else 0.0
+    return 1.0

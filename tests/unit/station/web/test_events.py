@@ -1,0 +1,190 @@
+"""The stream of events: all of it first, then what changes, whatever becomes of the listener."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientResponse, ClientSession, web
+from aiohttp.test_utils import TestClient, TestServer
+
+from station.events import Lost, PortChanged, PortGone, PortState, UnitChanged
+from station.web import keys, page
+from tests.web.bench import MARKUP, Bench, bench
+
+PORT = "/dev/ttyACM0"
+
+
+@pytest.fixture
+async def a_bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    async with bench(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+async def client(a_bench: Bench) -> AsyncIterator[TestClient]:
+    async with TestClient(TestServer(a_bench.app)) as made:
+        yield made
+
+
+async def next_event(stream: ClientResponse) -> tuple[str, str]:
+    """The name and data of the next event; comments are passed over."""
+    name, lines = "", []
+    async with asyncio.timeout(20):
+        while True:
+            line = (await stream.content.readline()).decode().rstrip("\r\n")
+            field, _, value = line.partition(": ")
+            if field == "event":
+                name = value
+            elif field == "data":
+                lines.append(value)
+            elif not line and name:
+                return name, "\n".join(lines)
+            assert not stream.content.at_eof()
+
+
+async def opened(client: TestClient | ClientSession, address: str = "/events") -> ClientResponse:
+    """A stream whose first three events have been read."""
+    stream = await client.get(address)
+    assert stream.status == 200
+    assert stream.content_type == "text/event-stream"
+    assert [(await next_event(stream))[0] for _ in range(3)] == ["edition", "sessions", "units"]
+    return stream
+
+
+async def test_a_listener_first_gets_everything_as_it_is(a_bench: Bench, client: TestClient) -> None:
+    a_bench.bus.tell(PortChanged(PORT, PortState.WORKING, 2, "serial-2"))
+    await a_bench.provision("unit-1")
+    stream = await client.get("/events")
+    assert await next_event(stream) == ("edition", a_bench.app[keys.EDITION])
+    name, data = await next_event(stream)
+    assert name == "sessions"
+    assert "serial-2" in data
+    name, data = await next_event(stream)
+    assert name == "units"
+    assert "unit-1" in data
+
+
+async def test_a_change_on_a_port_is_delivered(a_bench: Bench, client: TestClient) -> None:
+    stream = await opened(client)
+    a_bench.bus.tell(PortChanged(PORT, PortState.WORKING, 3, "serial-3", note="Verifying"))
+    name, data = await next_event(stream)
+    assert name == "sessions"
+    assert "serial-3" in data
+    a_bench.bus.tell(PortGone(PORT))
+    name, data = await next_event(stream)
+    assert name == "sessions"
+    assert "Nothing is plugged in." in data
+
+
+async def test_a_new_unit_is_delivered_to_the_pages_that_show_it(a_bench: Bench, client: TestClient) -> None:
+    stream, searching = await opened(client), await opened(client, "/events?search=other")
+    await a_bench.provision("unit-7")
+    name, data = await next_event(stream)
+    assert (name, "unit-7" in data) == ("units", True)
+    name, data = await next_event(searching)
+    assert (name, "unit-7" in data) == ("units", False)
+
+
+async def test_what_a_device_calls_itself_is_escaped_in_the_stream_too(a_bench: Bench, client: TestClient) -> None:
+    stream = await opened(client)
+    a_bench.bus.tell(PortChanged(MARKUP, PortState.FAILED, 1, MARKUP, MARKUP, MARKUP, MARKUP))
+    name, data = await next_event(stream)
+    assert name == "sessions"
+    assert "&lt;img" in data
+    assert "<img" not in data
+    assert "<script" not in data
+
+
+async def test_a_text_cannot_forge_an_event(a_bench: Bench, client: TestClient) -> None:
+    stream = await opened(client)
+    a_bench.bus.tell(PortChanged(PORT, PortState.WORKING, 1, "x\r\n\r\nevent: edition\rdata: forged\n\n", note="y"))
+    name, data = await next_event(stream)
+    assert name == "sessions"
+    assert "event: edition" in data
+
+
+async def test_a_burst_is_sent_as_one(a_bench: Bench, client: TestClient) -> None:
+    stream = await opened(client)
+    for step in range(1, 7):
+        a_bench.bus.tell(PortChanged(PORT, PortState.WORKING, step, "serial"))
+    _, data = await next_event(stream)
+    assert "Step 6 of 7" in data
+
+
+async def test_a_listener_that_was_too_slow_is_told_everything_anew(a_bench: Bench, client: TestClient) -> None:
+    stream = await opened(client)
+    await a_bench.provision("unit-before")
+    # More than a listener may be behind, in one go: the bus forgets what it had for it and says only Lost.
+    with a_bench.bus.listen() as witness:
+        for number in range(1000):
+            a_bench.bus.tell(PortChanged(PORT, PortState.WORKING, 1 + number % 6, f"serial-{number}"))
+        assert any(isinstance(witness.get_nowait(), Lost) for _ in range(witness.qsize()))
+    names = {}
+    while set(names) != {"sessions", "units"} or "serial-999" not in names["sessions"]:
+        name, data = await next_event(stream)
+        names[name] = data
+    assert "unit-before" in names["units"]
+
+
+async def test_a_quiet_stream_beats(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "PULSE_SECONDS", 0.05)
+    stream = await opened(client)
+    assert await next_event(stream) == ("pulse", "")
+
+
+async def test_there_is_room_for_so_many_listeners_and_a_sentence_for_the_next(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "LISTENERS_MAX", 2)
+    _kept = [await opened(client), await opened(client)]
+    answer = await client.get("/events")
+    assert answer.status == 503
+    assert (await answer.json(content_type=None))["code"] == "http.too-many-listeners"
+
+
+async def test_a_listener_that_hangs_up_is_forgotten(
+    a_bench: Bench, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "PULSE_SECONDS", 0.05)
+    stream = await opened(client)
+    assert len(a_bench.app[keys.STREAMS]) == 1
+    stream.close()
+    async with asyncio.timeout(20):
+        while a_bench.app[keys.STREAMS]:  # noqa: ASYNC110 - nothing tells when
+            await asyncio.sleep(0.02)
+
+
+async def test_a_stream_ends_after_its_time(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "STREAM_SECONDS", 0.3)
+    stream = await client.get("/events")
+    async with asyncio.timeout(20):
+        body = await stream.content.read()
+    assert body.endswith(b"\r\n\r\n")
+
+
+async def test_a_registry_that_fails_ends_the_stream_and_tells_nothing_of_it(
+    a_bench: Bench, client: TestClient, tmp_path: Path
+) -> None:
+    stream = await opened(client)
+    await a_bench.database.close()
+    (tmp_path / "registry.sqlite").write_bytes(b"not a database at all" * 1000)
+    for suffix in ("-wal", "-shm"):
+        (tmp_path / f"registry.sqlite{suffix}").unlink(missing_ok=True)
+    a_bench.bus.tell(UnitChanged("unit"))
+    async with asyncio.timeout(20):
+        assert await stream.content.read() == b""
+
+
+async def test_a_station_that_stops_does_not_wait_for_its_pages(a_bench: Bench) -> None:
+    runner = web.AppRunner(a_bench.app, shutdown_timeout=600)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    async with ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}") as client:
+        stream = await opened(client)
+        async with asyncio.timeout(20):
+            await runner.cleanup()
+            assert await stream.content.read() == b""

@@ -1,0 +1,253 @@
+"""The page as a browser without JavaScript gets it, over HTTP from a real registry and bus."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import AsyncIterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from station.config import EkPolicy
+from station.events import PortChanged, PortState
+from station.registry import revocation
+from station.registry.revocation import RevocationCode
+from station.web import keys, page
+from tests.web.bench import MARKUP, Bench, bench
+
+
+class Tags(HTMLParser):
+    """Collects every tag with its attributes, as a browser would see them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, list[tuple[str, str | None]]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, attrs))
+
+
+@pytest.fixture
+async def a_bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    async with bench(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+async def client(a_bench: Bench) -> AsyncIterator[TestClient]:
+    async with TestClient(TestServer(a_bench.app)) as made:
+        yield made
+
+
+async def text_of(client: TestClient, address: str = "/") -> str:
+    """The page's text without its tags, each run of space one space."""
+    answer = await client.get(address, headers={"Accept": "text/html"})
+    assert answer.status == 200
+    body = re.sub(r"<[^>]*>", " ", await answer.text())
+    return " ".join(html.unescape(body).split())
+
+
+async def test_an_empty_station_says_so_and_what_to_do(client: TestClient) -> None:
+    text = await text_of(client)
+    assert "Nothing is plugged in." in text
+    assert "No unit has been provisioned yet." in text
+
+
+async def test_a_unit_is_listed_with_all_that_is_known_of_it(a_bench: Bench, client: TestClient) -> None:
+    unit = await a_bench.provision("10000000a3f29c41")
+    text = await text_of(client)
+    assert "10000000a3f29c41 Raspberry Pi Zero 2 W Rev 1.0" in text
+    assert ", ".join(map(str, unit.tables)) in text
+    assert "Genuine Infineon SLB9672" in text
+    assert "1 provisioned" in text
+    body = await (await client.get("/", headers={"Accept": "text/html"})).text()
+    assert re.search(r'<time datetime="20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00">20\d\d-\d\d-\d\d \d\d:\d\d</time>', body)
+
+
+async def test_units_are_listed_the_latest_first(a_bench: Bench, client: TestClient) -> None:
+    for serial in ("unit-a", "unit-b", "unit-c"):
+        await a_bench.provision(serial)
+    text = await text_of(client)
+    assert text.index("unit-c") < text.index("unit-b") < text.index("unit-a")
+
+
+@pytest.mark.parametrize(
+    ("trust", "reason", "says"),
+    [
+        ("simulator", "", "Simulator Software, not a real TPM. Not for production."),
+        ("unverified", "no maker is known", "Unverified no maker is known"),
+        ("of-a-later-version", "", "Unverified No reason was recorded."),
+    ],
+)
+async def test_a_tpm_that_is_not_genuine_is_marked_in_words(
+    a_bench: Bench, client: TestClient, trust: str, reason: str, says: str
+) -> None:
+    await a_bench.provision("unit", ek_trust=trust, ek_reason=reason)
+    text = await text_of(client)
+    assert says in text
+    assert "Genuine" not in text
+
+
+@pytest.mark.parametrize(("days", "says"), [(-1, "Expired"), (0.5, "Expires today"), (9.5, "Expires in 9 days")])
+async def test_a_certificate_near_its_end_is_pointed_to(
+    a_bench: Bench, client: TestClient, days: float, says: str
+) -> None:
+    await a_bench.provision("unit", days=days)
+    assert says in await text_of(client)
+
+
+async def test_a_certificate_far_from_its_end_is_not(a_bench: Bench, client: TestClient) -> None:
+    await a_bench.provision("unit", days=730)
+    assert "Expire" not in await text_of(client)
+
+
+async def test_a_unit_whose_receipt_is_missing_is_told_apart(a_bench: Bench, client: TestClient) -> None:
+    await a_bench.provision("unit", confirmed=False)
+    text = await text_of(client)
+    assert "1 issued, not yet confirmed" in text
+    assert "Not yet confirmed Issued" in text
+
+
+async def test_a_revoked_unit_is_shown_with_the_reason(a_bench: Bench, client: TestClient) -> None:
+    await a_bench.provision("unit")
+    async with a_bench.database.write() as connection:
+        await revocation.revoke(connection, "unit", RevocationCode.KEY_COMPROMISE, "stolen <b>van</b>", 1)
+    text = await text_of(client)
+    assert "Revoked stolen <b>van</b>" in text
+    assert "1 revoked" in text
+
+
+@pytest.mark.parametrize(
+    ("state", "word"),
+    [
+        (PortState.ABSENT, "Closed"),
+        (PortState.WAITING, "Ready"),
+        (PortState.WORKING, "Working"),
+        (PortState.DONE, "Done"),
+        (PortState.FAILED, "Failed"),
+    ],
+)
+async def test_each_state_of_a_port_has_a_word(a_bench: Bench, client: TestClient, state: PortState, word: str) -> None:
+    a_bench.bus.tell(PortChanged("/dev/ttyACM0", state, note="what is going on"))
+    text = await text_of(client)
+    assert f"Ports 1 {word.lower()} {word}" in text
+    assert "What is going on" in text
+
+
+async def test_a_session_shows_its_step_and_a_failure_its_sentence_and_code(a_bench: Bench, client: TestClient) -> None:
+    a_bench.bus.tell(PortChanged("/dev/ttyACM0", PortState.WORKING, 4, "serial-4", "Pi", "Verifying the proof"))
+    failed = PortChanged("/dev/ttyACM1", PortState.FAILED, 3, "serial-3", "Pi", "It is false. Unplug it.", "csr.false")
+    a_bench.bus.tell(failed)
+    text = await text_of(client)
+    assert "serial-4" in text
+    assert "Step 4 of 7" in text
+    assert "It is false. Unplug it. csr.false" in text
+    body = await (await client.get("/", headers={"Accept": "text/html"})).text()
+    assert body.count('<li class="done">') == 4 + 3
+    assert body.count('<li class="now">') == 1
+    assert body.count('<li class="failed">') == 1
+
+
+async def test_what_a_device_calls_itself_stays_text(a_bench: Bench, client: TestClient) -> None:
+    await a_bench.provision(MARKUP, model=MARKUP, ek_trust="unverified", ek_reason=MARKUP)
+    a_bench.bus.tell(PortChanged(MARKUP, PortState.FAILED, 3, MARKUP, MARKUP, MARKUP, MARKUP))
+    a_bench.bus.tell(PortChanged(MARKUP + "2", PortState.WAITING, note=MARKUP))
+    body = await (await client.get("/", params={"search": MARKUP}, headers={"Accept": "text/html"})).text()
+    assert body.count("&lt;img src=x onerror=") >= 10
+    assert "<img src=x" not in body
+    tags = Tags()
+    tags.feed(body)
+    assert [tag for tag in tags.seen if tag[0] == "script"] == [
+        ("script", [("type", "module"), ("src", f"/static/live.js?{a_bench.app[keys.EDITION]}")])
+    ]
+    assert not [name for _, attributes in tags.seen for name, _ in attributes if name.startswith("on")]
+
+
+async def test_fifty_units_make_a_page_and_the_rest_is_a_link_away(a_bench: Bench, client: TestClient) -> None:
+    for number in range(page.UNITS_PER_PAGE + 3):
+        await a_bench.provision(f"unit-{number:03}")
+    body = await (await client.get("/", headers={"Accept": "text/html"})).text()
+    assert body.count('<tr role="row" id="unit-') == page.UNITS_PER_PAGE
+    [older] = re.findall(r'<a rel="next" href="([^"]*)">', body)
+    text = await text_of(client, html.unescape(older))
+    assert [number for number in range(53) if f"unit-{number:03}" in text] == [0, 1, 2]
+    assert "← Latest" in text
+    assert "Older" not in text
+    assert "53 provisioned" in text
+
+
+async def test_the_search_finds_part_of_a_serial_and_takes_no_wildcards(a_bench: Bench, client: TestClient) -> None:
+    for serial in ("aa-1", "AA-2", "b%b"):
+        await a_bench.provision(serial)
+    text = await text_of(client, "/?search=aa")
+    assert "aa-1" in text
+    assert "AA-2" in text
+    assert "b%b" not in text
+    assert "2 with “aa” in the serial number" in text
+    assert "1 with “%” in the serial number" in await text_of(client, "/?search=%25")
+    assert "No unit has “zz” in its serial number." in await text_of(client, "/?search=zz")
+
+
+async def test_the_links_of_a_search_keep_to_it(a_bench: Bench, client: TestClient) -> None:
+    for number in range(page.UNITS_PER_PAGE + 1):
+        await a_bench.provision(f"a&b-{number}")
+    body = await (await client.get("/", params={"search": "a&b"}, headers={"Accept": "text/html"})).text()
+    [older] = re.findall(r'<a rel="next" href="([^"]*)">', body)
+    assert older.startswith("/?search=a%26b&amp;cursor=")
+    text = await text_of(client, html.unescape(older))
+    assert "a&b-0" in text
+    assert "a&b-1 " not in text
+
+
+@pytest.mark.parametrize(
+    ("policy", "says"),
+    [
+        (EkPolicy.SIMULATOR, "Not for production."),
+        (EkPolicy.RECORD, "TPMs are not verified."),
+        (EkPolicy.REQUIRE, None),
+    ],
+)
+async def test_a_lenient_policy_is_announced(tmp_path: Path, policy: EkPolicy, says: str | None) -> None:
+    async with bench(tmp_path, policy=policy) as made, TestClient(TestServer(made.app)) as client:
+        body = await (await client.get("/", headers={"Accept": "text/html"})).text()
+    assert ('class="policy"' in body) == (says is not None)
+    assert says is None or says in body
+
+
+async def test_programs_get_service_version_and_status(client: TestClient) -> None:
+    answer = await client.get("/", headers={"Accept": "application/json"})
+    assert answer.content_type == "application/json"
+    assert answer.headers["Vary"] == "Accept"
+    body = await answer.json()
+    assert body.keys() == {"service", "version", "status"}
+    assert body["status"] == "running"
+
+
+@pytest.mark.parametrize(
+    "accept", ["*/*", "text/html,application/json;q=0.9", "application/json;q=0, */*", "application/json;q=x,text/html"]
+)
+async def test_whoever_does_not_prefer_json_gets_the_page(client: TestClient, accept: str) -> None:
+    assert (await client.get("/", headers={"Accept": accept})).content_type == "text/html"
+
+
+async def test_a_browser_without_javascript_renews_the_page_by_itself(client: TestClient) -> None:
+    body = await (await client.get("/", headers={"Accept": "text/html"})).text()
+    assert '<noscript><meta http-equiv="refresh" content="10"></noscript>' in body
+
+
+async def test_health_counts_units_and_ports(a_bench: Bench, client: TestClient) -> None:
+    await a_bench.provision("one")
+    await a_bench.provision("two", confirmed=False)
+    a_bench.bus.tell(PortChanged("/dev/ttyACM0", PortState.WAITING))
+    answer = await client.get("/health")
+    assert answer.content_type == "application/json"
+    body = await answer.json()
+    assert body["status"] == "healthy"
+    assert body["total_devices"] == 2
+    assert body["total_tables"] == 10
+    assert body["units"] == {"issued": 1, "provisioned": 1, "revoked": 0, "released": 0}
+    assert body["ports"] == {"waiting": 1}
+    assert body["uptime_seconds"] >= 0

@@ -1,0 +1,257 @@
+"""The page in a real Chromium, as an operator has it: what appears without a reload, and what must never run.
+
+Needs Debian's `chromium` (`scripts/apt-packages` names it); without it these tests fail, they are not skipped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from playwright.async_api import Browser, ConsoleMessage, Page, ViewportSize, async_playwright, expect
+
+from station.events import PortChanged, PortGone, PortState
+from station.web import keys, page
+from tests.web.bench import MARKUP, Bench, bench
+
+expect.set_options(timeout=30_000)  # for a machine that is busy with other things; nothing waits longer than it must
+
+PORT = "/dev/ttyACM0"
+DESKTOP: ViewportSize = {"width": 1280, "height": 900}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+
+
+@dataclass
+class Served:
+    """A bench that listens, and can be stopped and started again at the same address."""
+
+    bench: Bench
+    port: int = 0
+    _runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        runner = web.AppRunner(self.bench.app, shutdown_timeout=1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", self.port, reuse_address=True).start()
+        self.port = runner.addresses[0][1]
+        self._runner = runner
+
+    async def stop(self) -> None:
+        if self._runner:
+            await self._runner.cleanup()
+            self._runner = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+
+@dataclass
+class Seen:
+    """A browser's page, and everything its console has said."""
+
+    page: Page
+    console: list[str] = field(default_factory=list)
+
+    async def open(self, url: str) -> None:
+        """Open, and wait until the stream has brought the page up to date."""
+        await self.page.goto(url)
+        await expect(self.page.locator("#live")).to_contain_text("Live")
+
+    async def mark(self) -> None:
+        """Leave something in the page that a reload would remove."""
+        await self.page.evaluate("document.documentElement.dataset.mark = 'here'")
+
+    async def unreloaded(self) -> bool:
+        return bool(await self.page.evaluate("document.documentElement.dataset.mark === 'here'"))
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    async with bench(tmp_path) as made:
+        station = Served(made)
+        await station.start()
+        yield station
+        await station.stop()
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    chromium = os.environ.get("BIRTHMARK_CHROMIUM") or shutil.which("chromium")
+    if chromium is None:
+        pytest.fail("chromium is not installed: apt install chromium, or name one in BIRTHMARK_CHROMIUM")
+    quiet = ("--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync")
+    async with async_playwright() as playwright:
+        # No sandbox: CI is often root in a container. The only page it opens is ours.
+        started = await playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu", *quiet]
+        )
+        yield started
+        await started.close()
+
+
+@pytest.fixture
+async def seen(browser: Browser) -> AsyncIterator[Seen]:
+    context = await browser.new_context(viewport=DESKTOP)
+    made = Seen(await context.new_page())
+    made.page.on("console", lambda message: made.console.append(_line(message)))
+    made.page.on("pageerror", lambda error: made.console.append(f"error: {error}"))
+    yield made
+    await context.close()
+
+
+def _line(message: ConsoleMessage) -> str:
+    return f"{message.type}: {message.text}"
+
+
+async def test_a_unit_appears_without_a_reload(served: Served, seen: Seen) -> None:
+    await seen.open(served.url)
+    await seen.mark()
+    await expect(seen.page.locator("#units")).to_contain_text("No unit has been provisioned yet.")
+    await served.bench.provision("10000000a3f29c41")
+    await expect(seen.page.locator("tbody tr")).to_contain_text("10000000a3f29c41")
+    await expect(seen.page.locator("#counts")).to_have_text("1 provisioned")
+    assert await seen.unreloaded()
+    assert seen.console == []
+
+
+async def test_a_session_is_followed_step_by_step_and_announced(served: Served, seen: Seen) -> None:
+    await seen.open(served.url)
+    await seen.mark()
+    card = seen.page.locator(".port")
+    for step in range(1, 7):
+        served.bench.bus.tell(PortChanged(PORT, PortState.WORKING, step, "serial-1", "Pi", "Going on"))
+        await expect(card.locator(".step")).to_have_text(f"Step {step} of 7")
+        await expect(card.get_by_role("progressbar")).to_have_attribute("aria-valuenow", str(step))
+    await expect(seen.page).to_have_title("1 working · Bench 3 · Birthmark station")
+    served.bench.bus.tell(PortChanged(PORT, PortState.DONE, 7, "serial-1", "Pi", "Provisioned"))
+    await expect(card.locator(".state")).to_have_text("Done")
+    await expect(seen.page.get_by_role("status")).to_have_text("serial-1: Done. Provisioned")
+    served.bench.bus.tell(PortGone(PORT))
+    await expect(card).to_have_count(0)
+    assert await seen.unreloaded()
+    assert seen.console == []
+
+
+async def test_what_a_device_sends_does_nothing_but_stand_there(served: Served, seen: Seen) -> None:
+    served.bench.bus.tell(PortChanged(PORT, PortState.FAILED, 2, MARKUP, MARKUP, MARKUP, MARKUP))
+    await seen.open(served.url)
+    await expect(seen.page.locator(".port h3")).to_have_text(MARKUP)
+    await served.bench.provision(MARKUP, model=MARKUP, ek_trust="unverified", ek_reason=MARKUP)
+    served.bench.bus.tell(PortChanged(PORT + MARKUP, PortState.DONE, 7, MARKUP, MARKUP, MARKUP))
+    await expect(seen.page.locator("tbody .serial")).to_have_text(MARKUP)
+    await expect(seen.page.locator(".port")).to_have_count(2)
+    await expect(seen.page.get_by_role("status")).to_contain_text("<img")
+    assert await seen.page.locator("img:not(.house img), main script, [onerror]").count() == 0
+    assert "owned" not in await seen.page.title()
+    assert seen.console == []
+
+
+async def test_the_policy_stops_markup_that_got_in_all_the_same(served: Served, seen: Seen) -> None:
+    """The second lock: were escaping ever forgotten, nothing would run, and no string would become HTML unasked."""
+    await seen.open(served.url)
+    for attempt in (
+        "document.body.innerHTML = '<p>'",
+        "document.body.insertAdjacentHTML('beforeend', '<p>')",
+        "document.createElement('img').setAttribute('onerror', 'document.title = 1')",
+        "new DOMParser().parseFromString('<p>', 'text/html')",
+        "trustedTypes.createPolicy('another', {})",
+    ):
+        refused = await seen.page.evaluate(f"() => {{ try {{ {attempt}; }} catch (error) {{ return error.name; }} }}")
+        assert refused == "TypeError", attempt
+    seen.console.clear()
+    await seen.page.evaluate(
+        """() => new Promise((resolve) => {
+          const image = new Image();
+          image.addEventListener("error", resolve);
+          image.src = "https://example.invalid/x.png";
+        })"""
+    )
+    assert any("Content Security Policy" in line for line in seen.console)
+
+
+async def test_a_lost_connection_is_shown_and_made_good(served: Served, seen: Seen) -> None:
+    await seen.open(served.url)
+    await expect(seen.page.locator("#lost")).to_be_hidden()
+    await served.stop()
+    await expect(seen.page.get_by_role("alert")).to_contain_text("Connection to the station lost")
+    await served.bench.provision("while-away")
+    await served.start()
+    await expect(seen.page.locator("tbody tr")).to_contain_text("while-away")
+    await expect(seen.page.locator("#lost")).to_be_hidden()
+
+
+async def test_a_stream_that_falls_silent_is_a_lost_connection(served: Served, seen: Seen) -> None:
+    """A cable pulled from the network ends no connection: only the missing pulse tells."""
+    await seen.page.clock.install()
+    await seen.open(served.url)
+    await expect(seen.page.locator("#lost")).to_be_hidden()
+    await seen.page.route("**/events*", lambda route: asyncio.sleep(0))  # what is asked for anew is never answered
+    await seen.page.clock.fast_forward(26_000)
+    await seen.page.clock.fast_forward(4_000)
+    await expect(seen.page.get_by_role("alert")).to_contain_text("Connection to the station lost")
+
+
+async def test_a_page_of_an_older_edition_loads_itself_anew(served: Served, seen: Seen) -> None:
+    await seen.open(served.url)
+    await seen.mark()
+    await served.stop()
+    served.bench.app._state[keys.EDITION] = "another"  # frozen, as it has been served
+    await served.start()
+    await expect(seen.page.locator("html")).not_to_have_attribute("data-mark", "here")
+
+
+async def test_what_the_operator_does_is_not_disturbed(served: Served, seen: Seen) -> None:
+    await served.bench.provision("unit-1")
+    await seen.open(served.url)
+    search = seen.page.get_by_role("searchbox", name="Serial number")
+    await search.focus()
+    await search.type("uni")
+    await served.bench.provision("unit-2")
+    await expect(seen.page.locator("tbody tr")).to_have_count(2)
+    await expect(search).to_be_focused()
+    await search.type("t-2\n")
+    await expect(seen.page.locator("tbody tr")).to_have_count(1)
+    await served.bench.provision("unit-22")
+    await served.bench.provision("unit-3")
+    await expect(seen.page.locator("tbody .serial")).to_have_text(["unit-22", "unit-2"])
+
+
+async def test_it_is_whole_without_javascript(served: Served, browser: Browser) -> None:
+    for number in range(page.UNITS_PER_PAGE + 1):
+        await served.bench.provision(f"unit-{number}")
+    served.bench.bus.tell(PortChanged(PORT, PortState.WORKING, 4, "serial-4"))
+    context = await browser.new_context(java_script_enabled=False)
+    plain = await context.new_page()
+    await plain.goto(served.url)
+    await expect(plain.locator(".step")).to_have_text("Step 4 of 7")
+    await plain.get_by_role("link", name="Older").click()
+    await expect(plain.locator("tbody .serial")).to_have_text(["unit-0"])
+    await context.close()
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+async def test_the_longest_texts_do_not_widen_the_page(served: Served, seen: Seen, viewport: ViewportSize) -> None:
+    long = "W" * 64
+    await served.bench.provision(long, model=long * 4, ek_trust="unverified", ek_reason=long * 8)
+    served.bench.bus.tell(PortChanged("/dev/" + long, PortState.FAILED, 3, long, long * 4, long * 8, long))
+    await seen.page.set_viewport_size(viewport)
+    await seen.open(served.url)
+    assert await seen.page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+
+
+async def test_the_keyboard_reaches_everything(served: Served, seen: Seen) -> None:
+    for number in range(page.UNITS_PER_PAGE + 1):
+        await served.bench.provision(f"unit-{number}")
+    await seen.open(served.url)
+    reached = []
+    for _ in range(4):
+        await seen.page.keyboard.press("Tab")
+        reached.append(await seen.page.evaluate("document.activeElement.innerText || document.activeElement.id"))
+    assert reached == ["Skip to the units", "search", "Search", "Older →"]
