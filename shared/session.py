@@ -53,7 +53,7 @@ class Session:
         self._transcript = Transcript()
         self._outgoing = bytearray()
         self._repeatable: dict[Step, bytes] = {}
-        self._last_sent = b""
+        self._last_sent: bytes | None = None
         self._noise_before = 0
         self._oversized_before = 0
 

@@ -29,6 +29,8 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "Free some space on it; nothing was changed, and the unit goes on when it is plugged in again.",
         retry=True,
     ),
+    Fault("file.unreadable", "the file cannot be read", "Check its path and permissions."),
+    Fault("file.unwritable", "the file cannot be written", "Choose a path where there is no file yet."),
     Fault(
         "gadget.controller-busy",
         "the USB device controller is in use by another gadget",
@@ -56,8 +58,6 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "Load the module (modprobe libcomposite); the service birthmark-gadget does it by itself.",
         retry=True,
     ),
-    Fault("file.unreadable", "the file cannot be read", "Check its path and permissions."),
-    Fault("file.unwritable", "the file cannot be written", "Choose a path where there is no file yet."),
     Fault(
         "identity.damaged",
         "the identity on disk cannot be read",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
+from shared.framing import encode_frame
 from shared.messages import (
     VERSION,
     Body,
@@ -28,8 +31,14 @@ from shared.states import Role, State, Step
 from shared.transcript import Transcript
 
 HELLO: Final = Hello(
-    versions=(VERSION,), nonce=b"h" * 32, station="bench 3", chain=(b"leaf", b"intermediate", b"root"), time=1_795_000_000
+    versions=(VERSION,),
+    nonce=b"h" * 32,
+    station="bench 3",
+    chain=(b"leaf", b"intermediate", b"root"),
+    time=1_795_000_000,
 )
+
+ANOTHER_HELLO: Final = msgspec.structs.replace(HELLO, nonce=b"H" * 32)
 
 BODIES: Final[tuple[Body, ...]] = (
     ChallengeBody(credential=b"id object", encrypted_secret=b"seed", hpke_key=b"\x04" + b"k" * 64),
@@ -96,7 +105,13 @@ HONEST: Final = (
 """A session that goes well: each step, who says it, and the state it leads to."""
 
 
+def framed(*messages: Message) -> bytes:
+    """The bytes of these messages on the wire."""
+    return b"".join(encode_frame(encode(said)) for said in messages)
+
+
 def transcript_after(*messages: Message) -> bytes:
+    """The digest that both ends have once these messages have been said."""
     transcript = Transcript()
     for said in messages:
         transcript.absorb(encode(said))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -12,7 +14,18 @@ from hypothesis import strategies as st
 
 from shared import limits
 from shared.errors import BirthmarkError
-from shared.messages import Body, Message, Proof, decode, decode_body, encode
+from shared.messages import (
+    Body,
+    ChallengeBody,
+    CredentialsBody,
+    Message,
+    Proof,
+    ReceiptBody,
+    decode,
+    decode_body,
+    encode,
+)
+from shared.states import Step
 from tests.unit.shared import samples
 
 HOSTILE_TEXT = "\x1b[2J\u202e<script>evil at `$.evil`"
@@ -33,6 +46,16 @@ def with_raw_field(message: Message, name: bytes, value: bytes) -> bytes:
     encoded = encode(message)
     assert 0x80 <= encoded[0] < 0x8F, "a map of fewer than 15 fields"
     return bytes([encoded[0] + 1]) + encoded[1:] + bytes([0xA0 + len(name)]) + name + value
+
+
+@contextmanager
+def only_our_errors() -> Iterator[None]:
+    """Lets errors of a message pass, and nothing else."""
+    try:
+        yield
+    except BirthmarkError as error:
+        if not error.code.startswith("message."):
+            raise
 
 
 def code_of(payload: bytes) -> str:
@@ -98,7 +121,7 @@ def test_every_field_is_required_typed_and_bounded(message: Message) -> None:
 @pytest.mark.parametrize("name", ["secret", "csr"])
 def test_the_field_at_fault_is_named_in_our_words(name: str) -> None:
     with pytest.raises(BirthmarkError, match=rf": {name} \[message.field-invalid\]"):
-        decode(raw(fields(samples.message(samples.Step.PROOF)) | {name: 1}))
+        decode(raw(fields(samples.message(Step.PROOF)) | {name: 1}))
 
 
 @pytest.mark.parametrize("message", samples.ALL, ids=lambda m: type(m).__name__)
@@ -118,10 +141,8 @@ def test_the_peers_text_is_not_repeated_in_an_error(message: Message) -> None:
 
 @given(st.binary(max_size=300))
 def test_no_bytes_make_it_raise_anything_of_anyone_elses(payload: bytes) -> None:
-    try:
+    with only_our_errors():
         decode(payload)
-    except BirthmarkError as error:
-        assert error.code.startswith("message.")
 
 
 @given(st.sampled_from(samples.ALL), st.data())
@@ -132,16 +153,20 @@ def test_no_damage_to_a_message_makes_it_raise_anything_of_anyone_elses(message:
         length = data.draw(st.integers(0, 3))
         payload[at : at + length] = data.draw(st.binary(max_size=4))
         payload = payload or bytearray(b"\xc1")
-    for kind in (samples.ChallengeBody, samples.CredentialsBody, samples.ReceiptBody):
-        try:
+    for kind in (ChallengeBody, CredentialsBody, ReceiptBody):
+        with only_our_errors():
             decode(bytes(payload))
+        with only_our_errors():
             decode_body(kind, bytes(payload))  # type: ignore[type-var]
-        except BirthmarkError as error:
-            assert error.code.startswith("message.")
 
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=8) | st.binary(max_size=8),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.binary(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=6,
 )
@@ -152,19 +177,15 @@ def test_a_field_of_any_other_value_is_refused_or_taken_whole(message: Message, 
     known = fields(message)
     name = data.draw(st.sampled_from(sorted(known)))
     value = data.draw(values)
-    try:
-        taken = decode(raw(known | {name: value}))
-    except BirthmarkError as error:
-        assert error.code.startswith("message.")
-    else:
-        assert fields(taken)[name] == value
+    with only_our_errors():
+        assert fields(decode(raw(known | {name: value})))[name] == value
 
 
 @pytest.mark.parametrize("opening", [b"\x91", b"\x81\xa1x", b"\x81\x91"], ids=["arrays", "maps", "keys"])
 @pytest.mark.parametrize("name", [b"later", b"code"])
 def test_a_nesting_bomb_is_malformed(opening: bytes, name: bytes) -> None:
     bomb = opening * ((limits.FRAME_BYTES - 100) // len(opening))
-    payload = with_raw_field(samples.message(samples.Step.REFUSAL), name, bomb)
+    payload = with_raw_field(samples.message(Step.REFUSAL), name, bomb)
     assert code_of(payload) in ("message.malformed", "message.field-invalid")
 
 
@@ -187,7 +208,7 @@ def test_a_refusal_carries_a_code_and_no_prose() -> None:
 
 
 def test_a_message_cannot_be_changed_once_made() -> None:
-    proof = samples.message(samples.Step.PROOF)
+    proof = samples.message(Step.PROOF)
     assert isinstance(proof, Proof)
     with pytest.raises(AttributeError):
         proof.secret = b"y" * 32  # type: ignore[misc]
