@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,13 +57,26 @@ def serve_once(port: Path, agent: Agent, progress: Progress, patience: Patience)
     return identity
 
 
-def serve(port: Path, agent: Agent, progress: Progress, patience: Patience) -> None:
-    """Session after session, until the process is stopped. Raises what waiting cannot mend."""
+def serve(
+    port: Path,
+    agent: Agent,
+    progress: Progress,
+    failed: Callable[[BirthmarkError], None],
+    patience: Patience,
+    *,
+    until_provisioned: bool,
+) -> Identity:
+    """Session after session, until one ends well or, without `until_provisioned`, until the process is stopped.
+
+    `failed` is told of a session that came to nothing. Raises what waiting cannot mend.
+    """
     pause = _FAILED_SECONDS
     said = ""
     while True:
         try:
-            serve_once(port, agent, progress, patience)
+            identity = serve_once(port, agent, progress, patience)
+            if until_provisioned:
+                return identity
             pause, said = _FAILED_SECONDS, ""
         except BirthmarkError as error:
             if not error.fault.retry and not error.code.startswith(_PASSING):
@@ -74,6 +88,6 @@ def serve(port: Path, agent: Agent, progress: Progress, patience: Patience) -> N
                 said = error.code
                 time.sleep(_REOPEN_SECONDS)
             else:
-                progress(0, f"{error.sentence}. {error.advice} [{error.code}]")
+                failed(error)
                 time.sleep(pause)
                 pause = min(pause * 2, _FAILED_SECONDS_MAX)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 import click
-import msgspec
 
 from device_agent.board import read_board
 from device_agent.gadget import CONFIGFS, CONTROLLERS, Gadget, GadgetStatus
-
-_AS_JSON: Final = click.option("--json", "as_json", is_flag=True, help="Print one JSON value for a program to read.")
+from shared.command import AS_JSON, print_json
 
 
 @click.group()
@@ -37,7 +34,7 @@ def gadget(context: click.Context, configfs: Path, controllers: Path) -> None:
 
 @gadget.command()
 @click.option("--serial", envvar="BIRTHMARK_SERIAL", help="Where the board has none (or BIRTHMARK_SERIAL).")
-@_AS_JSON
+@AS_JSON
 @click.pass_obj
 def start(made: Gadget, serial: str | None, as_json: bool) -> None:
     """Make the gadget and show it to the host; needs root. Does nothing when it is there already."""
@@ -45,7 +42,7 @@ def start(made: Gadget, serial: str | None, as_json: bool) -> None:
 
 
 @gadget.command()
-@_AS_JSON
+@AS_JSON
 @click.pass_obj
 def stop(made: Gadget, as_json: bool) -> None:
     """Remove the gadget: to the host, an unplugged cable; needs root."""
@@ -53,7 +50,7 @@ def stop(made: Gadget, as_json: bool) -> None:
 
 
 @gadget.command()
-@_AS_JSON
+@AS_JSON
 @click.pass_obj
 def status(made: Gadget, as_json: bool) -> None:
     """Show whether the gadget is up and what the host makes of it."""
@@ -62,7 +59,7 @@ def status(made: Gadget, as_json: bool) -> None:
 
 def _print(status: GadgetStatus, as_json: bool) -> None:
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(status)).decode())
+        print_json(status)
     elif status.bound_to:
         click.echo(f"Up on {status.bound_to} as {status.serial}, port {status.tty}; host: {status.host or 'unknown'}.")
     elif status.controllers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -13,11 +13,13 @@ import click
 from device_agent.bootstrap import Agent, Options
 from device_agent.cli.common import STATE_DIR, TPM
 from device_agent.cli.status import summary
+from device_agent.display import Display
+from device_agent.led import find_led
 from device_agent.service import Patience, serve, serve_once
 from device_agent.state import only_one, open_tpm, prepare_state_dir
 from shared import limits
 from shared.command import AS_JSON, print_json
-from shared.states import STEPS
+from shared.errors import BirthmarkError
 
 
 @click.command()
@@ -41,6 +43,7 @@ from shared.states import STEPS
     help="The one root to trust; without it the first station's is remembered.",
 )
 @click.option("--once", is_flag=True, help="End after one session, with its result.")
+@click.option("--until-provisioned", is_flag=True, help="End after the first session that ends well.")
 @click.option("--wait", type=click.FloatRange(min=0, min_open=True), help="Seconds to wait for a station's first word.")
 @click.option(
     "--step-seconds",
@@ -59,6 +62,7 @@ def run(
     serial: str | None,
     root_certificate: Path | None,
     once: bool,
+    until_provisioned: bool,
     wait: float | None,
     step_seconds: float,
     as_json: bool,
@@ -70,17 +74,27 @@ def run(
     prepare_state_dir(state_dir)
     options = Options(state_dir, tpm, nuc_map, keep_nuc_map, serial, root_certificate)
     patience = Patience(wait, step_seconds)
-    with _ended_by_signals(), only_one(state_dir), open_tpm(tpm, state_dir) as source:
-        agent = Agent(options, source)
-        if not once:
-            serve(port, agent, _show, patience)
-        identity = serve_once(port, agent, _show, patience)
+    with (
+        _ended_by_signals(),
+        only_one(state_dir),
+        open_tpm(tpm, state_dir) as source,
+        closing(find_led()) as led,
+    ):
+        display = Display(led)
+        try:
+            agent = Agent(options, source)
+            if once:
+                identity = serve_once(port, agent, display.progress, patience)
+            else:
+                identity = serve(
+                    port, agent, display.progress, display.failed, patience, until_provisioned=until_provisioned
+                )
+        except BirthmarkError as error:
+            display.ended(error)
+            raise
+        display.provisioned(identity)
         if as_json:
             print_json(summary(identity))
-
-
-def _show(step: int, text: str) -> None:
-    click.echo(f"step {step} of {STEPS}: {text}", err=True)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import signal
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import click
 from aiohttp import web
@@ -18,8 +19,16 @@ from station.bootstrap import Station, open_station
 from station.cli.common import DATA_DIR
 from station.config import EkPolicy
 from station.events import Bus, PortChanged, PortState
+from station.notify import inherited_socket, keep_watchdog, notify
+from station.ports.allowed import AllowedPorts
 from station.ports.watch import DEFAULT_PATTERN, serve_ports
 from station.web.app import create_app
+
+DRAIN_SECONDS: Final = 60.0
+"""How long a stop waits for sessions that are under way; below TimeoutStopSec= of birthmark-station.service."""
+
+IDLE_SECONDS: Final = 60.0
+"""How long a connection may stay open without a request on it."""
 
 
 @click.command()
@@ -33,18 +42,37 @@ from station.web.app import create_app
     help=f"A tty, or a pattern such as '/dev/ttyACM*'; may be given again. Default: '{DEFAULT_PATTERN}'.",
 )
 @click.option(
+    "--allowed-ports",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Directory of *.conf with the USB paths to serve (1-1.2, 1-1.*), one a line; no line allows all.",
+)
+@click.option(
     "--ek-policy",
     type=click.Choice([policy.value for policy in EkPolicy]),
     help="Overrides the configured policy for TPM certificates.",
 )
-def serve(data_dir: Path, host: str, port: int, serial_ports: tuple[str, ...], ek_policy: str | None) -> None:
-    """Provision what is plugged in, and serve the page."""
+def serve(
+    data_dir: Path,
+    host: str,
+    port: int,
+    serial_ports: tuple[str, ...],
+    allowed_ports: Path | None,
+    ek_policy: str | None,
+) -> None:
+    """Provision what is plugged in, and serve the page.
+
+    Under systemd's socket activation the socket it opened takes the place of --host and --port.
+    """
     _require_loopback(host)
     patterns = serial_ports or (DEFAULT_PATTERN,)
-    asyncio.run(_serve(data_dir, host, port, patterns, EkPolicy(ek_policy) if ek_policy else None))
+    allowed = AllowedPorts(allowed_ports)
+    allowed.patterns()  # a list with a mistake in it is told now, not when a unit is plugged in
+    asyncio.run(_serve(data_dir, host, port, patterns, allowed, EkPolicy(ek_policy) if ek_policy else None))
 
 
-async def _serve(data_dir: Path, host: str, port: int, patterns: tuple[str, ...], policy: EkPolicy | None) -> None:
+async def _serve(
+    data_dir: Path, host: str, port: int, patterns: tuple[str, ...], allowed: AllowedPorts, policy: EkPolicy | None
+) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -52,17 +80,21 @@ async def _serve(data_dir: Path, host: str, port: int, patterns: tuple[str, ...]
         runner = web.AppRunner(
             create_app(station.config, station.policy, station.database, station.authority, station.bus, time.time()),
             access_log=None,
+            keepalive_timeout=IDLE_SECONDS,
             shutdown_timeout=2,
         )
         await runner.setup()
         try:
             address = await _listen(runner, host, port)
             _announce(station, address, patterns)
+            session = station.config.session
             tasks = [
-                asyncio.create_task(serve_ports(patterns, station.provisioner, station.bus, station.config.session)),
+                asyncio.create_task(serve_ports(patterns, station.provisioner, station.bus, session, allowed)),
                 asyncio.create_task(_narrate(station.bus)),
-                asyncio.create_task(stop.wait()),
+                asyncio.create_task(keep_watchdog()),
+                asyncio.create_task(_stopped(stop, station.bus)),
             ]
+            notify(f"Serving {address}", ready=True)
             _, running = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in running:
                 task.cancel()
@@ -73,9 +105,32 @@ async def _serve(data_dir: Path, host: str, port: int, patterns: tuple[str, ...]
             await runner.cleanup()
 
 
+async def _stopped(stop: asyncio.Event, bus: Bus) -> None:
+    """Until a signal says stop and no session is under way; a second signal, or `DRAIN_SECONDS`, ends the waiting."""
+    await stop.wait()
+    stop.clear()
+    notify("Stopping; sessions under way may finish", stopping=True)
+    drained = asyncio.create_task(_drained(bus))
+    again = asyncio.create_task(stop.wait())
+    await asyncio.wait((drained, again), timeout=DRAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    for task in (drained, again):
+        task.cancel()
+
+
+async def _drained(bus: Bus) -> None:
+    with bus.listen() as events:
+        while any(port.state is PortState.WORKING for port in bus.ports()):
+            await events.get()
+
+
 async def _listen(runner: web.AppRunner, host: str, port: int) -> str:
+    inherited = inherited_socket()
     try:
-        await web.TCPSite(runner, host, port).start()
+        if inherited is None:
+            await web.TCPSite(runner, host, port).start()
+        else:
+            _require_loopback(str(inherited.getsockname()[0]))
+            await web.SockSite(runner, inherited).start()
     except OSError as error:
         raise BirthmarkError("http.cannot-listen", f"{host}:{port}: {error.strerror}") from error
     bound = runner.addresses[0]

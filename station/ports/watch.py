@@ -13,6 +13,7 @@ import pyudev
 
 from station.config import SessionConfig
 from station.events import Bus
+from station.ports.allowed import AllowedPorts
 from station.ports.port import serve_port
 from station.provisioning import Provisioner
 
@@ -70,14 +71,21 @@ class _Doorbell:
             asyncio.get_running_loop().remove_reader(self._monitor.fileno())
 
 
-async def serve_ports(patterns: Sequence[str], provisioner: Provisioner, bus: Bus, config: SessionConfig) -> None:
-    """Serve every port that matches, also those that come later, until cancelled."""
+async def serve_ports(
+    patterns: Sequence[str],
+    provisioner: Provisioner,
+    bus: Bus,
+    config: SessionConfig,
+    allowed: AllowedPorts | None = None,
+) -> None:
+    """Serve every allowed port that matches, also those that come later, until cancelled."""
+    allowed = allowed or AllowedPorts(None)
     doorbell = _Doorbell()
     serving: dict[Path, asyncio.Task[None]] = {}
     try:
         async with asyncio.TaskGroup() as group:
             while True:
-                ports = present(patterns)
+                ports = allowed.choose(present(patterns))
                 for path in sorted(ports - serving.keys())[: _PORTS_MAX - len(serving)]:
                     serving[path] = group.create_task(serve_port(path, provisioner, bus, config))
                 for path in serving.keys() - ports:

@@ -1,0 +1,42 @@
+"""How far the agent is, told to everybody at once: the terminal or journal, `systemctl status`, and the LED."""
+
+from __future__ import annotations
+
+import sys
+
+from device_agent.identity import Identity
+from device_agent.led import Led, Pattern
+from device_agent.notify import notify
+from shared.errors import BirthmarkError
+from shared.states import STEPS
+
+
+class Display:
+    """Told of each step, failure and success; `progress` is the agent's `Progress`."""
+
+    def __init__(self, led: Led) -> None:
+        self._led = led
+
+    def progress(self, step: int, text: str) -> None:
+        """`step` of `STEPS` done; 0 while there is no session."""
+        self._say(f"step {step} of {STEPS}: {text}")
+        # The first word to systemd is also the one it waits for: the TPM has answered and the port is open.
+        notify(f"Step {step} of {STEPS}: {text}" if step else text, ready=True)
+        self._led.show(Pattern.WORKING if step else Pattern.WAITING)
+
+    def failed(self, error: BirthmarkError) -> None:
+        """A session came to nothing; the agent goes on."""
+        self._say(f"{error.sentence}. {error.advice} [{error.code}]")
+        self.ended(error)
+
+    def ended(self, error: BirthmarkError) -> None:
+        """The agent ends with this; whoever called it prints it."""
+        notify(f"{error.sentence}. {error.advice} [{error.code}]")
+        self._led.show(Pattern.FAILED)
+
+    def provisioned(self, identity: Identity) -> None:
+        notify(f"Provisioned as {identity.about.serial} by {identity.about.station}")
+        self._led.show(Pattern.DONE)
+
+    def _say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is the place that prints
