@@ -1,0 +1,92 @@
+"""Writes the parts of docs/ that are made from the code: the session's diagram and the list of errors.
+
+`make docs` runs it; a test compares what it would write with what stands in docs/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from shared.faults import CATALOGUE
+from shared.states import SENDER, TRANSITIONS, UNDERWAY, State, Step
+
+DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
+_BEGIN: Final = "<!-- from here on made by `make docs` -->"
+_END: Final = "<!-- up to here made by `make docs` -->"
+
+
+def session_diagram() -> str:
+    """The transition table as a Mermaid state diagram; Hello and Refusal are said in words, or they would cover it."""
+    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {State.IDLE}"]
+    for state, table in TRANSITIONS.items():
+        for step, reached in table.items():
+            if step is Step.REFUSAL or (step is Step.HELLO and state is not State.IDLE):
+                continue
+            (sender,) = SENDER[step]
+            lines.append(f"    {state} --> {reached}: {step} ({sender})")
+    lines += [f"    {State.DONE} --> [*]", "```", ""]
+    hello = [state for state, table in TRANSITIONS.items() if table.get(Step.HELLO) is State.GREETED]
+    refusal = [state for state, table in TRANSITIONS.items() if table.get(Step.REFUSAL) is State.REFUSED]
+    lines.append(f"From {_listed(hello)}, a Hello leads to `{State.GREETED}`.  ")
+    lines.append(f"From {_listed(refusal)}, a Refusal by either end leads to `{State.REFUSED}`.  ")
+    lines.append(f"A session is under way in {_listed([state for state in State if state in UNDERWAY])}.")
+    return "\n".join(lines)
+
+
+def _listed(states: list[State]) -> str:
+    if len(states) == len(State):
+        return "every state"
+    *most, last = [f"`{state}`" for state in states]
+    return f"{', '.join(most)} and {last}"
+
+
+def error_list() -> str:
+    """The whole catalogue, one table for each area."""
+    return "\n".join(_error_lines())
+
+
+def _error_lines() -> Iterator[str]:
+    area = ""
+    for code, fault in sorted(CATALOGUE.items()):
+        if code.partition(".")[0] != area:
+            area = code.partition(".")[0]
+            yield from (
+                "",
+                f"## {area}",
+                "",
+                "| Code | What happened | What to do | Passes by itself |",
+                "|---|---|---|---|",
+            )
+        yield f"| `{code}` | {_cell(fault.sentence)} | {_cell(fault.advice)} | {'may' if fault.retry else 'no'} |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+PARTS: Final = {"session.md": session_diagram, "errors.md": error_list}
+
+
+def renewed(page: str, part: str) -> str:
+    """`page` with `part` between the two marks. Raises ValueError when a mark is missing."""
+    before, begin, rest = page.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not (begin and end):
+        raise ValueError(f"the page lacks the line {_BEGIN} or {_END}")
+    return f"{before}{_BEGIN}\n\n{part.strip()}\n\n{_END}{after}"
+
+
+def main() -> None:
+    for name, make in PARTS.items():
+        path = DOCS / name
+        page = path.read_text(encoding="utf-8")
+        new = renewed(page, make())
+        if new != page:
+            path.write_text(new, encoding="utf-8")
+            print(f"docs/{name} is renewed")
+
+
+if __name__ == "__main__":
+    main()

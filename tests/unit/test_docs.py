@@ -1,0 +1,29 @@
+"""The pages that are made from the code say what the code says."""
+
+from __future__ import annotations
+
+import pytest
+
+from scripts import docs
+from shared.states import TRANSITIONS, State, Step
+
+
+@pytest.mark.parametrize("name", docs.PARTS)
+def test_the_page_is_as_the_code_would_write_it(name: str) -> None:
+    page = (docs.DOCS / name).read_text(encoding="utf-8")
+    assert page == docs.renewed(page, docs.PARTS[name]()), "run `make docs`"
+
+
+def test_the_diagram_shows_every_step_forward() -> None:
+    diagram = docs.session_diagram()
+    for state, table in TRANSITIONS.items():
+        for step, reached in table.items():
+            if step not in (Step.HELLO, Step.REFUSAL):
+                assert f"{state} --> {reached}: {step} (" in diagram
+    assert "From every state, a Hello leads to `greeted`." in diagram
+    assert f"`{State.STORED}`, a Refusal" in diagram.replace("and ", "")
+
+
+def test_a_page_without_its_marks_is_not_written_over() -> None:
+    with pytest.raises(ValueError, match="lacks the line"):
+        docs.renewed("# A page of somebody else", "part")
