@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from station import config as configuration
 from station import data_dir, keytables
@@ -17,6 +19,8 @@ from station.attestation.ek_roots import EkRoots, load_ek_roots
 from station.authority import authority as authorities
 from station.authority.authority import Authority, RootKey
 from station.config import CONFIG_NAME, EkPolicy, StationConfig
+from station.crl import RevocationList
+from station.enrollment import Enroller
 from station.events import Bus
 from station.keytables import KeyTables
 from station.provisioning import Provisioner
@@ -24,6 +28,8 @@ from station.registry import audit, database
 from station.registry.audit import Event
 from station.registry.database import Database
 from station.secret import SECRET_NAME, StationSecret
+from station.validation.certificates import CertificateValidator
+from station.validation.tokens import TokenValidator
 
 ROOT_KEY_NAME: Final = "root-key.pem"
 ROOT_PASSPHRASE_NAME: Final = "root-key.passphrase"  # noqa: S105 - a file name
@@ -40,7 +46,7 @@ class Initialised:
 
     data_dir: Path
     replaced: Path | None
-    root_key: Path
+    root_key: Path | None
     root_passphrase: Path | None
 
 
@@ -52,26 +58,56 @@ def init(
     The root's key is left in it, encrypted under `root_passphrase`; without one a passphrase is made and left beside
     it. Both are to be moved away: the station never reads them. Raises `data.exists`, `data.unwritable`.
     """
+
+    def authority(folder: Path, secret: StationSecret) -> RootKey:
+        return authorities.create(folder, config, secret, dt.datetime.now(dt.UTC), root_passphrase)
+
+    async def registry(connection: AsyncConnection, secret: StationSecret) -> None:
+        await keytables.create(connection, secret, config.tables.count)
+
+    return make(
+        directory, config, authority, registry, force=force, given_passphrase=bool(root_passphrase), ek_roots=ek_roots
+    )
+
+
+def make(
+    directory: Path,
+    config: StationConfig,
+    authority: Callable[[Path, StationSecret], RootKey | None],
+    registry: Callable[[AsyncConnection, StationSecret], Awaitable[None]],
+    *,
+    force: bool,
+    given_passphrase: bool,
+    ek_roots: Path | None,
+) -> Initialised:
+    """A data directory whose authority and registry are filled by the two functions, whole or not at all."""
     config = configuration.check(config)
     roots = load_ek_roots(ek_roots) if ek_roots else None
+    root_key: RootKey | None = None
 
     def fill(folder: Path) -> None:
+        nonlocal root_key
         secret = StationSecret.generate()
         (folder / "secrets").mkdir(mode=0o700)
         data_dir.write_private(folder / SECRET_NAME, secret.value())
         data_dir.write_private(folder / CONFIG_NAME, configuration.to_toml(config))
-        root_key = authorities.create(folder / "authority", config, secret, dt.datetime.now(dt.UTC), root_passphrase)
-        _leave_root_key(folder, root_key, given=root_passphrase is not None)
+        root_key = authority(folder / "authority", secret)
+        if root_key is not None:
+            _leave_root_key(folder, root_key, given=given_passphrase)
         target = config.ek_roots(folder)
         if roots is not None and ek_roots is not None:
             shutil.copytree(ek_roots, target)
         else:
             target.mkdir(mode=0o700)
-        asyncio.run(_create_registry(folder / "registry.sqlite", config, secret))
+        asyncio.run(_create_registry(folder / "registry.sqlite", config, secret, registry))
 
     replaced = data_dir.create(directory, fill, force=force)
-    passphrase = directory / ROOT_PASSPHRASE_NAME
-    return Initialised(directory, replaced, directory / ROOT_KEY_NAME, passphrase if root_passphrase is None else None)
+    return Initialised(
+        directory,
+        replaced,
+        directory / ROOT_KEY_NAME if root_key else None,
+        directory / ROOT_PASSPHRASE_NAME if root_key and not given_passphrase else None,
+    )
 
 
 def _leave_root_key(folder: Path, root_key: RootKey, *, given: bool) -> None:
@@ -80,13 +116,18 @@ def _leave_root_key(folder: Path, root_key: RootKey, *, given: bool) -> None:
         data_dir.write_private(folder / ROOT_PASSPHRASE_NAME, root_key.passphrase.encode() + b"\n")
 
 
-async def _create_registry(path: Path, config: StationConfig, secret: StationSecret) -> None:
+async def _create_registry(
+    path: Path,
+    config: StationConfig,
+    secret: StationSecret,
+    fill: Callable[[AsyncConnection, StationSecret], Awaitable[None]],
+) -> None:
     await asyncio.to_thread(database.create, path)
     registry = Database(path)
     try:
         async with registry.write() as connection:
-            await keytables.create(connection, secret, config.tables.count)
-            await audit.append(connection, now(), Event.INITIALISED, "", tables=config.tables.count)
+            await audit.append(connection, now(), Event.INITIALISED, "", settings=configuration.to_builtins(config))
+            await fill(connection, secret)
     finally:
         await registry.close()
 
@@ -104,6 +145,10 @@ class Station:
     database: Database
     bus: Bus
     provisioner: Provisioner
+    enroller: Enroller
+    revocation_list: RevocationList
+    tokens: TokenValidator
+    certificates: CertificateValidator
 
     @property
     def root_key_left(self) -> bool:
@@ -114,7 +159,7 @@ class Station:
 @asynccontextmanager
 async def open_registry(directory: Path) -> AsyncIterator[Database]:
     """Only the registry, brought to the newest schema. Raises `data.*` and `registry.*`."""
-    data_dir.check(directory)
+    data_dir.check(directory, supplied=StationSecret.supplied())
     path = directory / "registry.sqlite"
     await asyncio.to_thread(database.migrate, path)
     registry = Database(path)
@@ -127,7 +172,7 @@ async def open_registry(directory: Path) -> AsyncIterator[Database]:
 @asynccontextmanager
 async def open_station(directory: Path, policy: EkPolicy | None = None) -> AsyncIterator[Station]:
     """Everything, checked. `policy` overrides the configured one. Raises `data.*`, `config.*`, `authority.*`, …"""
-    data_dir.check(directory)
+    data_dir.check(directory, supplied=StationSecret.supplied())
     config = configuration.load(directory / CONFIG_NAME)
     policy = policy or config.attestation.ek_policy
     secret = StationSecret.load(directory)
@@ -136,6 +181,30 @@ async def open_station(directory: Path, policy: EkPolicy | None = None) -> Async
     async with open_registry(directory) as registry:
         async with registry.read() as connection:
             tables = await keytables.load(connection, secret)
+        await _record_settings(registry, config)
         bus = Bus()
-        provisioner = Provisioner(config, policy, roots, secret, authority, tables, registry, bus)
-        yield Station(directory, config, policy, roots, authority, tables, registry, bus, provisioner)
+        yield Station(
+            directory,
+            config,
+            policy,
+            roots,
+            authority,
+            tables,
+            registry,
+            bus,
+            Provisioner(config, policy, roots, secret, authority, tables, registry, bus),
+            Enroller(config, secret, authority, tables, registry, bus),
+            RevocationList(authority, registry),
+            TokenValidator(secret, tables, registry),
+            CertificateValidator(authority, registry),
+        )
+
+
+async def _record_settings(registry: Database, config: StationConfig) -> None:
+    """Somebody edits station.toml, and the audit log has it from the next start on."""
+    settings = configuration.to_builtins(config)
+    async with registry.read() as connection:
+        known = await audit.recorded_settings(connection) == settings
+    if not known:
+        async with registry.write() as connection:
+            await audit.append(connection, now(), Event.CONFIGURED, "", settings=settings)

@@ -86,14 +86,20 @@ class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         return data_dir / self.attestation.ek_roots
 
 
+def to_builtins(config: StationConfig) -> dict[str, object]:
+    """Every setting by its name in the file."""
+    settings: dict[str, object] = msgspec.to_builtins(config)
+    return settings
+
+
 def to_toml(config: StationConfig) -> bytes:
     """The file's bytes."""
-    return tomli_w.dumps(msgspec.to_builtins(config)).encode()
+    return tomli_w.dumps(to_builtins(config)).encode()
 
 
 def check(config: StationConfig) -> StationConfig:
     """`config` as if it had been read: msgspec checks limits on decoding only. Raises `config.invalid`."""
-    return _convert(msgspec.to_builtins(config), "")
+    return _convert(to_builtins(config), "")
 
 
 def load(path: Path) -> StationConfig:

@@ -26,7 +26,7 @@ from msgspec import Meta
 from shared import limits
 from shared.errors import BirthmarkError
 from shared.text import shown
-from shared.types import BoardSerial, NucHash, TableId, board_serial
+from shared.types import NucHash, TableId, board_serial
 from station.authority.authority import Authority
 from station.config import StationConfig
 from station.events import Bus, UnitChanged
@@ -148,7 +148,15 @@ class Enroller:
         nuc_hash = given or NucHash(os.urandom(32))
         private_key = None if request.csr else self._make_key()
         public_key = private_key.public_key() if private_key else read_csr((request.csr or "").encode())
-        applicant = self._applicant(serial, family, nuc_hash, public_key, origin, own_key=private_key is None)
+        applicant = Applicant(
+            serial=serial,
+            key_holder=KeyHolder.STATION if private_key else KeyHolder.SOFTWARE,
+            family=family,
+            station=self._config.name,
+            port=shown(origin),
+            device_fingerprint=key_fingerprint(public_key),
+            nuc_index=self._nuc_index.of(nuc_hash),
+        )
         now = dt.datetime.fromtimestamp(self._clock(), dt.UTC)
 
         def certificate(tables: tuple[TableId, ...]) -> x509.Certificate:
@@ -202,36 +210,6 @@ class Enroller:
         if not self._config.enrollment.station_made_keys:
             raise BirthmarkError("enrollment.station-keys-off")
         return ec.generate_private_key(ec.SECP256R1())
-
-    def _applicant(
-        self,
-        serial: BoardSerial,
-        family: str,
-        nuc_hash: NucHash,
-        key: ec.EllipticCurvePublicKey,
-        origin: str,
-        *,
-        own_key: bool,
-    ) -> Applicant:
-        return Applicant(
-            serial=serial,
-            key_holder=KeyHolder.SOFTWARE if own_key else KeyHolder.STATION,
-            family=family,
-            model="",
-            agent="",
-            station=self._config.name,
-            port=shown(origin),
-            ek_fingerprint=None,
-            device_fingerprint=key_fingerprint(key),
-            nuc_index=self._nuc_index.of(nuc_hash),
-            certificate_sha256=b"",
-            ek_trust="",
-            ek_reason="",
-            ek_anchor="",
-            tpm_manufacturer="",
-            tpm_model="",
-            tpm_firmware="",
-        )
 
 
 def key_fingerprint(key: ec.EllipticCurvePublicKey) -> bytes:

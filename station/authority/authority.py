@@ -122,20 +122,44 @@ def create(
     `passphrase` encrypts the root's key; without one, a random one of 128 bits is made.
     """
     organization = config.authority.organization
-    root_key, intermediate_key, station_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
+    root_key, intermediate_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     root = profile.root(organization, root_key.public_key(), now).sign(root_key, hashes.SHA256())
     intermediate = profile.intermediate(organization, intermediate_key.public_key(), now, root).sign(
         root_key, hashes.SHA256()
     )
-    station = profile.station(organization, config.name, station_key.public_key(), now, intermediate).sign(
-        intermediate_key, hashes.SHA256()
-    )
+    adopt(folder, config, secret, now, Adopted(root, intermediate, intermediate_key))
+    return put_away(root_key, passphrase)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Adopted:
+    """An authority that exists, for a station to work with."""
+
+    root: x509.Certificate
+    intermediate: x509.Certificate
+    intermediate_key: ec.EllipticCurvePrivateKey
+    former: tuple[x509.Certificate, ...] = ()
+    """Others whose device certificates stay good, though nothing more is signed for them."""
+
+
+def adopt(folder: Path, config: StationConfig, secret: StationSecret, now: dt.datetime, authority: Adopted) -> None:
+    """Write an authority's files into `folder`, with a certificate of this station's own."""
+    station_key = ec.generate_private_key(ec.SECP256R1())
+    station = profile.station(
+        config.authority.organization, config.name, station_key.public_key(), now, authority.intermediate
+    ).sign(authority.intermediate_key, hashes.SHA256())
     folder.mkdir(mode=0o700)
-    for name, certificate in (("root", root), ("intermediate", intermediate), ("station", station)):
+    named = {"root": authority.root, "intermediate": authority.intermediate, "station": station}
+    named |= {f"former-{number}": certificate for number, certificate in enumerate(authority.former, 1)}
+    for name, certificate in named.items():
         write_private(folder / f"{name}.pem", certificate.public_bytes(serialization.Encoding.PEM))
     password = secret.key(_KEY_PURPOSE)
-    write_private(folder / "intermediate.key", _encrypted(intermediate_key, password))
+    write_private(folder / "intermediate.key", _encrypted(authority.intermediate_key, password))
     write_private(folder / "station.key", _encrypted(station_key, password))
+
+
+def put_away(root_key: ec.EllipticCurvePrivateKey, passphrase: str | None) -> RootKey:
+    """The root's key, encrypted; without a passphrase under a random one of 128 bits."""
     passphrase = passphrase or "-".join(secrets.token_hex(2) for _ in range(8))
     return RootKey(_encrypted(root_key, passphrase.encode()), passphrase)
 

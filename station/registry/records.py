@@ -28,27 +28,27 @@ class KeyHolder(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Applicant:
-    """Who asks for a certificate, after everything about them has been proven."""
+    """Who asks for a certificate, after everything about them has been proven. What is empty does not apply to them."""
 
     serial: BoardSerial
     key_holder: KeyHolder
     family: str
-    model: str
-    agent: str
     station: str
     port: str
-    ek_fingerprint: bytes | None
-    """None for a unit without a TPM."""
     device_fingerprint: bytes
     nuc_index: bytes
-    certificate_sha256: bytes
+    model: str = ""
+    agent: str = ""
+    ek_fingerprint: bytes | None = None
+    """None for a unit without a TPM."""
+    certificate_sha256: bytes = b""
     """Of the certificate the unit says it holds; empty when it says it holds none."""
-    ek_trust: str
-    ek_reason: str
-    ek_anchor: str
-    tpm_manufacturer: str
-    tpm_model: str
-    tpm_firmware: str
+    ek_trust: str = ""
+    ek_reason: str = ""
+    ek_anchor: str = ""
+    tpm_manufacturer: str = ""
+    tpm_model: str = ""
+    tpm_firmware: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,132 @@
+"""The files of the public SMA, read and typed: its registry, key tables and authority. Believes only their form.
+
+Source: Birthmark's public code (packages/sma: identity/device_registry.py, key_tables/table_manager.py,
+provisioning/certificate.py), and its README for which file lies where.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from shared.errors import BirthmarkError
+
+_JSON_BYTES: Final = 1024 * 1024 * 1024
+"""A registry of 100,000 units is 250 MB; 2,500 tables with all their keys are about 220 MB."""
+_PEM_BYTES: Final = 64 * 1024
+
+T = TypeVar("T")
+
+
+class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A unit as the public SMA's registry has it. A field this does not know would be lost, so it is refused."""
+
+    device_serial: str
+    table_assignments: list[int]
+    device_family: str
+    provisioned_at: str
+    device_secret: str = ""
+    key_table_indices: list[int] = []
+    device_certificate: str = ""
+    device_public_key: str = ""
+    is_blacklisted: bool = False
+    blacklisted_at: str | None = None
+    blacklist_reason: str | None = None
+    nuc_hash: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Device({self.device_serial!r})"
+
+
+class _Registry(msgspec.Struct, frozen=True):
+    devices: list[Device]
+
+
+class _Table(msgspec.Struct, frozen=True):
+    table_id: int
+    master_key: str
+
+
+class Tables(msgspec.Struct, frozen=True):
+    total_tables: int
+    key_tables: list[_Table]
+    assigned_tables: dict[str, list[int]] = {}
+    derived_keys: dict[str, dict[str, str]] = {}
+    """By table id and key index; only "phase 2" files have them."""
+
+    def __repr__(self) -> str:
+        return f"Tables({self.total_tables})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Files:
+    devices: list[Device]
+    tables: Tables
+    root: x509.Certificate
+    intermediate: x509.Certificate
+    intermediate_key: ec.EllipticCurvePrivateKey
+    root_key: ec.EllipticCurvePrivateKey | None
+    former: tuple[x509.Certificate, ...]
+    """The certificate authority of "phase 2", if there is one."""
+
+
+def read(directory: Path) -> Files:
+    """Read the `data` directory. Raises `import.unreadable`, naming the file, never quoting it."""
+    return Files(
+        _json(directory / "device_registry.json", _Registry).devices,
+        _json(directory / "key_tables.json", Tables),
+        _certificate(directory / "root-ca.crt"),
+        _certificate(directory / "intermediate-ca.crt"),
+        _key(directory / "intermediate-ca.key"),
+        _key(directory / "root-ca.key") if (directory / "root-ca.key").exists() else None,
+        _former(directory),
+    )
+
+
+def _former(directory: Path) -> tuple[x509.Certificate, ...]:
+    places = (directory / "certs", directory, directory.parent / "certs")
+    found = [place / "ca_certificate.pem" for place in places if (place / "ca_certificate.pem").exists()]
+    return (_certificate(found[0]),) if found else ()
+
+
+def _json(path: Path, form: type[T]) -> T:
+    try:
+        return msgspec.json.decode(_bytes(path, _JSON_BYTES), type=form)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        # The decoder's words quote what it read; where it stopped is all that may be told.
+        _, at, place = str(error).rpartition(" - at ")
+        raise BirthmarkError("import.unreadable", f"{path}{' at ' + place[:80] if at else ''}") from None
+
+
+def _certificate(path: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(_bytes(path, _PEM_BYTES))
+    except ValueError:
+        raise BirthmarkError("import.unreadable", f"{path} is no certificate") from None
+
+
+def _key(path: Path) -> ec.EllipticCurvePrivateKey:
+    try:
+        key = load_pem_private_key(_bytes(path, _PEM_BYTES), None)
+    except (ValueError, TypeError):
+        raise BirthmarkError("import.unreadable", f"{path} is no private key, or an encrypted one") from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise BirthmarkError("import.unreadable", f"{path} is not an EC key")
+    return key
+
+
+def _bytes(path: Path, most: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise BirthmarkError("import.unreadable", f"{path}: {error.strerror}") from None
+    if len(data) > most:
+        raise BirthmarkError("import.unreadable", f"{path} is larger than {most} bytes")
+    return data
