@@ -90,7 +90,10 @@ class _Conversation:
             for event in self._session.receive(data):
                 self._handle(event)
                 heard_at = time.monotonic()
-            self._flush()
+                if self._identity is not None:
+                    break  # what follows is the greeting of a session that we do not want
+            else:
+                self._flush()
         return self._identity
 
     def _handle(self, event: Received | Failed) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -40,44 +41,20 @@ class Patience:
 
 def serve_once(port: Path, agent: Agent, progress: Progress, patience: Patience) -> Identity:
     """One session. Raises BirthmarkError when it came to nothing."""
-    try:
-        agent.prepare()
-        with closing(Link(port)) as link:
-            identity = converse(
-                link,
-                agent.enrollee,
-                progress,
-                wait_seconds=patience.greeting_seconds,
-                step_seconds=patience.step_seconds,
-            )
-    except BirthmarkError as error:
-        agent.failed(error)
-        raise
-    agent.provisioned()
-    return identity
+    with _session(port, agent, progress, patience) as (_, identity):
+        return identity
 
 
-def serve(
-    port: Path,
-    agent: Agent,
-    progress: Progress,
-    failed: Callable[[BirthmarkError], None],
-    patience: Patience,
-    *,
-    until_provisioned: bool,
-) -> Identity:
-    """Session after session, until one ends well or, without `until_provisioned`, until the process is stopped.
-
-    `failed` is told of a session that came to nothing. Raises what waiting cannot mend.
-    """
+def serve(port: Path, agent: Agent, progress: Progress, patience: Patience) -> None:
+    """Session after session, until the process is stopped. Raises what waiting cannot mend."""
     pause = _FAILED_SECONDS
     said = ""
     while True:
         try:
-            identity = serve_once(port, agent, progress, patience)
-            if until_provisioned:
-                return identity
-            pause, said = _FAILED_SECONDS, ""
+            with _session(port, agent, progress, patience) as (link, _):
+                pause, said = _FAILED_SECONDS, ""
+                while True:  # the station goes on greeting; there is nothing more to be had from it on this plug-in
+                    link.read(_REOPEN_SECONDS)
         except BirthmarkError as error:
             if not error.fault.retry and not error.code.startswith(_PASSING):
                 raise
@@ -88,6 +65,26 @@ def serve(
                 said = error.code
                 time.sleep(_REOPEN_SECONDS)
             else:
-                failed(error)
+                progress(0, f"{error.sentence}. {error.advice} [{error.code}]")
                 time.sleep(pause)
                 pause = min(pause * 2, _FAILED_SECONDS_MAX)
+
+
+@contextmanager
+def _session(port: Path, agent: Agent, progress: Progress, patience: Patience) -> Iterator[tuple[Link, Identity]]:
+    """One session, and the link it was held on, still open."""
+    try:
+        agent.prepare()
+        with closing(Link(port)) as link:
+            identity = converse(
+                link,
+                agent.enrollee,
+                progress,
+                wait_seconds=patience.greeting_seconds,
+                step_seconds=patience.step_seconds,
+            )
+            agent.provisioned()
+            yield link, identity
+    except BirthmarkError as error:
+        agent.failed(error)
+        raise

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 _BAUD: Final = 115200  # meaningless on USB, needed by a real UART
 _READ_BYTES: Final = 64 * 1024
 _REOPEN_SECONDS: Final = 0.5
+_DONE_SECONDS: Final = 5.0
+"""Before a unit that is done is greeted again: it goes away first, or is unplugged, which is noticed at once."""
 _REFUSED_SECONDS: Final = 2.0
 _REFUSED_SECONDS_MAX: Final = 60.0
 
@@ -98,13 +100,14 @@ async def serve_port(path: Path, provisioner: Provisioner, bus: Bus, config: Ses
 
 
 async def _serve_line(line: _SerialLine, port: str, provisioner: Provisioner, bus: Bus, config: SessionConfig) -> None:
-    """Sessions on one open line until it hangs up; after a refusal the next one waits, longer each time."""
+    """Sessions on one open line until it hangs up; the next one waits a little, and after a refusal longer each time."""
     pause = _REFUSED_SECONDS
     while True:
         try:
             unit = await Conversation(line, port, provisioner, bus, config).run()
             log.info("%s: %s is provisioned", port, unit.serial)
             pause = _REFUSED_SECONDS
+            await _discard(line, _DONE_SECONDS)
         except BirthmarkError as error:
             log.warning("%s: refused: %s", port, error)
             await _discard(line, pause)

@@ -1,0 +1,5 @@
+"""`python -m device_agent` is `birthmark-agent`."""
+
+from device_agent.cli import main
+
+main(prog_name="birthmark-agent")

@@ -1,0 +1,5 @@
+"""`python -m station` is `birthmark-station`."""
+
+from station.cli import main
+
+main(prog_name="birthmark-station")

@@ -1,0 +1,92 @@
+"""A real station as a process of its own, with a data directory of its own, on a free port of the loopback address."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+from urllib.request import Request, urlopen
+
+STATION: Final = (sys.executable, "-m", "station")
+_ADDRESS: Final = re.compile(r"^Station .*: (http://\S+)$", re.MULTILINE)
+_START_SECONDS: Final = 60
+_HTTP_SECONDS: Final = 10
+
+
+class VirtualStation:
+    """Serves the ports that match `ports`, once it is started."""
+
+    def __init__(self, data_dir: Path, *ports: str) -> None:
+        self.data_dir: Final = data_dir
+        self._ports = ports
+        self.process: subprocess.Popen[bytes] | None = None
+        self.address = ""
+
+    def init(self, *options: str) -> None:
+        """`birthmark-station init` with the policy that accepts TPM simulators."""
+        run_station("init", "--data-dir", str(self.data_dir), "--ek-policy", "simulator", *options)
+
+    def start(self, *options: str, port: int = 0) -> None:
+        """Returns when it serves; `port` 0 takes a free one. What it says is in `log`."""
+        before = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                [
+                    *STATION,
+                    *("serve", "--data-dir", str(self.data_dir), "--port", str(port)),
+                    *(f"--serial-port={path}" for path in self._ports),
+                    *options,
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        give_up = time.monotonic() + _START_SECONDS
+        while (found := _ADDRESS.search(self.log.read_text()[before:])) is None:
+            if self.process.poll() is not None or time.monotonic() > give_up:
+                self.stop()
+                raise RuntimeError(f"the station did not start:\n{self.log.read_text()[before:]}")
+            time.sleep(0.05)
+        self.address = found[1]
+
+    @property
+    def log(self) -> Path:
+        """What it printed, of all its lives."""
+        return self.data_dir.with_name(f"{self.data_dir.name}.log")
+
+    def stop(self) -> None:
+        """In order; safe to call again."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def __enter__(self) -> VirtualStation:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def devices(self) -> list[dict[str, Any]]:
+        """What `birthmark-station devices --json` says."""
+        return list(json.loads(run_station("devices", "--json", "--data-dir", str(self.data_dir)).stdout))
+
+    def get(self, path: str, accept: str = "text/html") -> str:
+        """A page of its."""
+        request = Request(self.address.rstrip("/") + path, headers={"Accept": accept})  # noqa: S310 - loopback
+        with urlopen(request, timeout=_HTTP_SECONDS) as answer:  # noqa: S310
+            return str(answer.read().decode())
+
+
+def run_station(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """One command of the station, to its end. Raises CalledProcessError unless `check` is off."""
+    return subprocess.run([*STATION, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=check)
