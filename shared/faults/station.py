@@ -80,7 +80,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
     ),
     Fault(
         "registry.already-revoked",
-        "the unit is revoked already, and for good",
+        "the unit is revoked already",
         "Nothing needs to be done; `birthmark-station device SERIAL` shows when and why it was.",
     ),
     Fault(

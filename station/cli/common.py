@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import click
 
 from shared.command import AS_JSON, Commands, print_json
+from shared.errors import BirthmarkError
 
-__all__ = ["AS_JSON", "DATA_DIR", "Commands", "moment", "print_json"]
+__all__ = ["AS_JSON", "DATA_DIR", "Commands", "moment", "print_json", "root_passphrase", "secret_line"]
+
+_LINE_CHARACTERS: Final = 1024
+_PASSPHRASE_CHARACTERS: Final = 12
 
 DATA_DIR: Final = click.option(
     "--data-dir",
@@ -26,3 +30,21 @@ def moment(seconds: int | None) -> str:
     if seconds is None:
         return "–"
     return dt.datetime.fromtimestamp(seconds, dt.UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def secret_line(file: IO[str]) -> str:
+    """The first line of a file that holds a secret: what is given so is in no list of processes. A bad one is empty."""
+    try:
+        return file.readline(_LINE_CHARACTERS).strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def root_passphrase(file: IO[str] | None) -> str | None:
+    """The passphrase for the root's key, None when no file is given. Raises `config.invalid` for a short one."""
+    if file is None:
+        return None
+    passphrase = secret_line(file)
+    if len(passphrase) < _PASSPHRASE_CHARACTERS:
+        raise BirthmarkError("config.invalid", f"a root passphrase has {_PASSPHRASE_CHARACTERS} characters or more")
+    return passphrase

@@ -1,0 +1,94 @@
+"""`birthmark-station stats` and `tables stats`: what the registry counts."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from pathlib import Path
+
+import click
+
+from shared.types import TableId
+from station import bootstrap
+from station.cli.common import AS_JSON, DATA_DIR, print_json
+from station.registry import queries, units
+from station.registry.queries import Times
+from station.registry.records import UnitState
+
+
+@click.command()
+@DATA_DIR
+@AS_JSON
+def stats(data_dir: Path, as_json: bool) -> None:
+    """Units by state and family, use of the key tables, and how long provisioning takes."""
+
+    async def read() -> tuple[dict[UnitState, int], dict[str, int], dict[TableId, int], Times | None]:
+        async with bootstrap.open_registry(data_dir) as registry, registry.read() as connection:
+            return (
+                await units.counted(connection),
+                await queries.families(connection),
+                await queries.table_usage(connection),
+                await queries.provisioning_times(connection),
+            )
+
+    states, families, usage, times = asyncio.run(read())
+    if as_json:
+        print_json(
+            {
+                "units": {state.value: count for state, count in states.items()},
+                "families": families,
+                "tables": summary(usage),
+                "provisioning_seconds": times,
+            }
+        )
+        return
+    for state, count in states.items():
+        click.echo(f"{state.value:16}{count}")
+    for family, count in families.items():
+        click.echo(f"{family:16}{count}")
+    _tell_tables(usage)
+    if times:
+        click.echo(f"provisioning    median {times.median:.2f} s, 95 of 100 within {times.p95:.2f} s")
+
+
+@click.group()
+def tables() -> None:
+    """The authority's key tables."""
+
+
+@tables.command("stats")
+@DATA_DIR
+@AS_JSON
+def tables_stats(data_dir: Path, as_json: bool) -> None:
+    """How many units each key table was given to."""
+
+    async def read() -> dict[TableId, int]:
+        async with bootstrap.open_registry(data_dir) as registry, registry.read() as connection:
+            return await queries.table_usage(connection)
+
+    usage = asyncio.run(read())
+    if as_json:
+        print_json({**summary(usage), "assignments": {str(table): count for table, count in usage.items()}})
+    else:
+        _tell_tables(usage)
+
+
+def summary(usage: dict[TableId, int]) -> dict[str, float]:
+    """Assignments over all tables, those nobody has included."""
+    counts = list(usage.values())
+    return {
+        "tables": len(counts),
+        "used": sum(count > 0 for count in counts),
+        "total": sum(counts),
+        "minimum": min(counts),
+        "mean": statistics.fmean(counts),
+        "maximum": max(counts),
+    }
+
+
+def _tell_tables(usage: dict[TableId, int]) -> None:
+    counts = summary(usage)
+    click.echo(
+        f"key tables      {counts['tables']}, {counts['used']} in use; units a table: "
+        f"{counts['minimum']} to {counts['maximum']}, mean {counts['mean']:.1f}"
+    )

@@ -1,0 +1,94 @@
+"""`birthmark-station tokens`: bearer tokens for whoever uses the HTTP interface."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from station import bootstrap
+from station.cli.common import AS_JSON, DATA_DIR, moment, print_json
+from station.registry import tokens as registry_tokens
+from station.registry.tokens import Scope, Token
+
+_DAY = 86_400
+
+
+@click.group()
+def tokens() -> None:
+    """Bearer tokens for the HTTP interface."""
+
+
+@tokens.command()
+@DATA_DIR
+@click.argument("name")
+@click.option("--scope", "scopes", multiple=True, required=True, type=click.Choice([scope.value for scope in Scope]))
+@click.option("--days", type=click.IntRange(1, 3650), help="How long it is good; without, until it is revoked.")
+@AS_JSON
+def create(data_dir: Path, name: str, scopes: tuple[str, ...], days: int | None, as_json: bool) -> None:
+    """Make a token and print it, this once; the station keeps only its hash."""
+    now = bootstrap.now()
+    expires_at = now + days * _DAY if days else None
+
+    async def write() -> str:
+        async with bootstrap.open_registry(data_dir) as registry, registry.write() as connection:
+            wanted = frozenset(Scope(scope) for scope in scopes)
+            return await registry_tokens.create(connection, name, wanted, now, expires_at)
+
+    secret = asyncio.run(write())
+    if as_json:
+        print_json({"name": name, "token": secret, "scopes": sorted(set(scopes)), "expires_at": expires_at})
+    else:
+        click.echo(secret)
+
+
+@tokens.command("list")
+@DATA_DIR
+@AS_JSON
+def list_tokens(data_dir: Path, as_json: bool) -> None:
+    """List all tokens, without their secrets."""
+
+    async def read() -> list[Token]:
+        async with bootstrap.open_registry(data_dir) as registry, registry.read() as connection:
+            return await registry_tokens.listed(connection)
+
+    found = asyncio.run(read())
+    if as_json:
+        print_json([_public(token) for token in found])
+        return
+    for token in found:
+        state = "valid" if token.valid(bootstrap.now()) else "revoked" if token.revoked_at else "expired"
+        scopes = ",".join(sorted(token.scopes))
+        used = moment(token.last_used_at)
+        click.echo(f"{token.name:32}{scopes:24}{state:10}until {moment(token.expires_at)}, last used {used}")
+
+
+@tokens.command()
+@DATA_DIR
+@click.argument("name")
+@AS_JSON
+def revoke(data_dir: Path, name: str, as_json: bool) -> None:
+    """End a token, at once and for good."""
+
+    async def write() -> Token:
+        async with bootstrap.open_registry(data_dir) as registry, registry.write() as connection:
+            return await registry_tokens.revoke(connection, name, bootstrap.now())
+
+    token = asyncio.run(write())
+    if as_json:
+        print_json(_public(token))
+    else:
+        click.echo(f"Revoked {token.name}.")
+
+
+def _public(token: Token) -> dict[str, object]:
+    return {
+        "name": token.name,
+        "scopes": sorted(token.scopes),
+        "created_at": token.created_at,
+        "expires_at": token.expires_at,
+        "revoked_at": token.revoked_at,
+        "last_used_at": token.last_used_at,
+        "valid": token.valid(bootstrap.now()),
+    }

@@ -1,0 +1,218 @@
+"""The commands about units: list them, show one, release, revoke and reinstate."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import IO
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.errors import BirthmarkError
+from shared.text import shown
+from station import bootstrap
+from station.cli.common import AS_JSON, DATA_DIR, moment, print_json, secret_line
+from station.enrollment import parse_nuc_hash
+from station.nuc_index import NucIndex
+from station.registry import queries, revocation, units
+from station.registry.queries import PAGE_UNITS, Filter
+from station.registry.records import Unit, UnitState
+from station.registry.revocation import RevocationCode
+from station.secret import StationSecret
+
+_STATES = click.Choice([state.value for state in UnitState])
+_CODES = click.Choice([code.value for code in RevocationCode])
+_REASON = click.option("--reason", required=True, help="Why; it goes into the audit log.")
+
+
+@click.command()
+@DATA_DIR
+@click.option("--family", default="", help="Only this device family.")
+@click.option("--state", type=_STATES, help="Only this state; without it, all but released units.")
+@click.option("--search", default="", help="Only serial numbers with this in them.")
+@AS_JSON
+def devices(data_dir: Path, family: str, state: str | None, search: str, as_json: bool) -> None:
+    """List the units of this registry, the latest first."""
+    wanted = Filter(state=UnitState(state) if state else None, family=family, serial_contains=search)
+
+    async def read() -> list[Unit]:
+        found: list[Unit] = []
+        cursor: str | None = ""
+        async with bootstrap.open_registry(data_dir) as registry, registry.read() as connection:
+            while cursor is not None:
+                page = await queries.page(connection, wanted, limit=PAGE_UNITS, cursor=cursor)
+                found += page.units
+                cursor = page.cursor
+        return found
+
+    found = asyncio.run(read())
+    if as_json:
+        print_json([public(unit) for unit in found])
+    elif not found:
+        click.echo("No such units. Plug one in while `birthmark-station serve` runs.")
+    else:
+        _print(found)
+
+
+def _print(found: list[Unit]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("serial", "family", "state", "provisioned", "certificate until", "tables", "key"):
+        table.add_column(heading)
+    for unit in found:
+        # Text, not str: rich would read markup in what a device sent.
+        cells = (
+            unit.serial,
+            unit.model or unit.family,
+            unit.state.value,
+            moment(unit.provisioned_at),
+            moment(unit.not_after)[:10],
+            ", ".join(map(str, unit.tables)),
+            f"{unit.tpm_manufacturer} TPM ({unit.ek_trust})" if unit.ek_trust else unit.key_holder.value,
+        )
+        table.add_row(*(Text(cell) for cell in cells))
+    Console().print(table)
+
+
+@click.command()
+@DATA_DIR
+@click.argument("serial", required=False)
+@click.option("--nuc-hash", metavar="HEX", help="Its NUC hash; other users see it in the process list.")
+@click.option("--nuc-hash-file", type=click.File("r"), help="The same from a file, or `-` for standard input.")
+@AS_JSON
+def device(
+    data_dir: Path, serial: str | None, nuc_hash: str | None, nuc_hash_file: IO[str] | None, as_json: bool
+) -> None:
+    """Show one unit, by its serial number or its NUC hash."""
+    if sum(given is not None for given in (serial, nuc_hash, nuc_hash_file)) != 1:
+        raise click.UsageError("give either SERIAL, --nuc-hash or --nuc-hash-file")
+    text = nuc_hash if nuc_hash_file is None else secret_line(nuc_hash_file)
+
+    async def read() -> Unit:
+        async with bootstrap.open_registry(data_dir) as registry, registry.read() as connection:
+            if serial is not None:
+                return await queries.by_serial(connection, serial)
+            index = NucIndex(StationSecret.load(data_dir)).of(parse_nuc_hash(text or ""))
+            unit = await queries.by_nuc_index(connection, index)
+            if unit is None:
+                raise BirthmarkError("registry.unknown-unit")
+            return unit
+
+    unit = asyncio.run(read())
+    if as_json:
+        print_json(public(unit))
+        return
+    for name, value in public(unit).items():
+        if value not in ("", None):
+            click.echo(f"{name.replace('_', ' '):24}{_told_value(name, value)}")
+
+
+def _told_value(name: str, value: object) -> str:
+    if isinstance(value, int) and name.endswith(("_at", "_not_after")):
+        return moment(value)
+    return shown(", ".join(map(str, value)) if isinstance(value, list) else str(value))
+
+
+@click.command()
+@DATA_DIR
+@click.argument("serial")
+@_REASON
+@AS_JSON
+def release(data_dir: Path, serial: str, reason: str, as_json: bool) -> None:
+    """Set a unit's serial number, TPM and sensor free, so that it can be provisioned anew."""
+
+    async def write(connection: AsyncConnection, text: str) -> Unit:
+        return await units.release(connection, serial, text, bootstrap.now())
+
+    unit = _change(data_dir, reason, write)
+    _told(unit, f"Released {unit.serial}. Its certificate {unit.certificate_serial} stands for it no longer.", as_json)
+
+
+@click.command()
+@DATA_DIR
+@click.argument("serial")
+@_REASON
+@click.option(
+    "--code",
+    type=_CODES,
+    default=RevocationCode.HOLD.value,
+    show_default=True,
+    help="RFC 5280's reason. Only a hold can be taken back.",
+)
+@AS_JSON
+def revoke(data_dir: Path, serial: str, reason: str, code: str, as_json: bool) -> None:
+    """Have a unit fail validation from now on, and put its certificate on the revocation list."""
+
+    async def write(connection: AsyncConnection, text: str) -> Unit:
+        return await revocation.revoke(connection, serial, RevocationCode(code), text, bootstrap.now())
+
+    unit = _change(data_dir, reason, write)
+    _told(unit, f"Revoked {unit.serial}, certificate {unit.certificate_serial} ({unit.revoked_code}).", as_json)
+
+
+@click.command()
+@DATA_DIR
+@click.argument("serial")
+@_REASON
+@AS_JSON
+def reinstate(data_dir: Path, serial: str, reason: str, as_json: bool) -> None:
+    """Take back the revocation of a unit that was put on hold."""
+
+    async def write(connection: AsyncConnection, text: str) -> Unit:
+        return await revocation.reinstate(connection, serial, text, bootstrap.now())
+
+    unit = _change(data_dir, reason, write)
+    _told(unit, f"Reinstated {unit.serial}: it is {unit.state.value} again.", as_json)
+
+
+def _change(data_dir: Path, reason: str, write: Callable[[AsyncConnection, str], Awaitable[Unit]]) -> Unit:
+    text = shown(reason)
+    if not text:
+        raise BirthmarkError("config.invalid", "--reason is empty")
+
+    async def run() -> Unit:
+        async with bootstrap.open_registry(data_dir) as registry, registry.write() as connection:
+            return await write(connection, text)
+
+    return asyncio.run(run())
+
+
+def _told(unit: Unit, sentence: str, as_json: bool) -> None:
+    if as_json:
+        print_json(public(unit))
+    else:
+        click.echo(sentence)
+
+
+def public(unit: Unit) -> dict[str, object]:
+    """A unit as other programs see it: no secret and no NUC hash."""
+    return {
+        "serial": unit.serial,
+        "family": unit.family,
+        "model": unit.model,
+        "state": unit.state.value,
+        "key_holder": unit.key_holder.value,
+        "issued_at": unit.issued_at,
+        "provisioned_at": unit.provisioned_at,
+        "duration_ms": unit.duration_ms,
+        "certificate_serial": unit.certificate_serial,
+        "certificate_not_after": unit.not_after,
+        "table_ids": list(unit.tables),
+        "ek_trust": unit.ek_trust,
+        "ek_reason": unit.ek_reason,
+        "ek_anchor": unit.ek_anchor,
+        "tpm_manufacturer": unit.tpm_manufacturer,
+        "tpm_model": unit.tpm_model,
+        "tpm_firmware": unit.tpm_firmware,
+        "station": unit.station,
+        "port": unit.port,
+        "revoked_at": unit.revoked_at,
+        "revoked_reason": unit.revoked_reason,
+        "revoked_code": unit.revoked_code,
+        "closed_at": unit.closed_at,
+        "closed_reason": unit.closed_reason,
+    }

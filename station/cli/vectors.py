@@ -1,0 +1,38 @@
+"""`birthmark-station derive-vectors`: known answers of the key derivation, for another implementation to compare."""
+
+from __future__ import annotations
+
+import click
+
+from shared.derivation import extract, token_key
+from shared.types import key_index
+from station.cli.common import AS_JSON, print_json
+
+_MASTER_KEYS = (bytes(32), bytes.fromhex("0123456789abcdef" * 4), b"\xff" * 32, bytes(range(32)))
+_INDICES = (0, 1, 42, 255, 256, 500, 999)
+
+
+@click.command("derive-vectors")
+@AS_JSON
+def derive_vectors(as_json: bool) -> None:
+    """Print derived keys for well-known master keys; no key of a station is among them."""
+    found = rows()
+    if as_json:
+        print_json({"rows": found})
+        return
+    for row in found:
+        click.echo(f"{row['master_key']} {row['key_index']:>3} {row['derived_key']}")
+
+
+def rows() -> list[dict[str, object]]:
+    """One for each master key and index; `prk` is the output of HKDF-Extract."""
+    return [
+        {
+            "master_key": master_key.hex(),
+            "key_index": index,
+            "prk": extract(master_key).hex(),
+            "derived_key": token_key(master_key, key_index(index)).hex(),
+        }
+        for master_key in _MASTER_KEYS
+        for index in _INDICES
+    ]
