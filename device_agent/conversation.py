@@ -58,7 +58,6 @@ class _Conversation:
         self._progress = progress
         self._step_seconds = step_seconds
         self._session = Session(Role.AGENT)
-        self._identity: Identity | None = None
 
     def run(self, wait_seconds: float | None) -> Identity:
         try:
@@ -74,7 +73,7 @@ class _Conversation:
     def _converse(self, wait_seconds: float | None) -> Identity:
         self._progress(0, "Waiting for a station")
         begun_at = heard_at = time.monotonic()
-        while self._identity is None:
+        while True:
             data = self._line.read(_LOOK_SECONDS)
             now = time.monotonic()
             if self._session.state not in UNDERWAY:
@@ -88,15 +87,13 @@ class _Conversation:
             if now - begun_at > limits.SESSION_SECONDS:
                 raise BirthmarkError("link.silent", f"not done after {limits.SESSION_SECONDS:g} s")
             for event in self._session.receive(data):
-                self._handle(event)
+                identity = self._handle(event)
+                if identity is not None:
+                    return identity  # what follows greets a session that we do not want
                 heard_at = time.monotonic()
-                if self._identity is not None:
-                    break  # what follows is the greeting of a session that we do not want
-            else:
-                self._flush()
-        return self._identity
+            self._flush()
 
-    def _handle(self, event: Received | Failed) -> None:
+    def _handle(self, event: Received | Failed) -> Identity | None:
         if isinstance(event, Failed):
             raise event.error
         session = self._session
@@ -109,7 +106,7 @@ class _Conversation:
             self._greeted = True
             session.send(self._enrollee.identify(event.message, session.transcript()))
             self._tell("Saying who this is")
-            return
+            return None
         match event.message:
             case Challenge() as challenge:
                 self._tell("Proving that the keys are in this TPM")
@@ -120,10 +117,12 @@ class _Conversation:
                 session.send(self._enrollee.accept(credentials, event.transcript, session.transcript()))
                 self._tell("Waiting for the station to record it")
             case Done():
-                self._identity = self._enrollee.done()
-                self._tell(f"Provisioned as {self._identity.about.serial}")
+                identity = self._enrollee.done()
+                self._tell(f"Provisioned as {identity.about.serial}")
+                return identity
             case message:
                 raise BirthmarkError("session.unexpected-message", type(message).__name__)
+        return None
 
     def _tell(self, text: str) -> None:
         self._progress(steps_done(self._session.state), text)

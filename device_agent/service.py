@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass

@@ -100,7 +100,7 @@ async def serve_port(path: Path, provisioner: Provisioner, bus: Bus, config: Ses
 
 
 async def _serve_line(line: _SerialLine, port: str, provisioner: Provisioner, bus: Bus, config: SessionConfig) -> None:
-    """Sessions on one open line until it hangs up; the next one waits a little, and after a refusal longer each time."""
+    """Sessions on one open line until it hangs up, with a pause after each; after a refusal a longer one each time."""
     pause = _REFUSED_SECONDS
     while True:
         try:
