@@ -9,7 +9,7 @@ import os
 import stat
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
@@ -70,18 +70,19 @@ def occupied(data_dir: Path) -> bool:
         return True
 
 
-def check(data_dir: Path) -> None:
-    """Refuse a directory that is missing, half made, or readable by others.
+def check(data_dir: Path, supplied: Collection[str] = ()) -> None:
+    """Refuse a directory that is missing, half made, or readable by others; `supplied` files come from elsewhere.
 
     Raises `data.missing`, `data.incomplete`, `data.readable-by-others` or `data.unreadable`.
     """
     try:
         if not occupied(data_dir):
             raise BirthmarkError("data.missing", str(data_dir))
-        absent = [name for name in REQUIRED if not (data_dir / name).is_file()]
+        required = [name for name in REQUIRED if name not in supplied]
+        absent = [name for name in required if not (data_dir / name).is_file()]
         if absent:
             raise BirthmarkError("data.incomplete", f"{data_dir} lacks {', '.join(absent)}")
-        for path in (data_dir, *(data_dir / name for name in REQUIRED)):
+        for path in (data_dir, *(data_dir / name for name in required)):
             status = path.stat()
             if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
                 raise BirthmarkError("data.readable-by-others", f"{path} has mode {stat.S_IMODE(status.st_mode):04o}")
