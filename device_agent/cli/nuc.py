@@ -1,0 +1,264 @@
+"""`birthmark-agent nuc`: make the NUC map of this unit's sensor, and see whether the sensor still is that one.
+
+numpy and what needs it are imported inside the commands: the rest of the agent must start without them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+import msgspec
+
+from device_agent.camera import Camera
+from device_agent.cli.common import OTHER_TPM, STATE_DIR
+from device_agent.disk import Disk
+from device_agent.nuc import read_nuc_map
+from device_agent.nuc_map import format as map_file
+from shared.command import AS_JSON, print_json
+from shared.errors import BirthmarkError
+
+if TYPE_CHECKING:
+    from device_agent.nuc_map.calibrate import Progress
+    from device_agent.nuc_map.fit import Fit
+    from device_agent.nuc_map.frames import FrameSource
+
+CAMERA: Final = "camera"
+SIMULATOR: Final = "simulator:"
+_FRAMES_MAX: Final = 4096
+_SEED_MAX: Final = 2**63 - 1
+
+FROM: Final = click.option(
+    "--from",
+    "origin",
+    default=CAMERA,
+    show_default=True,
+    metavar="SOURCE",
+    help="camera, camera:N, a folder of frames, or simulator:SEED.",
+)
+FRAMES: Final = click.option(
+    "--frames",
+    type=click.IntRange(1, _FRAMES_MAX),
+    default=32,
+    show_default=True,
+    help="Frames under each light.",
+)
+OUTPUT: Final = click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Where the map goes."
+)
+FORCE: Final = click.option("--force", is_flag=True, help="Replace a map that is there.")
+
+
+class Captured(msgspec.Struct, frozen=True):
+    """What may be told of a map: not its hash, which is this unit's secret."""
+
+    file: str
+    bytes: int
+    sensor: str
+    width: int
+    height: int
+    pattern: str
+    bits: int
+    flat_frames: int
+    dark_frames: int
+    reliability: dict[str, float]
+    defective_pixels: int
+
+
+@click.group()
+def nuc() -> None:
+    """The sensor's NUC map: its hash is this unit's fingerprint."""
+
+
+@nuc.command()
+@FROM
+@FRAMES
+@OUTPUT
+@FORCE
+@AS_JSON
+def capture(origin: str, frames: int, output: Path, force: bool, as_json: bool) -> None:
+    """Make the NUC map of this unit's sensor, from flat and dark frames."""
+    _told(_captured(origin, frames, output, force), as_json)
+
+
+@nuc.command()
+@click.option("--seed", type=click.IntRange(0, _SEED_MAX), required=True, help="Which simulated sensor.")
+@OUTPUT
+@FORCE
+@AS_JSON
+def simulate(seed: int, output: Path, force: bool, as_json: bool) -> None:
+    """Make the NUC map of a simulated sensor. It is no secret: for demonstrations and tests only."""
+    _told(_captured(f"{SIMULATOR}{seed}", 16, output, force), as_json)
+
+
+@nuc.command()
+@click.option(
+    "--nuc-map",
+    type=click.Path(path_type=Path),
+    help="A clear NUC map; without it the one sealed in this unit's identity.",
+)
+@STATE_DIR
+@OTHER_TPM
+@FROM
+@FRAMES
+@AS_JSON
+def check(nuc_map: Path | None, state_dir: Path, tpm: str | None, origin: str, frames: int, as_json: bool) -> None:
+    """Take new flat frames and see whether they are from the sensor the NUC map was made of.
+
+    Exit status: 0 they are, 1 they are not or nobody can tell.
+    """
+    with _opened(origin, later=True) as source:
+        from device_agent.nuc_map.calibrate import take_flats
+        from device_agent.nuc_map.fit import Verdict, judge
+
+        known = map_file.decode(_map_bytes(nuc_map, state_dir, tpm))
+        _ready(origin, "Light the sensor evenly and brightly, with nothing in the picture.")
+        with _progress("flat frames", frames) as step:
+            flats = take_flats(source, frames, step)
+        fit = judge(known, flats)
+    _tell_fit(fit, as_json)
+    if fit.verdict is Verdict.ANOTHER:
+        raise BirthmarkError("nuc.another-sensor")
+    if fit.verdict is Verdict.UNCLEAR:
+        raise BirthmarkError("nuc.fit-unclear")
+
+
+def _captured(origin: str, frames: int, output: Path, force: bool) -> Captured:
+    if output.exists() and not force:
+        raise BirthmarkError("nuc.map-exists", str(output))
+    with _opened(origin) as source:
+        from device_agent.nuc_map import calibrate
+        from device_agent.nuc_map.frames import colour_planes
+
+        # Flat first: it is under this light that a camera finds the exposure for both.
+        _ready(origin, "Light the sensor evenly and brightly, with nothing in the picture.")
+        with _progress("flat frames", frames) as step:
+            flats = calibrate.take_flats(source, frames, step)
+        _ready(origin, "Now cover the sensor so that no light comes in.")
+        with _progress("dark frames", frames) as step:
+            darks = calibrate.take_darks(source, frames, step)
+    made = calibrate.build(flats, darks)
+    del flats, darks  # a Pi Zero has no room for them beside the file
+    header = made.header
+    data = map_file.encode(made)
+    _save(output, data)
+    return Captured(
+        file=str(output),
+        bytes=len(data),
+        sensor=header.sensor,
+        width=header.width,
+        height=header.height,
+        pattern=header.pattern,
+        bits=header.bits,
+        flat_frames=header.flat_frames,
+        dark_frames=header.dark_frames,
+        reliability={
+            plane.name: value for plane, value in zip(colour_planes(header.pattern), header.reliability, strict=True)
+        },
+        defective_pixels=calibrate.defective_pixels(made),
+    )
+
+
+@contextmanager
+def _opened(origin: str, later: bool = False) -> Iterator[FrameSource]:
+    """The source that --from names. Raises `nuc.no-numpy` where the libraries for it are missing."""
+    _require("numpy")
+    kind, _, number = origin.partition(":")
+    if kind == CAMERA:
+        from device_agent.nuc_map.camera import PiCamera
+
+        with PiCamera(_number(number or "0", 64)) as camera:
+            yield camera
+    elif origin.startswith(SIMULATOR):
+        from device_agent.nuc_map.sensor import FACTORY, LATER, SimulatedSensor
+
+        yield SimulatedSensor(_number(number, _SEED_MAX), LATER if later else FACTORY)
+    else:
+        _require("tifffile")
+        from device_agent.nuc_map.folder import FrameFolder
+
+        yield FrameFolder(Path(origin))
+
+
+def _require(library: str) -> None:
+    if importlib.util.find_spec(library) is None:
+        raise BirthmarkError("nuc.no-numpy", library)
+
+
+def _number(text: str, largest: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= largest):
+        raise click.BadParameter(f"not a number from 0 to {largest}", param_hint="--from")
+    return int(text)
+
+
+def _ready(origin: str, what: str) -> None:
+    """Wait for the person in front of a camera. Where there is none, the frames themselves show what is wrong."""
+    if origin.partition(":")[0] == CAMERA and sys.stdin.isatty():
+        click.pause(f"{what} Then press any key.", err=True)
+
+
+@contextmanager
+def _progress(label: str, frames: int) -> Iterator[Progress]:
+    with click.progressbar(length=frames, label=label, file=sys.stderr) as bar:
+        yield _advance(bar.update)
+
+
+def _advance(update: Callable[[int], None]) -> Progress:
+    return lambda: update(1)
+
+
+def _map_bytes(nuc_map: Path | None, state_dir: Path, tpm: str | None) -> bytes:
+    if nuc_map is not None:
+        return read_nuc_map(nuc_map).data
+    with Camera.open(state_dir, tpm) as camera:
+        return camera.nuc_map()
+
+
+def _save(output: Path, data: bytes) -> None:
+    """The whole file at once, private from its first moment: it has another name until it is on the disk."""
+    disk, unfinished = Disk(), output.with_name(f".{output.name}.new")
+    disk.remove(unfinished)
+    try:
+        disk.write(unfinished, data)
+        disk.rename(unfinished, output)
+    except BirthmarkError:
+        disk.remove(unfinished)
+        raise
+    disk.sync(output.parent)
+
+
+def _told(captured: Captured, as_json: bool) -> None:
+    if as_json:
+        print_json(captured)
+        return
+    click.echo(
+        f"Wrote {captured.file}: {captured.width} x {captured.height} pixels of {captured.sensor or 'a sensor'},"
+        f" {captured.bytes:,} bytes, {captured.defective_pixels} pixels defective."
+    )
+    shares = ", ".join(f"{colour} {value:.0%}" for colour, value in captured.reliability.items())
+    click.echo(f"Share of the pattern that is the sensor's: {shares}.")
+    click.echo("Keep it private: its SHA-256 is this unit's fingerprint.")
+
+
+def _tell_fit(fit: Fit, as_json: bool) -> None:
+    if as_json:
+        colours = [
+            {
+                "colour": each.colour,
+                "correlation": round(each.correlation, 4),
+                "expected": round(each.expected, 4),
+                "agreement": round(each.agreement, 4),
+            }
+            for each in fit.colours
+        ]
+        print_json({"verdict": fit.verdict.value, "colours": colours})
+        return
+    click.echo(f"{'colour':8}{'correlation':>12}{'expected':>10}{'agreement':>11}")
+    for each in fit.colours:
+        click.echo(f"{each.colour:8}{each.correlation:12.3f}{each.expected:10.3f}{each.agreement:11.0%}")
+    click.echo(f"Verdict: {fit.verdict.value}")

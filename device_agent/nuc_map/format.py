@@ -1,0 +1,151 @@
+"""The NUC map file, version 1: bytes to facts and back. No numpy, no disk. `docs/nuc-map.md` has it byte by byte.
+
+There is exactly one way to write a given map, and the reader takes no other: a file that reads is a file that
+`encode` would have written. The NUC hash is the SHA-256 of the whole file.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from shared import limits
+from shared.errors import BirthmarkError
+
+MAGIC: Final = b"\x89NUC\r\n\x1a\n"
+"""As PNG's: what strips the eighth bit or changes line ends breaks it."""
+VERSION: Final = 1
+DEFECTIVE: Final = 0
+"""The gain of a pixel that does not answer to light as its neighbours do."""
+GAIN_ONE: Final = 1 << 14
+"""The gain plane's 1.0."""
+FULL_SCALE: Final = 1 << 16
+"""The offset plane's white."""
+
+_PREFIX: Final = struct.Struct(">8sHHI")
+_CRC: Final = struct.Struct(">I")
+_HEADER_BYTES: Final = 4096
+_ALIGNMENT: Final = 64
+_SAMPLE_BYTES: Final = 2
+
+Side = Annotated[int, Meta(ge=2, le=16384)]
+Frames = Annotated[int, Meta(ge=1, le=65535)]
+Pattern = Literal["BGGR", "GBRG", "GRBG", "RGGB", "MONO"]
+Buffer = bytes | bytearray | memoryview
+
+
+class Plane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one plane holds, so that a reader who has only the file knows."""
+
+    name: str
+    type: str
+    one: int
+    """The stored number that stands for 1.0."""
+
+
+PLANES: Final = (Plane("offset", "uint16-le", FULL_SCALE), Plane("gain", "uint16-le", GAIN_ONE))
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the map is of. Checked when it is decoded, not when it is made."""
+
+    width: Side
+    height: Side
+    """Pixels; both even for a Bayer pattern."""
+    pattern: Pattern
+    """Colours of the first two pixels of the first row and of the second; MONO for none."""
+    bits: Annotated[int, Meta(ge=8, le=16)]
+    """Significant bits of the frames: their white is 2**bits - 1."""
+    sensor: Annotated[str, Meta(max_length=64)]
+    """The sensor's model as its source names it."""
+    dark_frames: Frames
+    flat_frames: Frames
+    reliability: Annotated[tuple[Annotated[float, Meta(ge=0, le=1)], ...], Meta(min_length=1, max_length=4)]
+    """For each colour plane the share of the gain pattern's variance that is the sensor's and not noise."""
+    planes: tuple[Plane, ...] = PLANES
+
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
+
+
+@dataclass(frozen=True, slots=True)
+class MapFile:
+    """A NUC map. `offset` and `gain` are planes of `height` rows of `width` little-endian uint16; they are secret."""
+
+    header: Header
+    offset: Buffer
+    gain: Buffer
+
+    def __repr__(self) -> str:
+        return f"MapFile({self.header}, planes hidden)"
+
+
+def encode(nuc_map: MapFile) -> bytes:
+    """The file. Raises `nuc.map-too-large` where it would be larger than any reader takes."""
+    head = _encoded_header(nuc_map.header)
+    plane_bytes = nuc_map.header.pixels * _SAMPLE_BYTES
+    if len(head) + 2 * plane_bytes + _CRC.size > limits.NUC_MAP_BYTES:
+        raise BirthmarkError("nuc.map-too-large", f"{nuc_map.header.width} x {nuc_map.header.height} pixels")
+    for plane in (nuc_map.offset, nuc_map.gain):
+        if memoryview(plane).nbytes != plane_bytes:
+            raise ValueError("a plane is not of the size the header says")
+    crc = zlib.crc32(nuc_map.gain, zlib.crc32(nuc_map.offset, zlib.crc32(head)))
+    return b"".join((head, nuc_map.offset, nuc_map.gain, _CRC.pack(crc)))
+
+
+def decode(data: bytes) -> MapFile:
+    """The map in a whole file's bytes; its planes are views of `data`.
+
+    Raises `nuc.map-not-one` for something else, `nuc.map-too-new` for another version, and `nuc.map-damaged` for a
+    file with as little as one bit changed, missing or added, or with a header that `encode` would not have written.
+    """
+    if len(data) < _PREFIX.size or not data.startswith(MAGIC):
+        raise BirthmarkError("nuc.map-not-one")
+    if len(data) > limits.NUC_MAP_BYTES:
+        raise BirthmarkError("nuc.map-too-large")
+    _, version, _, header_bytes = _PREFIX.unpack_from(data)
+    if version != VERSION:
+        raise BirthmarkError("nuc.map-too-new", f"version {version}")
+    start = _PREFIX.size + header_bytes
+    if header_bytes > _HEADER_BYTES or len(data) < start + _CRC.size:
+        raise BirthmarkError("nuc.map-damaged", "it ends early")
+    if zlib.crc32(memoryview(data)[: -_CRC.size]) != _CRC.unpack_from(data, len(data) - _CRC.size)[0]:
+        raise BirthmarkError("nuc.map-damaged", "its check sum is wrong")
+    header = _decoded_header(data[:start])
+    plane_bytes = header.pixels * _SAMPLE_BYTES
+    if len(data) != start + 2 * plane_bytes + _CRC.size:
+        raise BirthmarkError("nuc.map-damaged", "its size is not what its header says")
+    planes = memoryview(data)[start : -_CRC.size]
+    return MapFile(header, planes[:plane_bytes], planes[plane_bytes:])
+
+
+def _encoded_header(header: Header) -> bytes:
+    """Prefix and header, padded with spaces so that the planes begin at a multiple of 64 bytes."""
+    text = msgspec.json.encode(header)
+    text += b" " * (-(_PREFIX.size + len(text)) % _ALIGNMENT)
+    return _PREFIX.pack(MAGIC, VERSION, 0, len(text)) + text
+
+
+_header_decoder: Final = msgspec.json.Decoder(Header)
+
+
+def _decoded_header(head: bytes) -> Header:
+    try:
+        header = _header_decoder.decode(head[_PREFIX.size :])
+    except (ValueError, RecursionError):  # not chained: msgspec quotes what it read
+        raise BirthmarkError("nuc.map-damaged", "its header cannot be read") from None
+    bayer = header.pattern != "MONO"
+    if (
+        _encoded_header(header) != head
+        or header.planes != PLANES
+        or len(header.reliability) != (4 if bayer else 1)
+        or (bayer and (header.width % 2 or header.height % 2))
+    ):
+        raise BirthmarkError("nuc.map-damaged", "its header is not one of version 1")
+    return header

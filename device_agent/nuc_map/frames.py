@@ -1,0 +1,151 @@
+"""What a raw frame is, and how a camera's bytes become one. Where frames come from is the sources' affair.
+
+A frame is a plane of `height` rows of `width` uint16, one number a pixel, as the sensor's converter gave it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Protocol, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device_agent.nuc_map.format import Pattern
+from shared import limits
+from shared.errors import BirthmarkError
+from shared.text import shown
+
+Pixels = NDArray[np.uint16]
+PATTERNS: Final[tuple[str, ...]] = get_args(Pattern)
+
+SIDE_MIN: Final = 96
+"""Pixels. A colour plane of 48 still has enough blocks to tell a scene from a lit surface."""
+SIDE_MAX: Final = 16384
+PIXELS_MAX: Final = (limits.NUC_MAP_BYTES - 8192) // 4
+"""What two planes of a map have room for; it also bounds what is read of any frame."""
+SENSOR_CHARACTERS: Final = 64
+
+
+class Light(Enum):
+    """What the sensor looks at."""
+
+    FLAT = "flat"
+    DARK = "dark"
+
+
+@dataclass(frozen=True, slots=True)
+class FrameFormat:
+    """Made by `frame_format` wherever any of it comes from outside."""
+
+    width: int
+    height: int
+    pattern: Pattern
+    bits: int
+    sensor: str
+
+    @property
+    def white(self) -> int:
+        return (1 << self.bits) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    format: FrameFormat
+    pixels: Pixels
+
+
+class FrameSource(Protocol):
+    """A sensor, or what stands for one."""
+
+    def frames(self, light: Light, count: int) -> Iterator[Frame]:
+        """At most `count` frames under this light, fewer where there are no more. Raises `nuc.frames-unreadable`."""
+
+
+def frame_format(width: int, height: int, pattern: str, bits: int, sensor: str) -> FrameFormat:
+    """Check a format from outside. Raises `nuc.frames-wrong-shape`."""
+    if pattern not in PATTERNS:
+        raise BirthmarkError("nuc.frames-wrong-shape", f"its colour pattern is not one of {', '.join(PATTERNS)}")
+    if not 8 <= bits <= 16:
+        raise BirthmarkError("nuc.frames-wrong-shape", f"{bits} bits a pixel, not 8 to 16")
+    if not (SIDE_MIN <= width <= SIDE_MAX and SIDE_MIN <= height <= SIDE_MAX):
+        raise BirthmarkError(
+            "nuc.frames-wrong-shape", f"{width} x {height} pixels, not {SIDE_MIN} to {SIDE_MAX} each way"
+        )
+    if width * height > PIXELS_MAX:
+        raise BirthmarkError("nuc.frames-wrong-shape", f"{width} x {height} pixels make too large a map")
+    if pattern != "MONO" and (width % 2 or height % 2):
+        raise BirthmarkError("nuc.frames-wrong-shape", f"{width} x {height} pixels do not hold whole colour cells")
+    return FrameFormat(width, height, cast(Pattern, pattern), bits, shown(sensor, SENSOR_CHARACTERS))
+
+
+@dataclass(frozen=True, slots=True)
+class ColourPlane:
+    """The pixels of one colour: every second of every second row, from (`row`, `column`) on."""
+
+    name: str
+    row: int
+    column: int
+    step: int
+
+    def of(self, pixels: Pixels) -> Pixels:
+        """A view."""
+        return pixels[self.row :: self.step, self.column :: self.step]
+
+
+def colour_planes(pattern: Pattern) -> tuple[ColourPlane, ...]:
+    """R, Gr, Gb and B in the order of the pattern, or one plane `mono`. Gr is the green in the rows with red."""
+    if pattern == "MONO":
+        return (ColourPlane("mono", 0, 0, 1),)
+    planes = []
+    for place, colour in enumerate(pattern):
+        neighbour = pattern[place ^ 1].lower()
+        planes.append(ColourPlane(colour + neighbour if colour == "G" else colour, place // 2, place % 2, 2))
+    return tuple(planes)
+
+
+_RAW: Final = re.compile(r"(?:S?(BGGR|GBRG|GRBG|RGGB)|R)(8|10|12|14|16)(_CSI2P)?\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class RawFormat:
+    """libcamera's name for a raw format, as picamera2 gives it: `SBGGR12`, `SRGGB10_CSI2P`, `R10`."""
+
+    pattern: Pattern
+    bits: int
+    packed: bool
+
+
+def raw_format(name: str) -> RawFormat:
+    """Raises `nuc.camera-format`. PISP_COMP1 is refused on purpose: that compression is lossy."""
+    match = _RAW.match(name)
+    if not match or (match[3] and match[2] not in ("10", "12")):
+        raise BirthmarkError("nuc.camera-format", shown(name, 32))
+    return RawFormat(cast(Pattern, match[1] or "MONO"), int(match[2]), bool(match[3]))
+
+
+def unpacked(rows: NDArray[np.uint8], raw: RawFormat, width: int) -> Pixels:
+    """The pixels in a camera's buffer: one row of bytes a row of pixels, with whatever padding after the pixels.
+
+    Packed as in the kernel's V4L2_PIX_FMT_SBGGR10P and …12P: the high eight bits of four (two) pixels, then one byte
+    with their low bits, the first pixel's lowest. Unpacked samples are little-endian words. Raises
+    `nuc.frames-unreadable` where a row is too short.
+    """
+    needed = width * raw.bits // 8 if raw.packed else width * (1 if raw.bits == 8 else 2)
+    per_group = {10: 4, 12: 2}[raw.bits] if raw.packed else 1
+    if rows.ndim != 2 or rows.shape[1] < needed or width % per_group:
+        raise BirthmarkError("nuc.frames-unreadable", "the camera's rows are too short")
+    used = rows[:, :needed]
+    if not raw.packed:
+        return used.astype(np.uint16) if raw.bits == 8 else np.ascontiguousarray(used).view("<u2").astype(np.uint16)
+    low_bits = 8 // per_group
+    low = used[:, per_group :: per_group + 1]
+    pixels = np.empty((rows.shape[0], width), np.uint16)
+    for place in range(per_group):
+        column = pixels[:, place::per_group]
+        np.left_shift(used[:, place :: per_group + 1], low_bits, out=column, dtype=np.uint16)
+        column |= (low >> (place * low_bits)) & ((1 << low_bits) - 1)
+    return pixels
