@@ -1,0 +1,117 @@
+"""`birthmark-station ek verify`, as an operator runs it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from station.cli import main
+from tests.unit.station.attestation.makers_lab import VENDOR_ROOTS, Maker, write_roots
+
+KEY = ec.generate_private_key(ec.SECP256R1()).public_key()
+MAKER = Maker()
+
+
+def verify(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["ek", "verify", *map(str, arguments)])
+
+
+@pytest.fixture
+def roots(tmp_path: Path) -> Path:
+    return write_roots(tmp_path / "roots", MAKER)
+
+
+def written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def test_a_genuine_one_is_accepted_with_its_root_maker_and_model(tmp_path: Path, roots: Path) -> None:
+    result = verify(written(tmp_path / "ek.der", MAKER.ek(KEY) + b"\xff" * 300), "--roots", roots)
+    assert result.exit_code == 0
+    assert "accepted: vouched for by CN=Maker Root CA" in result.stdout
+    assert "Infineon" in result.stdout
+    assert "SLB9670" in result.stdout
+
+
+def test_pem_is_read_as_well_and_json_says_the_same(tmp_path: Path, roots: Path) -> None:
+    leaf = Maker("Pem")
+    leaf.der = MAKER.ek(KEY)
+    result = verify(written(tmp_path / "ek.pem", b"Issuer: us\n" + leaf.pem()), "--roots", roots, "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == {
+        "accepted": True,
+        "trust": "verified",
+        "anchor": "CN=Maker Root CA",
+        "note": "",
+        "manufacturer": "id:49465800",
+        "manufacturer_name": "Infineon",
+        "model": "SLB9670",
+        "version": "id:0D0B",
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (Maker("Somebody").ek(KEY), "attestation.ek-untrusted"),
+        (Maker().ek(KEY), "attestation.ek-forged"),
+        (MAKER.der, "attestation.ek-not-an-ek"),
+        (b"", "attestation.ek-malformed"),
+        (b"rubbish", "attestation.ek-malformed"),
+        (MAKER.pem() + MAKER.pem(), "attestation.ek-malformed"),
+        (b"\0" * 300_000, "attestation.ek-malformed"),
+    ],
+    ids=["unknown", "forged", "ca", "empty", "rubbish", "two", "huge"],
+)
+def test_others_are_refused_with_the_reason_and_its_code(
+    tmp_path: Path, roots: Path, content: bytes, code: str
+) -> None:
+    file = written(tmp_path / "ek", content)
+    told, as_json = verify(file, "--roots", roots), verify(file, "--roots", roots, "--json")
+    assert told.exit_code == as_json.exit_code == 1
+    assert told.stdout.startswith("refused: ")
+    assert f"[{code}]" in told.stdout
+    answer = json.loads(as_json.stdout)
+    assert (answer["accepted"], answer["code"]) == (False, code)
+
+
+def test_problems_in_the_directory_are_warned_of_and_stay_out_of_the_json(tmp_path: Path, roots: Path) -> None:
+    (roots / "README").write_text("hello")
+    result = verify(written(tmp_path / "ek.der", MAKER.ek(KEY)), "--roots", roots, "--json")
+    assert "warning: README" in result.stderr
+    assert json.loads(result.stdout)["accepted"] is True
+
+
+def test_real_makers_certificates_are_known_and_none_is_an_ek() -> None:
+    result = verify(VENDOR_ROOTS / "NTC1.pem", "--roots", VENDOR_ROOTS)
+    assert result.exit_code == 1
+    assert "it is a CA's" in result.stdout
+    assert "makers' certificates are known" in result.stdout
+    assert result.stderr == ""
+
+
+def test_a_stations_own_roots_are_used_where_none_are_given(tmp_path: Path, roots: Path) -> None:
+    station = tmp_path / "station"
+    made = CliRunner().invoke(main, ["init", "--data-dir", str(station), "--tables", "3", "--ek-roots", str(roots)])
+    assert made.exit_code == 0, made.output
+    file = written(tmp_path / "ek.der", MAKER.ek(KEY))
+    assert verify(file, "--data-dir", station).exit_code == 0
+    nowhere = verify(file, "--data-dir", tmp_path / "nowhere")
+    assert (nowhere.exit_code, "[data.missing]" in nowhere.stderr) == (1, True)
+
+
+def test_without_any_roots_the_command_says_how_to_name_them(tmp_path: Path) -> None:
+    result = verify(written(tmp_path / "ek.der", MAKER.ek(KEY)))
+    assert result.exit_code == 2
+    assert "--roots" in result.stderr
+
+
+def test_an_escape_sequence_in_a_certificate_never_reaches_the_terminal(tmp_path: Path, roots: Path) -> None:
+    result = verify(written(tmp_path / "ek.der", Maker("Some\x1b[2Jbody").ek(KEY)), "--roots", roots)
+    assert result.exit_code == 1
+    assert "\x1b" not in result.output
