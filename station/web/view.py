@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from shared.states import STEPS
+from station.attestation.ek_certificate import EkTrust
 from station.events import PortChanged, PortState
 from station.registry.records import KeyHolder, Unit
 
@@ -94,7 +95,7 @@ def port_view(port: PortChanged) -> PortView:
         word=_PORT_WORDS[port.state],
         serial=port.serial,
         model=port.model,
-        note=port.note[:1].upper() + port.note[1:],
+        note=_capital(port.note),
         code=port.code,
         done=port.step,
         steps=_steps(port),
@@ -135,6 +136,10 @@ def _steps(port: PortChanged) -> tuple[StepView, ...]:
     )
 
 
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 def _moment(seconds: int) -> Moment:
     moment = dt.datetime.fromtimestamp(seconds, dt.UTC)
     return Moment(moment.isoformat(), moment.astimezone().strftime("%Y-%m-%d %H:%M"))
@@ -155,10 +160,10 @@ def _tpm(unit: Unit) -> TpmView:
     if unit.key_holder is KeyHolder.SOFTWARE:
         return TpmView("none", "No TPM", "Its private key was made in software.")
     match unit.ek_trust:
-        case "genuine":
+        case EkTrust.VERIFIED:
             made = f"{unit.tpm_manufacturer} {unit.tpm_model}".strip()
             return TpmView("genuine", "Genuine", made or "Maker not named")
-        case "simulator":
+        case EkTrust.SIMULATED:
             return TpmView("simulator", "Simulator", "Software, not a real TPM. Not for production.")
         case _:
-            return TpmView("unverified", "Unverified", unit.ek_reason or "No reason was recorded.")
+            return TpmView("unverified", "Unverified", _capital(unit.ek_reason) or "No reason was recorded.")

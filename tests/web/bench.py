@@ -10,13 +10,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from aiohttp import web
+from aiohttp.test_utils import TestClient
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared.types import BoardSerial, TableId
+from station.attestation.ek_certificate import EkTrust
 from station.authority import authority as authorities
 from station.authority.authority import Authority
 from station.config import EkPolicy, StationConfig
@@ -27,6 +30,8 @@ from station.registry.records import Applicant, KeyHolder, Unit
 from station.registry.schema import key_tables
 from station.secret import StationSecret
 from station.web.app import create_app
+
+Client: TypeAlias = TestClient[web.Request, web.Application]
 
 MARKUP = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 """What a hostile device calls itself. Its title, if it ever ran, would give it away."""
@@ -43,7 +48,7 @@ APPLICANT = Applicant(
     device_fingerprint=bytes(32),
     nuc_index=bytes(32),
     certificate_sha256=b"",
-    ek_trust="genuine",
+    ek_trust=EkTrust.VERIFIED.value,
     ek_reason="",
     ek_anchor="",
     tpm_manufacturer="Infineon",

@@ -71,7 +71,7 @@ function heard() {
 
 function missed() {
   patience ||= setTimeout(() => {
-    const time = new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+    const time = new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
     live.hidden = false;
     live.classList.add("gone");
     liveWord.textContent = "Not connected";

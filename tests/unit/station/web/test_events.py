@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from station.events import Lost, PortChanged, PortGone, PortState, UnitChanged
 from station.web import keys, page
-from tests.web.bench import MARKUP, Bench, bench
+from tests.web.bench import MARKUP, Bench, Client, bench
 
 PORT = "/dev/ttyACM0"
 
@@ -24,7 +24,7 @@ async def a_bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 @pytest.fixture
-async def client(a_bench: Bench) -> AsyncIterator[TestClient]:
+async def client(a_bench: Bench) -> AsyncIterator[Client]:
     async with TestClient(TestServer(a_bench.app)) as made:
         yield made
 
@@ -45,7 +45,7 @@ async def next_event(stream: ClientResponse) -> tuple[str, str]:
             assert not stream.content.at_eof()
 
 
-async def opened(client: TestClient | ClientSession, address: str = "/events") -> ClientResponse:
+async def opened(client: Client | ClientSession, address: str = "/events") -> ClientResponse:
     """A stream whose first three events have been read."""
     stream = await client.get(address)
     assert stream.status == 200
@@ -54,7 +54,7 @@ async def opened(client: TestClient | ClientSession, address: str = "/events") -
     return stream
 
 
-async def test_a_listener_first_gets_everything_as_it_is(a_bench: Bench, client: TestClient) -> None:
+async def test_a_listener_first_gets_everything_as_it_is(a_bench: Bench, client: Client) -> None:
     a_bench.bus.tell(PortChanged(PORT, PortState.WORKING, 2, "serial-2"))
     await a_bench.provision("unit-1")
     stream = await client.get("/events")
@@ -67,7 +67,7 @@ async def test_a_listener_first_gets_everything_as_it_is(a_bench: Bench, client:
     assert "unit-1" in data
 
 
-async def test_a_change_on_a_port_is_delivered(a_bench: Bench, client: TestClient) -> None:
+async def test_a_change_on_a_port_is_delivered(a_bench: Bench, client: Client) -> None:
     stream = await opened(client)
     a_bench.bus.tell(PortChanged(PORT, PortState.WORKING, 3, "serial-3", note="Verifying"))
     name, data = await next_event(stream)
@@ -79,7 +79,7 @@ async def test_a_change_on_a_port_is_delivered(a_bench: Bench, client: TestClien
     assert "Nothing is plugged in." in data
 
 
-async def test_a_new_unit_is_delivered_to_the_pages_that_show_it(a_bench: Bench, client: TestClient) -> None:
+async def test_a_new_unit_is_delivered_to_the_pages_that_show_it(a_bench: Bench, client: Client) -> None:
     stream, searching = await opened(client), await opened(client, "/events?search=other")
     await a_bench.provision("unit-7")
     name, data = await next_event(stream)
@@ -88,7 +88,7 @@ async def test_a_new_unit_is_delivered_to_the_pages_that_show_it(a_bench: Bench,
     assert (name, "unit-7" in data) == ("units", False)
 
 
-async def test_what_a_device_calls_itself_is_escaped_in_the_stream_too(a_bench: Bench, client: TestClient) -> None:
+async def test_what_a_device_calls_itself_is_escaped_in_the_stream_too(a_bench: Bench, client: Client) -> None:
     stream = await opened(client)
     a_bench.bus.tell(PortChanged(MARKUP, PortState.FAILED, 1, MARKUP, MARKUP, MARKUP, MARKUP))
     name, data = await next_event(stream)
@@ -98,7 +98,7 @@ async def test_what_a_device_calls_itself_is_escaped_in_the_stream_too(a_bench: 
     assert "<script" not in data
 
 
-async def test_a_text_cannot_forge_an_event(a_bench: Bench, client: TestClient) -> None:
+async def test_a_text_cannot_forge_an_event(a_bench: Bench, client: Client) -> None:
     stream = await opened(client)
     a_bench.bus.tell(PortChanged(PORT, PortState.WORKING, 1, "x\r\n\r\nevent: edition\rdata: forged\n\n", note="y"))
     name, data = await next_event(stream)
@@ -106,7 +106,7 @@ async def test_a_text_cannot_forge_an_event(a_bench: Bench, client: TestClient) 
     assert "event: edition" in data
 
 
-async def test_a_burst_is_sent_as_one(a_bench: Bench, client: TestClient) -> None:
+async def test_a_burst_is_sent_as_one(a_bench: Bench, client: Client) -> None:
     stream = await opened(client)
     for step in range(1, 7):
         a_bench.bus.tell(PortChanged(PORT, PortState.WORKING, step, "serial"))
@@ -114,7 +114,7 @@ async def test_a_burst_is_sent_as_one(a_bench: Bench, client: TestClient) -> Non
     assert "Step 6 of 7" in data
 
 
-async def test_a_listener_that_was_too_slow_is_told_everything_anew(a_bench: Bench, client: TestClient) -> None:
+async def test_a_listener_that_was_too_slow_is_told_everything_anew(a_bench: Bench, client: Client) -> None:
     stream = await opened(client)
     await a_bench.provision("unit-before")
     # More than a listener may be behind, in one go: the bus forgets what it had for it and says only Lost.
@@ -122,21 +122,21 @@ async def test_a_listener_that_was_too_slow_is_told_everything_anew(a_bench: Ben
         for number in range(1000):
             a_bench.bus.tell(PortChanged(PORT, PortState.WORKING, 1 + number % 6, f"serial-{number}"))
         assert any(isinstance(witness.get_nowait(), Lost) for _ in range(witness.qsize()))
-    names = {}
+    names: dict[str, str] = {}
     while set(names) != {"sessions", "units"} or "serial-999" not in names["sessions"]:
         name, data = await next_event(stream)
         names[name] = data
     assert "unit-before" in names["units"]
 
 
-async def test_a_quiet_stream_beats(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_quiet_stream_beats(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "PULSE_SECONDS", 0.05)
     stream = await opened(client)
     assert await next_event(stream) == ("pulse", "")
 
 
 async def test_there_is_room_for_so_many_listeners_and_a_sentence_for_the_next(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
+    client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(page, "LISTENERS_MAX", 2)
     _kept = [await opened(client), await opened(client)]
@@ -146,7 +146,7 @@ async def test_there_is_room_for_so_many_listeners_and_a_sentence_for_the_next(
 
 
 async def test_a_listener_that_hangs_up_is_forgotten(
-    a_bench: Bench, client: TestClient, monkeypatch: pytest.MonkeyPatch
+    a_bench: Bench, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(page, "PULSE_SECONDS", 0.05)
     stream = await opened(client)
@@ -157,7 +157,7 @@ async def test_a_listener_that_hangs_up_is_forgotten(
             await asyncio.sleep(0.02)
 
 
-async def test_a_stream_ends_after_its_time(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stream_ends_after_its_time(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "STREAM_SECONDS", 0.3)
     stream = await client.get("/events")
     async with asyncio.timeout(20):
@@ -166,7 +166,7 @@ async def test_a_stream_ends_after_its_time(client: TestClient, monkeypatch: pyt
 
 
 async def test_a_registry_that_fails_ends_the_stream_and_tells_nothing_of_it(
-    a_bench: Bench, client: TestClient, tmp_path: Path
+    a_bench: Bench, client: Client, tmp_path: Path
 ) -> None:
     stream = await opened(client)
     await a_bench.database.close()

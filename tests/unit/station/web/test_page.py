@@ -16,7 +16,7 @@ from station.events import PortChanged, PortState
 from station.registry import revocation
 from station.registry.revocation import RevocationCode
 from station.web import keys, page
-from tests.web.bench import MARKUP, Bench, bench
+from tests.web.bench import MARKUP, Bench, Client, bench
 
 
 class Tags(HTMLParser):
@@ -37,12 +37,12 @@ async def a_bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 @pytest.fixture
-async def client(a_bench: Bench) -> AsyncIterator[TestClient]:
+async def client(a_bench: Bench) -> AsyncIterator[Client]:
     async with TestClient(TestServer(a_bench.app)) as made:
         yield made
 
 
-async def text_of(client: TestClient, address: str = "/") -> str:
+async def text_of(client: Client, address: str = "/") -> str:
     """The page's text without its tags, each run of space one space."""
     answer = await client.get(address, headers={"Accept": "text/html"})
     assert answer.status == 200
@@ -50,13 +50,13 @@ async def text_of(client: TestClient, address: str = "/") -> str:
     return " ".join(html.unescape(body).split())
 
 
-async def test_an_empty_station_says_so_and_what_to_do(client: TestClient) -> None:
+async def test_an_empty_station_says_so_and_what_to_do(client: Client) -> None:
     text = await text_of(client)
     assert "Nothing is plugged in." in text
     assert "No unit has been provisioned yet." in text
 
 
-async def test_a_unit_is_listed_with_all_that_is_known_of_it(a_bench: Bench, client: TestClient) -> None:
+async def test_a_unit_is_listed_with_all_that_is_known_of_it(a_bench: Bench, client: Client) -> None:
     unit = await a_bench.provision("10000000a3f29c41")
     text = await text_of(client)
     assert "10000000a3f29c41 Raspberry Pi Zero 2 W Rev 1.0" in text
@@ -67,7 +67,7 @@ async def test_a_unit_is_listed_with_all_that_is_known_of_it(a_bench: Bench, cli
     assert re.search(r'<time datetime="20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00">20\d\d-\d\d-\d\d \d\d:\d\d</time>', body)
 
 
-async def test_units_are_listed_the_latest_first(a_bench: Bench, client: TestClient) -> None:
+async def test_units_are_listed_the_latest_first(a_bench: Bench, client: Client) -> None:
     for serial in ("unit-a", "unit-b", "unit-c"):
         await a_bench.provision(serial)
     text = await text_of(client)
@@ -77,13 +77,13 @@ async def test_units_are_listed_the_latest_first(a_bench: Bench, client: TestCli
 @pytest.mark.parametrize(
     ("trust", "reason", "says"),
     [
-        ("simulator", "", "Simulator Software, not a real TPM. Not for production."),
-        ("unverified", "no maker is known", "Unverified no maker is known"),
+        ("simulated", "", "Simulator Software, not a real TPM. Not for production."),
+        ("unverified", "no maker is known", "Unverified No maker is known"),
         ("of-a-later-version", "", "Unverified No reason was recorded."),
     ],
 )
 async def test_a_tpm_that_is_not_genuine_is_marked_in_words(
-    a_bench: Bench, client: TestClient, trust: str, reason: str, says: str
+    a_bench: Bench, client: Client, trust: str, reason: str, says: str
 ) -> None:
     await a_bench.provision("unit", ek_trust=trust, ek_reason=reason)
     text = await text_of(client)
@@ -92,26 +92,24 @@ async def test_a_tpm_that_is_not_genuine_is_marked_in_words(
 
 
 @pytest.mark.parametrize(("days", "says"), [(-1, "Expired"), (0.5, "Expires today"), (9.5, "Expires in 9 days")])
-async def test_a_certificate_near_its_end_is_pointed_to(
-    a_bench: Bench, client: TestClient, days: float, says: str
-) -> None:
+async def test_a_certificate_near_its_end_is_pointed_to(a_bench: Bench, client: Client, days: float, says: str) -> None:
     await a_bench.provision("unit", days=days)
     assert says in await text_of(client)
 
 
-async def test_a_certificate_far_from_its_end_is_not(a_bench: Bench, client: TestClient) -> None:
+async def test_a_certificate_far_from_its_end_is_not(a_bench: Bench, client: Client) -> None:
     await a_bench.provision("unit", days=730)
     assert "Expire" not in await text_of(client)
 
 
-async def test_a_unit_whose_receipt_is_missing_is_told_apart(a_bench: Bench, client: TestClient) -> None:
+async def test_a_unit_whose_receipt_is_missing_is_told_apart(a_bench: Bench, client: Client) -> None:
     await a_bench.provision("unit", confirmed=False)
     text = await text_of(client)
     assert "1 issued, not yet confirmed" in text
     assert "Not yet confirmed Issued" in text
 
 
-async def test_a_revoked_unit_is_shown_with_the_reason(a_bench: Bench, client: TestClient) -> None:
+async def test_a_revoked_unit_is_shown_with_the_reason(a_bench: Bench, client: Client) -> None:
     await a_bench.provision("unit")
     async with a_bench.database.write() as connection:
         await revocation.revoke(connection, "unit", RevocationCode.KEY_COMPROMISE, "stolen <b>van</b>", 1)
@@ -130,14 +128,14 @@ async def test_a_revoked_unit_is_shown_with_the_reason(a_bench: Bench, client: T
         (PortState.FAILED, "Failed"),
     ],
 )
-async def test_each_state_of_a_port_has_a_word(a_bench: Bench, client: TestClient, state: PortState, word: str) -> None:
+async def test_each_state_of_a_port_has_a_word(a_bench: Bench, client: Client, state: PortState, word: str) -> None:
     a_bench.bus.tell(PortChanged("/dev/ttyACM0", state, note="what is going on"))
     text = await text_of(client)
     assert f"Ports 1 {word.lower()} {word}" in text
     assert "What is going on" in text
 
 
-async def test_a_session_shows_its_step_and_a_failure_its_sentence_and_code(a_bench: Bench, client: TestClient) -> None:
+async def test_a_session_shows_its_step_and_a_failure_its_sentence_and_code(a_bench: Bench, client: Client) -> None:
     a_bench.bus.tell(PortChanged("/dev/ttyACM0", PortState.WORKING, 4, "serial-4", "Pi", "Verifying the proof"))
     failed = PortChanged("/dev/ttyACM1", PortState.FAILED, 3, "serial-3", "Pi", "It is false. Unplug it.", "csr.false")
     a_bench.bus.tell(failed)
@@ -151,7 +149,7 @@ async def test_a_session_shows_its_step_and_a_failure_its_sentence_and_code(a_be
     assert body.count('<li class="failed">') == 1
 
 
-async def test_what_a_device_calls_itself_stays_text(a_bench: Bench, client: TestClient) -> None:
+async def test_what_a_device_calls_itself_stays_text(a_bench: Bench, client: Client) -> None:
     await a_bench.provision(MARKUP, model=MARKUP, ek_trust="unverified", ek_reason=MARKUP)
     a_bench.bus.tell(PortChanged(MARKUP, PortState.FAILED, 3, MARKUP, MARKUP, MARKUP, MARKUP))
     a_bench.bus.tell(PortChanged(MARKUP + "2", PortState.WAITING, note=MARKUP))
@@ -166,7 +164,7 @@ async def test_what_a_device_calls_itself_stays_text(a_bench: Bench, client: Tes
     assert not [name for _, attributes in tags.seen for name, _ in attributes if name.startswith("on")]
 
 
-async def test_fifty_units_make_a_page_and_the_rest_is_a_link_away(a_bench: Bench, client: TestClient) -> None:
+async def test_fifty_units_make_a_page_and_the_rest_is_a_link_away(a_bench: Bench, client: Client) -> None:
     for number in range(page.UNITS_PER_PAGE + 3):
         await a_bench.provision(f"unit-{number:03}")
     body = await (await client.get("/", headers={"Accept": "text/html"})).text()
@@ -179,7 +177,7 @@ async def test_fifty_units_make_a_page_and_the_rest_is_a_link_away(a_bench: Benc
     assert "53 provisioned" in text
 
 
-async def test_the_search_finds_part_of_a_serial_and_takes_no_wildcards(a_bench: Bench, client: TestClient) -> None:
+async def test_the_search_finds_part_of_a_serial_and_takes_no_wildcards(a_bench: Bench, client: Client) -> None:
     for serial in ("aa-1", "AA-2", "b%b"):
         await a_bench.provision(serial)
     text = await text_of(client, "/?search=aa")
@@ -191,7 +189,7 @@ async def test_the_search_finds_part_of_a_serial_and_takes_no_wildcards(a_bench:
     assert "No unit has “zz” in its serial number." in await text_of(client, "/?search=zz")
 
 
-async def test_the_links_of_a_search_keep_to_it(a_bench: Bench, client: TestClient) -> None:
+async def test_the_links_of_a_search_keep_to_it(a_bench: Bench, client: Client) -> None:
     for number in range(page.UNITS_PER_PAGE + 1):
         await a_bench.provision(f"a&b-{number}")
     body = await (await client.get("/", params={"search": "a&b"}, headers={"Accept": "text/html"})).text()
@@ -217,7 +215,7 @@ async def test_a_lenient_policy_is_announced(tmp_path: Path, policy: EkPolicy, s
     assert says is None or says in body
 
 
-async def test_programs_get_service_version_and_status(client: TestClient) -> None:
+async def test_programs_get_service_version_and_status(client: Client) -> None:
     answer = await client.get("/", headers={"Accept": "application/json"})
     assert answer.content_type == "application/json"
     assert answer.headers["Vary"] == "Accept"
@@ -229,16 +227,16 @@ async def test_programs_get_service_version_and_status(client: TestClient) -> No
 @pytest.mark.parametrize(
     "accept", ["*/*", "text/html,application/json;q=0.9", "application/json;q=0, */*", "application/json;q=x,text/html"]
 )
-async def test_whoever_does_not_prefer_json_gets_the_page(client: TestClient, accept: str) -> None:
+async def test_whoever_does_not_prefer_json_gets_the_page(client: Client, accept: str) -> None:
     assert (await client.get("/", headers={"Accept": accept})).content_type == "text/html"
 
 
-async def test_a_browser_without_javascript_renews_the_page_by_itself(client: TestClient) -> None:
+async def test_a_browser_without_javascript_renews_the_page_by_itself(client: Client) -> None:
     body = await (await client.get("/", headers={"Accept": "text/html"})).text()
     assert '<noscript><meta http-equiv="refresh" content="10"></noscript>' in body
 
 
-async def test_health_counts_units_and_ports(a_bench: Bench, client: TestClient) -> None:
+async def test_health_counts_units_and_ports(a_bench: Bench, client: Client) -> None:
     await a_bench.provision("one")
     await a_bench.provision("two", confirmed=False)
     a_bench.bus.tell(PortChanged("/dev/ttyACM0", PortState.WAITING))

@@ -16,7 +16,7 @@ from station.config import AuthorityConfig, StationConfig
 from station.web import middleware
 from station.web.app import BODY_BYTES
 from station.web.problems import STATUS
-from tests.web.bench import bench
+from tests.web.bench import Client, bench
 
 SECRET = "/var/lib/secret/path"
 
@@ -39,7 +39,7 @@ async def stuck(_request: web.Request) -> web.Response:
 
 
 @pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[TestClient]:
+async def client(tmp_path: Path) -> AsyncIterator[Client]:
     config = StationConfig(authority=AuthorityConfig(public_url="https://sma.example.org:8443/base"))
     async with bench(tmp_path, config=config) as made:
         made.app.router.add_post("/body", read_body)
@@ -61,7 +61,7 @@ async def client(tmp_path: Path) -> AsyncIterator[TestClient]:
         "sma.example.org:8443",
     ],
 )
-async def test_the_stations_own_names_are_served(client: TestClient, host: str) -> None:
+async def test_the_stations_own_names_are_served(client: Client, host: str) -> None:
     assert (await client.get("/", headers={"Host": host})).status == 200
 
 
@@ -79,7 +79,7 @@ async def test_the_stations_own_names_are_served(client: TestClient, host: str) 
     ],
 )
 @pytest.mark.parametrize("path", ["/", "/events", "/health", "/static/live.js", "/nowhere"])
-async def test_another_name_is_refused_with_a_sentence(client: TestClient, host: str, path: str) -> None:
+async def test_another_name_is_refused_with_a_sentence(client: Client, host: str, path: str) -> None:
     answer = await client.get(path, headers={"Host": host})
     assert answer.status == 421
     body = await answer.json(content_type="application/problem+json")
@@ -110,7 +110,7 @@ async def test_another_name_is_refused_with_a_sentence(client: TestClient, host:
     ],
 )
 async def test_every_answer_has_the_strict_headers(
-    client: TestClient, method: str, path: str, headers: dict[str, str], status: int
+    client: Client, method: str, path: str, headers: dict[str, str], status: int
 ) -> None:
     async with client.request(method, path, headers=headers) as answer:
         assert answer.status == status
@@ -127,7 +127,7 @@ def test_the_policy_of_the_page_allows_nothing_inline_and_nothing_from_elsewhere
         assert word not in policy
 
 
-async def test_programs_get_problem_details(client: TestClient) -> None:
+async def test_programs_get_problem_details(client: Client) -> None:
     answer = await client.get("/nowhere")
     assert answer.content_type == "application/problem+json"
     body = await answer.json(content_type=None)
@@ -137,7 +137,7 @@ async def test_programs_get_problem_details(client: TestClient) -> None:
     assert body["advice"]
 
 
-async def test_browsers_get_a_plain_page(client: TestClient) -> None:
+async def test_browsers_get_a_plain_page(client: Client) -> None:
     answer = await client.get("/<b>nowhere", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
     assert answer.status == 404
     assert answer.content_type == "text/html"
@@ -146,7 +146,7 @@ async def test_browsers_get_a_plain_page(client: TestClient) -> None:
     assert "<b>" not in body
 
 
-async def test_a_method_that_is_not_taken_is_told_which_are(client: TestClient) -> None:
+async def test_a_method_that_is_not_taken_is_told_which_are(client: Client) -> None:
     answer = await client.delete("/health")
     assert answer.status == 405
     assert answer.headers["Allow"] == "GET,HEAD"
@@ -154,21 +154,21 @@ async def test_a_method_that_is_not_taken_is_told_which_are(client: TestClient) 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/json"])
 @pytest.mark.parametrize(("path", "code"), [("/bug", "http.internal"), ("/locked", "registry.unavailable")])
-async def test_nothing_of_the_inside_is_told(client: TestClient, path: str, code: str, accept: str) -> None:
+async def test_nothing_of_the_inside_is_told(client: Client, path: str, code: str, accept: str) -> None:
     body = await (await client.get(path, headers={"Accept": accept})).text()
     assert code in body
     for inside in (SECRET, "Traceback", "ValueError", "File "):
         assert inside not in body
 
 
-async def test_a_body_may_be_as_large_as_the_limit_and_no_larger(client: TestClient) -> None:
+async def test_a_body_may_be_as_large_as_the_limit_and_no_larger(client: Client) -> None:
     assert (await client.post("/body", data=bytes(BODY_BYTES))).status == 200
     answer = await client.post("/body", data=bytes(BODY_BYTES + 1))
     assert answer.status == 413
     assert (await answer.json(content_type=None))["code"] == "http.too-large"
 
 
-async def test_a_request_that_gets_nowhere_is_ended(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_that_gets_nowhere_is_ended(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(middleware, "REQUEST_SECONDS", 0.05)
     answer = await client.get("/stuck")
     assert answer.status == 503
