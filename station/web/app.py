@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from importlib import metadata
 from pathlib import Path
@@ -31,6 +32,7 @@ def create_app(
     app = web.Application(client_max_size=BODY_BYTES, middlewares=middleware.MIDDLEWARES)
     app[keys.AUTHORITY] = authority
     app[keys.BUS] = bus
+    app[keys.CLOSING] = asyncio.Event()
     app[keys.CONFIG] = config
     app[keys.DATABASE] = database
     app[keys.EDITION] = _edition()

@@ -15,6 +15,10 @@ from station.registry.database import Database
 
 AUTHORITY: Final = web.AppKey("authority", Authority)
 BUS: Final = web.AppKey("bus", Bus)
+
+CLOSING: Final = web.AppKey("closing", asyncio.Event)
+"""Set when the station stops: the streams then end."""
+
 CONFIG: Final = web.AppKey("config", StationConfig)
 DATABASE: Final = web.AppKey("database", Database)
 POLICY: Final = web.AppKey("policy", EkPolicy)
@@ -25,8 +29,8 @@ EDITION: Final = web.AppKey("edition", str)
 STARTED: Final = web.AppKey("started", float)
 """Seconds since 1970."""
 
-STREAMS: Final = web.AppKey("streams", set[asyncio.Task[None]])
-"""The pages that listen at this moment."""
+STREAMS: Final = web.AppKey("streams", set[object])
+"""One for each page that listens at this moment."""
 
 TEMPLATES: Final = web.AppKey("templates", jinja2.Environment)
 VERSION: Final = web.AppKey("version", str)

@@ -75,6 +75,8 @@ async def translated(request: web.Request, handler: Handler) -> web.StreamRespon
         if problem.status >= 500:
             log.warning("%s %s: %s", request.method, shown(request.path), error)
         return answer(request, problem)
+    except ConnectionResetError:  # nobody is there to be answered
+        raise
     except Exception:
         log.exception("%s %s: a bug", request.method, shown(request.path))
         return answer(request, problem_of(BirthmarkError("http.internal")))

@@ -94,38 +94,37 @@ async def events(request: web.Request) -> web.StreamResponse:
     streams = request.app[keys.STREAMS]
     if len(streams) >= LISTENERS_MAX:
         raise BirthmarkError("http.too-many-listeners", f"{LISTENERS_MAX} pages listen already")
-    async with sse_response(request, send_timeout=SEND_SECONDS) as response:
-        stream = asyncio.create_task(_stream(request.app, asked, response))
-        streams.add(stream)
-        try:
-            # Not awaited itself: its being cancelled, at shutdown, must not look like ours.
-            await asyncio.wait({stream})
-        finally:
-            streams.discard(stream)
-            stream.cancel()
+    this = object()
+    streams.add(this)
+    try:
+        async with sse_response(request, send_timeout=SEND_SECONDS) as response:
+            await _stream(request.app, asked, response)
+    finally:
+        streams.discard(this)
     return response
 
 
 async def close_streams(app: web.Application) -> None:
     """Signal handler for `on_shutdown`: nobody waits for a page to hang up."""
-    for stream in app[keys.STREAMS]:
-        stream.cancel()
+    app[keys.CLOSING].set()
+    app[keys.BUS].tell(Lost())
 
 
 async def _stream(app: web.Application, asked: Shown, response: EventSourceResponse) -> None:
+    """Ends by its own decision, never by being cancelled: aiosqlite may not survive that in the middle of a query."""
+    ends = time.monotonic() + STREAM_SECONDS
     try:
         with app[keys.BUS].listen() as queue:
-            async with asyncio.timeout(STREAM_SECONDS):
-                await response.send(app[keys.EDITION], event="edition", retry=1000)
-                happened: set[type[BusEvent]] = {Lost}
-                while True:
-                    if happened & {PortChanged, PortGone, Lost}:
-                        await response.send(_sessions(app), event="sessions")
-                    if happened & {UnitChanged, Lost}:
-                        await response.send(await _units(app, asked), event="units")
-                    if not happened:
-                        await response.send("", event="pulse")
-                    happened = await _gathered(queue)
+            await response.send(app[keys.EDITION], event="edition", retry=1000)
+            happened: set[type[BusEvent]] = {Lost}
+            while time.monotonic() < ends and not app[keys.CLOSING].is_set():
+                if happened & {PortChanged, PortGone, Lost}:
+                    await response.send(_sessions(app), event="sessions")
+                if happened & {UnitChanged, Lost}:
+                    await response.send(await _units(app, asked), event="units")
+                if not happened:
+                    await response.send("", event="pulse")
+                happened = await _gathered(queue)
     except (ConnectionResetError, TimeoutError) as error:
         log.debug("a page's stream has ended: %r", error)
     except BirthmarkError as error:

@@ -63,11 +63,20 @@ _KEY = ec.generate_private_key(ec.SECP256R1())
 class Bench:
     """The application and what it shows."""
 
-    app: web.Application
     database: Database
     bus: Bus
     config: StationConfig
+    policy: EkPolicy
+    authority: Authority
+    app: web.Application = field(init=False)
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        self.new_app()
+
+    def new_app(self) -> None:
+        """The application as after a restart of the station."""
+        self.app = create_app(self.config, self.policy, self.database, self.authority, self.bus, time.time())
 
     async def provision(
         self, serial: str, *, confirmed: bool = True, days: float = 730, now: int | None = None, **facts: str
@@ -101,16 +110,13 @@ async def bench(
     """A bench in an empty folder."""
     config = config or StationConfig(name="Bench 3")
     secret = StationSecret.generate()
-    (folder / "authority").parent.mkdir(parents=True, exist_ok=True)
     authorities.create(folder / "authority", config, secret, dt.datetime.now(dt.UTC), "a passphrase for tests")
     database.create(folder / "registry.sqlite")
     registry = Database(folder / "registry.sqlite")
     try:
         async with registry.write() as connection:
             await connection.execute(key_tables.insert(), [{"id": n, "sealed": bytes(60)} for n in range(10)])
-        authority = Authority.load(folder, config, secret)
-        bus = Bus()
-        yield Bench(create_app(config, policy, registry, authority, bus, time.time()), registry, bus, config)
+        yield Bench(registry, Bus(), config, policy, Authority.load(folder, config, secret))
     finally:
         await registry.close()
 

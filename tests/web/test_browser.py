@@ -46,6 +46,7 @@ class Served:
         if self._runner:
             await self._runner.cleanup()
             self._runner = None
+            self.bench.new_app()
 
     @property
     def url(self) -> str:
@@ -202,7 +203,7 @@ async def test_a_page_of_an_older_edition_loads_itself_anew(served: Served, seen
     await seen.open(served.url)
     await seen.mark()
     await served.stop()
-    served.bench.app._state[keys.EDITION] = "another"  # frozen, as it has been served
+    served.bench.app[keys.EDITION] = "another"
     await served.start()
     await expect(seen.page.locator("html")).not_to_have_attribute("data-mark", "here")
 
