@@ -10,6 +10,7 @@ import base64
 import datetime as dt
 import hashlib
 import time
+import warnings
 from collections.abc import Callable
 from typing import Annotated, Final
 
@@ -19,6 +20,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.utils import CryptographyDeprecationWarning
 from msgspec import Meta
 
 from shared import limits
@@ -71,7 +73,7 @@ class CertificateValidator:
             certificate = _certificate(bundle.camera_cert)
             key = certificate.public_key()
             not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-        except (ValueError, TypeError, UnsupportedAlgorithm):
+        except (ValueError, TypeError, UnsupportedAlgorithm, CryptographyDeprecationWarning):
             return Verdict(Reason.MALFORMED)
         if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
             return Verdict(Reason.MALFORMED)
@@ -90,18 +92,21 @@ class CertificateValidator:
 
 def _certificate(text: str) -> x509.Certificate:
     data = base64.b64decode(text, validate=True)  # binascii.Error is a ValueError
-    if data.lstrip().startswith(b"-----BEGIN"):
-        return x509.load_pem_x509_certificate(data)
-    return x509.load_der_x509_certificate(data)
+    with warnings.catch_warnings():
+        # What cryptography still reads with a warning, RFC 5280 forbids, and no certificate of ours is.
+        warnings.simplefilter("error", CryptographyDeprecationWarning)
+        if data.lstrip().startswith(b"-----BEGIN"):
+            return x509.load_pem_x509_certificate(data)
+        return x509.load_der_x509_certificate(data)
 
 
 def _signed_by(issuer: ec.EllipticCurvePublicKey, certificate: x509.Certificate) -> bool:
     # The signature alone: in certificates of the public SMA the issuer's name is not its issuer's subject.
-    if not isinstance(certificate.signature_hash_algorithm, hashes.SHA256):
-        return False
     try:
+        if not isinstance(certificate.signature_hash_algorithm, hashes.SHA256):
+            return False
         issuer.verify(certificate.signature, certificate.tbs_certificate_bytes, ec.ECDSA(hashes.SHA256()))
-    except InvalidSignature:
+    except (InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
 

@@ -1,0 +1,183 @@
+"""`/validate-cert`: certificates as PEM and DER, chains, validity, revocation, and the exact text that is signed."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import hashlib
+from pathlib import Path
+
+import msgspec
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from shared.types import board_serial
+from station.authority.profile import DeviceSubject
+from station.enrollment import Enrolled, EnrollmentRequest
+from station.registry import revocation, units
+from station.registry.revocation import RevocationCode
+from station.validation.certificates import CameraBundle
+from station.validation.verdict import Reason
+from tests.unit.station.office import NOW, Office, open_office
+
+HASH = hashlib.sha256(b"an image").hexdigest()
+GPS = hashlib.sha256(b"a place").hexdigest()
+
+
+async def enroll(office: Office, serial: str = "CAM-1") -> Enrolled:
+    return await office.enroller.enroll(EnrollmentRequest(serial), "test")
+
+
+def as_pem(der: bytes) -> str:
+    return base64.b64encode(x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM)).decode()
+
+
+def as_der(der: bytes) -> str:
+    return base64.b64encode(der).decode()
+
+
+def bundle(key: ec.EllipticCurvePrivateKey, sent: str, image_hash: str = HASH, gps: str | None = None) -> CameraBundle:
+    """Signed as a camera does, written out here once more: four lines, each ended by a newline."""
+    text = image_hash.lower() + "\n" + sent + "\n" + str(NOW) + "\n" + (gps or "").lower() + "\n"
+    signature = base64.b64encode(key.sign(text.encode(), ec.ECDSA(hashes.SHA256()))).decode()
+    return CameraBundle(sent, image_hash, NOW, signature, gps)
+
+
+def signed(enrolled: Enrolled) -> CameraBundle:
+    assert enrolled.private_key is not None
+    return bundle(enrolled.private_key, as_pem(enrolled.chain[0]))
+
+
+async def reason(office: Office, made: CameraBundle) -> Reason:
+    return (await office.certificates.validate(made)).reason
+
+
+@pytest.mark.parametrize("sent", [as_pem, as_der])
+@pytest.mark.parametrize("gps", [None, GPS, GPS.upper()])
+@pytest.mark.parametrize("image_hash", [HASH, HASH.upper()])
+async def test_a_bundle_passes_with_pem_and_der_with_and_without_gps_in_any_case(
+    tmp_path: Path, sent, gps: str | None, image_hash: str
+) -> None:
+    async with open_office(tmp_path) as office:
+        enrolled = await enroll(office)
+        assert enrolled.private_key is not None
+        made = bundle(enrolled.private_key, sent(enrolled.chain[0]), image_hash, gps)
+        assert await reason(office, made) is Reason.VALID
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"image_hash": "0" * 64},
+        {"timestamp": NOW + 1},
+        {"gps_hash": GPS},
+        {"bundle_signature": base64.b64encode(b"\x30\x06\x02\x01\x01\x02\x01\x01").decode()},
+        {"bundle_signature": "not base64"},
+        {"bundle_signature": ""},
+    ],
+)
+async def test_a_changed_bundle_fails(tmp_path: Path, change: dict[str, object]) -> None:
+    async with open_office(tmp_path) as office:
+        made = msgspec.structs.replace(signed(await enroll(office)), **change)
+        assert await reason(office, made) is Reason.BAD_SIGNATURE
+
+
+async def test_the_certificate_in_another_form_than_was_signed_fails(tmp_path: Path) -> None:
+    async with open_office(tmp_path) as office:
+        enrolled = await enroll(office)
+        made = msgspec.structs.replace(signed(enrolled), camera_cert=as_der(enrolled.chain[0]))
+        assert await reason(office, made) is Reason.BAD_SIGNATURE
+
+
+async def test_another_units_signature_fails(tmp_path: Path) -> None:
+    async with open_office(tmp_path) as office:
+        one, other = await enroll(office, "CAM-1"), await enroll(office, "CAM-2")
+        assert other.private_key is not None
+        made = bundle(other.private_key, as_pem(one.chain[0]))
+        assert await reason(office, made) is Reason.BAD_SIGNATURE
+
+
+async def test_revocation_counts_at_once_and_reinstatement_too(tmp_path: Path) -> None:
+    async with open_office(tmp_path) as office:
+        made = signed(await enroll(office))
+        async with office.database.write() as connection:
+            await revocation.revoke(connection, "CAM-1", RevocationCode.HOLD, "lost", NOW)
+        assert await reason(office, made) is Reason.REVOKED
+        async with office.database.write() as connection:
+            await revocation.reinstate(connection, "CAM-1", "found", NOW)
+        assert await reason(office, made) is Reason.VALID
+
+
+async def test_a_released_units_certificate_fails_and_its_new_one_passes(tmp_path: Path) -> None:
+    async with open_office(tmp_path) as office:
+        old = signed(await enroll(office))
+        async with office.database.write() as connection:
+            await units.release(connection, "CAM-1", "sold", NOW)
+        new = signed(await enroll(office))
+        assert await reason(office, old) is Reason.REVOKED
+        assert await reason(office, new) is Reason.VALID
+
+
+@pytest.mark.parametrize("days", [-1, 731])
+async def test_a_certificate_outside_its_validity_fails(tmp_path: Path, days: int) -> None:
+    async with open_office(tmp_path) as office:
+        made = signed(await enroll(office))
+        office.clock.now += days * 86_400
+        assert await reason(office, made) is Reason.OUT_OF_DATE
+
+
+async def test_a_certificate_of_another_authority_fails(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    async with open_office(tmp_path / "a") as office, open_office(tmp_path / "b") as other:
+        await enroll(office)
+        assert await reason(office, signed(await enroll(other))) is Reason.UNTRUSTED
+
+
+async def test_a_certificate_signed_with_the_authoritys_key_but_unknown_to_its_registry_fails(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    async with open_office(tmp_path) as office:
+        subject = DeviceSubject(board_serial("CAM-9"), key.public_key(), b"")
+        forged = office.authority.issue(subject, dt.datetime.fromtimestamp(NOW, dt.UTC))
+        made = bundle(key, as_der(forged.public_bytes(Encoding.DER)))
+        assert await reason(office, made) is Reason.UNKNOWN_UNIT
+
+
+async def test_the_stations_own_certificate_is_no_cameras(tmp_path: Path) -> None:
+    async with open_office(tmp_path) as office:
+        made = signed(await enroll(office))
+        station = as_der(office.authority.station.public_bytes(Encoding.DER))
+        assert await reason(office, msgspec.structs.replace(made, camera_cert=station)) is Reason.UNKNOWN_UNIT
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "",
+        "%%%",
+        "AAAA",
+        base64.b64encode(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").decode(),
+        base64.b64encode(b"\x30\x82\xff\xff" + b"A" * 100).decode(),
+        "é",
+    ],
+)
+async def test_what_is_no_certificate_fails_like_everything_else(tmp_path: Path, sent: str) -> None:
+    async with open_office(tmp_path) as office:
+        made = msgspec.structs.replace(signed(await enroll(office)), camera_cert=sent)
+        verdict = await office.certificates.validate(made)
+    assert (verdict.reason, verdict.message) == (Reason.MALFORMED, "FAIL")
+
+
+async def test_every_cut_and_every_flipped_byte_of_a_certificate_fails_without_an_error(tmp_path: Path) -> None:
+    async with open_office(tmp_path) as office:
+        enrolled = await enroll(office)
+        made, der = signed(enrolled), enrolled.chain[0]
+        damaged = [der[:length] for length in range(0, len(der), 37)]
+        damaged += [der[:i] + bytes([der[i] ^ 0xFF]) + der[i + 1 :] for i in range(len(der))]
+        for one in damaged:
+            assert not (
+                await office.certificates.validate(msgspec.structs.replace(made, camera_cert=as_der(one)))
+            ).valid
