@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,13 +44,26 @@ def serve_once(port: Path, agent: Agent, progress: Progress, patience: Patience)
         return identity
 
 
-def serve(port: Path, agent: Agent, progress: Progress, patience: Patience) -> None:
-    """Session after session, until the process is stopped. Raises what waiting cannot mend."""
+def serve(
+    port: Path,
+    agent: Agent,
+    progress: Progress,
+    failed: Callable[[BirthmarkError], None],
+    patience: Patience,
+    *,
+    until_provisioned: bool,
+) -> Identity:
+    """Session after session, until one ends well or, without `until_provisioned`, until the process is stopped.
+
+    `failed` is told of a session that came to nothing. Raises what waiting cannot mend.
+    """
     pause = _FAILED_SECONDS
     said = ""
     while True:
         try:
-            with _session(port, agent, progress, patience) as (link, _):
+            with _session(port, agent, progress, patience) as (link, identity):
+                if until_provisioned:
+                    return identity
                 pause, said = _FAILED_SECONDS, ""
                 while True:  # the station goes on greeting; there is nothing more to be had from it on this plug-in
                     link.read(_REOPEN_SECONDS)
@@ -64,7 +77,7 @@ def serve(port: Path, agent: Agent, progress: Progress, patience: Patience) -> N
                 said = error.code
                 time.sleep(_REOPEN_SECONDS)
             else:
-                progress(0, f"{error.sentence}. {error.advice} [{error.code}]")
+                failed(error)
                 time.sleep(pause)
                 pause = min(pause * 2, _FAILED_SECONDS_MAX)
 
