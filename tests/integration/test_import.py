@@ -1,0 +1,278 @@
+"""`birthmark-station import`: everything of the public SMA comes over and works here, or nothing does."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from shared.derivation import token_key
+from shared.nuc_token import seal_token
+from shared.types import NucHash, TableId, key_index
+from station.bootstrap import open_station
+from station.cli import main
+from station.enrollment import EnrollmentRequest
+from station.registry import audit_check
+from station.validation.certificates import CameraBundle
+from station.validation.verdict import Reason
+from tests.integration.public_sma import PublicSma, build, new_key, with_derived_keys
+from tests.unit.station import openssl
+
+
+@pytest.fixture
+def sma(tmp_path: Path) -> PublicSma:
+    return build(tmp_path / "sma")
+
+
+def take_over(sma: PublicSma, target: Path, *options: str) -> Result:
+    return CliRunner().invoke(main, ["import", str(sma.data), "--data-dir", str(target), *options])
+
+
+def imported(sma: PublicSma, target: Path) -> dict[str, Any]:
+    result = take_over(sma, target, "--json")
+    assert result.exit_code == 0, result.stderr
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def token_verdicts(sma: PublicSma, target: Path) -> dict[str, Reason]:
+    """What a token made by each of the old cameras gets from the new station."""
+
+    async def ask() -> dict[str, Reason]:
+        async with open_station(target) as station:
+            verdicts = {}
+            for device in sma.devices:
+                serial, table = device["device_serial"], device["table_assignments"][1]
+                key = token_key(bytes.fromhex(sma.master_keys[table]), key_index(77))
+                nuc = NucHash(bytes.fromhex(sma.secrets[serial]))
+                token = seal_token(key, os.urandom(12), nuc, TableId(table), key_index(77))
+                verdicts[serial] = (await station.tokens.validate(token)).reason
+            return verdicts
+
+    return asyncio.run(ask())
+
+
+def bundle_verdicts(sma: PublicSma, target: Path) -> dict[str, Reason]:
+    async def ask() -> dict[str, Reason]:
+        async with open_station(target) as station:
+            verdicts = {}
+            for device in sma.devices:
+                sent = base64.b64encode(device["device_certificate"].encode()).decode()
+                image = hashlib.sha256(b"image").hexdigest()
+                text = f"{image}\n{sent}\n1\n\n".encode()
+                signature = sma.keys[device["device_serial"]].sign(text, ec.ECDSA(hashes.SHA256()))
+                bundle = CameraBundle(sent, image, 1, base64.b64encode(signature).decode())
+                verdicts[device["device_serial"]] = (await station.certificates.validate(bundle)).reason
+            return verdicts
+
+    return asyncio.run(ask())
+
+
+def test_the_old_cameras_pass_here_and_the_blacklisted_one_does_not(sma: PublicSma, tmp_path: Path) -> None:
+    told = imported(sma, tmp_path / "new")
+    assert (told["units"], told["revoked"], told["tables"], told["unregistered"]) == (4, 1, 10, 1)
+    assert told["foreign_issuer_names"] == 3
+    expected = {device["device_serial"]: Reason.VALID for device in sma.devices}
+    expected["TEST-CAMERA-002"] = Reason.REVOKED
+    assert token_verdicts(sma, tmp_path / "new") == expected
+    assert bundle_verdicts(sma, tmp_path / "new") == expected
+
+
+def test_units_keep_their_facts_and_a_blacklisting_can_be_taken_back(sma: PublicSma, tmp_path: Path) -> None:
+    imported(sma, tmp_path / "new")
+    show = ["--data-dir", str(tmp_path / "new"), "--json"]
+    unit = json.loads(CliRunner().invoke(main, ["device", "TEST-CAMERA-002", *show]).stdout)
+    assert unit["provisioned_at"] == 1763238281
+    assert (unit["state"], unit["revoked_code"], unit["revoked_reason"]) == (
+        "revoked",
+        "certificateHold",
+        "10001 submissions",
+    )
+    assert unit["table_ids"] == [0, 1, 9]
+    again = CliRunner().invoke(main, ["reinstate", "TEST-CAMERA-002", "--reason", "a mistake", *show])
+    assert again.exit_code == 0, again.stderr
+    assert token_verdicts(sma, tmp_path / "new")["TEST-CAMERA-002"] is Reason.VALID
+
+
+def test_the_old_authority_signs_on_and_openssl_believes_the_new_certificates(sma: PublicSma, tmp_path: Path) -> None:
+    imported(sma, tmp_path / "new")
+
+    async def enroll() -> tuple[bytes, ...]:
+        async with open_station(tmp_path / "new") as station:
+            return (await station.enroller.enroll(EnrollmentRequest("NEW-1"), "test")).chain
+
+    chain = asyncio.run(enroll())
+    old = x509.load_pem_x509_certificate((sma.data / "intermediate-ca.crt").read_bytes())
+    assert x509.load_der_x509_certificate(chain[1]) == old
+    # Not strictly: the old root has no authority key identifier of its own, which strictness asks for.
+    leaf, intermediate, root = (openssl.pem(tmp_path / str(number), der) for number, der in enumerate(chain))
+    answer = openssl.run("verify", "-CAfile", root, "-untrusted", intermediate, leaf)
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_the_imported_directory_is_private_and_its_log_whole(sma: PublicSma, tmp_path: Path) -> None:
+    told = imported(sma, tmp_path / "new")
+    modes = {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in (tmp_path / "new").rglob("*") if path.is_file()}
+    assert modes == {0}
+    passphrase = Path(told["root_passphrase_file"]).read_bytes().strip()
+    root_key = load_pem_private_key(Path(told["root_key"]).read_bytes(), passphrase)
+    root = x509.load_pem_x509_certificate((sma.data / "root-ca.crt").read_bytes())
+    assert root_key.public_key() == root.public_key()
+
+    async def check() -> int:
+        async with open_station(tmp_path / "new") as station, station.database.read() as connection:
+            found = await audit_check.verify(connection)
+        assert found.problems == ()
+        return found.rows
+
+    assert asyncio.run(check()) == 1 + 4 * 2 + 1 + 1  # initialised, each unit twice, one revoked, the summary
+
+
+def test_no_secret_of_the_old_files_lies_in_the_new_directory(sma: PublicSma, tmp_path: Path) -> None:
+    imported(sma, tmp_path / "new")
+    stored = b"".join(path.read_bytes() for path in (tmp_path / "new").rglob("*") if path.is_file())
+    nucs = [secret for serial, secret in sma.secrets.items() if "iOS" not in serial]  # that one is in its certificate
+    for secret in (*nucs, *sma.master_keys.values()):
+        assert bytes.fromhex(secret) not in stored
+        assert secret.encode() not in stored
+    assert (sma.data / "intermediate-ca.key").read_bytes() not in stored
+
+
+def test_an_authority_whose_root_key_was_put_away_comes_over_too(sma: PublicSma, tmp_path: Path) -> None:
+    (sma.data / "root-ca.key").unlink()
+    assert imported(sma, tmp_path / "new")["root_key"] is None
+
+
+def test_derived_keys_of_phase_2_are_checked(sma: PublicSma, tmp_path: Path) -> None:
+    sma.change_tables(with_derived_keys)
+    assert imported(sma, tmp_path / "new")["tables"] == 10
+
+
+def test_what_is_there_is_not_replaced_without_force_and_moved_aside_with_it(sma: PublicSma, tmp_path: Path) -> None:
+    target = tmp_path / "new"
+    imported(sma, target)
+    kept = (target / "registry.sqlite").read_bytes()
+    refused = take_over(sma, target)
+    assert refused.exit_code == 1
+    assert "[data.exists]" in refused.stderr
+    assert (target / "registry.sqlite").read_bytes() == kept
+    again = json.loads(take_over(sma, target, "--force", "--json").stdout)
+    assert (Path(again["replaced"]) / "registry.sqlite").read_bytes() == kept
+
+
+def _no_tables_for(content: dict[str, Any]) -> None:
+    content["key_tables"] = content["key_tables"][:5]
+    content["total_tables"] = 5
+
+
+def _wrong_derived_key(content: dict[str, Any]) -> None:
+    with_derived_keys(content, 1)
+    content["derived_keys"]["0"]["999"] = "00" * 32
+
+
+REGISTRY: dict[str, Callable[[list[dict[str, Any]]], object]] = {
+    "a serial twice": lambda d: d.append(d[0]),
+    "a NUC hash twice": lambda d: d[1].update(nuc_hash=d[0]["nuc_hash"]),
+    "a certificate twice": lambda d: d[1].update(
+        device_certificate=d[0]["device_certificate"], device_public_key=d[0]["device_public_key"]
+    ),
+    "an odd serial": lambda d: d[3].update(device_serial="a/b\n"),
+    "no NUC hash": lambda d: d[3].update(device_secret=""),
+    "a NUC hash of zeros": lambda d: d[0].update(nuc_hash="00" * 32),
+    "two tables": lambda d: d[0].update(table_assignments=[4, 5]),
+    "a table twice": lambda d: d[0].update(table_assignments=[4, 5, 5]),
+    "a table that is not there": lambda d: d[0].update(table_assignments=[4, 5, 10]),
+    "tables the other file contradicts": lambda d: d[0].update(table_assignments=[4, 5, 8]),
+    "no certificate": lambda d: d[0].update(device_certificate=""),
+    "another's public key": lambda d: d[0].update(device_public_key=d[1]["device_public_key"]),
+    "a time that is none": lambda d: d[3].update(provisioned_at="yesterday"),
+    "a family that cannot be shown": lambda d: d[3].update(device_family="a\nb"),
+    "an unknown field": lambda d: d[3].update(extra=1),
+    "a wrong type": lambda d: d[3].update(table_assignments="4,5,7"),
+}
+TABLES: dict[str, Callable[[dict[str, Any]], object]] = {
+    "a short master key": lambda t: t["key_tables"][9].update(master_key="ab"),
+    "a master key that is no hexadecimal": lambda t: t["key_tables"][9].update(master_key="z" * 64),
+    "a table id twice": lambda t: t["key_tables"][9].update(table_id=8),
+    "a table id out of range": lambda t: t["key_tables"][9].update(table_id=2500),
+    "another number of tables": lambda t: t.update(total_tables=11),
+    "tables of units missing": _no_tables_for,
+    "a wrong derived key": _wrong_derived_key,
+}
+
+
+def refused(sma: PublicSma, tmp_path: Path) -> str:
+    """Import must fail and leave nothing at all behind; gives what was said."""
+    before = sorted(path.name for path in tmp_path.iterdir())
+    result = take_over(sma, tmp_path / "new")
+    assert result.exit_code == 1, result.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert all(secret not in result.stderr for secret in (*sma.secrets.values(), *sma.master_keys.values()))
+    return result.stderr
+
+
+@pytest.mark.parametrize("what", REGISTRY)
+def test_a_registry_that_contradicts_itself_is_refused_whole(sma: PublicSma, tmp_path: Path, what: str) -> None:
+    sma.change_registry(REGISTRY[what])
+    assert "[import." in refused(sma, tmp_path)
+
+
+@pytest.mark.parametrize("what", TABLES)
+def test_key_tables_that_contradict_themselves_are_refused_whole(sma: PublicSma, tmp_path: Path, what: str) -> None:
+    sma.change_tables(TABLES[what])
+    assert "[import.inconsistent]" in refused(sma, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["device_registry.json", "key_tables.json", "root-ca.crt", "intermediate-ca.crt", "intermediate-ca.key"]
+)
+@pytest.mark.parametrize("content", [None, b"", b"{", b"\xff\xfe", b"[" * 100_000], ids=["gone", "", "{", "ff", "[["])
+def test_a_file_that_is_missing_or_damaged_is_named(
+    sma: PublicSma, tmp_path: Path, name: str, content: bytes | None
+) -> None:
+    (sma.data / name).unlink()
+    if content is not None:
+        (sma.data / name).write_bytes(content)
+    told = refused(sma, tmp_path)
+    assert "[import.unreadable]" in told
+    assert name in told
+
+
+def test_certificates_of_an_authority_that_is_not_there_are_refused(sma: PublicSma, tmp_path: Path) -> None:
+    (sma.data.parent / "certs" / "ca_certificate.pem").unlink()
+    assert "TEST-iOS-1763664889" in refused(sma, tmp_path)
+
+
+def test_a_key_of_another_authority_is_refused(sma: PublicSma, tmp_path: Path) -> None:
+    other = build(tmp_path / "other")
+    for name in ("intermediate-ca.key", "root-ca.key"):
+        mine = (sma.data / name).read_bytes()
+        (sma.data / name).write_bytes((other.data / name).read_bytes())
+        assert name in refused(sma, tmp_path)
+        (sma.data / name).write_bytes(mine)
+
+
+def test_a_chain_that_does_not_hold_is_refused(sma: PublicSma, tmp_path: Path) -> None:
+    other = build(tmp_path / "other")
+    (sma.data / "root-ca.crt").write_bytes((other.data / "root-ca.crt").read_bytes())
+    (sma.data / "root-ca.key").unlink()
+    assert "was not issued by" in refused(sma, tmp_path)
+
+
+def test_an_old_camera_that_signs_with_another_key_fails_here(sma: PublicSma, tmp_path: Path) -> None:
+    imported(sma, tmp_path / "new")
+    sma.keys["TEST-CAMERA-001"] = new_key()
+    assert bundle_verdicts(sma, tmp_path / "new")["TEST-CAMERA-001"] is Reason.BAD_SIGNATURE
