@@ -158,6 +158,7 @@ async def test_a_listener_that_hangs_up_is_forgotten(
 
 
 async def test_a_stream_ends_after_its_time(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "PULSE_SECONDS", 0.05)
     monkeypatch.setattr(page, "STREAM_SECONDS", 0.3)
     stream = await client.get("/events")
     async with asyncio.timeout(20):
