@@ -146,7 +146,7 @@ class Enroller:
         family = self._family(request.device_family)
         given = parse_nuc_hash(request.nuc_hash) if request.nuc_hash else None
         nuc_hash = given or NucHash(os.urandom(32))
-        private_key = None if request.csr else self._make_key()
+        private_key = self._make_key() if request.csr is None else None
         public_key = private_key.public_key() if private_key else read_csr((request.csr or "").encode())
         applicant = Applicant(
             serial=serial,

@@ -15,7 +15,7 @@ from shared.errors import BirthmarkError, ExitCode
 from shared.text import shown
 from station import bootstrap
 from station.cli.common import AS_JSON, DATA_DIR, print_json, secret_line
-from station.enrollment import EnrollmentRequest
+from station.enrollment import EnrollmentRequest, parse_nuc_hash
 from station.handout import Handout, Outcome, Result, read_csr_file, read_list
 from station.registry.records import Unit
 
@@ -59,6 +59,8 @@ def provision(
     if nuc_hash is not None and nuc_hash_file is not None:
         raise click.UsageError("give either --nuc-hash or --nuc-hash-file")
     text = nuc_hash if nuc_hash_file is None else secret_line(nuc_hash_file)
+    if text is not None:
+        parse_nuc_hash(text)  # an empty file is a mistake, not a wish to have a hash made
     request = EnrollmentRequest(serial or "", family, text, read_csr_file(csr) if csr else None)
     unit, file = asyncio.run(_provision(data_dir, output, request))
     if as_json:

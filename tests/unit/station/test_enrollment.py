@@ -202,6 +202,7 @@ def broken(der: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("request_text", "wanted"),
     [
+        ("", "enrollment.csr-malformed"),
         ("garbage", "enrollment.csr-malformed"),
         ("-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n-----END CERTIFICATE REQUEST-----", "enrollment.csr-malformed"),
         ("A" * 20_000, "enrollment.csr-malformed"),
@@ -211,7 +212,7 @@ def broken(der: bytes) -> bytes:
         (in_base64(csr(rsa.generate_private_key(65537, 2048))), "enrollment.csr-key-unsupported"),
         (in_base64(csr(ed25519.Ed25519PrivateKey.generate())), "enrollment.csr-key-unsupported"),
     ],
-    ids=["garbage", "short pem", "too long", "not ascii", "bad signature", "P-384", "RSA", "Ed25519"],
+    ids=["empty", "garbage", "short pem", "too long", "not ascii", "bad signature", "P-384", "RSA", "Ed25519"],
 )
 async def test_a_request_that_will_not_do_is_refused_by_its_field(
     tmp_path: Path, request_text: str, wanted: str
