@@ -147,7 +147,7 @@ class Enroller:
         given = parse_nuc_hash(request.nuc_hash) if request.nuc_hash else None
         nuc_hash = given or NucHash(os.urandom(32))
         private_key = self._make_key() if request.csr is None else None
-        public_key = private_key.public_key() if private_key else read_csr((request.csr or "").encode())
+        public_key = private_key.public_key() if private_key else read_csr((request.csr or "").encode(errors="replace"))
         applicant = Applicant(
             serial=serial,
             key_holder=KeyHolder.STATION if private_key else KeyHolder.SOFTWARE,
