@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import aiosqlite
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
@@ -24,11 +27,16 @@ _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
 class Database:
-    """SQLite in one file. `read` and `write` are the only ways in; each is a transaction that commits on leaving."""
+    """SQLite in one file. `read` and `write` are the only ways in; each is a transaction that commits on leaving.
+
+    Both may be cancelled anywhere, and again while they clean up. A write that is cancelled before its commit is rolled
+    back; cancelled in its commit, it is there as a whole or not at all, and who needs to know which reads again.
+    """
 
     def __init__(self, path: Path) -> None:
         self._engine: Final[AsyncEngine] = create_async_engine(
-            sa.URL.create("sqlite+aiosqlite", database=str(path)), connect_args={"timeout": BUSY_SECONDS}
+            sa.URL.create("sqlite+aiosqlite", database=str(path)),
+            connect_args={"timeout": BUSY_SECONDS, "async_creator_fn": _connection},
         )
         _make_transactions_real(self._engine.sync_engine)
 
@@ -55,6 +63,25 @@ class Database:
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+class _Connection(aiosqlite.Connection):
+    """Can be told to stop more than once. The library's own waits for ever for an answer to the second time, which is
+    what SQLAlchemy's clean-up comes to when it is cancelled, too (sqlalchemy/connectors/asyncio.py, `terminate`)."""
+
+    _stopped: asyncio.Future[object] | None = None
+
+    def stop(self) -> asyncio.Future[object] | None:
+        if self._stopped is None:
+            self._stopped = super().stop()
+        return self._stopped
+
+
+async def _connection(path: str, **options: Any) -> _Connection:
+    connection = _Connection(lambda: sqlite3.connect(path, **options), iter_chunk_size=64)
+    connection._thread.daemon = True  # as SQLAlchemy does it: leaving the program waits for no query
+    await connection
+    return connection
 
 
 @contextmanager
