@@ -62,13 +62,18 @@ def verify_station(
     """Steps 1, 2 and 4. `root` is None where none is known yet; the chain's own root is then taken.
 
     `chain` is DER, station first, root last; `time` seconds since 1970; `signed` what `signature` must cover.
-    Raises `trust.station-untrusted`, `trust.not-a-station` or `trust.station-forged`.
+    Raises `trust.station-untrusted`, `trust.station-expired`, `trust.not-a-station` or `trust.station-forged`.
     """
     certificates = _parsed(chain, "trust.station-untrusted")
     at = dt.datetime.fromtimestamp(min(time, 253402300799), dt.UTC)
     anchor = root or certificates[-1]
-    _verify_path(certificates, anchor, at, "trust.station-untrusted")
-    if not _has_usage(certificates[0], EKU_STATION):
+    own = certificates[0]
+    # Whether it ever was a station of ours comes first: only then is its lifetime what is wrong with it.
+    in_time = own.not_valid_before_utc <= at <= own.not_valid_after_utc
+    _verify_path(certificates, anchor, at if in_time else own.not_valid_after_utc, "trust.station-untrusted")
+    if not in_time:
+        raise BirthmarkError("trust.station-expired", f"it ends on {own.not_valid_after_utc:%Y-%m-%d}")
+    if not _has_usage(own, EKU_STATION):
         raise BirthmarkError("trust.not-a-station")
     station = TrustedStation(_ec_key(certificates[0], "trust.station-untrusted"), anchor, at)
     station.verify(signature, signed)

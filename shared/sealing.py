@@ -61,7 +61,7 @@ class NucOpener:
         return self._private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
 
     def open(self, sealed: bytes, transcript: bytes) -> NucHash:
-        """Raises `nuc.not-sealed-here` when it was sealed for another session, `nuc.hash-malformed` for its content."""
+        """Raises `nuc.not-sealed-here` when it was sealed for another session, and `nuc.hash-*` for its content."""
         try:
             opened = _HPKE.decrypt(sealed, self._private, _NUC_INFO + transcript)
         except (InvalidTag, ValueError):

@@ -57,7 +57,7 @@ class NucHash:
         if len(value) != 32:
             raise BirthmarkError("nuc.hash-malformed", f"it has {len(value)} bytes, not 32")
         if not any(value):
-            raise BirthmarkError("nuc.hash-malformed", "it is all zeros")
+            raise BirthmarkError("nuc.hash-zeros")
         self._value = bytes(value)
 
     def secret(self) -> bytes:

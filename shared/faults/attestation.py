@@ -83,6 +83,11 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "The unit is hostile, or its TPM was swapped while it ran; plug it in again.",
     ),
     Fault(
+        "attestation.ek-self-signed",
+        "the endorsement key certificate vouches for itself",
+        "No TPM maker's does; the unit is hostile, or its certificate was made for a test.",
+    ),
+    Fault(
         "attestation.ek-untrusted",
         "the endorsement key certificate leads to no known manufacturer",
         "Put the TPM maker's root and intermediate certificates into the station's ek_roots directory; "

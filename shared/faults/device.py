@@ -277,6 +277,11 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "Give a PEM or DER certificate with --root-certificate.",
     ),
     Fault(
+        "trust.station-expired",
+        "the station's certificate is out of its lifetime",
+        "Set the station's clock right; if it is right, the station needs a new certificate.",
+    ),
+    Fault(
         "trust.station-forged",
         "the station's signature is not its own",
         "It is false, or something on the cable changes what is sent; do not plug the unit into it.",

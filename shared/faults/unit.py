@@ -23,6 +23,11 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "Capture the NUC map again with `birthmark-agent nuc capture`.",
     ),
     Fault(
+        "nuc.hash-zeros",
+        "the NUC hash is all zeros, which no map has",
+        "The unit was never calibrated, or is hostile; capture a NUC map with `birthmark-agent nuc capture`.",
+    ),
+    Fault(
         "nuc.not-sealed-here",
         "the NUC hash was not sealed for this session",
         "The unit is faulty or replays an old session; plug it in again.",

@@ -53,7 +53,8 @@ class EkVerdict:
 def verify_ek(der_padded: bytes, roots: EkRoots, policy: EkPolicy, *, now: dt.datetime, key: PublicKey) -> EkVerdict:
     """Judge the certificate `der_padded` (as read from NV; empty if there is none) of the endorsement key `key`.
 
-    `require` raises `attestation.ek-missing`, `-malformed`, `-other-key`, `-not-an-ek`, `-untrusted` or `-forged`.
+    `require` raises `attestation.ek-missing`, `-malformed`, `-other-key`, `-not-an-ek`, `-untrusted`,
+    `-self-signed` or `-forged`.
     `record` raises only `attestation.ek-other-key`; all else makes the unit unverified.
     `simulator` is as `require`, except that a certificate that calls itself swtpm's (manufacturer id:00001014, model
     swtpm) needs no known issuer: swtpm makes a CA on the spot, which nobody can know beforehand. So anybody can write
@@ -97,6 +98,8 @@ def judge_certificate(certificate: MakerCertificate, roots: EkRoots, now: dt.dat
     named = roots.named(certificate.issuer)
     issuer = next((candidate for candidate in named if certificate.is_issued_by(candidate)), None)
     if issuer is None:
+        if not named and certificate.issuer == certificate.subject:
+            raise BirthmarkError("attestation.ek-self-signed", shown(certificate.issuer))
         detail = f"its issuer is {shown(certificate.issuer)}"
         raise BirthmarkError("attestation.ek-forged" if named else "attestation.ek-untrusted", detail)
     facts = facts_of(certificate)

@@ -160,12 +160,12 @@ def test_another_units_genuine_certificate_is_refused_whatever_the_policy(roots:
         assert refusal(stolen, roots, policy).code == "attestation.ek-other-key"
 
 
-def test_one_signed_by_itself_is_untrusted(roots: EkRoots) -> None:
+def test_one_signed_by_itself_is_refused_as_that(roots: EkRoots) -> None:
     private = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "EK")])
     forger = Maker(name, key=private)
     der = forger.ek(private.public_key(), subject=name)
-    assert refusal(der, roots, key=private.public_key()).code == "attestation.ek-untrusted"
+    assert refusal(der, roots, key=private.public_key()).code == "attestation.ek-self-signed"
 
 
 def test_one_of_a_ca_with_a_makers_name_and_another_key_is_forged(roots: EkRoots) -> None:

@@ -1,0 +1,215 @@
+"""Agents with another's endorsement certificate, request, NUC hash or serial number."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from shared.messages import (
+    Identity,
+    Proof,
+)
+from shared.sealing import seal_nuc_hash
+from station.attestation.structures import read_public
+from tests.hostile.liar import KNOWN_MAKER, Liar, but, refused_with
+from tests.unit.station.attestation import soft_device as soft
+from tests.unit.station.attestation.makers_lab import SWTPM, Maker, one_rdn_each
+
+# --- endorsement key certificates ---
+
+
+def ek_key(identity: Identity) -> Any:
+    return read_public(identity.ek_public).key()
+
+
+@refused_with("attestation.ek-other-key")
+class EkCertificateOfAnotherTpm(Liar):
+    def claim(self, honest: Identity) -> Identity:
+        return but(honest, ek_certificate=self.props.other.publics().ek_certificate)
+
+
+@refused_with("attestation.ek-self-signed")
+class EkCertificateSignedByItself(Liar):
+    """An endorsement key in software, and its own word for it. It even calls itself a simulator."""
+
+    ek = soft.Key(soft.EK, soft.AES_128, soft.NOTHING, soft.POLICY_A)
+
+    def claim(self, honest: Identity) -> Identity:
+        itself = Maker("Genuine TPM", key=self.ek.private)
+        tpm = one_rdn_each(SWTPM)
+        certificate = itself.ek(self.ek.private.public_key(), subject=itself.name, tpm=tpm)
+        return but(honest, ek_public=self.ek.public, ek_certificate=certificate)
+
+
+@refused_with("attestation.ek-untrusted")
+class EkCertificateOfUnknownRoot(Liar):
+    def claim(self, honest: Identity) -> Identity:
+        return but(honest, ek_certificate=Maker("A Maker Nobody Knows").ek(ek_key(honest)))
+
+
+@refused_with("attestation.ek-forged")
+class EkCertificateInAKnownName(Liar):
+    """It names a maker the station knows; another key signed it."""
+
+    def claim(self, honest: Identity) -> Identity:
+        return but(honest, ek_certificate=Maker(KNOWN_MAKER.name).ek(ek_key(honest)))
+
+
+@refused_with("attestation.ek-not-an-ek")
+class CertificateOfAnotherPurpose(Liar):
+    def claim(self, honest: Identity) -> Identity:
+        return but(honest, ek_certificate=KNOWN_MAKER.ek(ek_key(honest), extended=(ExtendedKeyUsageOID.SERVER_AUTH,)))
+
+
+@refused_with("attestation.ek-missing")
+class NoEkCertificate(Liar):
+    def claim(self, honest: Identity) -> Identity:
+        return but(honest, ek_certificate=b"")
+
+
+@refused_with("attestation.ek-malformed")
+class GarbledEkCertificate(Liar):
+    def claim(self, honest: Identity) -> Identity:
+        return but(honest, ek_certificate=honest.ek_certificate[:-40])
+
+
+# --- certificate requests ---
+
+
+def request(key: ec.EllipticCurvePrivateKey, serial: str, *, authority: bool = False) -> bytes:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, serial)])
+    builder = x509.CertificateSigningRequestBuilder().subject_name(name)
+    if authority:
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+@refused_with("csr.other-key")
+class RequestForAnotherKey(Liar):
+    """Signed in order, by a key that could be copied."""
+
+    def testify(self, honest: Proof, after: bytes) -> Proof:
+        return but(honest, csr=request(soft.new_key(), self._setting.board.serial))
+
+
+@refused_with("csr.weak-key")
+class RequestForAWeakCurve(Liar):
+    def testify(self, honest: Proof, after: bytes) -> Proof:
+        return but(honest, csr=request(ec.generate_private_key(ec.SECP224R1()), self._setting.board.serial))
+
+
+@refused_with("csr.bad-signature")
+class RequestSignedByAnotherKey(Liar):
+    """The genuine device key in it, and somebody else's signature under it."""
+
+    def testify(self, honest: Proof, after: bytes) -> Proof:
+        class Mask(ec.EllipticCurvePrivateKey):
+            public_key = lambda _: self._tpm.device_public_key()  # noqa: E731
+            sign = lambda _, data, algorithm: soft.new_key().sign(data, algorithm)  # noqa: E731
+            curve, key_size = ec.SECP256R1(), 256
+            exchange = private_bytes = private_numbers = __copy__ = __deepcopy__ = None
+
+        return but(honest, csr=request(Mask(), self._setting.board.serial))
+
+
+@refused_with("csr.subject-differs")
+class RequestForAnotherUnit(Liar):
+    def testify(self, honest: Proof, after: bytes) -> Proof:
+        return but(honest, csr=request(self._tpm.device_key(), "10000000ffffffff"))
+
+
+@refused_with("csr.asks-too-much")
+class RequestToBeAnAuthority(Liar):
+    def testify(self, honest: Proof, after: bytes) -> Proof:
+        return but(honest, csr=request(self._tpm.device_key(), self._setting.board.serial, authority=True))
+
+
+@refused_with("csr.malformed")
+class RequestWithATail(Liar):
+    def testify(self, honest: Proof, after: bytes) -> Proof:
+        return but(honest, csr=honest.csr + b"\0")
+
+
+# --- NUC hashes and certificates ---
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What `shared.types.NucHash` would not hold."""
+
+    value: bytes
+
+    def secret(self) -> bytes:
+        return self.value
+
+
+class _Sealing(Liar):
+    value: ClassVar[bytes] = b""
+
+    def testify(self, honest: Proof, after: bytes) -> Proof:
+        return but(honest, nuc_hash=seal_nuc_hash(Fingerprint(self.value), self.body.hpke_key, after))
+
+
+@refused_with("nuc.hash-malformed")
+class ShortNucHash(_Sealing):
+    value = bytes(range(31))
+
+
+@refused_with("nuc.hash-malformed")
+class LongNucHash(_Sealing):
+    value = bytes(range(33))
+
+
+@refused_with("nuc.hash-zeros")
+class ZeroNucHash(_Sealing):
+    value = bytes(32)
+
+
+@refused_with("nuc.not-sealed-here")
+class NucHashOfAnotherSession(Liar):
+    """Recorded from the cable, without knowing it."""
+
+    def testify(self, honest: Proof, after: bytes) -> Proof:
+        return but(honest, nuc_hash=self.props.earlier.nuc_hash)
+
+
+@refused_with("identity.unknown-certificate")
+class CertificateWeDidNotIssue(Liar):
+    def claim(self, honest: Identity) -> Identity:
+        return but(honest, certificate=os.urandom(32))
+
+
+# --- serial numbers ---
+
+
+class _Named(Liar):
+    serial: ClassVar[str] = ""
+
+    def claim(self, honest: Identity) -> Identity:
+        return but(honest, serial=self.serial)
+
+
+for _name, _serial in {
+    "SerialWithMarkup": "<script>alert(1)</script>",
+    "SerialWithNewline": "1000\n2026-11-24 unit 2000 issued",
+    "SerialWithEscapes": "1000\x1b[2J\x00",
+    "SerialOfAnotherScript": "1000000а0000001",  # a Cyrillic letter
+    "SerialWithDirectionChange": "1000\u202e0001",
+    "SerialThatIsAPath": "../../etc/passwd",
+    "SerialThatIsAnOption": "--force",
+    "SerialOfSixtyFive": "1" * 65,
+    "NoSerial": "",
+}.items():
+    refused_with("identity.serial-invalid")(type(_name, (_Named,), {"serial": _serial}))
+
+
+@refused_with("message.field-invalid")
+class SerialOfTenKilobytes(_Named):
+    serial = "1" * 10_240
