@@ -49,6 +49,8 @@ class Agent:
         self.store: Final = IdentityStore(options.state_dir, self._disk)
         self._board = read_board(options.serial)
         self._pinned = load_root(options.root_certificate) if options.root_certificate else None
+        self._clear_map: Path | None = None
+        """The file with the map that is sealed in the identity, or will be; it goes once the unit is provisioned."""
         self.store.tidy()
         self._nuc_map = self._read_nuc_map()
 
@@ -69,11 +71,11 @@ class Agent:
 
     def provisioned(self) -> None:
         """The map on disk has served: from now on it is kept sealed, and the clear one is removed."""
-        path = self._options.nuc_map
-        if path is not None and self._nuc_map is not None and not self._options.keep_nuc_map:
+        if self._clear_map is not None:
             self._nuc_map = None
-            self._disk.remove(path)
-            self._disk.sync(path.parent)
+            self._disk.remove(self._clear_map)
+            self._disk.sync(self._clear_map.parent)
+            self._clear_map = None
 
     def _root(self, known: Identity | None) -> x509.Certificate | None:
         remembered = self._options.state_dir / _ROOT
@@ -92,12 +94,13 @@ class Agent:
                 raise BirthmarkError("nuc.map-missing", str(path) if path else "")
             return None
         given = read_nuc_map(path)
+        if not self._options.keep_nuc_map:
+            self._clear_map = path
         if known is None or NucHash(self._tpm.get().unseal(known.secrets.nuc_hash)) != given.hash:
             return given
-        if known.provisioned and not self._options.keep_nuc_map:
-            log.info("the NUC map is sealed in the identity already: %s is removed", path)
-            self._disk.remove(path)
-            self._disk.sync(path.parent)
+        if known.provisioned:
+            log.info("the NUC map %s is sealed in the identity already", path)
+            self.provisioned()
         return None
 
 

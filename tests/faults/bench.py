@@ -1,0 +1,287 @@
+"""A real station and a real agent in one process, on a cable and a clock of the test's, and what both must agree on.
+
+The conversations, the provisioner, the registry and the identity store are the product's own; the cable and the clock
+(`tests.faults.wire`) and the TPM (`tests.faults.soft_tpm`) are not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+from unittest import mock
+
+from cryptography.hazmat.primitives.serialization import Encoding
+from greenlet import greenlet
+
+from device_agent import conversation as agent_conversation
+from device_agent import service
+from device_agent.bootstrap import Agent, Options
+from device_agent.disk import Disk
+from device_agent.identity import Identity, IdentityStore
+from device_agent.service import Patience
+from device_agent.state import prepare_state_dir
+from station import bootstrap
+from station.bootstrap import Station
+from station.config import EkPolicy, SessionConfig, StationConfig, TablesConfig
+from station.ports import conversation as station_conversation
+from station.ports.conversation import Conversation
+from station.registry import audit_check
+from station.registry.units import Unit
+from tests.faults.soft_tpm import SoftTpmSource
+from tests.faults.wire import STEP_SECONDS, Cable, Clock, Fault, Loop, PiLink, StationLine
+from virtual.cable import End
+
+Result = TypeVar("Result")
+
+
+@dataclass
+class Pi:
+    """A unit: its directory, its TPM, and the agent that runs on it until the power goes."""
+
+    directory: Path
+    serial: str
+    source: Any = field(default_factory=SoftTpmSource)
+    disk: Disk = field(default_factory=Disk)
+    agent: Agent | None = None
+    let_out: set[bytes] = field(default_factory=set)
+    """Certificates that crossed the cable for it, DER."""
+
+    @property
+    def state_dir(self) -> Path:
+        return self.directory / "state"
+
+    @property
+    def nuc_map(self) -> Path:
+        return self.directory / "nuc-map"
+
+    def capture(self) -> None:
+        self.directory.mkdir(mode=0o700, parents=True)
+        self.nuc_map.write_bytes(os.urandom(64))
+
+    def power_off(self) -> None:
+        self.agent = None
+
+    def identity(self) -> Identity | None:
+        return IdentityStore(self.state_dir, Disk()).load()
+
+    def run(self, patience: Patience) -> Identity:
+        """The agent, started if it does not run, through one session."""
+        if self.agent is None:
+            prepare_state_dir(self.state_dir)
+            options = Options(self.state_dir, self.source.name, self.nuc_map, False, self.serial, None)
+            self.agent = Agent(options, self.source, self.disk)
+        return service.serve_once(self.directory / "pi", self.agent, _silent, patience)
+
+
+def _silent(_step: int, _text: str) -> None:
+    return None
+
+
+@dataclass
+class Ended:
+    """How a plug-in ended at both ends: what came of it, or the error."""
+
+    station: Unit | BaseException | None = None
+    pi: Identity | BaseException | None = None
+    writes: list[tuple[End, bytes]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def well(self) -> bool:
+        return isinstance(self.station, Unit) and isinstance(self.pi, Identity)
+
+    def told(self) -> str:
+        return f"station: {self.station!r}, Pi: {self.pi!r}"
+
+
+class Bench:
+    """A station that is open, and the clock. Made by `opened`."""
+
+    def __init__(self, data_dir: Path, clock: Clock) -> None:
+        self.data_dir = data_dir
+        self.clock = clock
+        self.config = SessionConfig(hello_seconds=1.0, step_seconds=STEP_SECONDS)
+        self.units = 0
+
+    @property
+    def registry(self) -> Path:
+        return self.data_dir / "registry.sqlite"
+
+    def new_pi(self, **parts: Any) -> Pi:
+        self.units += 1
+        pi = Pi(self.data_dir.parent / f"pi-{self.units}", f"10000000{self.units:08x}", **parts)
+        pi.capture()
+        return pi
+
+    async def plug(
+        self,
+        station: Station,
+        pi: Pi,
+        fault: Fault | None = None,
+        step_seconds: float = STEP_SECONDS,
+        around: Callable[[Coroutine[Any, Any, Unit]], Awaitable[Unit]] | None = None,
+    ) -> Ended:
+        """Plug the unit in, and leave it until both ends have ended or nothing more is to be expected.
+
+        `around` wraps the station's conversation, for a test that stops it somewhere.
+        """
+        cable = Cable(self.clock, fault or Fault())
+        ended = Ended()
+        begun = self.clock.now
+
+        def power_on() -> None:
+            try:
+                ended.pi = pi.run(Patience(None, step_seconds))
+            except Exception as error:  # noqa: BLE001 - looked at by whoever plugged it in
+                ended.pi = error
+            cable.give_up_later()
+
+        agent = greenlet(power_on)
+        running = [False]
+
+        def wake() -> None:
+            if agent.dead or running[0]:
+                return
+            running[0] = True
+            agent.switch()
+            running[0] = False
+
+        cable.wake_agent = wake
+        hub = greenlet.getcurrent()
+
+        class Line(PiLink):
+            def __init__(self, _path: Path) -> None:
+                super().__init__(cable, hub)
+
+        agent.parent = hub
+        with mock.patch.object(service, "Link", Line):
+            wake()  # it stands at its first read, or has failed before it
+            line = StationLine(cable)
+            talk = Conversation(line, "port", station.provisioner, station.bus, self.config).run()
+            try:
+                ended.station = await (around(talk) if around else talk)
+            except Exception as error:  # noqa: BLE001
+                ended.station = error
+            cable.give_up_later()
+            while not agent.dead and not cable.pulled:
+                cable.pass_time()
+            cable.pulled = True
+            wake()
+        assert agent.dead
+        pi.let_out |= cable.certificates()
+        ended.writes = cable.told
+        ended.seconds = self.clock.now - begun
+        return ended
+
+    def disagreements(self, pi: Pi) -> list[str]:
+        """What is not as it must be once a unit is provisioned; read past the code under test."""
+        found: list[str] = []
+        identity = pi.identity()
+        if identity is None:
+            return ["the Pi has no identity"]
+        leaf = identity.chain[0].public_bytes(Encoding.DER)
+        with _reader(self.registry) as database:
+            rows = database.execute(
+                "SELECT id, state, certificate FROM units WHERE serial = ?", (pi.serial,)
+            ).fetchall()
+            tables = tuple(
+                row[0]
+                for row in database.execute(
+                    "SELECT table_id FROM assignments WHERE unit_id = ? ORDER BY table_id", (rows[0][0] if rows else 0,)
+                )
+            )
+            events = [row[0] for row in database.execute("SELECT event FROM audit WHERE serial = ?", (pi.serial,))]
+        if [row[1] for row in rows] != ["provisioned"]:
+            found.append(f"the registry has {[row[1] for row in rows]}")
+        elif rows[0][2] != leaf:
+            found.append("registry and Pi have different certificates")
+        if tables != tuple(sorted(identity.about.table_ids)):
+            found.append("registry and Pi have different tables")
+        found += [
+            f"the audit log has {events.count(event)} rows of {event}"
+            for event in ("issued", "provisioned")
+            if events.count(event) != 1
+        ]
+        if pi.let_out - {leaf}:
+            found.append("another certificate than the unit's has left the station")
+        if not identity.provisioned:
+            found.append("the Pi does not know that it is provisioned")
+        held = [path.name for path in pi.state_dir.glob(".identity*")]
+        if held != [identity.path.name]:
+            found.append(f"the Pi holds {held}")
+        if pi.nuc_map.exists():
+            found.append("the clear NUC map is left")
+        return found
+
+    def issued_twice(self, pi: Pi) -> bool:
+        with _reader(self.registry) as database:
+            query = "SELECT count(*) FROM audit WHERE serial = ? AND event = 'issued'"
+            (rows,) = database.execute(query, (pi.serial,)).fetchone()
+        return rows > 1 or len(pi.let_out) > 1
+
+    async def audit_problems(self, station: Station) -> list[str]:
+        async with station.database.read() as connection:
+            return [problem.sentence for problem in (await audit_check.verify(connection)).problems]
+
+
+@contextmanager
+def _reader(registry: Path) -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(f"file:{registry}?mode=ro", uri=True)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+_template: tempfile.TemporaryDirectory[str] | None = None
+
+
+def fast_directory() -> str | None:
+    """Memory, where there is some: thousands of transactions are synced, and none of them has to last."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+def _blank_data_dir() -> Path:
+    global _template
+    if _template is None:
+        _template = tempfile.TemporaryDirectory(prefix="birthmark-faults-", dir=fast_directory())
+        config = StationConfig(name="bench", tables=TablesConfig(count=5))
+        path = Path(_template.name) / "station"
+        bootstrap.init(path, config, force=False, root_passphrase="for tests", ek_roots=None)
+    return Path(_template.name) / "station"
+
+
+@contextmanager
+def new_bench() -> Iterator[Bench]:
+    """A bench of its own with a station that has provisioned nobody; both ends' monotonic clocks are the bench's."""
+    blank = _blank_data_dir()
+    clock = Clock()
+    with (
+        tempfile.TemporaryDirectory(prefix="birthmark-faults-", dir=fast_directory()) as directory,
+        mock.patch.object(agent_conversation, "time", clock),
+        mock.patch.object(station_conversation, "time", clock),
+    ):
+        data_dir = Path(directory) / "station"
+        shutil.copytree(blank, data_dir)
+        yield Bench(data_dir, clock)
+
+
+@asynccontextmanager
+async def station_of(bench: Bench) -> AsyncIterator[Station]:
+    """The station of this bench, started."""
+    async with bootstrap.open_station(bench.data_dir, EkPolicy.RECORD) as station:
+        yield station
+
+
+def run(bench: Bench, work: Coroutine[Any, Any, Result]) -> Result:
+    """On an event loop that goes by the bench's clock."""
+    with asyncio.Runner(loop_factory=lambda: Loop(bench.clock)) as runner:
+        return runner.run(work)
