@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import termios
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,8 @@ from shared.errors import BirthmarkError
 
 _BAUD: Final = 115200  # meaningless on USB, needed by a real UART
 _READ_BYTES: Final = 64 * 1024
+_LOST: Final = (serial.SerialException, OSError, termios.error)
+"""How the library and the system say that a port has gone; termios has an error of its own that is no OSError."""
 
 
 class Link:
@@ -23,7 +26,7 @@ class Link:
         try:
             # The library opens it non-blocking, sets raw mode, and flushes what came before.
             self._port = serial.Serial(str(path), _BAUD, exclusive=True)
-        except (serial.SerialException, OSError, ValueError) as error:
+        except (*_LOST, ValueError) as error:
             raise _open_error(path, error) from error
 
     def read(self, seconds: float) -> bytes:
@@ -34,7 +37,7 @@ class Link:
             if not first:
                 return b""
             return first + self._port.read(min(self._port.in_waiting, _READ_BYTES))
-        except (serial.SerialException, OSError, TypeError) as error:  # TypeError: closed under its feet
+        except (*_LOST, TypeError) as error:  # TypeError: closed under its feet
             raise BirthmarkError("link.lost", _reason(error)) from error
 
     def write(self, data: bytes, seconds: float) -> None:
@@ -44,12 +47,12 @@ class Link:
             self._port.write(data)
         except serial.SerialTimeoutException as error:
             raise BirthmarkError("link.silent", "it takes no bytes") from error
-        except (serial.SerialException, OSError) as error:
+        except _LOST as error:
             raise BirthmarkError("link.lost", _reason(error)) from error
 
     def close(self) -> None:
         """Without waiting for bytes that nobody takes."""
-        with suppress(serial.SerialException, OSError):  # it hung up already: there is nothing left to discard
+        with suppress(*_LOST):  # it hung up already: there is nothing left to discard
             self._port.reset_output_buffer()
         self._port.close()
 
@@ -67,4 +70,5 @@ def _open_error(path: Path, error: Exception) -> BirthmarkError:
 
 
 def _reason(error: Exception) -> str:
-    return error.strerror or type(error).__name__ if isinstance(error, OSError) else type(error).__name__
+    """The system's word for it, if it was the system that said so."""
+    return error.strerror or "" if isinstance(error, OSError) else ""

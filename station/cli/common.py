@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 from pathlib import Path
 from typing import IO, Final
 
 import click
+from rich.console import Console
+from rich.table import Table
 
 from shared.command import AS_JSON, Commands, print_json
 from shared.errors import BirthmarkError
@@ -15,6 +18,8 @@ __all__ = ["AS_JSON", "DATA_DIR", "Commands", "moment", "print_json", "root_pass
 
 _LINE_CHARACTERS: Final = 1024
 _PASSPHRASE_CHARACTERS: Final = 12
+
+_PIPE_COLUMNS: Final = 240
 
 DATA_DIR: Final = click.option(
     "--data-dir",
@@ -48,3 +53,8 @@ def root_passphrase(file: IO[str] | None) -> str | None:
     if len(passphrase) < _PASSPHRASE_CHARACTERS:
         raise BirthmarkError("config.invalid", f"a root passphrase has {_PASSPHRASE_CHARACTERS} characters or more")
     return passphrase
+
+
+def print_table(table: Table) -> None:
+    """Fitted to a terminal; whole lines where the output goes elsewhere, for `grep` and `less -S`."""
+    Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS).print(table)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import IO
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.errors import BirthmarkError
 from shared.text import shown
 from station import bootstrap
-from station.cli.common import AS_JSON, DATA_DIR, moment, print_json, secret_line
+from station.cli.common import AS_JSON, DATA_DIR, moment, print_json, print_table, secret_line
 from station.enrollment import parse_nuc_hash
 from station.nuc_index import NucIndex
 from station.registry import queries, revocation, units
@@ -75,7 +74,7 @@ def _print(found: list[Unit]) -> None:
             f"{unit.tpm_manufacturer} TPM ({unit.ek_trust})" if unit.ek_trust else unit.key_holder.value,
         )
         table.add_row(*(Text(cell) for cell in cells))
-    Console().print(table)
+    print_table(table)
 
 
 @click.command()

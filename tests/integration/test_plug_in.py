@@ -1,0 +1,331 @@
+"""The main job, with the programs a user would have: a station process, an agent process with swtpm, a pair of ttys."""
+
+import json
+import os
+import re
+import sqlite3
+import stat
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from virtual.cable import End
+from virtual.pi import VirtualPi, run_agent
+from virtual.station import VirtualStation, run_station
+
+ONCE = ("--once", "--wait", "30")
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bench")
+
+
+@pytest.fixture(scope="module")
+def station(bench: Path) -> Iterator[VirtualStation]:
+    with VirtualStation(bench / "station", f"{bench}/pi-*/station") as station:
+        station.init("--organization", "Example Cameras")
+        station.start()
+        yield station
+
+
+def pi_of(bench: Path, number: int) -> VirtualPi:
+    pi = VirtualPi(bench / f"pi-{number}", number)
+    if not pi.nuc_map.exists():
+        pi.nuc_map.write_bytes(f"the map of sensor {number}".encode() * 99)
+    return pi
+
+
+def provisioned(pi: VirtualPi, *options: str) -> str:
+    """Plug in, wait for the end, pull out; gives what the agent said."""
+    with pi.cable:
+        agent = pi.start(*ONCE, *options)
+        _, said = agent.communicate(timeout=60)
+    assert agent.returncode == 0, said
+    return said
+
+
+def refused(pi: VirtualPi, *options: str) -> str:
+    with pi.cable:
+        agent = pi.start(*ONCE, *options)
+        _, said = agent.communicate(timeout=60)
+    assert agent.returncode == 1, said
+    assert "Traceback" not in said
+    return said
+
+
+@pytest.fixture(scope="module")
+def first(bench: Path, station: VirtualStation) -> VirtualPi:
+    pi = pi_of(bench, 1)
+    provisioned(pi)
+    return pi
+
+
+def unit(station: VirtualStation, serial: str) -> dict[str, object]:
+    [found] = [unit for unit in station.devices() if unit["serial"] == serial]
+    return found
+
+
+def audit(station: VirtualStation) -> list[dict[str, object]]:
+    told = run_station("audit", "--json", "--data-dir", str(station.data_dir))
+    rows = json.loads(told.stdout)
+    return list(rows["rows"] if isinstance(rows, dict) else rows)
+
+
+def test_a_unit_that_is_plugged_in_stands_on_the_page(station: VirtualStation, first: VirtualPi) -> None:
+    page = station.get("/")
+    row = unit(station, first.serial)
+    assert first.serial in page
+    assert "simulator" in page.lower()
+    assert row["state"] == "provisioned"
+    assert row["ek_trust"] == "simulated"
+    assert len(set(row["table_ids"])) == 3  # type: ignore[call-overload]
+    assert json.loads(station.get("/health", "application/json"))["status"] == "healthy"
+
+
+def test_unit_and_registry_agree_and_openssl_accepts_the_chain(station: VirtualStation, first: VirtualPi) -> None:
+    status, row = first.status(), unit(station, first.serial)
+    assert status["state"] == "provisioned"
+    assert status["certificate_serial"] == row["certificate_serial"]
+    assert status["table_ids"] == row["table_ids"]
+    verify = subprocess.run(
+        [
+            *("openssl", "verify", "-x509_strict", "-purpose", "sslclient"),
+            *("-CAfile", str(station.data_dir / "authority" / "root.pem")),
+            *("-untrusted", status["chain_file"], status["certificate_file"]),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert verify.returncode == 0, verify.stderr
+
+
+def test_a_unit_plugged_in_again_is_greeted_as_itself_and_gets_no_second_certificate(
+    station: VirtualStation, first: VirtualPi
+) -> None:
+    before = first.status()
+    provisioned(first)  # its NUC map was removed: the sealed one serves
+    after = first.status()
+    assert (after["certificate_sha256"], after["table_ids"]) == (before["certificate_sha256"], before["table_ids"])
+    assert unit(station, first.serial)["certificate_serial"] == before["certificate_serial"]
+    events = [row["event"] for row in audit(station) if row["serial"] == first.serial]
+    assert events.count("issued") == 1
+    assert "resumed" in events
+
+
+def test_the_identity_is_private_and_holds_no_private_key(station: VirtualStation, first: VirtualPi) -> None:
+    identity = first.state_dir / "identity"
+    assert stat.S_IMODE(first.state_dir.stat().st_mode) == 0o700
+    assert stat.S_IMODE(identity.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in identity.iterdir()} == {0o600}
+    outside = [path for path in first.directory.rglob("*") if path.is_file() and "simulator" not in path.parts]
+    for path in (*outside, *(path for path in station.data_dir.rglob("*.sqlite*"))):
+        content = path.read_bytes()
+        assert b"PRIVATE KEY" not in content, path
+        assert b"\x02\x01\x01\x04\x20" not in content, path  # an ECPrivateKey's version and 32-byte scalar (RFC 5915)
+
+
+def test_the_clear_nuc_map_is_gone_and_the_camera_still_has_it(first: VirtualPi) -> None:
+    assert not first.nuc_map.exists()
+    from device_agent.camera import Camera
+
+    with Camera.open(first.state_dir) as camera:
+        assert camera.nuc_map() == b"the map of sensor 1" * 99
+
+
+def test_many_units_at_once_each_get_their_own(bench: Path, station: VirtualStation) -> None:
+    pis = [pi_of(bench, number) for number in range(10, 14)]
+    agents = []
+    for pi in pis:
+        pi.cable.plug()
+        agents.append(pi.start(*ONCE))
+    try:
+        for agent in agents:
+            _, said = agent.communicate(timeout=90)
+            assert agent.returncode == 0, said
+    finally:
+        for pi in pis:
+            pi.cable.unplug()
+    certificates = {unit(station, pi.serial)["certificate_serial"] for pi in pis}
+    assert len(certificates) == len(pis)
+
+
+def test_two_pis_with_one_serial_number_are_told_apart(bench: Path, station: VirtualStation, first: VirtualPi) -> None:
+    other = pi_of(bench, 20)
+    said = refused(other, "--serial", first.serial)
+    assert "[registry.serial-taken]" in said
+    assert other.status()["state"] == "unprovisioned"
+    assert other.nuc_map.exists()
+
+
+def test_a_second_unit_with_the_same_nuc_hash_is_refused(bench: Path, station: VirtualStation) -> None:
+    one, other = pi_of(bench, 21), pi_of(bench, 22)
+    other.nuc_map.write_bytes(one.nuc_map.read_bytes())
+    provisioned(one)
+    assert "[registry.duplicate-nuc]" in refused(other)
+    assert other.serial not in {unit["serial"] for unit in station.devices()}
+    assert other.serial in {row["serial"] for row in audit(station) if row["event"] == "refused"}
+
+
+def test_what_other_programs_write_to_the_port_does_no_harm(bench: Path, station: VirtualStation) -> None:
+    pi = pi_of(bench, 23)
+    chatter = b"\r\nraspberrypi login: AT\r\nATE0\r\nAT+CGMI\r\n\x00\x00\x7f\xff"
+    sent = dict.fromkeys(End, 0)
+
+    def spoil(end: End, data: bytes) -> bytes:
+        sent[end] += 1
+        return chatter + data + chatter if sent[end] < 4 and b"\0" in (data[:1], data[-1:]) else data
+
+    pi.cable.spoil = spoil
+    provisioned(pi)
+    assert all(sent.values())
+
+
+def test_a_cable_pulled_in_the_middle_and_plugged_in_again_goes_on_where_it_was(
+    bench: Path, station: VirtualStation
+) -> None:
+    pi = pi_of(bench, 24)
+    pi.cable.plug()
+    agent = pi.start("--wait", "30")  # without --once: it stays for the next plug-in
+    try:
+        assert agent.stderr is not None
+        for line in agent.stderr:
+            if line.startswith("step 4"):
+                break
+        pi.cable.unplug()
+        time.sleep(1)
+        pi.cable.plug()
+        for line in agent.stderr:
+            if line.startswith("step 7"):
+                break
+        give_up = time.monotonic() + 30
+        while unit(station, pi.serial)["state"] != "provisioned" and time.monotonic() < give_up:
+            time.sleep(0.1)
+        assert unit(station, pi.serial)["state"] == "provisioned"
+    finally:
+        pi.cable.unplug()
+        agent.terminate()
+        agent.communicate(timeout=20)
+    with sqlite3.connect(f"file:{station.data_dir}/registry.sqlite?mode=ro", uri=True) as registry:
+        [(units,)] = registry.execute("SELECT count(*) FROM units WHERE serial = ?", (pi.serial,))
+    registry.close()
+    assert units == 1
+
+
+def test_a_station_of_another_authority_learns_nothing(bench: Path, station: VirtualStation, first: VirtualPi) -> None:
+    del station
+    before = first.status()
+    root = bench / "other-root.pem"
+    with VirtualStation(bench / "other") as other:
+        other.init()
+        root.write_bytes((other.data_dir / "authority" / "root.pem").read_bytes())
+    said = refused(first, "--root-certificate", str(root))
+    assert "[trust.station-untrusted]" in said
+    assert first.status() == before
+
+
+def test_the_walkthrough_of_the_readme_provisions_a_unit_over_socat(tmp_path: Path) -> None:
+    readme = Path(__file__).parents[2] / "README.md"
+    section = readme.read_text().split("## By hand", 1)[1].split("\n## ", 1)[0]
+    commands = list(re.findall(r"```sh\n(.*?)```", section, re.DOTALL))
+    script = "\n".join(commands).replace("--port 8001", "--port 0")
+    (tmp_path / "walk.sh").write_text(f"set -e\n{script}\n")
+    bin_dir = Path(__file__).parents[2] / ".venv" / "bin"
+    walk = subprocess.run(
+        ["bash", "walk.sh"],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{bin_dir}:{os.environ['PATH']}"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert walk.returncode == 0, walk.stdout + walk.stderr
+    assert '"state": "provisioned"' in walk.stdout
+    assert re.search(r"^10000000abcdef01 .*provisioned", walk.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "status"),
+    [
+        (("--tpm", "device:/dev/no-such-tpm"), "tpm.no-device", 1),
+        (("--port", "/dev/no-such-port"), "link.no-port", 75),
+        (("--port", "/dev/null"), "link.not-a-port", 1),
+        (("--nuc-map", "/no/such/map"), "nuc.map-missing", 1),
+        (("--nuc-map", "/dev/null"), "nuc.map-empty", 1),
+        (("--serial", "<b>bold</b>"), "identity.serial-invalid", 1),
+        (("--root-certificate", "/dev/null"), "trust.root-unreadable", 1),
+    ],
+)
+def test_bad_input_ends_with_a_sentence_a_code_and_a_status(
+    bench: Path, options: tuple[str, ...], code: str, status: int
+) -> None:
+    pi = pi_of(bench, 30)
+    agent = pi.start("--once", "--wait", "0.2", *options)
+    _, said = agent.communicate(timeout=30)
+    assert agent.returncode == status, said
+    assert f"[{code}]" in said
+    assert "Traceback" not in said
+    assert not (pi.state_dir / "identity").exists()
+
+
+def test_a_port_in_use_is_named_as_such(bench: Path) -> None:
+    pi = pi_of(bench, 31)
+    with pi.cable:
+        holder = pi.start("--wait", "30")
+        try:
+            assert holder.stderr is not None
+            assert holder.stderr.readline().startswith("step 0")
+            other = run_agent(
+                *("run", "--once", "--tpm", "simulator", "--serial", "x", "--nuc-map", str(pi.nuc_map)),
+                *("--port", str(pi.cable.paths[End.PI]), "--state-dir", str(pi.directory / "other")),
+                check=False,
+            )
+            same = run_agent(
+                *("run", "--once", "--tpm", "simulator", "--serial", "x", "--nuc-map", str(pi.nuc_map)),
+                *("--port", str(pi.cable.paths[End.PI]), "--state-dir", str(pi.state_dir)),
+                check=False,
+            )
+        finally:
+            holder.terminate()
+            holder.communicate(timeout=20)
+    assert (other.returncode, "[link.busy]" in other.stderr) == (75, True), other.stderr
+    assert (same.returncode, "[identity.state-dir-busy]" in same.stderr) == (75, True), same.stderr
+
+
+def test_a_state_directory_that_others_can_read_is_refused(bench: Path) -> None:
+    pi = pi_of(bench, 32)
+    pi.state_dir.mkdir(mode=0o755)
+    agent = pi.start(*ONCE)
+    _, said = agent.communicate(timeout=30)
+    assert (agent.returncode, "[identity.state-dir-open]" in said) == (1, True), said
+
+
+def test_an_agent_that_is_killed_takes_its_simulator_with_it(bench: Path) -> None:
+    pi = pi_of(bench, 33)
+    with pi.cable:
+        agent = pi.start("--wait", "30")
+        assert agent.stderr is not None
+        assert agent.stderr.readline().startswith("step 0")
+        children = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()
+        assert children
+        agent.kill()
+        agent.communicate(timeout=20)
+        give_up = time.monotonic() + 10
+        while any(Path(f"/proc/{child}/exe").exists() for child in children) and time.monotonic() < give_up:
+            time.sleep(0.05)
+        assert not any(Path(f"/proc/{child}/exe").exists() for child in children)
+
+
+def test_the_device_certificate_follows_its_profile(first: VirtualPi) -> None:
+    status = first.status()
+    leaf, intermediate, root = x509.load_pem_x509_certificates(Path(status["chain_file"]).read_bytes())
+    assert leaf.public_bytes(Encoding.PEM) == Path(status["certificate_file"]).read_bytes()
+    assert leaf.issuer == intermediate.subject
+    assert intermediate.issuer == root.subject == root.issuer
+    assert (leaf.not_valid_after_utc - leaf.not_valid_before_utc).days == 730

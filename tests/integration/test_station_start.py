@@ -1,0 +1,98 @@
+"""Making and starting a station: whole or not at all, private, and never over what is there."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from virtual.station import VirtualStation, run_station
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("made") / "station"
+    run_station("init", "--data-dir", str(path))
+    return path
+
+
+@pytest.fixture
+def data_dir(made: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(made, tmp_path / "station")
+
+
+def failed(*arguments: str) -> subprocess.CompletedProcess[str]:
+    result = run_station(*arguments, check=False)
+    assert result.returncode == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    return result
+
+
+def test_init_makes_everything_private(made: Path) -> None:
+    modes = {path: path.stat().st_mode & 0o777 for path in (made, *made.rglob("*"))}
+    assert {mode for path, mode in modes.items() if path.is_dir()} == {0o700}
+    assert {mode for path, mode in modes.items() if path.is_file()} == {0o600}
+
+
+def test_init_never_overwrites(data_dir: Path) -> None:
+    before = {path: path.read_bytes() for path in data_dir.rglob("*") if path.is_file()}
+    assert "[data.exists]" in failed("init", "--data-dir", str(data_dir)).stderr
+    assert {path: path.read_bytes() for path in data_dir.rglob("*") if path.is_file()} == before
+
+
+def test_init_with_force_moves_the_old_one_aside(data_dir: Path) -> None:
+    root = (data_dir / "authority" / "root.pem").read_bytes()
+    told = json.loads(run_station("init", "--force", "--json", "--data-dir", str(data_dir)).stdout)
+    assert (Path(told["replaced"]) / "authority" / "root.pem").read_bytes() == root
+    assert (data_dir / "authority" / "root.pem").read_bytes() != root
+
+
+@pytest.mark.parametrize("tables", ["2", "2501", "-1"])
+def test_init_refuses_a_number_of_tables_out_of_range(tmp_path: Path, tables: str) -> None:
+    assert "[config.invalid]" in failed("init", "--data-dir", str(tmp_path / "s"), "--tables", tables).stderr
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["station.toml", "registry.sqlite", "secrets/station.key", "authority/intermediate.key"]
+)
+def test_a_half_made_data_directory_is_not_served(data_dir: Path, name: str) -> None:
+    (data_dir / name).unlink()
+    assert "[data.incomplete]" in failed("serve", "--data-dir", str(data_dir), "--port", "0").stderr
+
+
+@pytest.mark.parametrize("name", [".", "secrets/station.key", "registry.sqlite", "authority/station.key"])
+def test_a_data_directory_that_others_can_read_is_not_served(data_dir: Path, name: str) -> None:
+    path = data_dir / name
+    path.chmod(path.stat().st_mode | 0o044)
+    assert "[data.readable-by-others]" in failed("serve", "--data-dir", str(data_dir), "--port", "0").stderr
+
+
+def test_a_data_directory_with_another_stations_secret_is_not_served(data_dir: Path) -> None:
+    (data_dir / "secrets" / "station.key").write_bytes(bytes(31) + b"x")
+    assert "[authority.unreadable]" in failed("serve", "--data-dir", str(data_dir), "--port", "0").stderr
+
+
+def test_there_is_nothing_to_serve_where_nothing_is(tmp_path: Path) -> None:
+    assert "[data.missing]" in failed("serve", "--data-dir", str(tmp_path / "none"), "--port", "0").stderr
+
+
+def test_an_address_in_use_is_named(data_dir: Path) -> None:
+    with VirtualStation(data_dir, str(data_dir / "no-port")) as station:
+        station.start()
+        port = station.address.rstrip("/").rsplit(":", 1)[1]
+        said = failed("serve", "--data-dir", str(data_dir), "--port", port, "--serial-port", "/dev/none")
+    assert "[http.cannot-listen]" in said.stderr
+
+
+def test_openssl_accepts_the_authoritys_own_chain(made: Path) -> None:
+    verify = subprocess.run(
+        [
+            *("openssl", "verify", "-x509_strict", "-CAfile", str(made / "authority" / "root.pem")),
+            *("-untrusted", str(made / "authority" / "intermediate.pem"), str(made / "authority" / "station.pem")),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert verify.returncode == 0, verify.stderr
