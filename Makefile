@@ -4,7 +4,7 @@ UNITS ?= 3
 PYTEST = .venv/bin/pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench system-test docs lock clean
+.PHONY: help setup demo test lint bench packages system-test docs lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,16 +18,23 @@ demo: setup  ## a station and virtual Pis, live (UNITS=n; ONCE=1 checks the resu
 test: setup  ## all tests but the slow ones
 	@$(PYTEST) -m "not slow"
 
-lint: setup  ## ruff, mypy, and which module may import which
+lint: setup  ## ruff, mypy, which module may import which; systemd units and udev rules
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
+	@scripts/check-units
 
 bench: setup  ## how fast it is (QUICK=1 for a short look)
 	@.venv/bin/python -m tests.bench $(if $(QUICK),--quick)
 
-system-test: setup  ## a virtual Pi and a station, booted in QEMU
+packages:  ## Debian packages of agent and station for this release and architecture, in dist/
+	@scripts/setup scripts/apt-packages-system
+	@packaging/build
+	@lintian --allow-root --fail-on error,warning dist/*.deb
+
+system-test:  ## a virtual Pi and a station, booted in QEMU
+	@scripts/setup scripts/apt-packages-system
 	@.venv/bin/pytest -m slow tests/system
 
 docs: setup  ## write again the pages of docs/ that are made from the code

@@ -1,0 +1,209 @@
+"""A virtual Pi under QEMU: its power, its TPM, its cable, and a shell on its second serial port."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.system.image import Image
+
+BOOT_SECONDS: Final = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    code: int
+    text: str
+
+
+class Tpm:
+    """swtpm as a chip on the board: its state outlives the power."""
+
+    def __init__(self, state: Path, sockets: Path) -> None:
+        self._state = state
+        self.socket: Final = sockets / "tpm"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.socket.unlink(missing_ok=True)
+        with (self._state / "chip.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self._state}", "--flags", "startup-clear",
+                 "--ctrl", f"type=unixio,path={self.socket}"],
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+        while not self.socket.exists():
+            assert self._process.poll() is None
+            time.sleep(0.01)
+
+    def hold(self) -> None:
+        """It takes no command any further until `release`."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def release(self) -> None:
+        assert self._process
+        self._process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+class Guest:
+    """One virtual Pi. `console` keeps what it printed over all its boots."""
+
+    def __init__(self, image: Image, tpm: Tpm, sockets: Path, console: Path) -> None:
+        self._image = image
+        self.tpm: Final = tpm
+        self._sockets = sockets
+        self.console: Final = console
+        self._qemu: subprocess.Popen[bytes] | None = None
+        self._shell: socket.socket | None = None
+        self._buffer = b""
+        self._count = 0
+
+    # --- power ---
+
+    @property
+    def running(self) -> bool:
+        return self._qemu is not None
+
+    def start(self) -> float:
+        """Switch it on and wait for its shell. Returns the seconds it took."""
+        begun = time.monotonic()
+        self.tpm.start()
+        for name in ("shell", "qmp"):
+            (self._sockets / name).unlink(missing_ok=True)
+        with self.console.open("ab") as output:
+            self._qemu = subprocess.Popen(
+                ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2",
+                 "-m", "1024", "-nodefaults", "-display", "none", "-no-reboot",
+                 "-kernel", self._image.kernel, "-initrd", self._image.initrd,
+                 "-append", "root=/dev/vda rw console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable",
+                 "-drive", f"id=disk,file={self._image.disk},if=virtio,format=raw,cache=writeback",
+                 "-serial", "stdio", "-serial", f"unix:{self._sockets}/shell,server=on,wait=off",
+                 "-qmp", f"unix:{self._sockets}/qmp,server=on,wait=off",
+                 "-chardev", f"socket,id=chip,path={self.tpm.socket}", "-tpmdev", "emulator,id=tpm,chardev=chip",
+                 "-device", "tpm-tis,tpmdev=tpm"],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        self._shell = self._connect("shell")
+        deadline = begun + BOOT_SECONDS
+        while True:
+            try:
+                self.run("true", seconds=3)
+                return time.monotonic() - begun
+            except TimeoutError:
+                assert time.monotonic() < deadline, self.tail()
+                assert self._qemu.poll() is None, self.tail()
+
+    def cut_power(self) -> None:
+        """As if the plug were pulled: what is not on the disk is lost."""
+        assert self._qemu
+        self._qemu.kill()
+        self._ended()
+
+    def power_off(self) -> None:
+        """In order."""
+        assert self._qemu
+        self.run("systemctl poweroff --no-block")
+        self._qemu.wait(120)
+        self._ended()
+
+    def _ended(self) -> None:
+        if self._qemu:
+            self._qemu.wait()
+        if self._shell:
+            self._shell.close()
+        self.tpm.stop()
+        self._qemu = self._shell = None
+        self._buffer = b""
+
+    def close(self) -> None:
+        if self._qemu:
+            self.cut_power()
+
+    def tail(self) -> str:
+        return self.console.read_bytes()[-3000:].decode(errors="replace")
+
+    # --- what happens in it ---
+
+    def run(self, command: str, seconds: float = 60) -> Done:
+        """A line for its root shell. Raises TimeoutError."""
+        assert self._shell
+        self._count += 1
+        mark = f"@{os.getpid()}.{self._count}@"
+        # The mark is split in what is sent, so that no echo is taken for the answer.
+        line = f"{{ {command}\n}} </dev/null 2>&1; printf '\\n%s%s:%d:end\\n' {mark[:3]} {shlex.quote(mark[3:])} $?\n"
+        self._shell.sendall(line.encode())
+        deadline = time.monotonic() + seconds
+        start, end = f"\n{mark}:".encode(), b":end\n"
+        while True:
+            at = self._buffer.find(start)
+            if at >= 0 and (closed := self._buffer.find(end, at)) >= 0:
+                text, code = self._buffer[:at], self._buffer[at + len(start) : closed]
+                self._buffer = self._buffer[closed + len(end) :]
+                return Done(int(code), text.decode(errors="replace").strip())
+            self._shell.settimeout(max(0.01, deadline - time.monotonic()))
+            data = self._shell.recv(65536)
+            assert data, self.tail()
+            self._buffer += data
+
+    def good(self, command: str, seconds: float = 60) -> str:
+        """Its output; it must succeed."""
+        done = self.run(command, seconds)
+        assert done.code == 0, f"{command}: {done.code}\n{done.text}"
+        return done.text
+
+    def eventually(self, condition: str, seconds: float = 60) -> None:
+        """Until the shell condition holds; the looking is done inside, where it costs nothing."""
+        loop = f"for i in $(seq {int(seconds * 5)}); do if {condition}; then exit 0; fi; sleep 0.2; done; exit 1"
+        done = self.run(f"timeout {int(seconds)} bash -c {shlex.quote(loop)}", seconds + 30)
+        assert done.code == 0, f"never: {condition}\n{self.explain()}"
+
+    def explain(self) -> str:
+        return self.run(
+            "systemctl status --no-pager -l 'birthmark-*'; journalctl -b -n 60 --no-pager -u 'birthmark-*' -o cat; "
+            "ls -l /dev/ttyGS* /dev/ttyACM* /dev/birthmark /dev/tpm*"
+        ).text
+
+    def slow_disk(self, writes_per_second: int) -> None:
+        """0 is as fast as it can."""
+        with self._connect("qmp") as qmp, qmp.makefile("rwb") as lines:
+            lines.readline()
+            for command, arguments in (
+                ("qmp_capabilities", {}),
+                ("block_set_io_throttle",
+                 {"device": "disk", "bps": 0, "bps_rd": 0, "bps_wr": 0, "iops": 0, "iops_rd": 0,
+                  "iops_wr": writes_per_second}),
+            ):  # fmt: skip
+                lines.write(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
+                lines.flush()
+                while "return" not in (answer := json.loads(lines.readline())):
+                    assert "error" not in answer, answer
+
+    def _connect(self, name: str) -> socket.socket:
+        path = self._sockets / name
+        deadline = time.monotonic() + 30
+        while True:
+            connection = socket.socket(socket.AF_UNIX)
+            try:
+                connection.connect(str(path))
+                return connection
+            except (FileNotFoundError, ConnectionRefusedError):
+                connection.close()
+                assert self._qemu
+                assert self._qemu.poll() is None, self.tail()
+                assert time.monotonic() < deadline
+                time.sleep(0.05)

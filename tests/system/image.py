@@ -1,0 +1,155 @@
+"""The virtual Pi's disk: Debian, cached between runs, with both packages installed by dpkg and a station set up."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
+CACHE: Final = ROOT / ".cache/system"
+SERIAL: Final = "10000000abcdef01"
+SENSOR: Final = "7"
+NUC_MAP: Final = "/var/lib/birthmark-agent/nuc.map"
+SPARE_NUC_MAP: Final = "/root/nuc.map"
+
+SUITE: Final = "bookworm"
+PACKAGES: Final = (
+    "bash,curl,init,kmod,udev,linux-image-amd64,initramfs-tools,python3,python3-numpy,debconf,tpm-udev,procps,"
+    "libtss2-esys-3.0.2-0,libtss2-fapi1,libtss2-mu0,libtss2-rc0,libtss2-tctildr0,libtss2-tcti-device0"
+)
+MASKED: Final = (
+    "serial-getty@ttyS0.service",
+    "getty@tty1.service",
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+    "fstrim.timer",
+)
+SHELL: Final = """[Unit]
+Description=The test's shell
+DefaultDependencies=no
+After=systemd-remount-fs.service
+[Service]
+Environment=HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8
+ExecStartPre=/bin/stty -F /dev/ttyS1 -echo -onlcr
+ExecStart=/bin/bash --norc --noprofile
+StandardInput=tty
+StandardOutput=tty
+StandardError=journal
+TTYPath=/dev/ttyS1
+Restart=always
+IgnoreSIGPIPE=no
+[Install]
+WantedBy=sysinit.target
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What QEMU boots."""
+
+    disk: Path
+    kernel: Path
+    initrd: Path
+
+
+def run(*command: str | Path, **options: object) -> None:
+    done = subprocess.run(
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
+    )
+    assert done.returncode == 0, f"{command}: {done.stdout[-3000:]}"
+
+
+def base() -> Path:
+    """Debian alone, as a tar file; made again only when what it is made of changes."""
+    digest = hashlib.sha256(f"{SUITE} {PACKAGES}".encode()).hexdigest()[:12]
+    tar = CACHE / f"base-{digest}.tar"
+    if not tar.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        made = tar.with_suffix(".part")
+        run(
+            "mmdebstrap", "--mode=root", "--variant=minbase", "--format=tar", f"--include={PACKAGES}",
+            "--aptopt=Apt::Install-Recommends false",
+            "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
+            SUITE, made,
+        )  # fmt: skip
+        made.rename(tar)
+    return tar
+
+
+def packages() -> dict[str, Path]:
+    """Both packages as they are built from this tree, and the agent's once more with a higher version."""
+    run(ROOT / "packaging/build")
+    found = {name: next((ROOT / "dist").glob(f"birthmark-{name}_*.deb")) for name in ("agent", "station")}
+    work = CACHE / "upgrade"
+    shutil.rmtree(work, ignore_errors=True)
+    run("dpkg-deb", "-R", found["agent"], work)
+    control = work / "DEBIAN/control"
+    control.write_text(re.sub(r"^(Version: .*)$", r"\1+upgrade", control.read_text(), flags=re.MULTILINE))
+    found["upgrade"] = CACHE / "upgrade.deb"
+    run("dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "-b", work, found["upgrade"])
+    return found
+
+
+def build(work: Path, ek_roots: Path) -> Image:
+    """A fresh disk in `work`. `ek_roots` holds the certificates of who made the TPM."""
+    root = work / "root"
+    root.mkdir()
+    run("tar", "xf", base(), "-C", root, "--exclude=./dev/*")
+    for path in packages().values():
+        shutil.copy(path, root / "root")
+    shutil.copytree(ek_roots, root / "root/ek-roots")
+
+    def inside(*command: str) -> None:
+        run("chroot", root, "env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8", *command)
+
+    for node, minor in (("null", "3"), ("urandom", "9")):
+        run("mknod", "-m", "666", root / "dev" / node, "c", "1", minor)
+    inside("sh", "-c", "dpkg -i /root/birthmark-agent_*.deb /root/birthmark-station_*.deb")
+
+    (root / "etc/default/birthmark-agent").write_text(f"BIRTHMARK_SERIAL={SERIAL}\n")
+    (root / "etc/birthmark-station/ports.d/bench.conf").write_text("# another port than the one there is\n99-99\n")
+    inside("birthmark-agent", "nuc", "simulate", "--seed", SENSOR, "--output", SPARE_NUC_MAP)
+    inside("install", "-d", "-m", "0700", "-o", "birthmark-agent", "-g", "birthmark-agent", "/var/lib/birthmark-agent")
+    inside("install", "-m", "0600", "-o", "birthmark-agent", "-g", "birthmark-agent", SPARE_NUC_MAP, NUC_MAP)
+    inside(
+        "install",
+        "-d",
+        "-m",
+        "0700",
+        "-o",
+        "birthmark-station",
+        "-g",
+        "birthmark-station",
+        "/var/lib/birthmark-station",
+    )
+    inside("chmod", "-R", "a+rX", "/root")
+    inside(
+        "setpriv", "--reuid=birthmark-station", "--regid=birthmark-station", "--clear-groups",
+        "birthmark-station", "init", "--data-dir", "/var/lib/birthmark-station/data", "--ek-roots", "/root/ek-roots",
+    )  # fmt: skip
+
+    for unit in MASKED:
+        (root / "etc/systemd/system" / unit).symlink_to("/dev/null")
+    (root / "etc/systemd/system/test-shell.service").write_text(SHELL)
+    inside("systemctl", "enable", "test-shell.service")
+    (root / "etc/modules-load.d/pi.conf").write_text("dummy_hcd\n")  # stands for the dwc2 of a Pi
+    (root / "etc/hostname").write_text("pi\n")
+    (root / "etc/fstab").write_text("")
+    for node in ("null", "urandom"):
+        (root / "dev" / node).unlink()
+
+    image = Image(work / "disk.img", work / "vmlinuz", work / "initrd")
+    shutil.copy(next((root / "boot").glob("vmlinuz-*")), image.kernel)
+    shutil.copy(next((root / "boot").glob("initrd.img-*")), image.initrd)
+    run("truncate", "-s", "2G", image.disk)
+    run("mke2fs", "-q", "-t", "ext4", "-d", root, image.disk)
+    shutil.rmtree(root)
+    return image

@@ -1,0 +1,214 @@
+"""One virtual Pi and the station it is plugged into, from first boot to removal: each test goes on where the last ended.
+
+Both are one machine: `dummy_hcd` joins its USB device controller to its USB host, so gadget, cdc_acm, udev and systemd
+are the real ones, and so is the TPM driver. The cable is the gadget's UDC attribute.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from device_agent.tpm.simulator import Simulator
+from tests.system.guest import Guest, Tpm
+from tests.system.image import NUC_MAP, SERIAL, SPARE_NUC_MAP, build
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+UDC = "/sys/kernel/config/usb_gadget/birthmark/UDC"
+AGENT_STATE = "/var/lib/birthmark-agent"
+UNPLUG = f"echo '' > {UDC}"
+PLUG = f"ls /sys/class/udc > {UDC}"
+PAGE = "curl -sS --fail --max-time 20 http://127.0.0.1:8001"
+AS_STATION = "setpriv --reuid=birthmark-station --regid=birthmark-station --clear-groups"
+WAITING = "systemctl show -P StatusText birthmark-agent | grep -q 'Waiting for a station'"
+
+
+@pytest.fixture(scope="module")
+def pi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
+    work = tmp_path_factory.mktemp("pi")
+    sockets = Path(tempfile.mkdtemp(prefix="pi-"))  # short: a socket's path has room for 107 characters
+    with Simulator(work):
+        pass  # it manufactures a TPM, with EK certificates from a CA of its own
+    roots = work / "roots"
+    roots.mkdir()
+    for certificate in (work / "simulator").rglob("*cert.pem"):
+        shutil.copy(certificate, roots)
+    guest = Guest(build(work, roots), Tpm(work / "simulator", sockets), sockets, work / "console.log")
+    try:
+        yield guest
+    finally:
+        guest.close()
+        shutil.rmtree(sockets)
+        if kept := os.environ.get("KEEP_CONSOLE"):
+            shutil.copy(guest.console, kept)
+        (work / "disk.img").unlink()
+
+
+@pytest.fixture(autouse=True)
+def nothing_failed(pi: Guest) -> Iterator[None]:
+    yield
+    if pi.running:
+        assert pi.good("systemctl --failed --no-legend --plain") == "", pi.explain()
+
+
+def units(pi: Guest) -> list[dict[str, object]]:
+    told: object = json.loads(
+        pi.good(f"{AS_STATION} birthmark-station devices --json --data-dir /var/lib/birthmark-station/data")
+    )
+    assert isinstance(told, list)
+    return told
+
+
+def identity(pi: Guest) -> str:
+    """What the identity is, byte for byte."""
+    return pi.good(f"cd {AGENT_STATE}/identity/ && sha256sum * && ls -lan --time-style=full-iso .")
+
+
+def test_the_gadget_is_up_at_first_boot_and_the_agent_waits_for_a_station(pi: Guest) -> None:
+    print(f"boot: {pi.start():.0f} s")
+    pi.eventually(WAITING, 120)
+    told = json.loads(pi.good("birthmark-agent gadget status --json"))
+    assert (told["bound_to"], told["serial"], told["tty"]) == ("dummy_udc.0", SERIAL, "/dev/ttyGS0")
+    assert pi.good("systemctl is-active birthmark-gadget birthmark-agent").split() == ["active", "active"]
+    assert pi.good("stat -c '%U:%G %a' /dev/ttyGS0 /dev/tpmrm0").splitlines() == [
+        "root:birthmark-agent 660",
+        "tss:tss 660",
+    ]
+
+
+def test_plugging_in_raises_the_link_and_wakes_the_station(pi: Guest) -> None:
+    pi.eventually("systemctl is-active -q birthmark-station", 60)
+    assert pi.good("systemctl show -P TriggeredBy birthmark-station") == "birthmark-station.socket"
+    port = pi.good("ls /dev/birthmark/ | grep -v udc")
+    assert pi.good(f"readlink /dev/birthmark/{port}") == "../ttyACM0"
+    assert pi.good("stat -c '%G %a' /dev/ttyACM0") == "birthmark-station 660"
+    properties = pi.good("udevadm info /dev/ttyACM0")
+    assert "ID_MM_DEVICE_IGNORE=1" in properties
+    assert "SYSTEMD_WANTS=birthmark-station.service" in properties
+
+
+def test_a_port_that_is_not_on_the_list_is_left_alone(pi: Guest) -> None:
+    assert json.loads(pi.good(f"{PAGE}/health"))["ports"] == {}
+    time.sleep(3)
+    assert pi.run("ls -l /proc/$(systemctl show -P MainPID birthmark-station)/fd | grep ttyACM").code == 1
+    pi.eventually(WAITING, 5)
+    assert units(pi) == []
+
+
+def test_a_unit_unplugged_in_mid_session_is_reported_and_waits_again(pi: Guest) -> None:
+    pi.good(UNPLUG)
+    pi.eventually("! test -e /dev/ttyACM0", 20)
+    pi.good("rm /etc/birthmark-station/ports.d/bench.conf")
+    pi.eventually(WAITING, 60)
+    pi.tpm.hold()
+    pi.good(PLUG)
+    pi.eventually("systemctl show -P StatusText birthmark-agent | grep -q 'Step [2-4] of 7'", 60)
+    pi.eventually(f"{PAGE}/health | grep -q '\"working\":1'", 30)
+    pi.good(UNPLUG)
+    pi.eventually("! ls /dev/birthmark/ | grep -v udc", 20)
+    pi.tpm.release()
+    pi.eventually(WAITING, 90)
+    assert units(pi) == []
+
+
+def test_a_power_cut_in_mid_store_leaves_no_half_identity(pi: Guest) -> None:
+    pi.slow_disk(5)
+    pi.good(PLUG)
+    seen = pi.good(
+        f"cd {AGENT_STATE}; for i in $(seq 3000); do ls -d .identity-* >/dev/null 2>&1 && break; sleep 0.02; done; ls -A . .identity-*",
+        120,
+    )
+    pi.cut_power()
+    print(f"cut at: {seen.split()}")
+    assert ".identity-" in seen
+    assert "identity" not in seen.split()
+
+
+def test_after_the_power_cut_it_is_provisioned_and_nothing_was_issued_twice(pi: Guest) -> None:
+    print(f"boot: {pi.start():.0f} s")
+    pi.eventually(f"test -e {AGENT_STATE}/identity/provisioned", 180)
+    pi.eventually("test $(systemctl show -P ActiveState birthmark-agent) = inactive", 30)
+    assert f"Provisioned as {SERIAL}" in pi.good("systemctl show -P StatusText birthmark-agent")
+    told = json.loads(pi.good("birthmark-agent status --json"))
+    assert (told["state"], told["serial"]) == ("provisioned", SERIAL)
+    assert told["tpm"] == "device:/dev/tpmrm0"
+    (unit,) = units(pi)
+    assert (unit["serial"], unit["state"]) == (SERIAL, "provisioned")
+    assert int(str(unit["certificate_serial"]), 16) == int(told["certificate_serial"], 16)
+    assert pi.good(f"ls -A {AGENT_STATE} | grep -c '^.identity-'") == "1"
+    assert pi.run(f"test -e {NUC_MAP}").code == 1
+
+
+def test_the_unit_is_on_the_page(pi: Guest) -> None:
+    assert SERIAL in pi.good(f"{PAGE}/")
+    assert json.loads(pi.good(f"{PAGE}/health"))["units"]["provisioned"] == 1
+
+
+def test_a_second_boot_leaves_a_provisioned_pi_alone(pi: Guest) -> None:
+    before = identity(pi)
+    pi.power_off()
+    print(f"boot: {pi.start():.0f} s")
+    pi.eventually("systemctl is-system-running --wait | grep -q running", 120)
+    for unit in ("birthmark-agent", "birthmark-gadget"):
+        assert pi.good(f"systemctl show -P ActiveState -P ConditionResult {unit}").split() == ["inactive", "no"]
+    assert pi.run("ls /dev/ttyGS0 /dev/ttyACM0 /sys/kernel/config/usb_gadget/birthmark").code != 0
+    assert identity(pi) == before
+
+
+def test_the_page_wakes_the_station_by_itself(pi: Guest) -> None:
+    assert pi.run("systemctl is-active birthmark-station").text == "inactive"
+    assert SERIAL in pi.good(f"{PAGE}/")
+    assert pi.good("systemctl is-active birthmark-station") == "active"
+
+
+def test_an_upgrade_keeps_the_identity(pi: Guest) -> None:
+    before = identity(pi)
+    pi.good("DEBIAN_FRONTEND=noninteractive dpkg -i /root/upgrade.deb", 180)
+    assert pi.good("dpkg-query -W -f '${Version}' birthmark-agent").endswith("+upgrade")
+    assert identity(pi) == before
+    assert json.loads(pi.good("birthmark-agent status --json"))["state"] == "provisioned"
+
+
+def test_a_unit_that_was_reset_gets_the_same_certificate_again(pi: Guest) -> None:
+    before = json.loads(pi.good("birthmark-agent status --json"))
+    pi.good("systemctl stop birthmark-agent; birthmark-agent reset --yes")
+    pi.good(f"install -m 0600 -o birthmark-agent -g birthmark-agent {SPARE_NUC_MAP} {NUC_MAP}")
+    pi.good("systemctl start birthmark-agent", 120)
+    pi.eventually(f"test -e {AGENT_STATE}/identity/provisioned", 120)
+    after = json.loads(pi.good("birthmark-agent status --json"))
+    for field in ("certificate_serial", "table_ids", "certificate_sha256"):
+        assert after[field] == before[field]
+    assert len(units(pi)) == 1
+
+
+def test_removal_stops_everything_and_keeps_the_keys(pi: Guest) -> None:
+    pi.good("test -e /dev/ttyGS0 && systemctl is-active birthmark-station birthmark-gadget")
+    pi.good("DEBIAN_FRONTEND=noninteractive dpkg -r birthmark-agent birthmark-station", 180)
+    assert (
+        pi.run(
+            "systemctl is-active birthmark-agent birthmark-gadget birthmark-station birthmark-station.socket"
+        ).text.split()
+        == ["inactive"] * 4
+    )
+    assert pi.run("pgrep -f birthmark-").text == ""
+    assert pi.run("test -e /dev/ttyGS0 || ls /sys/kernel/config/usb_gadget | grep .").code == 1
+    assert pi.run(f"{PAGE}/").code == 7
+    assert pi.run("ls -d /usr/lib/birthmark-agent /usr/lib/birthmark-station").code == 2
+    pi.good(f"test -e {AGENT_STATE}/identity/provisioned && test -e /var/lib/birthmark-station/data/registry.sqlite")
+
+
+def test_a_purge_deletes_keys_only_when_told_to(pi: Guest) -> None:
+    answer = "birthmark-agent birthmark-agent/purge-identity boolean true"
+    pi.good(f"echo {answer} | debconf-set-selections")
+    pi.good("DEBIAN_FRONTEND=noninteractive dpkg -P birthmark-agent birthmark-station", 120)
+    assert pi.run(f"test -e {AGENT_STATE}").code == 1
+    pi.good("test -e /var/lib/birthmark-station/data/registry.sqlite")
+    pi.power_off()
