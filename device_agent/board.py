@@ -20,15 +20,15 @@ class Board:
     model: str
 
 
-def read_board(serial: str | None = None, device_tree: Path = DEVICE_TREE) -> Board:
-    """The board's serial number, or `serial` where it is given, and its model.
+def read_board(serial: str | None = None, model: str | None = None, device_tree: Path = DEVICE_TREE) -> Board:
+    """The board's serial number and model, or `serial` and `model` where they are given.
 
     Raises `board.no-serial` where there is none to read and none given, `identity.serial-invalid` for a bad one.
     """
     found = serial if serial is not None else _property(device_tree / "serial-number")
     if found is None:
         raise BirthmarkError("board.no-serial", str(device_tree / "serial-number"))
-    return Board(board_serial(found), shown(_property(device_tree / "model") or "unknown board"))
+    return Board(board_serial(found), shown(model or _property(device_tree / "model") or "") or "unknown board")
 
 
 def _property(path: Path) -> str | None:

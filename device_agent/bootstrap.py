@@ -37,6 +37,7 @@ class Options:
     keep_nuc_map: bool
     serial: str | None
     root_certificate: Path | None
+    model: str | None = None
 
 
 class Agent:
@@ -47,7 +48,7 @@ class Agent:
         self._options = options
         self._tpm = tpm
         self.store: Final = IdentityStore(options.state_dir, self._disk)
-        self._board = read_board(options.serial)
+        self._board = read_board(options.serial, options.model)
         self._pinned = load_root(options.root_certificate) if options.root_certificate else None
         self._clear_map: Path | None = None
         """The file with the map that is sealed in the identity, or will be; it goes once the unit is provisioned."""

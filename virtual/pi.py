@@ -39,6 +39,7 @@ class VirtualPi:
             *("--state-dir", str(self.state_dir)),
             *("--tpm", "simulator"),
             *("--serial", self.serial),
+            *("--model", "Virtual Pi"),
             *("--nuc-map", str(self.nuc_map)),
             *options,
         ]

@@ -36,6 +36,7 @@ from shared.errors import BirthmarkError
 )
 @click.option("--keep-nuc-map", is_flag=True, help="Leave the clear NUC map where it is.")
 @click.option("--serial", envvar="BIRTHMARK_SERIAL", help="The board's serial number, instead of the device tree's.")
+@click.option("--model", envvar="BIRTHMARK_MODEL", help="The board's model, instead of the device tree's.")
 @click.option(
     "--root-certificate",
     type=click.Path(path_type=Path),
@@ -60,6 +61,7 @@ def run(
     nuc_map: Path | None,
     keep_nuc_map: bool,
     serial: str | None,
+    model: str | None,
     root_certificate: Path | None,
     once: bool,
     until_provisioned: bool,
@@ -72,7 +74,7 @@ def run(
     Progress goes to stderr. Exit status with --once: 0 provisioned, 75 try again, 1 refused or impossible.
     """
     prepare_state_dir(state_dir)
-    options = Options(state_dir, tpm, nuc_map, keep_nuc_map, serial, root_certificate)
+    options = Options(state_dir, tpm, nuc_map, keep_nuc_map, serial, root_certificate, model)
     patience = Patience(wait, step_seconds)
     with (
         _ended_by_signals(),
