@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
@@ -110,6 +111,23 @@ class IdentityStore:
         `nuc_map` is the sealed map, or where it already is; `provisioned` whether the station has recorded it before.
         """
         path = self._state_dir / (_PREFIX + secrets.token_hex(8))
+        try:
+            self._write(path, about, kept, chain, nuc_map, provisioned=provisioned)
+        except BirthmarkError:
+            with suppress(BirthmarkError):  # what cannot be removed now is removed at the next start
+                self.tidy()  # a disk that is full must not fill further with each try
+            raise
+
+    def _write(
+        self,
+        path: Path,
+        about: About,
+        kept: Secrets,
+        chain: tuple[x509.Certificate, ...],
+        nuc_map: bytes | Path,
+        *,
+        provisioned: bool,
+    ) -> None:
         disk = self._disk
         disk.make_directory(path)
         disk.write(path / "identity.json", msgspec.json.format(msgspec.json.encode(about)) + b"\n")
@@ -123,6 +141,7 @@ class IdentityStore:
         if provisioned:
             disk.write(path / PROVISIONED, b"")
         disk.sync(path)
+        disk.sync(self._state_dir)  # or the link might survive a power cut, and what it points to not
         new_link = self._state_dir / _NEW_LINK
         disk.remove(new_link)
         disk.point(new_link, path.name)

@@ -62,6 +62,7 @@ def prepare_state_dir(path: Path) -> None:
     disk = Disk()
     if not path.exists():
         disk.make_directory(path)
+        disk.sync(path.parent)
     check_state_dir(path)
 
 

@@ -12,14 +12,14 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager, closing, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
 
 from cryptography.hazmat.primitives.serialization import Encoding
-from greenlet import greenlet
+from greenlet import GreenletExit, greenlet
 
 from device_agent import conversation as agent_conversation
 from device_agent import service
@@ -33,8 +33,11 @@ from station.bootstrap import Station
 from station.config import EkPolicy, SessionConfig, StationConfig, TablesConfig
 from station.ports import conversation as station_conversation
 from station.ports.conversation import Conversation
+from station.provisioning import Provisioner
 from station.registry import audit_check
+from station.registry.database import Database
 from station.registry.units import Unit
+from station.secret import StationSecret
 from tests.faults.soft_tpm import SoftTpmSource
 from tests.faults.wire import STEP_SECONDS, Cable, Clock, Fault, Loop, PiLink, StationLine
 from virtual.cable import End
@@ -110,10 +113,7 @@ class Bench:
         self.clock = clock
         self.config = SessionConfig(hello_seconds=1.0, step_seconds=STEP_SECONDS)
         self.units = 0
-
-    @property
-    def registry(self) -> Path:
-        return self.data_dir / "registry.sqlite"
+        self.registry = data_dir / "registry.sqlite"
 
     def new_pi(self, **parts: Any) -> Pi:
         self.units += 1
@@ -140,7 +140,9 @@ class Bench:
         def power_on() -> None:
             try:
                 ended.pi = pi.run(Patience(None, step_seconds))
-            except Exception as error:  # noqa: BLE001 - looked at by whoever plugged it in
+            except GreenletExit:
+                raise
+            except BaseException as error:  # noqa: BLE001 - looked at by whoever plugged it in; some tests kill it
                 ended.pi = error
             cable.give_up_later()
 
@@ -279,6 +281,35 @@ async def station_of(bench: Bench) -> AsyncIterator[Station]:
     """The station of this bench, started."""
     async with bootstrap.open_station(bench.data_dir, EkPolicy.RECORD) as station:
         yield station
+
+
+@asynccontextmanager
+async def station_with(station: Station, bench: Bench, registry: Path) -> AsyncIterator[Station]:
+    """The same station at another time: with the registry as it was then. The bench looks into that one meanwhile."""
+    secret = StationSecret.load(bench.data_dir)
+    database, present = Database(registry), bench.registry
+    provisioner = Provisioner(
+        station.config,
+        station.policy,
+        station.roots,
+        secret,
+        station.authority,
+        station.tables,
+        database,
+        station.bus,
+    )
+    bench.registry = registry
+    try:
+        yield replace(station, database=database, provisioner=provisioner)
+    finally:
+        bench.registry = present
+        await database.close()
+
+
+def snapshot(registry: Path, copy: Path) -> None:
+    """The registry as it is now, under another name."""
+    with _reader(registry) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
 
 
 def run(bench: Bench, work: Coroutine[Any, Any, Result]) -> Result:
