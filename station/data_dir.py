@@ -6,6 +6,7 @@ Whoever can read it is the authority, so nothing in it is ever readable by other
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import tempfile
 import time
@@ -48,7 +49,11 @@ def create(data_dir: Path, fill: Callable[[Path], None], *, force: bool) -> Path
     try:
         data_dir.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=f".{data_dir.name}.", dir=data_dir.parent))  # mkdtemp makes it 0700
-        fill(made)
+        try:
+            fill(made)
+        except BaseException:
+            shutil.rmtree(made, ignore_errors=True)
+            raise
         aside = None
         if occupied(data_dir):
             aside = data_dir.with_name(f"{data_dir.name}.replaced-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}")

@@ -1,4 +1,4 @@
-"""What goes wrong in the authority's service to others: access, enrolment without a cable, import, audit. Data only."""
+"""What goes wrong in the authority's service: access, audit, backup, enrolment without a cable, import. Data only."""
 
 from __future__ import annotations
 
@@ -34,6 +34,28 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "the record of where the audit log ends is missing",
         "The registry is damaged: `birthmark-station audit verify` says more; restore it from a backup.",
     ),
+    Fault(
+        "backup.damaged",
+        "the backup was changed, or is damaged",
+        "Nothing was restored. Use another copy of it.",
+    ),
+    Fault("backup.exists", "there is a file of that name already", "Choose another name: no backup is overwritten."),
+    Fault(
+        "backup.file-unusable",
+        "the backup cannot be read or written",
+        "Check the path, its owner and the space on its disk.",
+    ),
+    Fault(
+        "backup.malformed",
+        "the file is not a backup of a station",
+        "Nothing was restored. Give a file that `birthmark-station backup` made, whole.",
+    ),
+    Fault(
+        "backup.not-opened",
+        "the backup does not open: the passphrase is another, or the file is damaged",
+        "Nothing was restored. Check the passphrase; if it is right, use another copy of the file.",
+    ),
+    Fault("backup.too-new", "the backup was made by a newer version", "Update this station's software first."),
     Fault(
         "enrollment.csr-key-unsupported",
         "the certificate request is not for a P-256 key",

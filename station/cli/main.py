@@ -12,6 +12,7 @@ from shared import limits
 from shared.errors import BirthmarkError
 from station import bootstrap
 from station.cli.auditing import audit
+from station.cli.backup import backup, restore
 from station.cli.common import AS_JSON, DATA_DIR, Commands, print_json, root_passphrase
 from station.cli.ek import ek
 from station.cli.importing import import_directory
@@ -118,6 +119,8 @@ for _command in (
     tables,
     tokens,
     audit,
+    backup,
+    restore,
     import_directory,
     derive_vectors,
 ):

@@ -27,6 +27,8 @@ class Event(StrEnum):
     INITIALISED = "initialised"
     CONFIGURED = "configured"
     IMPORTED = "imported"
+    BACKED_UP = "backed-up"
+    RESTORED = "restored"
     ISSUED = "issued"
     PROVISIONED = "provisioned"
     RESUMED = "resumed"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,6 +20,9 @@ from station.registry.audit import Event
 from station.registry.records import Unit, UnitState
 from station.registry.schema import crl
 from station.registry.schema import units as table
+
+_SKIPPED: Final = 1_000_000
+"""Lists that may have been signed since a backup: more than one a minute for a year."""
 
 
 class RevocationCode(StrEnum):
@@ -115,3 +118,8 @@ async def store(connection: AsyncConnection, signed: Stored, count: int) -> None
     """Keep a newly signed list of `count` entries, with its audit row."""
     await connection.execute(crl.update().values(number=signed.number, signed_at=signed.signed_at, der=signed.der))
     await audit.append(connection, signed.signed_at, Event.CRL_SIGNED, "", number=signed.number, entries=count)
+
+
+async def skip_numbers(connection: AsyncConnection) -> None:
+    """Have the next list newer than any that was signed after this registry was copied (RFC 5280, 5.2.3)."""
+    await connection.execute(crl.update().values(number=crl.c.number + _SKIPPED, der=None))
