@@ -1,0 +1,130 @@
+"""The identity on disk: whole or not there, private, and nothing in it is believed before it was checked."""
+
+import json
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from device_agent.blob import Blob
+from device_agent.disk import Disk
+from device_agent.identity import About, IdentityStore, KeptTable, Secrets
+from shared.errors import BirthmarkError
+from tests.unit.device_agent.certificates import House, house
+
+BLOB = Blob(public=b"public", private=b"private")
+SECRETS = Secrets(
+    tables=tuple(KeptTable(table_id=table, key=BLOB) for table in (1, 2, 3)), nuc_hash=BLOB, nuc_map_key=BLOB
+)
+
+
+def about(serial: str = "abc") -> About:
+    return About(
+        serial=serial,
+        model="m",
+        authority_id="a",
+        validation_endpoint="http://127.0.0.1/validate",
+        station="s",
+        table_ids=(1, 2, 3),
+        tpm="simulator",
+        tpm_manufacturer="IBM",
+        tpm_firmware="1",
+    )
+
+
+@pytest.fixture(scope="module")
+def ours() -> House:
+    return house()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> IdentityStore:
+    return IdentityStore(tmp_path, Disk())
+
+
+def keep(store: IdentityStore, ours: House, serial: str = "abc", *, provisioned: bool = False) -> None:
+    chain = (ours.device, ours.intermediate, ours.root)
+    store.store(about(serial), SECRETS, chain, b"sealed map", provisioned=provisioned)
+
+
+def test_where_nothing_was_stored_nothing_is_loaded(store: IdentityStore) -> None:
+    assert store.load() is None
+
+
+def test_what_was_stored_is_loaded(store: IdentityStore, ours: House) -> None:
+    keep(store, ours)
+    identity = store.load()
+    assert identity is not None
+    assert (identity.about, identity.secrets, identity.provisioned) == (about(), SECRETS, False)
+    assert identity.chain == (ours.device, ours.intermediate, ours.root)
+    assert identity.sealed_map.read_bytes() == b"sealed map"
+    store.mark_provisioned()
+    store.mark_provisioned()
+    loaded = store.load()
+    assert loaded is not None
+    assert loaded.provisioned
+
+
+def test_a_new_identity_replaces_the_old_and_tidy_removes_what_is_left(
+    store: IdentityStore, ours: House, tmp_path: Path
+) -> None:
+    keep(store, ours, "old")
+    keep(store, ours, "new")
+    (tmp_path / ".identity-half").mkdir()
+    store.tidy()
+    loaded = store.load()
+    assert loaded is not None
+    assert loaded.about.serial == "new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [loaded.path.name, "identity"]
+
+
+def test_tidying_by_a_relative_path_keeps_the_identity(
+    ours: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "state").mkdir()
+    store = IdentityStore(Path("state"), Disk())
+    keep(store, ours)
+    store.tidy()
+    assert store.load() is not None
+
+
+def test_forgetting_leaves_nothing(store: IdentityStore, ours: House, tmp_path: Path) -> None:
+    keep(store, ours)
+    store.forget()
+    assert store.load() is None
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("identity.json", b""),
+        ("identity.json", b"[" * 100_000),
+        ("identity.json", b'{"serial": 1}'),
+        ("secrets.msgpack", b"\x81"),
+        ("secrets.msgpack", msgspec.msgpack.encode({"tables": [], "nuc_hash": {}, "nuc_map_key": {}})),
+        ("chain.pem", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+        ("chain.pem", b""),
+    ],
+)
+def test_a_damaged_file_is_named(store: IdentityStore, ours: House, tmp_path: Path, name: str, content: bytes) -> None:
+    keep(store, ours)
+    (tmp_path / "identity" / name).write_bytes(content)
+    with pytest.raises(BirthmarkError) as caught:
+        store.load()
+    assert caught.value.code == "identity.damaged"
+    assert name in caught.value.detail
+
+
+def test_every_file_is_private_whatever_the_umask(store: IdentityStore, ours: House, tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        keep(store, ours, provisioned=True)
+    finally:
+        os.umask(before)
+    identity = tmp_path / "identity"
+    assert identity.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in identity.iterdir()} == {0o600}
+    assert json.loads((identity / "identity.json").read_text())["table_ids"] == [1, 2, 3]
