@@ -28,6 +28,7 @@ class Disk:
         with _translated(path):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "wb") as file:
+                give_to_owner(descriptor, path.parent)
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -62,6 +63,13 @@ class Disk:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+
+
+def give_to_owner(descriptor: int, directory: Path) -> None:
+    """Under sudo, a file that was made in `directory` is for its owner: the agent must be able to read it later."""
+    owner = directory.stat()
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 @contextmanager

@@ -12,7 +12,10 @@ from shared.states import STEPS
 
 
 class Display:
-    """Told of each step, failure and success; `progress` is the agent's `Progress`."""
+    """Told of each step, failure and success; `progress` is the agent's `Progress`.
+
+    Its first word that is not the last is what systemd takes for readiness: the agent lives, and goes on by itself.
+    """
 
     def __init__(self, led: Led) -> None:
         self._led = led
@@ -20,18 +23,18 @@ class Display:
     def progress(self, step: int, text: str) -> None:
         """`step` of `STEPS` done; 0 while there is no session."""
         self._say(f"step {step} of {STEPS}: {text}")
-        # The first word to systemd is also the one it waits for: the TPM has answered and the port is open.
         notify(f"Step {step} of {STEPS}: {text}" if step else text, ready=True)
         self._led.show(Pattern.WORKING if step else Pattern.WAITING)
 
     def failed(self, error: BirthmarkError) -> None:
         """A session came to nothing; the agent goes on."""
-        self._say(f"{error.sentence}. {error.advice} [{error.code}]")
-        self.ended(error)
+        self._say(_told(error))
+        notify(_told(error), ready=True)
+        self._led.show(Pattern.FAILED)
 
     def ended(self, error: BirthmarkError) -> None:
         """The agent ends with this; whoever called it prints it."""
-        notify(f"{error.sentence}. {error.advice} [{error.code}]")
+        notify(_told(error))
         self._led.show(Pattern.FAILED)
 
     def provisioned(self, identity: Identity) -> None:
@@ -40,3 +43,7 @@ class Display:
 
     def _say(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is the place that prints
+
+
+def _told(error: BirthmarkError) -> str:
+    return f"{error.sentence}. {error.advice} [{error.code}]"

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from device_agent.disk import Disk
+from device_agent.disk import Disk, give_to_owner
 from device_agent.tpm import Simulator, Tpm
 from shared.errors import BirthmarkError
 
@@ -86,6 +86,7 @@ def only_one(state_dir: Path) -> Iterator[None]:
     except OSError as error:
         raise BirthmarkError("identity.permission", f"{state_dir}: {error.strerror}") from error
     try:
+        give_to_owner(descriptor, state_dir)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

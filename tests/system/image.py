@@ -45,7 +45,7 @@ StandardOutput=tty
 StandardError=journal
 TTYPath=/dev/ttyS1
 Restart=always
-IgnoreSIGPIPE=no
+KillSignal=SIGKILL
 [Install]
 WantedBy=sysinit.target
 """
@@ -60,7 +60,7 @@ class Image:
     initrd: Path
 
 
-def run(*command: str | Path, **options: object) -> None:
+def run(*command: str | Path) -> None:
     done = subprocess.run(
         list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
     )

@@ -1,4 +1,4 @@
-"""One virtual Pi and the station it is plugged into, from first boot to removal: each test goes on where the last ended.
+"""One virtual Pi and its station, from first boot to removal: each test goes on where the last ended.
 
 Both are one machine: `dummy_hcd` joins its USB device controller to its USB host, so gadget, cdc_acm, udev and systemd
 are the real ones, and so is the TPM driver. The cable is the gadget's UDC attribute.
@@ -122,10 +122,8 @@ def test_a_unit_unplugged_in_mid_session_is_reported_and_waits_again(pi: Guest) 
 def test_a_power_cut_in_mid_store_leaves_no_half_identity(pi: Guest) -> None:
     pi.slow_disk(5)
     pi.good(PLUG)
-    seen = pi.good(
-        f"cd {AGENT_STATE}; for i in $(seq 3000); do ls -d .identity-* >/dev/null 2>&1 && break; sleep 0.02; done; ls -A . .identity-*",
-        120,
-    )
+    storing = f"cd {AGENT_STATE}; until ls -d .identity-* >/dev/null 2>&1; do sleep 0.02; done; ls -A . .identity-*"
+    seen = pi.good(storing, 120)
     pi.cut_power()
     print(f"cut at: {seen.split()}")
     assert ".identity-" in seen
