@@ -61,9 +61,7 @@ class Image:
 
 
 def run(*command: str | Path) -> None:
-    done = subprocess.run(
-        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
-    )
+    done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, f"{command}: {done.stdout[-3000:]}"
 
 
