@@ -70,7 +70,11 @@ class Connection:
         except TSS2_Exception as error:
             self._commands.put(None)
             raise _open_error(tcti, error) from error
-        self.run("flush what a killed program left", _flush_all)
+        try:
+            self.run("flush what a killed program left", _flush_all)
+        except BirthmarkError:
+            self.close()
+            raise
 
     def run(self, what: str, command: Callable[[ESAPI], Result]) -> Result:
         """Send one command, or a few that may be repeated together. `what` names it in an error.
@@ -88,7 +92,7 @@ class Connection:
                 elif error.rc in _RC_NO_ROOM and self.make_room and not room_made:
                     room_made = True
                     self.make_room()
-                elif error.rc == _RC_LOCKOUT and not unlocked and self._within(lambda: _unlock(self._esapi)):
+                elif error.rc == _RC_LOCKOUT and not unlocked and self._unlocked():
                     unlocked = True
                 else:
                     raise _error(what, error) from error
@@ -102,6 +106,13 @@ class Connection:
                 except (TSS2_Exception, BirthmarkError) as error:
                     log.debug("closing the TPM: %s", error)
         self._commands.put(None)
+
+    def _unlocked(self) -> bool:
+        try:
+            return self._within(lambda: _unlock(self._esapi))
+        except TSS2_Exception as error:  # the lockout itself may be locked
+            log.warning("the TPM does not let itself be unlocked: %s", error)
+            return False
 
     def _within(self, command: Callable[[], Result]) -> Result:
         if self._hung:

@@ -96,9 +96,11 @@ class Tpm:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        connection.make_room = self._put_all_aside
+        connection.make_room = self._put_others_aside
         self._slots = {key: _Slot() for key in _Key}
         self._recent: list[_Key] = []
+        self._wanted: tuple[_Key, ...] = ()
+        """Keys whose handles are in use: to make room they must stay."""
         self._ek_template: TPM2B_PUBLIC | None = None
         self._ek_is_low_range = True
         self._ek_certificate = b""
@@ -221,14 +223,14 @@ class Tpm:
 
     def _public(self, key: _Key) -> bytes:
         if not self._slots[key].public:
+            self._wanted = (key,)
             self._load(key)
         return self._slots[key].public
 
     def _loaded(self, *keys: _Key) -> tuple[ESYS_TR, ...]:
         """The handles of these keys, all loaded at once; good until another key is loaded."""
-        for key in self._recent.copy():
-            if key not in keys:
-                self._put_aside(key)
+        self._wanted = keys
+        self._put_others_aside()
         return tuple(self._load(key) for key in keys)
 
     @contextmanager
@@ -281,9 +283,9 @@ class Tpm:
             slot.context = self._run(f"save the {key.value}", lambda esapi: esapi.context_save(handle))
         self._flush(handle)
 
-    def _put_all_aside(self) -> None:
-        for key in self._recent.copy():
-            self._put_aside(key)
+    def _put_others_aside(self) -> None:
+        while others := [key for key in self._recent if key not in self._wanted]:
+            self._put_aside(others[0])  # which may need room itself, and come back here
 
     def _flush(self, handle: ESYS_TR | None) -> None:
         self._run("flush", lambda esapi: esapi.flush_context(handle))

@@ -12,7 +12,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,13 +28,14 @@ from device_agent.disk import Disk
 from device_agent.identity import Identity, IdentityStore
 from device_agent.service import Patience
 from device_agent.state import prepare_state_dir
+from shared.errors import BirthmarkError
 from station import bootstrap
 from station.bootstrap import Station
 from station.config import EkPolicy, SessionConfig, StationConfig, TablesConfig
 from station.ports import conversation as station_conversation
 from station.ports.conversation import Conversation
 from station.provisioning import Provisioner
-from station.registry import audit_check
+from station.registry import audit_check, units
 from station.registry.database import Database
 from station.registry.units import Unit
 from station.secret import StationSecret
@@ -114,12 +115,22 @@ class Bench:
         self.config = SessionConfig(hello_seconds=1.0, step_seconds=STEP_SECONDS)
         self.units = 0
         self.registry = data_dir / "registry.sqlite"
+        self.links: dict[Path, PiLink] = {}
+        self.elsewhere = data_dir.parent
+        """Where the Pis' directories are."""
 
     def new_pi(self, **parts: Any) -> Pi:
         self.units += 1
-        pi = Pi(self.data_dir.parent / f"pi-{self.units}", f"10000000{self.units:08x}", **parts)
+        pi = Pi(self.elsewhere / f"pi-{self.units}", f"10000000{self.units:08x}", **parts)
         pi.capture()
         return pi
+
+    def conversation(self, station: Station, line: StationLine) -> Coroutine[Any, Any, Unit]:
+        return Conversation(line, "port", station.provisioner, station.bus, self.config).run()
+
+    def open_link(self, path: Path) -> PiLink:
+        """What the agent gets when it opens its port."""
+        return self.links[path]
 
     async def plug(
         self,
@@ -127,7 +138,7 @@ class Bench:
         pi: Pi,
         fault: Fault | None = None,
         step_seconds: float = STEP_SECONDS,
-        around: Callable[[Coroutine[Any, Any, Unit]], Awaitable[Unit]] | None = None,
+        around: Callable[[Coroutine[Any, Any, Unit], StationLine], Awaitable[Unit]] | None = None,
     ) -> Ended:
         """Plug the unit in, and leave it until both ends have ended or nothing more is to be expected.
 
@@ -159,24 +170,20 @@ class Bench:
         cable.wake_agent = wake
         hub = greenlet.getcurrent()
 
-        class Line(PiLink):
-            def __init__(self, _path: Path) -> None:
-                super().__init__(cable, hub)
-
         agent.parent = hub
-        with mock.patch.object(service, "Link", Line):
-            wake()  # it stands at its first read, or has failed before it
-            line = StationLine(cable)
-            talk = Conversation(line, "port", station.provisioner, station.bus, self.config).run()
-            try:
-                ended.station = await (around(talk) if around else talk)
-            except Exception as error:  # noqa: BLE001
-                ended.station = error
-            cable.give_up_later()
-            while not agent.dead and not cable.pulled:
-                cable.pass_time()
-            cable.pulled = True
-            wake()
+        self.links[pi.directory / "pi"] = PiLink(cable, hub)
+        wake()  # it stands at its first read, or has failed before it
+        line = StationLine(cable)
+        try:
+            talk = self.conversation(station, line)
+            ended.station = await (around(talk, line) if around else talk)
+        except Exception as error:  # noqa: BLE001
+            ended.station = error
+        cable.give_up_later()
+        while not agent.dead and not cable.pulled:
+            cable.pass_time()
+        cable.pulled = True
+        wake()
         assert agent.dead
         pi.let_out |= cable.certificates()
         ended.writes = cable.told
@@ -222,6 +229,12 @@ class Bench:
         if pi.nuc_map.exists():
             found.append("the clear NUC map is left")
         return found
+
+    async def release(self, station: Station, pi: Pi) -> None:
+        """Set its serial number and TPM free for another, as an operator would; it need not have come so far."""
+        async with station.database.write() as connection:
+            with suppress(BirthmarkError):
+                await units.release(connection, pi.serial, "test", bootstrap.now())
 
     def issued_twice(self, pi: Pi) -> bool:
         with _reader(self.registry) as database:
@@ -273,7 +286,9 @@ def new_bench() -> Iterator[Bench]:
     ):
         data_dir = Path(directory) / "station"
         shutil.copytree(blank, data_dir)
-        yield Bench(data_dir, clock)
+        bench = Bench(data_dir, clock)
+        with mock.patch.object(service, "Link", bench.open_link):
+            yield bench
 
 
 @asynccontextmanager

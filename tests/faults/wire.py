@@ -113,25 +113,32 @@ class StationLine:
 
     def __init__(self, cable: Cable) -> None:
         self._cable = cable
+        self.dead = False
+        """The station's process is no more: it neither hears nor says anything."""
 
     async def read(self) -> bytes:
         waiting = self._cable.waiting[End.STATION]
         while not waiting:
-            if self._cable.pulled:
+            if self._cable.pulled or self.dead:
                 raise OSError(errno.EIO, "hung up")
             self._cable.pass_time()
             await asyncio.sleep(0)
+        if self.dead:
+            raise OSError(errno.EIO, "hung up")
         data = bytes(waiting)
         waiting.clear()
         return data
 
     async def write(self, data: bytes) -> None:
-        if self._cable.pulled:
+        if self._cable.pulled or self.dead:
             raise OSError(errno.EIO, "hung up")
         self._cable.write(End.STATION, data)
 
     def unsent(self) -> bool:
         return False
+
+    def unplug(self) -> None:
+        self._cable.pulled = True
 
 
 class PiLink:

@@ -1,0 +1,343 @@
+"""Faults of the station: killed at any await, two sessions for one unit, a locked registry, a full disk."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import sqlalchemy as sa
+
+from station.bootstrap import Station
+from station.registry import database
+from station.registry.units import Unit
+from tests.faults.bench import Bench, Ended, Pi, new_bench, run, station_of, station_with
+from tests.faults.sweep import Outcome, Point, Sweep, Verdict, audited, judged
+from tests.faults.wire import StationLine
+
+_PAGE = 4096
+
+
+class Stepped:
+    """A coroutine that is stopped after each of its awaits, before it goes on: `stop` is told how many there were.
+
+    What it awaited is over by then, so nothing is half done; between two stops it runs uninterrupted.
+    """
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Unit], stop: Callable[[int], Coroutine[Any, Any, None]]) -> None:
+        self._coroutine = coroutine
+        self._stop = stop
+
+    def __await__(self) -> Generator[Any, Any, Unit]:
+        awaits = 0
+        inner = self._coroutine.__await__()
+        thrown: BaseException | None = None
+        while True:
+            try:
+                awaited = inner.throw(thrown) if thrown else next(inner)
+            except StopIteration as done:
+                unit: Unit = done.value
+                return unit
+            thrown = None
+            try:
+                yield awaited
+            except BaseException as error:  # noqa: BLE001 - a time-out or cancellation: it is the coroutine's
+                thrown = error
+            awaits += 1
+            yield from self._stop(awaits).__await__()
+
+
+async def _nothing(_awaits: int) -> None:
+    return None
+
+
+@cache
+def awaits() -> int:
+    """How often the station's side of a whole session waits for something."""
+
+    async def count(bench: Bench) -> int:
+        last = 0
+
+        async def note(number: int) -> None:
+            nonlocal last
+            last = number
+
+        async with station_of(bench) as station:
+            assert (await bench.plug(station, bench.new_pi(), around=lambda talk, _: _as_coroutine(talk, note))).well
+        return last
+
+    with new_bench() as bench:
+        return run(bench, count(bench))
+
+
+async def _as_coroutine(
+    talk: Coroutine[Any, Any, Unit], stop: Callable[[int], Coroutine[Any, Any, None]] = _nothing
+) -> Unit:
+    return await Stepped(talk, stop)
+
+
+def every_await(*variants: object) -> list[Point]:
+    return [(number, variant) for number in range(1, awaits() + 1) for variant in variants]
+
+
+# --- killed ---
+
+
+def attempt_kill(points: Sequence[Point]) -> Iterable[Verdict]:
+    """The station dies; what it had written to its files is all that the next one has.
+
+    The agent has noticed nothing and hears the next station's Hello in the middle of its session, or, in the other
+    variant, has lost its power, too.
+    """
+
+    async def sweep(bench: Bench) -> list[Verdict]:
+        async with station_of(bench) as station:
+            return [await attempt_one(bench, station, point) for point in points]
+
+    async def attempt_one(bench: Bench, station: Station, point: Point) -> Verdict:
+        number, both = point
+        pi = bench.new_pi()
+        left = bench.data_dir.parent / f"left-{pi.serial}.sqlite"
+        async with AsyncExitStack() as stack:
+            restarted = station
+
+            async def die_and_return(talk: Coroutine[Any, Any, Unit], line: StationLine) -> Unit:
+                nonlocal restarted
+
+                async def strike(awaited: int) -> None:
+                    if awaited == number:
+                        _copy_as_it_lies(bench.registry, left)
+                        line.dead = True
+
+                try:
+                    unit = await Stepped(talk, strike)
+                    if not line.dead:  # this session had fewer awaits
+                        return unit
+                except OSError:
+                    assert line.dead
+                line.dead = False
+                restarted = await stack.enter_async_context(station_with(station, bench, left))
+                if both:
+                    line.unplug()
+                    raise OSError("no power")
+                return await bench.conversation(restarted, line)
+
+            first = await bench.plug(station, pi, around=die_and_return)
+            if both:
+                pi.power_off()
+            verdict = await judged(bench, restarted, pi, point, first)
+            return (await audited(bench, restarted, [verdict]))[0]
+
+    with new_bench() as bench:
+        return run(bench, sweep(bench))
+
+
+def _copy_as_it_lies(registry: Path, copy: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        part = Path(f"{registry}{suffix}")
+        if part.exists():
+            shutil.copy(part, f"{copy}{suffix}")
+
+
+# --- two at once ---
+
+_STUCK_SECONDS = 0.1
+"""Real time after which a session that waits for the other's transaction is known to wait."""
+
+
+def attempt_twins(points: Sequence[Point]) -> Iterable[Verdict]:
+    """The first session stands still at one await until the second, on another port, has gone as far as it can."""
+
+    async def sweep(bench: Bench) -> list[Verdict]:
+        async with station_of(bench) as station:
+            verdicts = [await attempt_one(bench, station, number) for number, _ in points]
+            return await audited(bench, station, verdicts)
+
+    async def attempt_one(bench: Bench, station: Station, number: int) -> Verdict:
+        pi = bench.new_pi()
+        twin = Pi(bench.data_dir.parent / f"{pi.serial}-twin", pi.serial, source=pi.source)
+        shutil.copytree(pi.directory, twin.directory)
+        other: asyncio.Task[Ended] | None = None
+
+        async def let_the_other_go(awaited: int) -> None:
+            nonlocal other
+            if awaited != number:
+                return
+            other = asyncio.create_task(bench.plug(station, twin))
+            until = time.monotonic() + _STUCK_SECONDS
+            while not other.done() and time.monotonic() < until:
+                await asyncio.sleep(0)
+                time.sleep(0.0002)  # noqa: ASYNC251 - real time for the registry's threads; the loop's stands still
+
+        first = await bench.plug(station, pi, around=lambda talk, _: _as_coroutine(talk, let_the_other_go))
+        assert other is not None
+        second = await other
+        if len(pi.let_out | twin.let_out) > 1:
+            return Verdict(number, Outcome.TWICE, "each session has given out a certificate of its own")
+        verdict = await judged(bench, station, pi, number, first)
+        return await judged(bench, station, twin, number, second) if verdict.outcome is Outcome.RECOVERED else verdict
+
+    with new_bench() as bench:
+        return run(bench, sweep(bench))
+
+
+# --- a locked registry ---
+
+
+def attempt_lock(points: Sequence[Point]) -> Iterable[Verdict]:
+    """Another program holds the registry from one await on: for a while, or for longer than the station waits."""
+
+    async def sweep(bench: Bench, *, long: bool) -> list[Verdict]:
+        async with station_of(bench) as station:
+            chosen = [point for point in points if point[1] is long]
+            return await audited(bench, station, [await attempt_one(bench, station, point) for point in chosen])
+
+    async def attempt_one(bench: Bench, station: Station, point: Point) -> Verdict:
+        number, long = point
+        pi = bench.new_pi()
+        backup = sqlite3.connect(bench.registry, timeout=0, isolation_level=None, check_same_thread=False)
+        held = False
+        timer = threading.Timer(0.15, lambda: backup.rollback())
+
+        async def lock(awaited: int) -> None:
+            nonlocal held
+            if awaited < number or held:
+                return
+            try:
+                backup.execute("BEGIN EXCLUSIVE")
+            except sqlite3.OperationalError:
+                return  # the session is writing just now; at the next await, then
+            held = True
+            if not long:
+                timer.start()
+
+        first = await bench.plug(station, pi, around=lambda talk, _: _as_coroutine(talk, lock))
+        if held and not long:
+            timer.join()
+        backup.close()
+        if not long and not first.well:
+            return Verdict(point, Outcome.LOST, f"it did not wait for the lock: {first.told()}")
+        if not first.well and getattr(first.station, "code", "") != "registry.unavailable":
+            return Verdict(point, Outcome.LOST, f"not told as a locked registry: {first.told()}")
+        return await judged(bench, station, pi, point, first)
+
+    verdicts = []
+    for long, patience in ((False, database.BUSY_SECONDS), (True, 0.05)):
+        with mock.patch.object(database, "BUSY_SECONDS", patience), new_bench() as bench:
+            verdicts += run(bench, sweep(bench, long=long))
+    return verdicts
+
+
+# --- a full disk ---
+
+_PAGES = 48
+"""Room for so many more pages is room for a whole session."""
+
+
+def every_page() -> list[Point]:
+    """How many pages still fit: into the database, and on a real disk where we may make a small one."""
+    small = ["disk"] if _may_mount() else []
+    return [(where, pages) for where in ["database", *small] for pages in range(_PAGES)]
+
+
+@cache
+def _may_mount() -> bool:
+    if os.geteuid() != 0:
+        return False
+    with _small_disk() as directory:
+        return directory is not None
+
+
+@contextmanager
+def _small_disk() -> Iterator[Path | None]:
+    """A disk of 8 MB; None where none can be had."""
+    with tempfile.TemporaryDirectory(prefix="birthmark-faults-") as name:
+        directory = Path(name)
+        mount = ["mount", "-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs", name]
+        if subprocess.run(mount, capture_output=True).returncode != 0:
+            yield None
+            return
+        try:
+            yield directory
+        finally:
+            subprocess.run(["umount", name], check=True)
+
+
+def attempt_full(points: Sequence[Point]) -> Iterable[Verdict]:
+    verdicts = []
+    for where in ("database", "disk"):
+        some = [point for point in points if point[0] == where]
+        if some:
+            verdicts += _attempt_full(where, some)
+    return verdicts
+
+
+def _attempt_full(where: str, points: Sequence[Point]) -> list[Verdict]:
+    async def sweep(bench: Bench) -> list[Verdict]:
+        verdicts = []
+        for point in points:
+            async with station_of(bench) as station:
+                pi = bench.new_pi()
+                full = _full_database if where == "database" else _full_disk
+                async with full(bench, station, point[1]):
+                    first = await bench.plug(station, pi)
+                if not first.well and getattr(first.station, "code", "") != "registry.unavailable":
+                    verdicts.append(Verdict(point, Outcome.LOST, f"not told as a full disk: {first.told()}"))
+                    continue
+                verdicts.append(await judged(bench, station, pi, point, first))
+        async with station_of(bench) as station:
+            return await audited(bench, station, verdicts)
+
+    with new_bench() as bench:
+        if where == "database":
+            return run(bench, sweep(bench))
+        with _small_disk() as directory:
+            assert directory is not None
+            bench.elsewhere = bench.data_dir.parent
+            bench.data_dir = Path(shutil.copytree(bench.data_dir, directory / "station"))
+            bench.registry = bench.data_dir / "registry.sqlite"
+            return run(bench, sweep(bench))
+
+
+@asynccontextmanager
+async def _full_database(bench: Bench, station: Station, pages: int) -> AsyncIterator[None]:
+    engine = station.database._engine.sync_engine
+
+    def limit(connection: Any, _record: object = None) -> None:
+        count = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count={count + pages}").close()
+
+    await station.database.close()
+    sa.event.listen(engine, "connect", limit)
+    yield
+    sa.event.remove(engine, "connect", limit)
+    await station.database.close()
+
+
+@asynccontextmanager
+async def _full_disk(bench: Bench, _station: Station, pages: int) -> AsyncIterator[None]:
+    filler = bench.data_dir.parent / "filler"
+    room = os.statvfs(filler.parent)
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, max(room.f_bavail * room.f_frsize - pages * _PAGE, 1))
+    yield
+    filler.unlink()
+
+
+SWEEPS = (
+    Sweep("station killed at an await", partial(every_await, False, True), attempt_kill, sample=24),
+    Sweep("two sessions for one unit at once", partial(every_await, None), attempt_twins, sample=16),
+    Sweep("registry locked by another program", partial(every_await, False, True), attempt_lock, sample=16),
+    Sweep("station's disk full", every_page, attempt_full, sample=16),
+)

@@ -1,0 +1,199 @@
+"""Faults of the TPM: each command of a session answered with each kind of failure, once and for good. A real swtpm."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+from unittest import mock
+
+from tpm2_pytss import TSS2_Exception
+
+from device_agent.tpm import Simulator, Tpm, connection
+from device_agent.tpm.connection import Connection
+from shared.errors import BirthmarkError
+from station.bootstrap import Station
+from tests.faults.bench import Bench, Pi, new_bench, run, station_of
+from tests.faults.sweep import Outcome, Point, Sweep, Verdict, audited, judged
+
+Result = TypeVar("Result")
+
+ANSWERS = {
+    "retry": 0x922,
+    "NV rate": 0x920,
+    "testing": 0x90A,
+    "out of objects": 0x902,
+    "out of sessions": 0x903,
+    "lockout": 0x921,
+    "gone": 0xA000A,
+}
+"""TPM 2.0 Part 2, 6.6.3; the last one is the TCTI's own "I/O failure"."""
+
+HUNG = "hung"
+LATE = "gone after the command"
+"""The command was carried out, but its answer was lost."""
+
+TOLD = {
+    "retry": "tpm.busy",
+    "NV rate": "tpm.busy",
+    "testing": "tpm.busy",
+    "out of objects": "tpm.busy",
+    "out of sessions": "tpm.busy",
+    "lockout": "tpm.lockout",
+    "gone": "tpm.gone",
+    LATE: "tpm.gone",
+    HUNG: "tpm.hung",
+}
+"""What a failure that stays is called."""
+
+OPENING = ("gone", HUNG)
+
+PASSING = ("retry", "NV rate", "testing", "out of objects", "out of sessions", "lockout")
+"""What is over by the next try: the session must not even notice."""
+
+_BUSY_SECONDS = 0.12
+_COMMAND_SECONDS = 10.0
+_HUNG_SECONDS = 0.15
+
+
+class Plan:
+    """Which command fails, how, and whether all after it do, too."""
+
+    def __init__(self, number: int, kind: str, *, for_good: bool) -> None:
+        self.number, self.kind, self.for_good = number, kind, for_good
+        self.commands = 0
+        self.over = False
+
+    def strikes(self) -> bool:
+        number, self.commands = self.commands, self.commands + 1
+        return not self.over and (number == self.number or (self.for_good and number > self.number))
+
+
+class FaultyConnection(Connection):
+    """A connection to a real TPM in which single commands fail."""
+
+    def __init__(self, tcti: str, plan: Plan) -> None:
+        self._plan = plan
+        super().__init__(tcti, _COMMAND_SECONDS)
+
+    def _within(self, command: Callable[[], Result]) -> Result:
+        if not self._plan.strikes():
+            return super()._within(command)
+        kind = self._plan.kind
+        if kind == HUNG:
+            self._seconds = _HUNG_SECONDS
+            return super()._within(lambda: threading.Event().wait(5 * _HUNG_SECONDS))  # type: ignore[return-value]
+        if kind == LATE:
+            super()._within(command)
+            raise TSS2_Exception(ANSWERS["gone"])
+        raise TSS2_Exception(ANSWERS[kind])
+
+
+class Source:
+    """As `device_agent.state.TpmSource`, on a chip that stays, with connections that may fail."""
+
+    name = "swtpm"
+
+    def __init__(self, tcti: str) -> None:
+        self._tcti = tcti
+        self._tpm: Tpm | None = None
+        self.plan = Plan(-1, "", for_good=False)
+
+    def get(self) -> Tpm:
+        if self._tpm is None:
+            opened = FaultyConnection(self._tcti, self.plan)
+            try:
+                self._tpm = Tpm(opened)
+            except BirthmarkError:
+                opened.close()
+                raise
+        return self._tpm
+
+    def drop(self) -> None:
+        tpm, self._tpm = self._tpm, None
+        if tpm:
+            tpm.close()
+
+
+@contextmanager
+def _chip() -> Iterator[str]:
+    """A TPM of its own, switched on."""
+    with tempfile.TemporaryDirectory(prefix="birthmark-faults-") as directory, Simulator(Path(directory)) as simulator:
+        yield simulator.tcti
+
+
+async def _fresh(bench: Bench, station: Station, pi: Pi | None, source: Source) -> Pi:
+    """The next unit with the same chip; its predecessor is released."""
+    if pi is not None:
+        await bench.release(station, pi)
+    source.drop()
+    source.plan = Plan(-1, "", for_good=False)
+    return bench.new_pi(source=source)
+
+
+@cache
+def commands() -> int:
+    """How many commands a first session takes, from opening the TPM on."""
+
+    async def count(bench: Bench, source: Source) -> int:
+        async with station_of(bench) as station:
+            assert (await bench.plug(station, await _fresh(bench, station, None, source))).well
+            return source.plan.commands
+
+    with _chip() as tcti, new_bench() as bench:
+        source = Source(tcti)
+        try:
+            return run(bench, count(bench, source))
+        finally:
+            source.drop()
+
+
+def every_command() -> list[Point]:
+    """Command 0 opens the TPM: nothing is answered yet, so only the way to it can fail."""
+    return [
+        (number, kind, for_good)
+        for for_good in (False, True)
+        for kind in TOLD
+        for number in range(0 if kind in OPENING else 1, commands())
+    ]
+
+
+def attempt(points: Sequence[Point]) -> Iterable[Verdict]:
+    async def sweep(bench: Bench, source: Source) -> list[Verdict]:
+        async with station_of(bench) as station:
+            verdicts = []
+            pi = None
+            for point in points:
+                number, kind, for_good = point
+                pi = await _fresh(bench, station, pi, source)
+                source.plan = Plan(number, kind, for_good=for_good)
+                first = await bench.plug(station, pi)
+                source.plan.over = True
+                told = TOLD[kind]
+                if number == 0 and kind == "gone":
+                    told = "tpm.no-device"  # the agent ends, and systemd starts it again
+                    pi.power_off()
+                code = getattr(first.pi, "code", "")
+                if kind in PASSING and not for_good and not first.well:
+                    verdicts.append(Verdict(point, Outcome.LOST, f"not tried again: {first.told()}"))
+                elif not first.well and code != told:
+                    verdicts.append(Verdict(point, Outcome.LOST, f"not called {told}: {first.told()}"))
+                elif pi.agent and isinstance(first.pi, BirthmarkError) and not first.pi.fault.retry:
+                    verdicts.append(Verdict(point, Outcome.LOST, f"the agent would not try again: {first.told()}"))
+                else:
+                    verdicts.append(await judged(bench, station, pi, point, first))
+            return await audited(bench, station, verdicts)
+
+    with _chip() as tcti, new_bench() as bench, mock.patch.object(connection, "BUSY_SECONDS", _BUSY_SECONDS):
+        source = Source(tcti)
+        try:
+            return run(bench, sweep(bench, source))
+        finally:
+            source.drop()
+
+
+SWEEPS = (Sweep("TPM command fails, once or for good", every_command, attempt, sample=50, batch=120),)
