@@ -4,7 +4,8 @@
 2. A station is one whose chain leads to that root, whose certificate says it is a station, and whose signature over
    this session's transcript verifies.
 3. A device chain is one that leads to the same root and whose leaf is for this unit's own key and serial number.
-4. Validity is judged at the time in the station's Hello: a Pi has no clock of its own that could be believed.
+4. Validity is judged at the time in the station's Hello: a Pi has no clock of its own that could be believed. A unit's
+   own certificate may begin after it, for a station's clock is set back now and then.
 The caller must still: use the same Hello for 2 that the transcript began with, and tell nothing secret before 2 holds.
 """
 
@@ -85,8 +86,8 @@ def verify_device_chain(
 ) -> tuple[x509.Certificate, ...]:
     """Step 3. Raises `trust.chain-untrusted` or `trust.chain-for-another`."""
     certificates = _parsed(chain, "trust.chain-untrusted")
-    _verify_path(certificates, station.root, station.time, "trust.chain-untrusted")
     leaf = certificates[0]
+    _verify_path(certificates, station.root, max(station.time, leaf.not_valid_before_utc), "trust.chain-untrusted")
     if _ec_key(leaf, "trust.chain-untrusted") != device_key:
         raise BirthmarkError("trust.chain-for-another", "its key is not this unit's")
     if [a.value for a in leaf.subject.get_attributes_for_oid(NameOID.SERIAL_NUMBER)] != [serial]:

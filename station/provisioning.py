@@ -113,7 +113,7 @@ class Provisioner:
             nonce=os.urandom(32),
             station=self._config.name,
             chain=self._authority.station_chain,
-            time=int(self._clock()),
+            time=int(self._authority.now(self._now()).timestamp()),
         )
 
     def challenge(self, identity: Identity, transcript: bytes) -> Challenged:

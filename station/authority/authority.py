@@ -89,13 +89,17 @@ class Authority:
         """DER: `leaf`, intermediate, root."""
         return self._chain(x509.load_der_x509_certificate(leaf))
 
+    def now(self, clock: dt.datetime) -> dt.datetime:
+        """What `clock` says, but for one that was set back to before this station had its certificate."""
+        return max(clock, self.station.not_valid_before_utc)
+
     def issue(self, subject: profile.DeviceSubject, now: dt.datetime) -> x509.Certificate:
         """A device certificate, valid from `now` (UTC, aware) for the configured number of days."""
         authority = self._config.authority
         builder = profile.device(
             authority.organization,
             subject,
-            now,
+            self.now(now),
             authority.device_days,
             self.intermediate,
             authority.public_url.rstrip("/") + "/crl",
