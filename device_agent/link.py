@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import termios
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ from shared.errors import BirthmarkError
 
 _BAUD: Final = 115200  # meaningless on USB, needed by a real UART
 _READ_BYTES: Final = 64 * 1024
+_LEAVE_SECONDS: Final = 1.0
 _LOST: Final = (serial.SerialException, OSError, termios.error)
 """How the library and the system say that a port has gone; termios has an error of its own that is no OSError."""
 
@@ -51,9 +53,14 @@ class Link:
             raise BirthmarkError("link.lost", _reason(error)) from error
 
     def close(self) -> None:
-        """Without waiting for bytes that nobody takes."""
-        with suppress(*_LOST):  # it hung up already: there is nothing left to discard
-            self._port.reset_output_buffer()
+        """Once the last words, which may say why, have left; what nobody takes for a second is discarded."""
+        give_up = time.monotonic() + _LEAVE_SECONDS
+        with suppress(*_LOST):  # it hung up already: there is nothing left to wait for
+            while self._port.out_waiting:
+                if time.monotonic() > give_up:
+                    self._port.reset_output_buffer()  # or the kernel would hold up the close for much longer
+                    break
+                time.sleep(0.01)
         self._port.close()
 
 

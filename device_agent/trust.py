@@ -73,7 +73,8 @@ def verify_station(
     in_time = own.not_valid_before_utc <= at <= own.not_valid_after_utc
     _verify_path(certificates, anchor, at if in_time else own.not_valid_after_utc, "trust.station-untrusted")
     if not in_time:
-        raise BirthmarkError("trust.station-expired", f"it ends on {own.not_valid_after_utc:%Y-%m-%d}")
+        lifetime = f"{own.not_valid_before_utc:%Y-%m-%d} to {own.not_valid_after_utc:%Y-%m-%d}"
+        raise BirthmarkError("trust.station-expired", lifetime)
     if not _has_usage(own, EKU_STATION):
         raise BirthmarkError("trust.not-a-station")
     station = TrustedStation(_ec_key(certificates[0], "trust.station-untrusted"), anchor, at)

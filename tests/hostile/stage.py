@@ -90,9 +90,8 @@ class Recording:
         return found
 
     def kinds(self, sender: End) -> list[str]:
-        """What was said, by name, a repeated greeting once."""
-        said = [type(message).__name__ for message in self.messages(sender)]
-        return [kind for at, kind in enumerate(said) if kind != "Hello" or kind not in said[:at]]
+        """What was said, by name; what was only repeated (a greeting, and its answer) once."""
+        return [type(message).__name__ for message in dict.fromkeys(self.messages(sender))]
 
     def refusals(self, sender: End) -> list[str]:
         return [message.code for message in self.messages(sender) if isinstance(message, Refusal)]
