@@ -46,6 +46,7 @@ from station.events import Bus, UnitChanged
 from station.issuing import device_subject
 from station.keytables import KeyTables
 from station.nuc_index import NucIndex
+from station.refusals import Refusals
 from station.registry import audit, units
 from station.registry.audit import Event
 from station.registry.database import Database
@@ -105,6 +106,7 @@ class Provisioner:
         self._database = database
         self._bus = bus
         self._clock = clock
+        self._refusals = Refusals()
 
     def hello(self) -> Hello:
         """A greeting with a nonce of its own."""
@@ -244,7 +246,14 @@ class Provisioner:
         return unit
 
     async def refused(self, serial: str, port: str, error: BirthmarkError) -> None:
-        """Record a refusal. `serial` is what the device said it was, cleaned, or empty."""
+        """Record a refusal. `serial` is what the device said it was, cleaned, or empty.
+
+        A port that is refused without end gets a row only now and then, which says how many it stands for.
+        """
+        unrecorded = self._refusals.unrecorded(port)
+        if unrecorded is None:
+            return
+        repeated = {"unrecorded_before": unrecorded} if unrecorded else {}
         async with self._database.write() as connection:
             await audit.append(
                 connection,
@@ -255,6 +264,7 @@ class Provisioner:
                 detail=error.detail,
                 port=shown(port),
                 station=self._config.name,
+                **repeated,
             )
 
     def _now(self) -> dt.datetime:

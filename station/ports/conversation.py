@@ -24,6 +24,10 @@ log = logging.getLogger(__name__)
 FRESH_HELLO_SECONDS: Final = 60.0
 """How long one Hello is repeated before a new one, with the present time in it, takes its place."""
 
+LINE_BYTES: Final = limits.NOISE_BYTES + 2 * limits.FRAME_BYTES
+"""Bytes taken from a line in one session, or between two fresh Hellos while nobody answers: all the noise that is
+borne, and an agent's three messages several times over. Who floods the line costs this much work, and then waits."""
+
 
 class Line(Protocol):
     """An open serial line. Both raise OSError when it is gone."""
@@ -105,6 +109,7 @@ class Conversation:
 
     async def _converse(self) -> Unit:
         greeted_at = begun_at = time.monotonic()
+        taken = 0
         await self._greet(fresh=True)
         while self._unit is None or self._session.state is not State.DONE:
             now = time.monotonic()
@@ -120,9 +125,13 @@ class Conversation:
                 if not waiting:
                     raise BirthmarkError("link.silent", f"no answer for {self._config.step_seconds:g} s") from None
                 fresh = self._session.state is State.IDLE or now - greeted_at > FRESH_HELLO_SECONDS
-                greeted_at = now if fresh else greeted_at
+                if fresh:
+                    greeted_at, taken = now, 0
                 await self._greet(fresh=fresh)
                 continue
+            taken += len(data)
+            if taken > LINE_BYTES:
+                raise BirthmarkError("link.noise", f"more than {LINE_BYTES} bytes, and nothing came of them")
             for event in self._session.receive(data):
                 await self._handle(event)
             await self._flush()

@@ -27,6 +27,8 @@ _DONE_SECONDS: Final = 5.0
 """Before a unit that is done is greeted again: it goes away first, or is unplugged, which is noticed at once."""
 _REFUSED_SECONDS: Final = 2.0
 _REFUSED_SECONDS_MAX: Final = 60.0
+_DISCARD_SECONDS: Final = 0.25
+"""Between two looks at a line that is not listened to: a device that floods it is held back by its own full buffer."""
 
 
 class _SerialLine:
@@ -94,6 +96,8 @@ async def serve_port(path: Path, provisioner: Provisioner, bus: Bus, config: Ses
                 bus.tell(PortChanged(port, PortState.ABSENT, note=f"{error.sentence}. {error.advice}", code=error.code))
             except OSError as error:
                 log.info("%s: hung up (%s)", port, error)
+            except Exception:
+                log.exception("%s: a bug; the other ports are not to suffer from it", port)
             await asyncio.sleep(_REOPEN_SECONDS)
     finally:
         bus.tell(PortGone(port))
@@ -120,5 +124,6 @@ async def _discard(line: _SerialLine, seconds: float) -> None:
         async with asyncio.timeout(seconds):
             while True:
                 await line.read()
+                await asyncio.sleep(_DISCARD_SECONDS)
     except TimeoutError:
         return

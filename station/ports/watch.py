@@ -24,6 +24,7 @@ DEFAULT_PATTERN: Final = "/dev/birthmark/*"
 
 _LOOK_SECONDS: Final = 1.0
 _PORTS_MAX: Final = 256
+"""Ports served at once: what they hold at worst, half a MiB each, is bounded with their number."""
 
 
 def present(patterns: Sequence[str]) -> set[Path]:
@@ -82,6 +83,7 @@ async def serve_ports(
     allowed = allowed or AllowedPorts(None)
     doorbell = _Doorbell()
     serving: dict[Path, asyncio.Task[None]] = {}
+    crowded = False
     try:
         async with asyncio.TaskGroup() as group:
             while True:
@@ -90,6 +92,9 @@ async def serve_ports(
                     serving[path] = group.create_task(serve_port(path, provisioner, bus, config))
                 for path in serving.keys() - ports:
                     serving.pop(path).cancel()
+                if not crowded and ports - serving.keys():
+                    log.warning("more than %d ports: the rest wait until one is unplugged", _PORTS_MAX)
+                crowded = bool(ports - serving.keys())
                 await doorbell.wait()
     finally:
         doorbell.close()

@@ -1,0 +1,82 @@
+"""Two hundred devices that send garbage of every kind neither keep the station from the next unit nor fill memory."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from station.ports.port import _REFUSED_SECONDS, _REFUSED_SECONDS_MAX
+from virtual.flood import KINDS, Flood
+from virtual.pi import VirtualPi
+from virtual.station import VirtualStation
+
+DEVICES = 200
+FLOOD_SECONDS = 12
+PORT_BYTES = 512 * 1024
+"""What one port may hold at worst (docs/security.md)."""
+
+SLACK_BYTES = 16 * 1024 * 1024
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> Iterator[VirtualStation]:
+    with VirtualStation(tmp_path / "station", f"{tmp_path}/flood-*", f"{tmp_path}/pi-*/station") as station:
+        station.init()
+        station.start()
+        yield station
+
+
+def rss_bytes(station: VirtualStation) -> int:
+    assert station.process is not None
+    status = Path(f"/proc/{station.process.pid}/status").read_text()
+    found = re.search(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
+    assert found
+    return int(found[1]) * 1024
+
+
+def sessions_at_most(seconds: float) -> int:
+    """Refusals that one port can come to in a time: after each a pause, twice as long as the one before."""
+    count, pause = 1, _REFUSED_SECONDS
+    while seconds > 0:
+        seconds -= pause
+        pause = min(2 * pause, _REFUSED_SECONDS_MAX)
+        count += 1
+    return count
+
+
+def test_two_hundred_devices_that_send_garbage_leave_the_station_serving_the_next(
+    station: VirtualStation, tmp_path: Path
+) -> None:
+    pi = VirtualPi(tmp_path / "pi-1", 1)
+    pi.nuc_map.write_bytes(b"the map of a sensor" * 99)
+    idle = rss_bytes(station)
+    begun = time.monotonic()
+    with Flood(tmp_path, DEVICES) as flood:
+        time.sleep(FLOOD_SECONDS)
+        with pi.cable:
+            agent = pi.start("--once", "--wait", "60")
+            _, said = agent.communicate(timeout=100)
+        assert agent.returncode == 0, said
+        assert json.loads(station.get("/health", "application/json"))["status"] == "healthy"
+        flooded = rss_bytes(station)
+        seconds = time.monotonic() - begun
+        assert all(device.sent > 0 for device in flood.devices)
+    assert flooded < idle + DEVICES * PORT_BYTES + SLACK_BYTES
+    assert "Traceback" not in station.log.read_text()
+
+    registry = sqlite3.connect(station.data_dir / "registry.sqlite")
+    rows = registry.execute(
+        "SELECT json_extract(detail, '$.port'), count(*), group_concat(DISTINCT json_extract(detail, '$.code')) "
+        "FROM audit WHERE event = 'refused' GROUP BY 1"
+    ).fetchall()
+    registry.close()
+    assert len(rows) > DEVICES * (len(KINDS) - 2) // len(KINDS)
+    assert all(count <= sessions_at_most(seconds) for _, count, _ in rows)
+    codes = {code for _, _, found in rows for code in found.split(",")}
+    assert {"link.noise", "message.malformed", "attestation.public-malformed"} <= codes
