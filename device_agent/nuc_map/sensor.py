@@ -23,7 +23,7 @@ _ELECTRONS: Final = 2.0  # for each step of 12 bits
 _READ_NOISE: Final = 1.5
 _GAIN_SCATTER: Final = 0.008
 _OFFSET_SCATTER: Final = 1.2
-_DARK_SIGNAL: Final = 0.6  # mean at 25 °C; each pixel has its own share of it
+_DARK_SIGNAL: Final = 0.1  # mean at 25 °C in a tenth of a second; each pixel has its own
 _DOUBLING: Final = 7.0  # °C for twice the dark signal
 _HOT: Final = 2e-4
 _DEAD: Final = 1e-4
@@ -74,7 +74,7 @@ class SimulatedSensor:
         self._gain = 1 + _GAIN_SCATTER * rng.standard_normal(shape, _FIELD) + _MODEL_SCATTER * columns
         self._offset = _BLACK + _OFFSET_SCATTER * rng.standard_normal(shape, _FIELD)
         self._dark = _DARK_SIGNAL * rng.standard_exponential(shape, _FIELD)
-        self._dark[rng.random(shape, _FIELD) < _HOT] *= 500
+        self._dark[rng.random(shape, _FIELD) < _HOT] *= 3000
         self._gain[rng.random(shape, _FIELD) < _DEAD] = 0
 
     def frames(self, light: Light, count: int) -> Iterator[Frame]:

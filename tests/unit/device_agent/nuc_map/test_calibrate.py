@@ -1,0 +1,171 @@
+"""What is measured is the sensor: not the light, not the lens, not the noise, and not what its model has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from device_agent.nuc_map import calibrate
+from device_agent.nuc_map.calibrate import Darks, Flats, build, take_darks, take_flats
+from device_agent.nuc_map.format import DEFECTIVE, FULL_SCALE, GAIN_ONE, MapFile, decode, encode
+from device_agent.nuc_map.frames import Frame, FrameFormat, Light, Pixels, colour_planes, frame_format
+from device_agent.nuc_map.pattern import correlation, gain_of, local_mean
+from device_agent.nuc_map.sensor import FACTORY, LATER, Occasion, SimulatedSensor
+
+WIDTH, HEIGHT = 256, 192
+
+
+def sensor(seed: int, occasion: Occasion = FACTORY, **options: object) -> SimulatedSensor:
+    return SimulatedSensor(seed, occasion, **{"width": WIDTH, "height": HEIGHT, **options})
+
+
+def captured(source: SimulatedSensor, frames: int = 16) -> MapFile:
+    return build(take_flats(source, frames), take_darks(source, frames))
+
+
+def plane(data: object) -> Pixels:
+    return np.frombuffer(data, "<u2").reshape(HEIGHT, WIDTH)
+
+
+def test_a_map_corrects_the_sensors_own_later_frames() -> None:
+    size = {"width": 1024, "height": 768}  # shading is only as smooth as the sensor is large
+    nuc_map = captured(sensor(1, **size), 64)
+    later = take_flats(sensor(1, LATER, **size), 64)
+    offset, gain = (np.frombuffer(data, "<u2").reshape(768, 1024) for data in (nuc_map.offset, nuc_map.gain))
+    answer = (later.first.astype(np.float32) + later.second) / 2 - offset
+    for colour in colour_planes("BGGR"):
+        raw, factor = colour.of(answer), colour.of(gain) / np.float32(GAIN_ONE)
+        good = colour.of(gain) != DEFECTIVE
+        # The middle 68 of 100, for pixels that have become hot since are no matter of correction.
+        before, after = (
+            np.percentile(np.abs(field / local_mean(field) - 1)[good], 68) for field in (raw, raw * factor)
+        )
+        assert after < 0.6 * before
+
+
+def test_offset_is_what_a_pixel_says_in_the_dark() -> None:
+    source = sensor(2)
+    offset = plane(captured(source, 32).offset) / FULL_SCALE * 4096
+    said = np.mean([frame.pixels for frame in source.frames(Light.DARK, 32)], axis=0)
+    assert np.abs(offset - said).max() < 1 / 16
+
+
+def test_the_same_sensor_gives_the_same_pattern_at_every_depth_of_bits() -> None:
+    twelve, sixteen, ten = (captured(sensor(3, bits=bits)) for bits in (12, 16, 10))
+    assert bytes(twelve.offset) == bytes(sixteen.offset)
+    assert bytes(twelve.gain) == bytes(sixteen.gain)
+    assert correlation(plane(twelve.gain), plane(ten.gain)) > 0.9
+
+
+def test_the_pattern_has_neither_light_nor_shading_nor_slant_in_it() -> None:
+    y, x = np.mgrid[0:600, 0:800].astype(np.float32)
+    lit = 20000 * (1 - ((x - 400) ** 2 + (y - 300) ** 2) / 6e5) * (1 + x / 3000)
+    assert np.abs(gain_of(lit).astype(int) - GAIN_ONE).max() <= 0.001 * GAIN_ONE
+
+
+def test_a_slope_stays_a_slope_up_to_the_border() -> None:
+    y, x = np.mgrid[0:60, 0:70].astype(np.float32)
+    slope = 1000 + 3 * x + 7 * y
+    assert np.allclose(local_mean(slope), slope, rtol=1e-6)
+
+
+def test_the_local_mean_is_the_mean_of_the_neighbourhood() -> None:
+    field = np.random.default_rng(0).normal(100, 5, (80, 90)).astype(np.float32)
+    mean = local_mean(field)
+    assert np.isclose(mean[40, 45], field[24:57, 29:62].mean(), rtol=1e-5)
+    assert np.isclose(mean[3, 45], field[0:7, 29:62].mean(), rtol=1e-5)
+    assert mean[0, 0] == pytest.approx(field[0, 0], rel=1e-5)
+
+
+def test_pixels_that_do_not_answer_to_light_are_defective() -> None:
+    answer = np.full((50, 50), 8000, np.float32)
+    answer[10, 10], answer[20, 20], answer[30, 30], answer[40, 40] = 0, 20000, -5, 8100
+    gain = gain_of(answer)
+    assert [gain[n, n] for n in (10, 20, 30)] == [DEFECTIVE] * 3
+    assert gain[40, 40] == pytest.approx(GAIN_ONE * 80 / 81, rel=0.002)
+    assert np.count_nonzero(gain == DEFECTIVE) == 3
+
+
+def test_the_simulators_dead_pixels_are_found() -> None:
+    nuc_map = captured(sensor(4))
+    assert 1 <= calibrate.defective_pixels(nuc_map) < 0.001 * WIDTH * HEIGHT
+
+
+def test_reliability_foretells_how_alike_two_captures_are() -> None:
+    # At one temperature and light, on two occasions with noise of their own.
+    for frames in (8, 32):
+        one, two = (captured(sensor(5, Occasion(number=number)), frames) for number in (0, 1))
+        for place, colour in enumerate(colour_planes("BGGR")):
+            expected = (one.header.reliability[place] * two.header.reliability[place]) ** 0.5
+            found = correlation(colour.of(plane(one.gain)), colour.of(plane(two.gain)))
+            assert found == pytest.approx(expected, abs=0.04)
+
+
+def test_what_all_sensors_of_a_model_share_does_not_make_them_alike() -> None:
+    one, two = (plane(captured(sensor(seed), 64).gain) for seed in (6, 7))
+    for colour in colour_planes("BGGR"):
+        a, b = colour.of(one).astype(float), colour.of(two).astype(float)
+        columns = np.corrcoef(np.median(a, axis=0), np.median(b, axis=0))[0, 1]
+        assert columns > 0.5, "the simulator's columns are alike"
+        assert abs(correlation(colour.of(one), colour.of(two))) < 0.05
+
+
+def test_correlation_of_nothing_is_nothing() -> None:
+    flat, defective = np.full((9, 9), GAIN_ONE, np.uint16), np.zeros((9, 9), np.uint16)
+    assert correlation(flat, flat) == 0
+    assert correlation(defective, defective) == 0
+
+
+@pytest.mark.parametrize("pattern", ["MONO", "RGGB", "GRBG", "GBRG"])
+def test_every_colour_pattern_makes_a_map_that_reads(pattern: str) -> None:
+    nuc_map = captured(sensor(8, pattern=pattern))
+    read = decode(encode(nuc_map))
+    assert read.header == nuc_map.header
+    assert read.header.pattern == pattern
+    assert read.header.sensor == "simulated"
+
+
+def test_the_same_seed_is_the_same_sensor_and_another_occasion_is_other_noise() -> None:
+    assert encode(captured(sensor(9))) == encode(captured(sensor(9)))
+    assert encode(captured(sensor(9))) != encode(captured(sensor(9, Occasion(number=1))))
+    assert encode(captured(sensor(9))) != encode(captured(sensor(10)))
+
+
+def test_sums_do_not_overflow_at_the_largest_count_and_the_widest_pixel() -> None:
+    total = calibrate._Sum()
+    white = np.full((2, 2), 65535, np.uint16)
+    total.add(white)
+    for _ in range(4095):
+        total.add(white)
+    assert (total.average(16) == 65535).all()
+
+
+def test_frames_are_not_kept() -> None:
+    """A source that hands out one and the same array, changed between frames, is averaged right all the same."""
+    made = frame_format(96, 96, "MONO", 12, "")
+
+    class Reusing:
+        def frames(self, light: Light, count: int) -> Iterator[Frame]:
+            pixels = np.empty((96, 96), np.uint16)
+            for number in range(count):
+                pixels[:] = (100 if light is Light.DARK else 2000) + number % 4
+                pixels[0, 0] += number  # no two alike
+                yield Frame(made, pixels)
+
+    flats, darks = take_flats(Reusing(), 8), take_darks(Reusing(), 8)
+    assert isinstance(flats, Flats)
+    assert isinstance(darks, Darks)
+    assert (flats.first[1, 1], flats.second[1, 1], darks.offset[1, 1]) == (2001 * 16, 2002 * 16, 1624)
+
+
+def test_darks_of_another_format_do_not_go_with_the_flats() -> None:
+    from shared.errors import BirthmarkError
+
+    flats = take_flats(sensor(11), 8)
+    darks = take_darks(sensor(11, bits=10), 8)
+    assert isinstance(flats.format, FrameFormat)
+    with pytest.raises(BirthmarkError) as caught:
+        build(flats, darks)
+    assert caught.value.code == "nuc.frames-wrong-shape"
