@@ -89,9 +89,10 @@ class Connection:
             except TSS2_Exception as error:
                 if error.rc in _RC_RETRIED and time.monotonic() < give_up:
                     time.sleep(_BUSY_PAUSE_SECONDS)
-                elif error.rc in _RC_NO_ROOM and self.make_room and not room_made:
+                elif error.rc in _RC_NO_ROOM and not room_made:
                     room_made = True
-                    self.make_room()
+                    if self.make_room:
+                        self.make_room()
                 elif error.rc == _RC_LOCKOUT and not unlocked and self._unlocked():
                     unlocked = True
                 else:

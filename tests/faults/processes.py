@@ -1,0 +1,3 @@
+"""Faults of whole processes: the real programs on real ttys. Filled in below."""
+
+SWEEPS = ()
