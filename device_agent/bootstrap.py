@@ -56,8 +56,15 @@ class Agent:
         self._nuc_map = self._read_nuc_map()
 
     def prepare(self) -> None:
-        """Have the TPM open and its keys made, which takes seconds on a chip, before a station waits for them."""
-        self._tpm.get().publics()
+        """Have the TPM open and its keys made, which takes seconds on a chip, before a station waits for them.
+
+        Raises `tpm.not-this-one` when the identity there is was made with another TPM.
+        """
+        tpm = self._tpm.get()
+        tpm.publics()
+        known = self.store.load()
+        if known is not None and not known.is_for(tpm.device_public_key()):
+            raise BirthmarkError("tpm.not-this-one", str(self._options.state_dir))
 
     def enrollee(self) -> Enrollee:
         """The unit's side of one session."""

@@ -62,7 +62,7 @@ class Camera:
             if name == SIMULATOR:  # it serves one program at a time; a chip's resource manager serves many
                 stack.enter_context(only_one(state_dir))
             opened = stack.enter_context(open_tpm(name, state_dir)).get()
-            if opened.device_public_key() != identity.chain[0].public_key():
+            if not identity.is_for(opened.device_public_key()):
                 raise BirthmarkError("tpm.not-this-one", str(state_dir))
             yield cls(identity, opened)
 

@@ -16,6 +16,7 @@ from typing import Annotated, Final, TypeVar
 
 import msgspec
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from msgspec import Meta
 
@@ -71,6 +72,10 @@ class Identity:
     chain: tuple[x509.Certificate, ...]
     """Own certificate first, root last."""
     provisioned: bool
+
+    def is_for(self, device_key: ec.EllipticCurvePublicKey) -> bool:
+        """Whether it was made with the TPM that has this device key: a copy of it elsewhere is of no use."""
+        return self.chain[0].public_key() == device_key
 
     @property
     def sealed_map(self) -> Path:

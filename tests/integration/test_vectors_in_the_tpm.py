@@ -1,0 +1,66 @@
+"""What a TPM derives, what software derives and what the vectors say agree to the byte."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from device_agent.blob import Blob
+from device_agent.tpm import Simulator, Tpm
+from shared.derivation import expand_input, extract, token_key
+from shared.nuc_token import open_token, seal_token
+from shared.types import NucHash, key_index, table_id
+from station.attestation.structures import read_public
+from station.attestation.wrapping import wrap_hmac_key
+from tests.unit.shared.vectors import DERIVATIONS, TOKENS, Derivation, Token
+
+
+@pytest.fixture(scope="module")
+def tpm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tpm]:
+    state = tmp_path_factory.mktemp("state")
+    state.chmod(0o700)
+    with Simulator(state) as simulator:
+        opened = Tpm.open(simulator.tcti)
+        yield opened
+        opened.close()
+
+
+def imported(tpm: Tpm, prk: bytes) -> Blob:
+    """As a station wraps it and an agent imports it."""
+    wrapped = wrap_hmac_key(read_public(tpm.publics().srk), prk)
+    return tpm.import_key(wrapped.public, wrapped.duplicate, wrapped.seed)
+
+
+def test_there_are_vectors() -> None:
+    assert len(DERIVATIONS) >= 20
+    assert len(TOKENS) >= 3
+
+
+@pytest.mark.parametrize("row", DERIVATIONS, ids=lambda row: f"{row.master_key.hex()[:8]}-{row.key_index}")
+def test_a_token_key_is_the_same_in_the_tpm_in_software_and_in_the_vectors(tpm: Tpm, row: Derivation) -> None:
+    index = key_index(row.key_index)
+    assert extract(row.master_key) == row.prk
+    assert tpm.hmac(imported(tpm, row.prk), expand_input(index)) == row.derived_key
+    assert token_key(row.master_key, index) == row.derived_key
+
+
+@pytest.mark.parametrize("row", TOKENS, ids=lambda row: f"table {row.table_id}, index {row.key_index}")
+def test_a_token_made_with_the_tpms_key_is_the_vectors_token(tpm: Tpm, row: Token) -> None:
+    index = key_index(row.key_index)
+    key = tpm.hmac(imported(tpm, extract(row.master_key)), expand_input(index))
+    token = seal_token(key, row.nonce, NucHash(row.nuc_hash), table_id(row.table_id), index)
+    assert (token.ciphertext, token.auth_tag) == (row.ciphertext.hex(), row.auth_tag.hex())
+    assert (token.nonce, token.table_id, token.key_index) == (row.nonce.hex(), row.table_id, row.key_index)
+    assert open_token(token_key(row.master_key, index), token) == NucHash(row.nuc_hash)
+
+
+@settings(max_examples=40, deadline=None)
+@given(master=st.binary(min_size=32, max_size=32), index=st.integers(0, 999))
+def test_the_tpm_derives_what_software_derives_for_any_master_key_and_index(
+    tpm: Tpm, master: bytes, index: int
+) -> None:
+    number = key_index(index)
+    assert tpm.hmac(imported(tpm, extract(master)), expand_input(number)) == token_key(master, number)
