@@ -184,5 +184,5 @@ def _decoded(path: Path, decode: Callable[[bytes], Decoded]) -> Decoded:
             return decode(file.read(_READ_BYTES))
     except PermissionError as error:
         raise BirthmarkError("identity.permission", str(path)) from error
-    except (OSError, ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+    except (OSError, ValueError, RecursionError, x509.InvalidVersion) as error:  # msgspec's errors are ValueErrors
         raise BirthmarkError("identity.damaged", str(path)) from error

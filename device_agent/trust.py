@@ -49,7 +49,7 @@ def load_root(path: Path) -> x509.Certificate:
         if data.lstrip().startswith(b"-----"):
             return x509.load_pem_x509_certificate(data)
         return x509.load_der_x509_certificate(data)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, x509.InvalidVersion) as error:
         raise BirthmarkError("trust.root-unreadable", str(path)) from error
 
 
@@ -101,7 +101,7 @@ def verify_device_chain(
 def _parsed(chain: tuple[bytes, ...], code: str) -> tuple[x509.Certificate, ...]:
     try:
         return tuple(x509.load_der_x509_certificate(der) for der in chain)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise BirthmarkError(code, "a certificate cannot be read") from None
 
 

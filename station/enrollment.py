@@ -239,7 +239,7 @@ def read_csr(data: bytes) -> ec.EllipticCurvePublicKey:
         request = _parse_csr(data.strip() if data.lstrip().startswith(b"-----BEGIN") else data)
         key = request.public_key()
         valid = request.is_signature_valid
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, binascii.Error):
+    except (ValueError, TypeError, x509.InvalidVersion, InvalidSignature, UnsupportedAlgorithm, binascii.Error):
         raise BirthmarkError("enrollment.csr-malformed") from None
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise BirthmarkError("enrollment.csr-key-unsupported")

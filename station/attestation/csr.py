@@ -33,7 +33,7 @@ def examine_csr(der: bytes, key: ec.EllipticCurvePublicKey, serial: BoardSerial)
         attributes = len(request.attributes)
     except UnsupportedAlgorithm:
         raise BirthmarkError("csr.weak-key") from None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, x509.InvalidVersion):  # InvalidVersion is not a ValueError
         raise BirthmarkError("csr.malformed") from None
     if not isinstance(asked, ec.EllipticCurvePublicKey) or not isinstance(asked.curve, ec.SECP256R1):
         raise BirthmarkError("csr.weak-key")

@@ -47,6 +47,16 @@ _UNDERSTOOD: Final = frozenset(
 )
 """Extensions that may be critical. Policies and directory attributes are statements that restrict nothing we do."""
 
+_UNREADABLE: Final = (
+    crypto.Error,
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+)
+"""What the two libraries raise for bytes that are no certificate."""
+
 _PEM: Final = re.compile(
     rb"-----BEGIN (?:X509 )?CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END (?:X509 )?CERTIFICATE-----"
 )
@@ -76,7 +86,7 @@ class MakerCertificate:
             # The parsers are lazy: all that will be read is read here, where a fault can be named.
             _ = (certificate.subject, certificate.issuer, certificate.extensions, certificate.key)
             _ = (view.not_valid_after_utc, view.signature_hash_algorithm)
-        except (crypto.Error, ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+        except _UNREADABLE as error:
             raise BirthmarkError("attestation.ek-malformed", shown(str(error), 120)) from None
         except x509.UnsupportedGeneralNameType:
             raise BirthmarkError("attestation.ek-malformed", "its subjectAltName is of an unknown kind") from None

@@ -179,7 +179,7 @@ def _encrypted(key: ec.EllipticCurvePrivateKey, password: bytes) -> bytes:
 def _load_certificate(path: Path) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, x509.InvalidVersion) as error:
         raise BirthmarkError("authority.unreadable", str(path)) from error
 
 

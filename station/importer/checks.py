@@ -153,7 +153,7 @@ def _certificate(
         certificate = x509.load_pem_x509_certificate(device.device_certificate.encode())
         key = certificate.public_key()
         same = not device.device_public_key or load_pem_public_key(device.device_public_key.encode()) == key
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, x509.InvalidVersion):
         _refuse(f"{serial}: its certificate or public key cannot be read")
     if not isinstance(key, ec.EllipticCurvePublicKey) or not same:
         _refuse(f"{serial}: its public key is not its certificate's, or not an EC key")

@@ -107,7 +107,7 @@ def _json(path: Path, form: type[T]) -> T:
 def _certificate(path: Path) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(_bytes(path, _PEM_BYTES))
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise BirthmarkError("import.unreadable", f"{path} is no certificate") from None
 
 

@@ -73,7 +73,7 @@ class CertificateValidator:
             certificate = _certificate(bundle.camera_cert)
             key = certificate.public_key()
             not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-        except (ValueError, TypeError, UnsupportedAlgorithm, CryptographyDeprecationWarning):
+        except (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm, CryptographyDeprecationWarning):
             return Verdict(Reason.MALFORMED)
         if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
             return Verdict(Reason.MALFORMED)
