@@ -1,0 +1,31 @@
+"""`make bench`: every benchmark in one run, with figures for a reader. None of them fails for being slow."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Mapping
+
+from tests.bench import nuc_memory, nuc_sensors, sessions
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, for a look and for CI")
+    quick = parser.parse_args().quick
+    benchmarks: dict[str, Callable[[], Mapping[str, object]]] = {
+        "One session (swtpm, pseudo terminals)": lambda: sessions.measure(3 if quick else 15),
+        "NUC maps of simulated sensors": lambda: nuc_sensors.measure(12 if quick else 200),
+    }
+    if not quick:
+        benchmarks["Memory of a NUC map of 12 megapixels"] = nuc_memory.measure
+    for title, measure in benchmarks.items():
+        print(f"\n{title} …", flush=True)
+        begun = time.monotonic()
+        for name, value in measure().items():
+            print(f"  {name:58}{value}")
+        print(f"  ({time.monotonic() - begun:.0f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    main()
