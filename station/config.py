@@ -20,6 +20,7 @@ CONFIG_BYTES: Final = 64 * 1024
 
 Name = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]{1,64}\Z")]
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
+Rate = Annotated[float, Meta(gt=0, le=100_000)]
 
 
 class EkPolicy(StrEnum):
@@ -64,6 +65,49 @@ class SessionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     step_seconds: Seconds = limits.STEP_SECONDS
 
 
+class PageAccess(StrEnum):
+    """Who may read the page without signing in."""
+
+    LOOPBACK = "open-on-loopback"
+    """Whoever asks from this machine, by a loopback name, through no proxy."""
+    TOKEN = "token"  # noqa: S105 - a setting's value
+    """Nobody: docs/decisions/0007."""
+
+
+class MetricsAccess(StrEnum):
+    """Who may read `/metrics` without a token."""
+
+    OPEN = "open"
+    LOOPBACK = "open-on-loopback"
+    TOKEN = "token"  # noqa: S105 - a setting's value
+
+
+class RatesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Requests a second that one client may go on sending; ten seconds' worth may come at once."""
+
+    validation: Rate = 1000.0
+    """An aggregator validates for all its cameras from one address."""
+    changing: Rate = 50.0
+    reading: Rate = 100.0
+    public: Rate = 100.0
+    """Health, revocation list, certificates, documentation."""
+    page: Rate = 50.0
+    refused_credentials: Rate = 1.0
+    """Wrong tokens, in a header or at the sign-in."""
+
+
+class WebConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    hosts: list[Annotated[str, Meta(pattern=r"^[A-Za-z0-9.:_-]{1,253}\Z")]] = msgspec.field(default_factory=list)
+    """Names and addresses this station goes by, besides the loopback ones and the host of `public_url`."""
+    page: PageAccess = PageAccess.LOOPBACK
+    metrics: MetricsAccess = MetricsAccess.LOOPBACK
+    cors_origins: list[Annotated[str, Meta(pattern=r"^https?://[A-Za-z0-9.:\[\]_-]{1,253}\Z")]] = msgspec.field(
+        default_factory=list
+    )
+    """Sites whose scripts may call the HTTP interface from a browser, with a bearer token."""
+    rates: RatesConfig = msgspec.field(default_factory=RatesConfig)
+
+
 class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything in `station.toml`."""
 
@@ -73,6 +117,7 @@ class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     enrollment: EnrollmentConfig = msgspec.field(default_factory=EnrollmentConfig)
     attestation: AttestationConfig = msgspec.field(default_factory=AttestationConfig)
     session: SessionConfig = msgspec.field(default_factory=SessionConfig)
+    web: WebConfig = msgspec.field(default_factory=WebConfig)
 
     @property
     def validation_endpoint(self) -> str:

@@ -13,6 +13,12 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "`birthmark-station tokens list` shows the tokens; make another with `birthmark-station tokens create`.",
     ),
     Fault(
+        "access.required",
+        "this needs a bearer token, or an operator who is signed in",
+        "Make a token with `birthmark-station tokens create NAME --scope read`, and send it as Authorization: Bearer, "
+        "or sign in with it at /login.",
+    ),
+    Fault(
         "access.scope-missing",
         "the bearer token does not allow this",
         "Use a token with the scope that the documentation names, made with `birthmark-station tokens create`.",

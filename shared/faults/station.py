@@ -42,6 +42,17 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "Another program, perhaps another station, uses it; choose another with --port.",
     ),
     Fault(
+        "http.cross-site",
+        "the request comes from a page of another site",
+        "Send it from the station's own page, or from a program with a bearer token; a site whose scripts may call the "
+        "station is listed in cors_origins.",
+    ),
+    Fault(
+        "http.field-invalid",
+        "a field of the request is not what it must be",
+        "The answer names the field and its limit; /docs describes every field.",
+    ),
+    Fault(
         "http.host-unknown",
         "the request names a host that this station does not go by",
         "Use the address that `birthmark-station serve` prints, or set public_url to the name others know it by.",
@@ -58,14 +69,33 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "The Allow header of the answer lists those it takes.",
     ),
     Fault(
-        "http.no-such-page", "there is nothing at that address", "The page is at /, the station's health at /health."
+        "http.no-such-page",
+        "there is nothing at that address",
+        "The page is at /, the HTTP interface is described at /docs.",
     ),
     Fault(
         "http.not-loopback",
-        "the page may only be served on a loopback address",
-        "Use 127.0.0.1, and reach it from elsewhere through an SSH tunnel: ssh -L 8001:127.0.0.1:8001 STATION.",
+        "a station is not served to other machines in the clear",
+        "Give --tls-certificate and --tls-key, or --behind-proxy when a proxy in front of it does TLS; or use "
+        "127.0.0.1 and reach it through an SSH tunnel: ssh -L 8001:127.0.0.1:8001 STATION.",
+    ),
+    Fault(
+        "http.parameter-invalid",
+        "a parameter in the address is not what it must be",
+        "The answer names the parameter and its limit; /docs describes every parameter.",
+    ),
+    Fault(
+        "http.tls-unusable",
+        "the TLS certificate or its key cannot be used",
+        "Give PEM files that belong together, readable by the station's user, the key without a passphrase.",
     ),
     Fault("http.too-large", "the request's body is too large", "Send less at a time."),
+    Fault(
+        "http.too-many",
+        "this client sends too many requests",
+        "Wait as long as the Retry-After header says; the rates are set under [web.rates] in station.toml.",
+        retry=True,
+    ),
     Fault(
         "http.too-many-listeners",
         "too many pages listen to this station at once",
@@ -77,6 +107,11 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "the request was not answered in time",
         "Send it again; if it stays so, the station's disk or registry is overloaded.",
         retry=True,
+    ),
+    Fault(
+        "http.unsupported-media-type",
+        "the body's content type is not one that this address takes",
+        "Send JSON with the header Content-Type: application/json.",
     ),
     Fault(
         "registry.already-revoked",

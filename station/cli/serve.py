@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
+import dataclasses
 import signal
 import time
 from contextlib import suppress
@@ -13,16 +13,16 @@ from typing import Final
 import click
 from aiohttp import web
 
-from shared.errors import BirthmarkError
 from shared.states import STEPS
 from station.bootstrap import Station, open_station
 from station.cli.common import DATA_DIR
+from station.cli.listener import Listener, tls_context
 from station.config import EkPolicy
 from station.events import Bus, PortChanged, PortState
-from station.notify import inherited_socket, keep_watchdog, notify
+from station.notify import keep_watchdog, notify
 from station.ports.allowed import AllowedPorts
 from station.ports.watch import DEFAULT_PATTERN, serve_ports
-from station.web.app import create_app
+from station.web.app import Parts, create_app
 
 DRAIN_SECONDS: Final = 60.0
 """How long a stop waits for sessions that are under way; below TimeoutStopSec= of birthmark-station.service."""
@@ -31,10 +31,16 @@ IDLE_SECONDS: Final = 60.0
 """How long a connection may stay open without a request on it."""
 
 
+_FILE: Final = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
 @click.command()
 @DATA_DIR
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address of the page; loopback only.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address; another than loopback needs TLS.")
 @click.option("--port", default=8001, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option("--tls-certificate", type=_FILE, help="PEM: the certificate of this station's name, and its chain.")
+@click.option("--tls-key", type=_FILE, help="PEM: its key, without a passphrase.")
+@click.option("--behind-proxy", is_flag=True, help="All requests come through a proxy that does TLS and says for whom.")
 @click.option(
     "--serial-port",
     "serial_ports",
@@ -55,6 +61,9 @@ def serve(
     data_dir: Path,
     host: str,
     port: int,
+    tls_certificate: Path | None,
+    tls_key: Path | None,
+    behind_proxy: bool,
     serial_ports: tuple[str, ...],
     allowed_ports: Path | None,
     ek_policy: str | None,
@@ -63,29 +72,32 @@ def serve(
 
     Under systemd's socket activation the socket it opened takes the place of --host and --port.
     """
-    _require_loopback(host)
+    if (tls_certificate is None) != (tls_key is None):
+        raise click.UsageError("give --tls-certificate and --tls-key together")
+    tls = tls_context(tls_certificate, tls_key) if tls_certificate and tls_key else None
+    listener = Listener(host, port, tls, behind_proxy)
     patterns = serial_ports or (DEFAULT_PATTERN,)
     allowed = AllowedPorts(allowed_ports)
     allowed.patterns()  # a list with a mistake in it is told now, not when a unit is plugged in
-    asyncio.run(_serve(data_dir, host, port, patterns, allowed, EkPolicy(ek_policy) if ek_policy else None))
+    asyncio.run(_serve(data_dir, listener, patterns, allowed, EkPolicy(ek_policy) if ek_policy else None))
 
 
 async def _serve(
-    data_dir: Path, host: str, port: int, patterns: tuple[str, ...], allowed: AllowedPorts, policy: EkPolicy | None
+    data_dir: Path, listener: Listener, patterns: tuple[str, ...], allowed: AllowedPorts, policy: EkPolicy | None
 ) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_station(data_dir, policy) as station:
         runner = web.AppRunner(
-            create_app(station.config, station.policy, station.database, station.authority, station.bus, time.time()),
+            create_app(_parts(station), time.time(), behind_proxy=listener.behind_proxy),
             access_log=None,
             keepalive_timeout=IDLE_SECONDS,
             shutdown_timeout=2,
         )
         await runner.setup()
         try:
-            address = await _listen(runner, host, port)
+            address = await listener.start(runner)
             _announce(station, address, patterns)
             session = station.config.session
             tasks = [
@@ -123,18 +135,8 @@ async def _drained(bus: Bus) -> None:
             await events.get()
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int) -> str:
-    inherited = inherited_socket()
-    try:
-        if inherited is None:
-            await web.TCPSite(runner, host, port).start()
-        else:
-            _require_loopback(str(inherited.getsockname()[0]))
-            await web.SockSite(runner, inherited).start()
-    except OSError as error:
-        raise BirthmarkError("http.cannot-listen", f"{host}:{port}: {error.strerror}") from error
-    bound = runner.addresses[0]
-    return f"http://[{bound[0]}]:{bound[1]}/" if ":" in bound[0] else f"http://{bound[0]}:{bound[1]}/"
+def _parts(station: Station) -> Parts:
+    return Parts(**{field.name: getattr(station, field.name) for field in dataclasses.fields(Parts)})
 
 
 def _announce(station: Station, address: str, patterns: tuple[str, ...]) -> None:
@@ -167,14 +169,3 @@ async def _narrate(bus: Bus) -> None:
                     click.echo(f"{port}  {unit}  step {event.step} of {STEPS}  {event.note}{code}")
                 case PortChanged(port=port, state=PortState.ABSENT, note=note):
                     click.echo(f"{port}  {note}")
-
-
-def _require_loopback(host: str) -> None:
-    if host == "localhost":
-        return
-    try:
-        if ipaddress.ip_address(host).is_loopback:
-            return
-    except ValueError as error:
-        raise BirthmarkError("http.not-loopback", f"{host} is not an address") from error
-    raise BirthmarkError("http.not-loopback", host)

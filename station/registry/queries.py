@@ -121,6 +121,12 @@ async def families(connection: AsyncConnection) -> dict[str, int]:
     return {row[0]: row[1] for row in await connection.execute(counted.order_by(table.c.family))}
 
 
+async def expiring(connection: AsyncConnection, now: int, until: int) -> int:
+    """How many provisioned units have a certificate that ends between the two, in seconds since 1970."""
+    ending = sa.and_(table.c.state == UnitState.PROVISIONED.value, table.c.not_after > now, table.c.not_after <= until)
+    return (await connection.execute(sa.select(sa.func.count()).select_from(table).where(ending))).scalar_one()
+
+
 async def table_usage(connection: AsyncConnection) -> dict[TableId, int]:
     """How many units that are not released were given each key table; tables nobody has are there with 0."""
     used = (

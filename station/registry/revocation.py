@@ -54,8 +54,12 @@ class Stored:
     der: bytes | None
 
 
-async def revoke(connection: AsyncConnection, serial: str, code: RevocationCode, reason: str, now: int) -> Unit:
+async def revoke(
+    connection: AsyncConnection, serial: str, code: RevocationCode, reason: str, now: int, by: str = ""
+) -> Unit:
     """`issued` or `provisioned` → `revoked`; a unit on hold may also be revoked for good.
+
+    `by` says in the audit log who it was: the name of a bearer token, empty for the command line.
 
     Raises `registry.unknown-unit` or `registry.already-revoked`.
     """
@@ -65,12 +69,12 @@ async def revoke(connection: AsyncConnection, serial: str, code: RevocationCode,
     values = {"revoked_at": now, "revoked_reason": reason, "revoked_code": code.value}
     await _update(connection, unit.id, state=UnitState.REVOKED.value, **values)
     await audit.append(
-        connection, now, Event.REVOKED, serial, certificate=unit.certificate_serial, code=code, reason=reason
+        connection, now, Event.REVOKED, serial, certificate=unit.certificate_serial, code=code, reason=reason, by=by
     )
     return await units.by_id(connection, unit.id)
 
 
-async def reinstate(connection: AsyncConnection, serial: str, reason: str, now: int) -> Unit:
+async def reinstate(connection: AsyncConnection, serial: str, reason: str, now: int, by: str = "") -> Unit:
     """A unit on hold goes back to what it was: `provisioned`, or `issued` when it never sent its receipt.
 
     Raises `registry.unknown-unit`, `registry.not-revoked` or `registry.revoked-for-good`.
@@ -83,7 +87,14 @@ async def reinstate(connection: AsyncConnection, serial: str, reason: str, now: 
     state = UnitState.ISSUED if unit.provisioned_at is None else UnitState.PROVISIONED
     await _update(connection, unit.id, state=state.value, revoked_at=None, revoked_reason=None, revoked_code=None)
     await audit.append(
-        connection, now, Event.REINSTATED, serial, certificate=unit.certificate_serial, state=state, reason=reason
+        connection,
+        now,
+        Event.REINSTATED,
+        serial,
+        certificate=unit.certificate_serial,
+        state=state,
+        reason=reason,
+        by=by,
     )
     return await units.by_id(connection, unit.id)
 

@@ -106,6 +106,17 @@ async def authenticate(database: Database, secret: str, scope: Scope, now: int) 
         raise BirthmarkError("access.denied")
     async with database.read() as connection:
         found = await _select(connection, tokens.c.hash == _hash(secret))
+    return await _used(database, found, scope, now)
+
+
+async def recheck(database: Database, token_id: int, scope: Scope, now: int) -> Token:
+    """The token that was authenticated before, when it is still good. Raises what `authenticate` raises."""
+    async with database.read() as connection:
+        found = await _select(connection, tokens.c.id == token_id)
+    return await _used(database, found, scope, now)
+
+
+async def _used(database: Database, found: list[Token], scope: Scope, now: int) -> Token:
     if not found or not found[0].valid(now):
         raise BirthmarkError("access.denied")
     token = found[0]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -13,39 +15,83 @@ from aiohttp import web
 
 from station.authority.authority import Authority
 from station.config import EkPolicy, StationConfig
+from station.crl import RevocationList
+from station.enrollment import Enroller
 from station.events import Bus
+from station.keytables import KeyTables
 from station.registry.database import Database
-from station.web import health, keys, middleware, page
-
-BODY_BYTES: Final = 64 * 1024
-"""Longest request body, unless a handler of its own allows more: a certificate request is 4 KiB at most."""
+from station.validation.certificates import CertificateValidator
+from station.validation.tokens import TokenValidator
+from station.web import background, cross_site, keys, login, middleware, page
+from station.web.api.bodies import BODY_BYTES
+from station.web.api.openapi import describe
+from station.web.api.table import ENDPOINTS
+from station.web.limiter import Limiter
+from station.web.metrics import Metrics
+from station.web.sessions import Sessions
 
 _FOLDER: Final = Path(__file__).parent
 _STATIC: Final = _FOLDER / "static"
 _TEMPLATES: Final = _FOLDER / "templates"
 
 
-def create_app(
-    config: StationConfig, policy: EkPolicy, database: Database, authority: Authority, bus: Bus, started: float
-) -> web.Application:
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the application is made of."""
+
+    data_dir: Path
+    config: StationConfig
+    policy: EkPolicy
+    authority: Authority
+    tables: KeyTables
+    database: Database
+    bus: Bus
+    enroller: Enroller
+    revocation_list: RevocationList
+    tokens: TokenValidator
+    certificates: CertificateValidator
+
+
+def create_app(parts: Parts, started: float, *, behind_proxy: bool = False) -> web.Application:
     """The application, ready to be run. `started` is when the station was, in seconds since 1970."""
     app = web.Application(client_max_size=BODY_BYTES, middlewares=middleware.MIDDLEWARES)
-    app[keys.AUTHORITY] = authority
-    app[keys.BUS] = bus
+    version = metadata.version("birthmark-provisioning")
+    app[keys.AUTHORITY] = parts.authority
+    app[keys.BEHIND_PROXY] = behind_proxy
+    app[keys.BUS] = parts.bus
+    app[keys.CERTIFICATES] = parts.certificates
     app[keys.CLOSING] = asyncio.Event()
-    app[keys.CONFIG] = config
-    app[keys.DATABASE] = database
+    app[keys.CONFIG] = parts.config
+    app[keys.DATABASE] = parts.database
+    app[keys.DATA_DIR] = parts.data_dir
     app[keys.EDITION] = _edition()
-    app[keys.POLICY] = policy
+    app[keys.ENDPOINTS] = {(endpoint.method, endpoint.path): endpoint for endpoint in ENDPOINTS}
+    app[keys.ENROLLER] = parts.enroller
+    app[keys.GAUGES_READ] = [-math.inf]
+    app[keys.LIMITER] = Limiter(parts.config.web.rates)
+    app[keys.METRICS] = Metrics(version, started)
+    app[keys.OPENAPI] = describe(ENDPOINTS, version)
+    app[keys.POLICY] = parts.policy
+    app[keys.REVOCATION_LIST] = parts.revocation_list
+    app[keys.SESSIONS] = Sessions()
     app[keys.STARTED] = started
     app[keys.STREAMS] = set()
-    app[keys.VERSION] = metadata.version("birthmark-provisioning")
+    app[keys.TABLES] = parts.tables
+    app[keys.TOKENS] = parts.tokens
+    app[keys.VERSION] = version
     app[keys.TEMPLATES] = _templates(app)
     app.on_response_prepare.append(middleware.secure)
+    app.on_response_prepare.append(cross_site.allow_listed)
+    app.cleanup_ctx.append(background.run)
     app.on_shutdown.append(page.close_streams)
-    app.router.add_get("/", page.root)
+    for endpoint in ENDPOINTS:
+        app.router.add_route(endpoint.method, endpoint.path, endpoint.handler)
+        if endpoint.method == "GET":
+            app.router.add_route("HEAD", endpoint.path, endpoint.handler)
     app.router.add_get(page.EVENTS_PATH, page.events, allow_head=False)
-    app.router.add_get("/health", health.health)
+    app.router.add_get("/login", login.form)
+    app.router.add_post("/login", login.login)
+    app.router.add_post("/logout", login.logout)
     app.router.add_static(middleware.STATIC_PATH, _STATIC)
     return app
 

@@ -1,4 +1,4 @@
-"""`/health`: whether the station lives, with counts. JSON for whoever watches it."""
+"""`/health`: whether the station lives, with counts. `/ready`: whether it can do its work. For whoever watches it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from collections import Counter
 import msgspec
 from aiohttp import web
 
+from shared.errors import BirthmarkError
 from station.registry import units
 from station.registry.records import UnitState
 from station.web import keys
+from station.web.api.bodies import answered
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -48,4 +50,40 @@ async def health(request: web.Request) -> web.Response:
         units={state.value: count for state, count in counts.items()},
         ports=dict(Counter(port.state.value for port in app[keys.BUS].ports())),
     )
-    return web.Response(body=msgspec.json.encode(body), content_type="application/json")
+    return answered(body)
+
+
+class Ready(msgspec.Struct, frozen=True):
+    status: str
+    """`ready`, or `not ready` when one of the others is false."""
+    registry: bool
+    """It can be read."""
+    authority: bool
+    """Its certificates are in their time."""
+    tables: bool
+    """As many key tables are loaded as the settings say."""
+
+
+async def ready(request: web.Request) -> web.Response:
+    """503 when not."""
+    app = request.app
+    registry, authority, tables = await _registry(app), _authority(app), len(app[keys.TABLES])
+    whole = tables == app[keys.CONFIG].tables.count
+    well = registry and authority and whole
+    return answered(Ready("ready" if well else "not ready", registry, authority, whole), status=200 if well else 503)
+
+
+async def _registry(app: web.Application) -> bool:
+    try:
+        async with app[keys.DATABASE].read() as connection:
+            await units.counted(connection)
+    except BirthmarkError:
+        return False
+    return True
+
+
+def _authority(app: web.Application) -> bool:
+    now = dt.datetime.now(dt.UTC)
+    authority = app[keys.AUTHORITY]
+    certificates = (authority.root, authority.intermediate, authority.station)
+    return all(c.not_valid_before_utc <= now <= c.not_valid_after_utc for c in certificates)

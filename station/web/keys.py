@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Final
 
 import jinja2
@@ -10,21 +11,53 @@ from aiohttp import web
 
 from station.authority.authority import Authority
 from station.config import EkPolicy, StationConfig
+from station.crl import RevocationList
+from station.enrollment import Enroller
 from station.events import Bus
+from station.keytables import KeyTables
 from station.registry.database import Database
+from station.validation.certificates import CertificateValidator
+from station.validation.tokens import TokenValidator
+from station.web.api.endpoint import Endpoint
+from station.web.limiter import Limiter
+from station.web.metrics import Metrics
+from station.web.sessions import Sessions
 
 AUTHORITY: Final = web.AppKey("authority", Authority)
+
+BEHIND_PROXY: Final = web.AppKey("behind_proxy", bool)
+"""Whether the operator declared that every request comes through a proxy, which does TLS."""
+
 BUS: Final = web.AppKey("bus", Bus)
+CERTIFICATES: Final = web.AppKey("certificates", CertificateValidator)
 
 CLOSING: Final = web.AppKey("closing", asyncio.Event)
 """Set when the station stops: the streams then end."""
 
 CONFIG: Final = web.AppKey("config", StationConfig)
+DATA_DIR: Final = web.AppKey("data_dir", Path)
 DATABASE: Final = web.AppKey("database", Database)
+ENROLLER: Final = web.AppKey("enroller", Enroller)
+
+GAUGES_READ: Final = web.AppKey("gauges_read", list[float])
+"""One value: when the gauges were last read from the registry, on the monotonic clock."""
+
+LIMITER: Final = web.AppKey("limiter", Limiter)
+METRICS: Final = web.AppKey("metrics", Metrics)
+
+OPENAPI: Final = web.AppKey("openapi", dict[str, object])
+"""The description of the HTTP interface, as a JSON value."""
+
 POLICY: Final = web.AppKey("policy", EkPolicy)
+
+ENDPOINTS: Final = web.AppKey("endpoints", dict[tuple[str, str], Endpoint])
+"""Method and path, as the router has it → the endpoint."""
 
 EDITION: Final = web.AppKey("edition", str)
 """A digest of templates and assets: a page of another edition loads itself anew."""
+
+REVOCATION_LIST: Final = web.AppKey("revocation_list", RevocationList)
+SESSIONS: Final = web.AppKey("sessions", Sessions)
 
 STARTED: Final = web.AppKey("started", float)
 """Seconds since 1970."""
@@ -32,5 +65,7 @@ STARTED: Final = web.AppKey("started", float)
 STREAMS: Final = web.AppKey("streams", set[object])
 """One for each page that listens at this moment."""
 
+TABLES: Final = web.AppKey("tables", KeyTables)
 TEMPLATES: Final = web.AppKey("templates", jinja2.Environment)
+TOKENS: Final = web.AppKey("tokens", TokenValidator)
 VERSION: Final = web.AppKey("version", str)

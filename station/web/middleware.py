@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
+import time
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -14,8 +14,11 @@ from aiohttp.typedefs import Handler, Middleware
 from shared.errors import BirthmarkError
 from shared.text import shown
 from station.web import keys
+from station.web.api.endpoint import Endpoint
+from station.web.clients import client, host_name, is_loopback_name
+from station.web.cross_site import same_site
 from station.web.page import EVENTS_PATH
-from station.web.problems import answer, problem_of
+from station.web.problems import TooManyError, answer, headers_of, problem_of
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +26,9 @@ REQUEST_SECONDS: Final = 40.0
 """From a request's headers to its answer: longer than the registry's patience with a lock (30 s)."""
 
 STATIC_PATH: Final = "/static/"
+
+_STREAMS: Final = frozenset({EVENTS_PATH, "/api/v1/devices/provision/bulk"})
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
 
 HEADERS: Final = {
     "Content-Security-Policy": "; ".join(
@@ -74,7 +80,7 @@ async def translated(request: web.Request, handler: Handler) -> web.StreamRespon
         problem = problem_of(error)
         if problem.status >= 500:
             log.warning("%s %s: %s", request.method, shown(request.path), error)
-        return answer(request, problem)
+        return answer(request, problem, headers_of(error))
     except ConnectionResetError:  # nobody is there to be answered
         raise
     except Exception:
@@ -86,7 +92,8 @@ async def translated(request: web.Request, handler: Handler) -> web.StreamRespon
 async def known_host(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Only names that are ours: another site's name that resolves to this machine (DNS rebinding) gets nothing.
 
-    Ours are the loopback names, the address the request came in at, and the host of the configured public URL.
+    Ours are the loopback names, the address the request came in at, the host of the configured public URL, and those
+    that the settings list.
     """
     hosts = request.headers.getall("Host", [])
     if len(hosts) != 1 or not _is_ours(request, hosts[0]):
@@ -96,8 +103,8 @@ async def known_host(request: web.Request, handler: Handler) -> web.StreamRespon
 
 @web.middleware
 async def timely(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """An end to every request but the stream of events, which has one of its own."""
-    if request.path == EVENTS_PATH:
+    """An end to every request but those that stream, which have one of their own."""
+    if request.path in _STREAMS:
         return await handler(request)
     try:
         async with asyncio.timeout(REQUEST_SECONDS) as deadline:
@@ -108,23 +115,54 @@ async def timely(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise
 
 
-MIDDLEWARES: Final[tuple[Middleware, ...]] = (translated, known_host, timely)
+@web.middleware
+async def measured(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Counts every answer, under the endpoint's path as the router has it."""
+    begun = time.perf_counter()
+    status = "none"
+    try:
+        response = await handler(request)
+        status = str(response.status)
+        return response
+    finally:
+        endpoint = _endpoint(request)
+        path = endpoint.path if endpoint else "other"
+        metrics = request.app[keys.METRICS]
+        method = request.method if request.method in _METHODS else "other"
+        metrics.requests.labels(method, path, status).inc()
+        metrics.request_seconds.labels(path).observe(time.perf_counter() - begun)
+
+
+@web.middleware
+async def limited(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """So many requests of a client, and no more; before anything of a body is read."""
+    endpoint = _endpoint(request)
+    rate = endpoint.rate if endpoint else "page"
+    if wait := request.app[keys.LIMITER].spend(rate, client(request)):
+        request.app[keys.METRICS].rate_limited.labels(rate).inc()
+        raise TooManyError(wait)
+    return await handler(request)
+
+
+def _endpoint(request: web.Request) -> Endpoint | None:
+    resource = request.match_info.route.resource
+    if resource is None:
+        return None
+    method = "GET" if request.method == "HEAD" else request.method
+    return request.app[keys.ENDPOINTS].get((method, resource.canonical))
+
+
+MIDDLEWARES: Final[tuple[Middleware, ...]] = (measured, translated, known_host, limited, same_site, timely)
 """The outermost first."""
 
 
 def _is_ours(request: web.Request, host: str) -> bool:
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-        public = urlsplit(request.app[keys.CONFIG].authority.public_url).hostname
-    except ValueError:
-        return False
-    if name in ("localhost", public):
-        return True
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return address.is_loopback or str(address) == _local_address(request)
+    name = host_name(host)
+    web_config = request.app[keys.CONFIG].web
+    public = urlsplit(request.app[keys.CONFIG].authority.public_url).hostname
+    if name in ("", public) or name in map(str.lower, web_config.hosts):
+        return bool(name)
+    return is_loopback_name(name) or name == _local_address(request)
 
 
 def _local_address(request: web.Request) -> str:

@@ -20,6 +20,11 @@ def asks_for_page(request: web.Request) -> bool:
     return _quality(request, "text", "html") > _quality(request, "application", "json")
 
 
+def preferred(request: web.Request, offers: tuple[str, ...]) -> str:
+    """Which of these media types is wanted most; the first one for a client that does not care."""
+    return max(offers, key=lambda offer: _quality(request, *offer.split("/")))
+
+
 def _quality(request: web.Request, kind: str, subtype: str) -> float:
     """0 to 1; the most specific range that matches decides."""
     header = ",".join(request.headers.getall("Accept", ["*/*"]))[:_ACCEPT_CHARACTERS]

@@ -25,6 +25,7 @@ from station.registry import queries, units
 from station.registry.queries import Filter
 from station.registry.records import UnitState
 from station.web import keys, view
+from station.web.access import page_reader
 from station.web.negotiation import asks_for_json
 
 log = logging.getLogger(__name__)
@@ -74,12 +75,19 @@ async def root(request: web.Request) -> web.Response:
         return web.Response(
             body=msgspec.json.encode(about), content_type="application/json", headers={"Vary": "Accept"}
         )
+    try:
+        reader = await page_reader(request)
+    except BirthmarkError as error:
+        if error.code != "access.required":
+            raise
+        return web.Response(status=303, headers={"Location": "/login", "Vary": "Accept"})
     asked = _asked(request)
     text = (
         app[keys.TEMPLATES]
         .get_template("page.html")
         .render(
             policy=app[keys.POLICY].value,
+            reader=reader,
             search=asked.search,
             sessions=Markup(_sessions(app)),  # noqa: S704 - rendered, and escaped, by a template of ours
             units=Markup(await _units(app, asked)),  # noqa: S704 - as above
@@ -89,7 +97,11 @@ async def root(request: web.Request) -> web.Response:
 
 
 async def events(request: web.Request) -> web.StreamResponse:
-    """Server-sent events: `edition` once, then `sessions` and `units` with HTML, `pulse` when nothing happens."""
+    """Server-sent events: `edition` once, then `sessions` and `units` with HTML, `pulse` when nothing happens.
+
+    Raises `access.*`, `http.too-many-listeners`.
+    """
+    await page_reader(request)
     asked = _asked(request)
     streams = request.app[keys.STREAMS]
     if len(streams) >= LISTENERS_MAX:

@@ -19,17 +19,23 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared.types import BoardSerial, TableId
+from station import keytables
 from station.attestation.ek_certificate import EkTrust
 from station.authority import authority as authorities
 from station.authority.authority import Authority
 from station.config import EkPolicy, StationConfig
+from station.crl import RevocationList
+from station.enrollment import Enroller
 from station.events import Bus, UnitChanged
-from station.registry import database, units
+from station.keytables import KeyTables
+from station.registry import database, tokens, units
 from station.registry.database import Database
 from station.registry.records import Applicant, KeyHolder, Unit
-from station.registry.schema import key_tables
+from station.registry.tokens import Scope
 from station.secret import StationSecret
-from station.web.app import create_app
+from station.validation.certificates import CertificateValidator
+from station.validation.tokens import TokenValidator
+from station.web.app import Parts, create_app
 
 Client: TypeAlias = TestClient[web.Request, web.Application]
 
@@ -63,11 +69,15 @@ _KEY = ec.generate_private_key(ec.SECP256R1())
 class Bench:
     """The application and what it shows."""
 
+    folder: Path
+    secret: StationSecret
     database: Database
     bus: Bus
     config: StationConfig
     policy: EkPolicy
     authority: Authority
+    tables: KeyTables
+    behind_proxy: bool = False
     app: web.Application = field(init=False)
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
@@ -76,7 +86,26 @@ class Bench:
 
     def new_app(self) -> None:
         """The application as after a restart of the station."""
-        self.app = create_app(self.config, self.policy, self.database, self.authority, self.bus, time.time())
+        parts = Parts(
+            self.folder,
+            self.config,
+            self.policy,
+            self.authority,
+            self.tables,
+            self.database,
+            self.bus,
+            Enroller(self.config, self.secret, self.authority, self.tables, self.database, self.bus),
+            RevocationList(self.authority, self.database),
+            TokenValidator(self.secret, self.tables, self.database),
+            CertificateValidator(self.authority, self.database),
+        )
+        self.app = create_app(parts, time.time(), behind_proxy=self.behind_proxy)
+
+    async def token(self, *scopes: Scope, name: str = "") -> str:
+        """The secret of a new bearer token."""
+        async with self.database.write() as connection:
+            name = name or f"token {next(self._numbers)}"
+            return await tokens.create(connection, name, frozenset(scopes), int(time.time()))
 
     async def provision(
         self, serial: str, *, confirmed: bool = True, days: float = 730, now: int | None = None, **facts: str
@@ -105,7 +134,11 @@ class Bench:
 
 @asynccontextmanager
 async def bench(
-    folder: Path, *, policy: EkPolicy = EkPolicy.REQUIRE, config: StationConfig | None = None
+    folder: Path,
+    *,
+    policy: EkPolicy = EkPolicy.REQUIRE,
+    config: StationConfig | None = None,
+    behind_proxy: bool = False,
 ) -> AsyncIterator[Bench]:
     """A bench in an empty folder."""
     config = config or StationConfig(name="Bench 3")
@@ -115,8 +148,10 @@ async def bench(
     registry = Database(folder / "registry.sqlite")
     try:
         async with registry.write() as connection:
-            await connection.execute(key_tables.insert(), [{"id": n, "sealed": bytes(60)} for n in range(10)])
-        yield Bench(registry, Bus(), config, policy, Authority.load(folder, config, secret))
+            await keytables.create(connection, secret, config.tables.count)
+            tables = await keytables.load(connection, secret)
+        authority = Authority.load(folder, config, secret)
+        yield Bench(folder, secret, registry, Bus(), config, policy, authority, tables, behind_proxy)
     finally:
         await registry.close()
 

@@ -1,0 +1,49 @@
+"""What anybody may fetch of the authority: its certificates, and the list of those it has revoked."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from station.web import keys
+from station.web.api.bodies import parameters
+from station.web.api.devices import DER, PEM_CHAIN
+from station.web.negotiation import preferred
+
+CRL_DER: Final = "application/pkix-crl"
+PEM: Final = "application/x-pem-file"
+
+
+class CrlQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    format: Literal["der", "pem"] | None = None
+    """Without it the Accept header decides, and DER is what a client gets that does not care (RFC 5280, 4.2.1.13)."""
+
+
+class CaQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    format: Literal["pem", "der"] = "pem"
+    """`pem`: all of them, the root last. `der`: one, chosen by `certificate`."""
+    certificate: Literal["root", "intermediate"] = "root"
+
+
+async def crl(request: web.Request) -> web.Response:
+    """Raises `http.parameter-invalid`, `registry.unavailable`."""
+    asked = parameters(request, CrlQuery)
+    der = await request.app[keys.REVOCATION_LIST].current()
+    kind = {"der": CRL_DER, "pem": PEM, None: preferred(request, (CRL_DER, PEM))}[asked.format]
+    body = der if kind == CRL_DER else x509.load_der_x509_crl(der).public_bytes(Encoding.PEM)
+    return web.Response(body=body, content_type=kind, headers={"Vary": "Accept"})
+
+
+async def ca(request: web.Request) -> web.Response:
+    """Raises `http.parameter-invalid`."""
+    asked = parameters(request, CaQuery)
+    authority = request.app[keys.AUTHORITY]
+    if asked.format == "der":
+        chosen = authority.root if asked.certificate == "root" else authority.intermediate
+        return web.Response(body=chosen.public_bytes(Encoding.DER), content_type=DER)
+    every = (*authority.issuers, authority.root)
+    return web.Response(body=b"".join(c.public_bytes(Encoding.PEM) for c in every), content_type=PEM_CHAIN)

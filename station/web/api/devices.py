@@ -1,0 +1,220 @@
+"""Units over HTTP: pages of them, one of them, its certificate, and its revocation. No secret, no NUC hash."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from typing import Annotated, Literal
+
+import msgspec
+from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from msgspec import Meta
+
+from shared import limits
+from shared.text import shown
+from station.events import UnitChanged
+from station.registry import queries, revocation
+from station.registry.queries import PAGE_UNITS, Filter
+from station.registry.records import KeyHolder, Unit, UnitState
+from station.registry.revocation import RevocationCode
+from station.registry.tokens import Scope
+from station.web import keys
+from station.web.access import require
+from station.web.api.bodies import answered, parameters, read_json
+
+PEM_CHAIN = "application/pem-certificate-chain"
+DER = "application/pkix-cert"
+
+_Text = Annotated[str, Meta(max_length=limits.SERIAL_CHARACTERS)]
+_Seconds = Annotated[int, Meta(ge=0, le=2**40)]
+_Reason = Annotated[
+    str,
+    Meta(
+        max_length=200,
+        pattern="[0-9A-Za-z\u00c0-\u024f\u0370-\u03ff\u0410-\u044f\u0621-\u064a\u3041-\u30fa\u4e00-\u9fff\uac00-\ud7a3]",
+        description="What people read; it has a letter or a digit.",
+    ),
+]
+
+
+class Device(msgspec.Struct, frozen=True):
+    """A unit. Times are UTC, ISO 8601."""
+
+    device_serial: str
+    device_family: str
+    table_assignments: list[int]
+    provisioned_at: str | None
+    """None until the unit has proven that it holds what it was given."""
+    state: UnitState
+    key_holder: KeyHolder
+    """`tpm`: its TPM. `software`: its owner. `station`: its key was made by this station."""
+    model: str
+    issued_at: str
+    duration_seconds: float | None
+    certificate_serial: str
+    """Hexadecimal."""
+    certificate_not_after: str
+    station: str
+    port: str
+    """Where it was provisioned: a serial port, or HTTP and the token's name."""
+    ek_trust: str
+    """`verified`, `unverified` or `simulated`; empty without a TPM."""
+    ek_reason: str
+    ek_anchor: str
+    tpm_manufacturer: str
+    tpm_model: str
+    tpm_firmware: str
+    revoked_at: str | None
+    revoked_reason: str | None
+    revoked_code: str | None
+    closed_at: str | None
+    """When it was released."""
+    closed_reason: str | None
+
+
+class Devices(msgspec.Struct, frozen=True):
+    total: int
+    """How many units the filter finds, on all pages."""
+    devices: list[Device]
+    """The latest first."""
+    cursor: str | None
+    """For the next page; None on the last."""
+
+
+class DevicesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    device_family: _Text = ""
+    """Only this family."""
+    state: UnitState | None = None
+    """Only this state; without it, all but released units."""
+    station: _Text = ""
+    """Only units that this station provisioned."""
+    search: _Text = ""
+    """Only serial numbers with this in them, in capital or small letters."""
+    issued_since: _Seconds | None = None
+    """Seconds since 1970, inclusive."""
+    issued_before: _Seconds | None = None
+    """Seconds since 1970, exclusive."""
+    limit: Annotated[int, Meta(ge=1, le=PAGE_UNITS)] = 100
+    """Units on a page."""
+    cursor: Annotated[str, Meta(pattern=r"^[0-9]{0,18}\Z", max_length=18)] = ""
+    """Where the page before this one ended."""
+
+
+class CertificateQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    format: Literal["pem", "der"] = "pem"
+    """`pem`: the certificate and those that issued it. `der`: the certificate alone."""
+
+
+class Revocation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    reason: _Reason
+    """For people; it goes into the audit log and onto the page."""
+    code: RevocationCode = RevocationCode.HOLD
+    """RFC 5280's reason. Only `certificateHold` can be taken back."""
+
+
+class Reinstatement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    reason: _Reason
+    """For people; it goes into the audit log."""
+
+
+async def listed(request: web.Request) -> web.Response:
+    """Raises `access.*`, `http.parameter-invalid`, `registry.cursor-invalid`."""
+    await require(request, Scope.READ)
+    asked = parameters(request, DevicesQuery)
+    wanted = Filter(
+        state=asked.state,
+        family=asked.device_family,
+        station=asked.station,
+        serial_contains=asked.search,
+        issued_since=asked.issued_since,
+        issued_before=asked.issued_before,
+    )
+    async with request.app[keys.DATABASE].read() as connection:
+        page = await queries.page(connection, wanted, limit=asked.limit, cursor=asked.cursor)
+        total = await queries.count(connection, wanted)
+    return answered(Devices(total, [device(unit) for unit in page.units], page.cursor))
+
+
+async def one(request: web.Request) -> web.Response:
+    """Raises `access.*`, `registry.unknown-unit`."""
+    await require(request, Scope.READ)
+    return answered(device(await _unit(request)))
+
+
+async def certificate(request: web.Request) -> web.Response:
+    """Raises `access.*`, `http.parameter-invalid`, `registry.unknown-unit`."""
+    await require(request, Scope.READ)
+    asked = parameters(request, CertificateQuery)
+    unit = await _unit(request)
+    if asked.format == "der":
+        return web.Response(body=unit.certificate, content_type=DER)
+    chain = request.app[keys.AUTHORITY].chain(unit.certificate)
+    pem = b"".join(x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM) for der in chain)
+    return web.Response(body=pem, content_type=PEM_CHAIN)
+
+
+async def revoke(request: web.Request) -> web.Response:
+    """Raises `access.*`, `http.*`, `registry.unknown-unit`, `registry.already-revoked`."""
+    caller = await require(request, Scope.ADMIN)
+    body = await read_json(request, Revocation)
+    serial, reason = request.match_info["serial"], shown(body.reason)
+    async with request.app[keys.DATABASE].write() as connection:
+        unit = await revocation.revoke(connection, serial, body.code, reason, int(time.time()), by=caller.name)
+    request.app[keys.BUS].tell(UnitChanged(unit.serial))
+    return answered(device(unit))
+
+
+async def reinstate(request: web.Request) -> web.Response:
+    """Raises `access.*`, `http.*`, `registry.unknown-unit`, `registry.not-revoked`, `registry.revoked-for-good`."""
+    caller = await require(request, Scope.ADMIN)
+    body = await read_json(request, Reinstatement)
+    serial, reason = request.match_info["serial"], shown(body.reason)
+    async with request.app[keys.DATABASE].write() as connection:
+        unit = await revocation.reinstate(connection, serial, reason, int(time.time()), by=caller.name)
+    request.app[keys.BUS].tell(UnitChanged(unit.serial))
+    return answered(device(unit))
+
+
+async def _unit(request: web.Request) -> Unit:
+    async with request.app[keys.DATABASE].read() as connection:
+        return await queries.by_serial(connection, request.match_info["serial"])
+
+
+def device(unit: Unit) -> Device:
+    """A unit as it is told."""
+    return Device(
+        device_serial=unit.serial,
+        device_family=unit.family,
+        table_assignments=list(unit.tables),
+        provisioned_at=_moment(unit.provisioned_at),
+        state=unit.state,
+        key_holder=unit.key_holder,
+        model=unit.model,
+        issued_at=_iso(unit.issued_at),
+        duration_seconds=None if unit.duration_ms is None else unit.duration_ms / 1000,
+        certificate_serial=unit.certificate_serial,
+        certificate_not_after=_iso(unit.not_after),
+        station=unit.station,
+        port=unit.port,
+        ek_trust=unit.ek_trust,
+        ek_reason=unit.ek_reason,
+        ek_anchor=unit.ek_anchor,
+        tpm_manufacturer=unit.tpm_manufacturer,
+        tpm_model=unit.tpm_model,
+        tpm_firmware=unit.tpm_firmware,
+        revoked_at=_moment(unit.revoked_at),
+        revoked_reason=unit.revoked_reason,
+        revoked_code=unit.revoked_code,
+        closed_at=_moment(unit.closed_at),
+        closed_reason=unit.closed_reason,
+    )
+
+
+def _moment(seconds: int | None) -> str | None:
+    return None if seconds is None else _iso(seconds)
+
+
+def _iso(seconds: int) -> str:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat()

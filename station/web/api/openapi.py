@@ -1,0 +1,196 @@
+"""The OpenAPI 3.1 document, made from the list of endpoints and the msgspec types they name. Serves nothing itself."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import itertools
+import textwrap
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from shared import limits
+from station.registry.tokens import Scope
+from station.web.api.endpoint import Answer, Endpoint
+from station.web.problems import STATUS, Problem
+
+PROBLEM_MEDIA: Final = "application/problem+json"
+_REF: Final = "#/components/schemas/{name}"
+
+_EVERYWHERE: Final = ("http.host-unknown", "http.malformed", "http.too-many", "registry.unavailable")
+_SERIAL: Final = {
+    "name": "serial",
+    "in": "path",
+    "required": True,
+    "description": "A unit's serial number.",
+    "schema": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": limits.SERIAL_CHARACTERS,
+        "pattern": "^[A-Za-z0-9][A-Za-z0-9._:-]*$",
+    },
+}
+_SCOPES: Final = {
+    Scope.READ: "Read units and statistics.",
+    Scope.PROVISION: "Provision units.",
+    Scope.ADMIN: "Revoke and reinstate; includes the others.",
+}
+
+Json = dict[str, Any]
+
+
+def describe(endpoints: Iterable[Endpoint], version: str) -> Json:
+    """The document, as a JSON value."""
+    listed = list(endpoints)
+    types = _types(listed)
+    schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
+    known = dict(zip((id(kind) for kind in types), schemas, strict=True))
+    _describe_fields(types, components)
+    components["BulkRequest"]["properties"]["devices"]["items"] = {"$ref": _REF.format(name="EnrollmentRequest")}
+    paths: dict[str, Json] = defaultdict(dict)
+    for endpoint in listed:
+        paths[endpoint.path][endpoint.method.lower()] = _operation(endpoint, known, components)
+    document: Json = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Birthmark station",
+            "version": version,
+            "summary": "Provisioning and validation of cameras that can prove their photos.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": dict(paths),
+        "components": {
+            "schemas": {name: schema for name, schema in components.items() if not name.endswith("Query")},
+            "securitySchemes": {
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A token made with `birthmark-station tokens create`. Scopes: "
+                    + " ".join(f"`{scope.value}`: {text}" for scope, text in _SCOPES.items()),
+                }
+            },
+        },
+    }
+    described: Json = _ecma(document)
+    return described
+
+
+def _types(endpoints: list[Endpoint]) -> list[Any]:
+    kinds = [Problem, *(e.body for e in endpoints), *(e.parameters for e in endpoints)]
+    kinds += [kind for e in endpoints for answer in e.answers for kind in answer.content.values()]
+    return list({id(kind): kind for kind in kinds if kind is not None}.values())
+
+
+def _operation(endpoint: Endpoint, known: dict[int, Json], components: Json) -> Json:
+    operation: Json = {
+        "operationId": endpoint.name,
+        "tags": [endpoint.tag],
+        "summary": endpoint.summary,
+        "responses": _responses(endpoint, known),
+    }
+    if endpoint.text:
+        operation["description"] = endpoint.text
+    if endpoint.scope is not None:
+        operation["security"] = [{"bearer": []}]
+        operation["x-scope"] = endpoint.scope.value
+    parameters = [_SERIAL] if "{serial}" in endpoint.path else []
+    if endpoint.parameters is not None:
+        parameters += _query(components[endpoint.parameters.__name__])
+    if parameters:
+        operation["parameters"] = parameters
+    if endpoint.body is not None:
+        content = {"application/json": {"schema": known[id(endpoint.body)]}}
+        operation["requestBody"] = {"required": True, "content": content}
+    return operation
+
+
+def _query(schema: Json) -> list[Json]:
+    found = []
+    for name, field in schema["properties"].items():
+        rest = {key: value for key, value in field.items() if key not in ("description", "default")}
+        choices = [choice for choice in rest.get("anyOf", []) if choice != {"type": "null"}]
+        if field.get("default") not in (None, ""):
+            choices = [{**rest, "default": field["default"]}]
+        parameter = {"name": name, "in": "query", "schema": choices[0] if choices else rest}
+        if "description" in field:
+            parameter["description"] = field["description"]
+        found.append(parameter)
+    return found
+
+
+def _responses(endpoint: Endpoint, known: dict[int, Json]) -> Json:
+    responses = {str(answer.status): _answer(answer, known) for answer in endpoint.answers}
+    access = ("access.denied", "access.required", "access.scope-missing") if endpoint.scope else ()
+    codes: dict[int, list[str]] = defaultdict(list)
+    for code in sorted({*_EVERYWHERE, *access, *endpoint.faults}):
+        codes[STATUS[code]].append(code)
+    for status, named in sorted(codes.items()):
+        problem = {PROBLEM_MEDIA: {"schema": {"$ref": _REF.format(name=Problem.__name__)}}}
+        if str(status) in responses:
+            responses[str(status)]["content"] |= problem
+            continue
+        responses[str(status)] = {"description": ", ".join(f"`{code}`" for code in named), "content": problem}
+        if status == 429:
+            responses["429"]["headers"] = {"Retry-After": {"schema": {"type": "integer", "minimum": 1}}}
+        if status == 401:
+            responses["401"]["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
+    return responses
+
+
+def _answer(answer: Answer, known: dict[int, Json]) -> Json:
+    content: Json = {}
+    for media, kind in answer.content.items():
+        text = {"schema": {"type": "object"} if media.endswith("json") else {"type": "string"}}
+        content[media] = text if kind is None else {"schema": known[id(kind)]}
+    described: Json = {"description": answer.text, "content": content}
+    if answer.headers:
+        described["headers"] = {name: {"schema": {"type": "string"}} for name in answer.headers}
+    return described
+
+
+def _describe_fields(types: list[Any], components: Json) -> None:
+    """What stands in the source under a field, as its description."""
+    for kind in _with_parts(types):
+        for name, text in _field_texts(kind).items():
+            field = components[kind.__name__]["properties"].get(name)
+            if field is not None and "description" not in field and "$ref" not in field:
+                field["description"] = text
+
+
+def _with_parts(types: list[Any]) -> list[Any]:
+    found: dict[str, Any] = {}
+    waiting = list(types)
+    while waiting:
+        kind = waiting.pop()
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            if kind.__name__ not in found:
+                found[kind.__name__] = kind
+                waiting += [field.type for field in msgspec.structs.fields(kind)]
+        else:
+            waiting += [part for part in getattr(kind, "__args__", ()) if part is not Ellipsis]
+    return list(found.values())
+
+
+def _field_texts(kind: type) -> dict[str, str]:
+    body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+    texts: dict[str, str] = {}
+    statements = body.body if isinstance(body, ast.ClassDef) else []
+    for field, below in itertools.pairwise(statements):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
+            value = below.value
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                texts[field.target.id] = " ".join(value.value.split())
+    return texts
+
+
+def _ecma(value: Any) -> Any:
+    r"""Patterns in the dialect of JSON Schema, which has `$` for Python's `\Z`."""
+    if isinstance(value, dict):
+        return {
+            key: item.replace("\\Z", "$") if key == "pattern" and isinstance(item, str) else _ecma(item)
+            for key, item in value.items()
+        }
+    return [_ecma(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,119 @@
+"""Provisioning over HTTP: one unit, or many in one request, each independent of the others.
+
+What is answered holds secrets, this once; nothing of it is stored or logged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Final
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta
+
+from shared.errors import BirthmarkError
+from station.enrollment import EnrollmentRequest
+from station.registry.tokens import Scope
+from station.web import keys
+from station.web.access import Caller, require
+from station.web.api.bodies import answered, decoded, read_json
+from station.web.problems import Problem, problem_of
+
+BULK_UNITS: Final = 1000
+BULK_BYTES: Final = 4 * 1024 * 1024
+"""A thousand units with a certificate request each are 1 MB."""
+
+SEND_SECONDS: Final = 20.0
+"""How long a client may leave a result unread before the rest of its units is left alone."""
+
+NDJSON: Final = "application/x-ndjson"
+
+
+class Provisioning(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a new unit is given: Birthmark's `provisioning.json`. The last three only when the station made the key."""
+
+    device_serial: str
+    device_family: str
+    device_certificate: str
+    """PEM."""
+    certificate_chain: str
+    """PEM of the certificate that issued it; the root is at /ca."""
+    device_public_key: str
+    """PEM, SubjectPublicKeyInfo."""
+    table_assignments: list[int]
+    key_holder: str
+    """`software` when a certificate request was sent, else `station`: this key was made by the station."""
+    nuc_hash: str = ""
+    """64 hexadecimal digits; left out when the unit gave it and keeps its own key."""
+    device_private_key: str = ""
+    """PEM, PKCS#8, not encrypted. It is answered once and stored nowhere."""
+    master_keys: dict[str, str] = {}
+    """Table id → 64 hexadecimal digits."""
+
+    def __repr__(self) -> str:
+        return f"Provisioning({self.device_serial!r})"
+
+
+class BulkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    devices: Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=BULK_UNITS)]
+    """Each one as for a single unit; one that is wrong leaves the others alone."""
+
+
+class BulkResult(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A line of the answer. Either `provisioning` or `problem` is there."""
+
+    index: int
+    """The unit's place in the request, from 0."""
+    status: int
+    """What a request for this one unit would have answered: 201, 400, 403, 409 or 503."""
+    provisioning: Provisioning | None = None
+    problem: Problem | None = None
+
+
+async def one(request: web.Request) -> web.Response:
+    """Raises `access.*`, `http.*` and what `Enroller.enroll` raises."""
+    caller = await require(request, Scope.PROVISION)
+    made = await _enrolled(request, caller, await read_json(request, EnrollmentRequest))
+    headers = {"Location": f"/api/v1/devices/{made.device_serial}"}
+    return answered(made, status=201, headers=headers)
+
+
+async def bulk(request: web.Request) -> web.StreamResponse:
+    """A line of JSON for each unit, in order, as soon as it is there.
+
+    Raises `access.*` and `http.*`, before the first line.
+    """
+    caller = await require(request, Scope.PROVISION)
+    devices = (await read_json(request, BulkRequest, BULK_BYTES)).devices
+    response = web.StreamResponse(headers={"Content-Type": NDJSON})
+    await response.prepare(request)
+    for index, raw in enumerate(devices):
+        result = await _result(request, caller, index, bytes(raw))
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await response.write(msgspec.json.encode(result) + b"\n")
+        except TimeoutError:
+            raise ConnectionResetError from None
+    await response.write_eof()
+    return response
+
+
+async def _result(request: web.Request, caller: Caller, index: int, raw: bytes) -> BulkResult:
+    try:
+        made = await _enrolled(request, caller, decoded(raw, EnrollmentRequest))
+    except BirthmarkError as error:
+        problem = problem_of(error)
+        return BulkResult(index, problem.status, problem=problem)
+    return BulkResult(index, 201, provisioning=made)
+
+
+async def _enrolled(request: web.Request, caller: Caller, wanted: EnrollmentRequest) -> Provisioning:
+    counter = request.app[keys.METRICS].enrollments
+    try:
+        made = await request.app[keys.ENROLLER].enroll(wanted, f"HTTP, {caller.name}")
+    except BirthmarkError as error:
+        counter.labels("refused", error.code).inc()
+        raise
+    counter.labels("provisioned", "").inc()
+    return msgspec.convert(made.provisioning(), Provisioning)

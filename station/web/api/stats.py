@@ -1,0 +1,83 @@
+"""`/stats`: what the registry counts, with the names of the public SMA and more."""
+
+from __future__ import annotations
+
+import statistics
+
+import msgspec
+from aiohttp import web
+
+from shared import limits
+from station.registry import queries, units
+from station.registry.records import UnitState
+from station.registry.tokens import Scope
+from station.web import keys
+from station.web.access import require
+from station.web.api.bodies import answered
+
+
+class TableStatistics(msgspec.Struct, frozen=True):
+    total_tables: int
+    tables_per_device: int
+    total_devices: int
+    total_assignments: int
+    table_usage: dict[str, int]
+    """Table id → units that have it; tables nobody has are there with 0."""
+    min_usage: int
+    max_usage: int
+    avg_usage: float
+
+
+class ProvisioningTimes(msgspec.Struct, frozen=True):
+    """Seconds from a unit's first word, or the request, over the latest `count` units."""
+
+    count: int
+    minimum: float
+    mean: float
+    median: float
+    p95: float
+    maximum: float
+
+
+class Stats(msgspec.Struct, frozen=True):
+    """Units that were released are counted in `devices_by_state` only."""
+
+    total_devices: int
+    devices_by_family: dict[str, int]
+    devices_by_state: dict[str, int]
+    total_table_assignments: int
+    unique_tables_used: int
+    table_statistics: TableStatistics
+    provisioning_seconds: ProvisioningTimes | None
+
+
+async def stats(request: web.Request) -> web.Response:
+    """Raises `access.*`, `registry.unavailable`."""
+    await require(request, Scope.READ)
+    async with request.app[keys.DATABASE].read() as connection:
+        states = await units.counted(connection)
+        families = await queries.families(connection)
+        usage = await queries.table_usage(connection)
+        times = await queries.provisioning_times(connection)
+    total = sum(count for state, count in states.items() if state is not UnitState.RELEASED)
+    counts = list(usage.values())
+    return answered(
+        Stats(
+            total_devices=total,
+            devices_by_family=families,
+            devices_by_state={state.value: count for state, count in states.items()},
+            total_table_assignments=sum(counts),
+            unique_tables_used=sum(count > 0 for count in counts),
+            table_statistics=TableStatistics(
+                total_tables=len(counts),
+                tables_per_device=limits.TABLES_PER_UNIT,
+                total_devices=total,
+                total_assignments=sum(counts),
+                table_usage={str(table): count for table, count in usage.items()},
+                min_usage=min(counts),
+                max_usage=max(counts),
+                avg_usage=statistics.fmean(counts),
+            ),
+            provisioning_seconds=msgspec.convert(times, ProvisioningTimes, from_attributes=True) if times else None,
+        )
+    )
