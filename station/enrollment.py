@@ -41,6 +41,8 @@ from station.secret import StationSecret
 FAMILY_CHARACTERS: Final = 64
 CSR_CHARACTERS: Final = 2 * limits.CSR_BYTES
 
+_Family = Annotated[str, Meta(max_length=FAMILY_CHARACTERS, extra_json_schema={"format": "printable"})]
+
 FIELD_OF: Final = {
     "enrollment.csr-key-unsupported": "csr",
     "enrollment.csr-malformed": "csr",
@@ -61,12 +63,12 @@ CONFLICTS: Final = frozenset({"registry.device-key-taken", "registry.duplicate-n
 class EnrollmentRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is asked for, as it comes in; `Enroller.enroll` checks what a field means."""
 
-    device_serial: Annotated[str, Meta(min_length=1, max_length=limits.SERIAL_CHARACTERS)]
-    device_family: Annotated[str, Meta(max_length=FAMILY_CHARACTERS)] | None = None
+    device_serial: Annotated[str, Meta(max_length=limits.SERIAL_CHARACTERS, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*\Z")]
+    device_family: _Family | None = None
     """Default: the configured family."""
-    nuc_hash: Annotated[str, Meta(max_length=64)] | None = None
+    nuc_hash: Annotated[str, Meta(max_length=64, pattern=r"^(?!0{64})([0-9a-fA-F]{64})?\Z")] | None = None
     """64 hexadecimal digits; absent or empty, one is made, as the public SMA does, and answered."""
-    csr: Annotated[str, Meta(max_length=CSR_CHARACTERS)] | None = None
+    csr: Annotated[str, Meta(max_length=CSR_CHARACTERS, extra_json_schema={"format": "pkcs10"})] | None = None
     """PKCS#10, PEM or base64 of DER."""
 
     def __repr__(self) -> str:

@@ -126,7 +126,9 @@ def device(
     organization: str, subject: DeviceSubject, now: dt.datetime, days: int, issuer: x509.Certificate, crl_url: str
 ) -> x509.CertificateBuilder:
     """A leaf for client authentication and signatures."""
-    name = _name(organization, subject.serial, x509.NameAttribute(NameOID.SERIAL_NUMBER, subject.serial))
+    # serialNumber is a PrintableString (RFC 5280 appendix A.1), which has no underscore: such a serial is in CN only.
+    attribute = [] if "_" in subject.serial else [x509.NameAttribute(NameOID.SERIAL_NUMBER, subject.serial)]
+    name = _name(organization, subject.serial, *attribute)
     builder = (
         _base(name, subject.key, now, days, issuer)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

@@ -30,6 +30,9 @@ from station.web.limiter import Limiter
 from station.web.metrics import Metrics
 from station.web.sessions import Sessions
 
+_SERIAL: Final = "{serial:(?!provision$)[^{}/]+}"
+"""A unit's place in a path; `provision` is an address of its own."""
+
 _FOLDER: Final = Path(__file__).parent
 _STATIC: Final = _FOLDER / "static"
 _TEMPLATES: Final = _FOLDER / "templates"
@@ -85,9 +88,10 @@ def create_app(parts: Parts, started: float, *, behind_proxy: bool = False) -> w
     app.cleanup_ctx.append(background.run)
     app.on_shutdown.append(page.close_streams)
     for endpoint in ENDPOINTS:
-        app.router.add_route(endpoint.method, endpoint.path, endpoint.handler)
+        path = endpoint.path.replace("{serial}", _SERIAL)
+        app.router.add_route(endpoint.method, path, endpoint.handler)
         if endpoint.method == "GET":
-            app.router.add_route("HEAD", endpoint.path, endpoint.handler)
+            app.router.add_route("HEAD", path, endpoint.handler)
     app.router.add_get(page.EVENTS_PATH, page.events, allow_head=False)
     app.router.add_get("/login", login.form)
     app.router.add_post("/login", login.login)

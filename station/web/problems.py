@@ -60,7 +60,7 @@ class InvalidFieldError(BirthmarkError):
     """`http.field-invalid`, or `http.parameter-invalid`: which one, and what it must be. Neither quotes the request."""
 
     def __init__(self, code: str, field: str, limit: str) -> None:
-        super().__init__(code, f"{field}: {limit}" if field else limit)
+        super().__init__(code, f"in {field}: {limit}" if field else limit)
         self.field: Final = field
         self.limit: Final = limit
 

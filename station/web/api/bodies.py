@@ -65,9 +65,13 @@ def parameters(request: web.Request, kind: type[T]) -> T:
         if len(query.getall(name)) > 1:
             raise InvalidFieldError("http.parameter-invalid", name if _PATH.match(name) else "", "it may be given once")
     try:
-        return msgspec.convert(dict(query), kind, strict=False)
+        found = msgspec.convert(dict(query), kind, strict=False)
     except msgspec.ValidationError as error:
         raise _invalid("http.parameter-invalid", str(error)) from None
+    for name in query:
+        if getattr(found, name) is None:  # msgspec takes the text `null` for None
+            raise InvalidFieldError("http.parameter-invalid", name, "it is not one of the values it may have")
+    return found
 
 
 def answered(value: msgspec.Struct, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
@@ -86,7 +90,7 @@ def _invalid(code: str, message: str) -> InvalidFieldError:
     if missing := _MISSING.match(what):
         return InvalidFieldError(code, _joined(where, missing["name"]), "it is required")
     if expected := _EXPECTED.match(what):
-        return InvalidFieldError(code, where, f"expected {expected['limit']}".replace("`", ""))
+        return InvalidFieldError(code, where, f"expected {expected['limit']}".replace("`", "").replace(r"\\Z", "$"))
     return InvalidFieldError(code, where, "it is not one of the values it may have")
 
 

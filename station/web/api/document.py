@@ -75,7 +75,7 @@ def _limits(schema: dict[str, Any]) -> str:
     if "$ref" in schema:
         return str(schema["$ref"].rpartition("/")[2])
     if "anyOf" in schema:
-        return " or ".join(_limits(choice) for choice in schema["anyOf"])
+        return " or ".join(_limits(choice) for choice in schema["anyOf"] if choice)
     if "enum" in schema:
         return ", ".join(map(str, schema["enum"]))
     words = [str(schema.get("type", "anything"))]

@@ -49,7 +49,9 @@ def describe(endpoints: Iterable[Endpoint], version: str) -> Json:
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
     known = dict(zip((id(kind) for kind in types), schemas, strict=True))
     _describe_fields(types, components)
-    components["BulkRequest"]["properties"]["devices"]["items"] = {"$ref": _REF.format(name="EnrollmentRequest")}
+    components["BulkRequest"]["properties"]["devices"]["items"] = {
+        "anyOf": [{"$ref": _REF.format(name="EnrollmentRequest")}, {}]
+    }
     paths: dict[str, Json] = defaultdict(dict)
     for endpoint in listed:
         paths[endpoint.path][endpoint.method.lower()] = _operation(endpoint, known, components)

@@ -6,6 +6,7 @@ What is answered holds secrets, this once; nothing of it is stored or logged.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Annotated, Final
 
 import msgspec
@@ -19,6 +20,8 @@ from station.web import keys
 from station.web.access import Caller, require
 from station.web.api.bodies import answered, decoded, read_json
 from station.web.problems import Problem, problem_of
+
+log = logging.getLogger(__name__)
 
 BULK_UNITS: Final = 1000
 BULK_BYTES: Final = 4 * 1024 * 1024
@@ -66,7 +69,7 @@ class BulkResult(msgspec.Struct, frozen=True, omit_defaults=True):
     index: int
     """The unit's place in the request, from 0."""
     status: int
-    """What a request for this one unit would have answered: 201, 400, 403, 409 or 503."""
+    """What a request for this one unit would have answered: 201, 400, 403, 409, 500 or 503."""
     provisioning: Provisioning | None = None
     problem: Problem | None = None
 
@@ -104,8 +107,12 @@ async def _result(request: web.Request, caller: Caller, index: int, raw: bytes) 
         made = await _enrolled(request, caller, decoded(raw, EnrollmentRequest))
     except BirthmarkError as error:
         problem = problem_of(error)
-        return BulkResult(index, problem.status, problem=problem)
-    return BulkResult(index, 201, provisioning=made)
+    except Exception:  # the answer has begun: a bug with one unit becomes its line, and the others go on
+        log.exception("provisioning unit %d of many: a bug", index)
+        problem = problem_of(BirthmarkError("http.internal"))
+    else:
+        return BulkResult(index, 201, provisioning=made)
+    return BulkResult(index, problem.status, problem=problem)
 
 
 async def _enrolled(request: web.Request, caller: Caller, wanted: EnrollmentRequest) -> Provisioning:
