@@ -91,7 +91,9 @@ def verify_device_chain(
     _verify_path(certificates, station.root, max(station.time, leaf.not_valid_before_utc), "trust.chain-untrusted")
     if _ec_key(leaf, "trust.chain-untrusted") != device_key:
         raise BirthmarkError("trust.chain-for-another", "its key is not this unit's")
-    if [a.value for a in leaf.subject.get_attributes_for_oid(NameOID.SERIAL_NUMBER)] != [serial]:
+    # serialNumber is a PrintableString, which has no underscore: such a serial is in commonName only.
+    attribute = NameOID.COMMON_NAME if "_" in serial else NameOID.SERIAL_NUMBER
+    if [a.value for a in leaf.subject.get_attributes_for_oid(attribute)] != [serial]:
         raise BirthmarkError("trust.chain-for-another", "its serial number is not this board's")
     if not _has_usage(leaf, ExtendedKeyUsageOID.CLIENT_AUTH):
         raise BirthmarkError("trust.chain-untrusted", "its leaf is no device certificate")

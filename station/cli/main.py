@@ -15,7 +15,6 @@ from station.cli.auditing import audit
 from station.cli.backup import backup, restore
 from station.cli.common import AS_JSON, DATA_DIR, Commands, print_json, root_passphrase
 from station.cli.ek import ek
-from station.cli.http_log import not_of_the_peer
 from station.cli.importing import import_directory
 from station.cli.provision import provision
 from station.cli.serve import serve
@@ -36,8 +35,6 @@ def main(verbose: bool) -> None:
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    # What aiohttp says of a request that is no HTTP would repeat it; it has been answered with a 400 already.
-    logging.getLogger("aiohttp.server").addFilter(not_of_the_peer)
     # Other people's debug lines print what crosses the cable and the database.
     for name in ("serialx", "aiosqlite", "sqlalchemy", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -22,7 +22,7 @@ from station.keytables import KeyTables
 from station.registry.database import Database
 from station.validation.certificates import CertificateValidator
 from station.validation.tokens import TokenValidator
-from station.web import background, cross_site, keys, login, middleware, page
+from station.web import background, cross_site, keys, login, middleware, not_http, page
 from station.web.api.bodies import BODY_BYTES
 from station.web.api.openapi import describe
 from station.web.api.table import ENDPOINTS
@@ -57,6 +57,7 @@ class Parts:
 
 def create_app(parts: Parts, started: float, *, behind_proxy: bool = False) -> web.Application:
     """The application, ready to be run. `started` is when the station was, in seconds since 1970."""
+    not_http.install(middleware.HEADERS)
     app = web.Application(client_max_size=BODY_BYTES, middlewares=middleware.MIDDLEWARES)
     version = metadata.version("birthmark-provisioning")
     app[keys.AUTHORITY] = parts.authority

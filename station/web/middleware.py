@@ -27,6 +27,9 @@ REQUEST_SECONDS: Final = 40.0
 
 STATIC_PATH: Final = "/static/"
 
+_HSTS_SECONDS: Final = 365 * 86400
+"""RFC 6797: how long a browser that has once come by TLS will not come without it."""
+
 _STREAMS: Final = frozenset({EVENTS_PATH, "/api/v1/devices/provision/bulk"})
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
 
@@ -62,6 +65,8 @@ _HTTP_CODES: Final = {403: "http.no-such-page", 404: "http.no-such-page", 405: "
 async def secure(request: web.Request, response: web.StreamResponse) -> None:
     """Signal handler for `on_response_prepare`: so that errors, assets and streams have the headers too."""
     response.headers.update(HEADERS)
+    if request.secure:
+        response.headers["Strict-Transport-Security"] = f"max-age={_HSTS_SECONDS}"
     response.headers["Cache-Control"] = "no-cache" if request.path.startswith(STATIC_PATH) else "no-store"
 
 

@@ -1,0 +1,285 @@
+"""The rest of Birthmark in front of the running service: the aggregator's exact requests, tokens that a provisioned
+virtual Pi makes, and OpenSSL with what it fetches."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from virtual.pi import VirtualPi, run_agent
+from virtual.station import STATION, VirtualStation, run_station
+
+PASS = (200, {"valid": True, "message": "PASS"})
+FAIL = (200, {"valid": False, "message": "FAIL"})
+IMAGE, GPS = "0123456789abcdef" * 4, "fedcba9876543210" * 4
+
+
+class Aggregator:
+    """Posts as the aggregator's client does: one connection a request, no credentials, JSON, five seconds."""
+
+    def __init__(self, address: str) -> None:
+        self._address = urlsplit(address)
+
+    def post(self, path: str, body: object, token: str = "") -> tuple[int, Any]:
+        headers = {"Content-Type": "application/json", "Accept": "*/*", "User-Agent": "python-httpx/0.27.0"}
+        status, data = self.send("POST", path, json.dumps(body).encode(), headers, token)
+        return status, json.loads(data)
+
+    def get(self, path: str, token: str = "") -> bytes:
+        status, data = self.send("GET", path, None, {}, token)
+        assert status == 200, data
+        return data
+
+    def send(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str], token: str
+    ) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection(self._address.hostname or "", self._address.port, timeout=5)
+        try:
+            credentials = {"Authorization": f"Bearer {token}"} if token else {}
+            connection.request(method, path, body, {**headers, **credentials})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def validate(self, camera_token: object) -> tuple[int, Any]:
+        """`sma_client.validate_camera_token`."""
+        return self.post("/validate", {"camera_token": camera_token, "manufacturer_authority_id": "CANON_001"})
+
+    def validate_bundle(self, key: ec.EllipticCurvePrivateKey, certificate: bytes, gps: str | None) -> tuple[int, Any]:
+        """`sma_client.validate_certificate_bundle`, of what a camera has signed."""
+        sent, at = base64.b64encode(certificate).decode(), int(time.time())
+        text = "\n".join((IMAGE, sent, str(at), gps or "", "")).encode()
+        signature = base64.b64encode(key.sign(text, ec.ECDSA(hashes.SHA256()))).decode()
+        body = {
+            "camera_cert": sent,
+            "image_hash": IMAGE,
+            "timestamp": at,
+            "gps_hash": gps,
+            "bundle_signature": signature,
+        }
+        return self.post("/validate-cert", body)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bench")
+
+
+@pytest.fixture(scope="module")
+def station(bench: Path) -> Iterator[VirtualStation]:
+    with VirtualStation(bench / "station", f"{bench}/pi-*/station") as station:
+        station.init("--tables", "250")
+        station.start()
+        yield station
+
+
+@pytest.fixture(scope="module")
+def aggregator(station: VirtualStation) -> Aggregator:
+    return Aggregator(station.address)
+
+
+@pytest.fixture(scope="module")
+def admin(station: VirtualStation) -> str:
+    made = run_station("tokens", "create", "tests", "--scope", "admin", "--data-dir", str(station.data_dir))
+    return made.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def pi(bench: Path, station: VirtualStation) -> VirtualPi:
+    pi = VirtualPi(bench / "pi-1", 1)
+    pi.nuc_map.write_bytes(b"the map of sensor 1" * 99)
+    with pi.cable:
+        agent = pi.start("--once", "--wait", "30")
+        _, said = agent.communicate(timeout=60)
+    assert agent.returncode == 0, said
+    return pi
+
+
+def token_of(pi: VirtualPi, *options: str) -> dict[str, Any]:
+    return dict(json.loads(run_agent("token", "--state-dir", str(pi.state_dir), *options).stdout))
+
+
+def test_a_token_of_a_provisioned_pi_passes(aggregator: Aggregator, pi: VirtualPi) -> None:
+    token = token_of(pi)
+    assert token.keys() == {"ciphertext", "auth_tag", "nonce", "table_id", "key_index"}
+    assert aggregator.validate(token) == PASS
+    for index in ("0", "999"):
+        assert aggregator.validate(token_of(pi, "--index", index)) == PASS
+
+
+def test_a_token_fails_for_a_changed_byte_another_table_and_another_index(
+    aggregator: Aggregator, pi: VirtualPi
+) -> None:
+    token = token_of(pi)
+    for field in ("ciphertext", "auth_tag", "nonce"):
+        changed = f"{int(token[field][:2], 16) ^ 1:02x}" + token[field][2:]
+        assert aggregator.validate({**token, field: changed}) == FAIL
+    assert aggregator.validate({**token, "table_id": (token["table_id"] + 1) % 250}) == FAIL
+    assert aggregator.validate({**token, "key_index": (token["key_index"] + 1) % 1000}) == FAIL
+    assert aggregator.validate(token) == PASS
+
+
+def test_a_token_fails_while_its_unit_is_revoked(aggregator: Aggregator, pi: VirtualPi, admin: str) -> None:
+    token = token_of(pi)
+    path = f"/api/v1/devices/{pi.serial}"
+    assert aggregator.post(f"{path}/revoke", {"reason": "lost"}, admin)[1]["state"] == "revoked"
+    assert aggregator.validate(token) == FAIL
+    assert aggregator.post(f"{path}/reinstate", {"reason": "found"}, admin)[1]["state"] == "provisioned"
+    assert aggregator.validate(token) == PASS
+
+
+def test_a_token_of_a_unit_that_another_station_made_fails(
+    aggregator: Aggregator, pi: VirtualPi, tmp_path: Path
+) -> None:
+    with VirtualStation(tmp_path / "other", str(tmp_path / "none")) as other:
+        other.init("--tables", "250")
+        other.start()
+        assert Aggregator(other.address).validate(token_of(pi)) == FAIL
+
+
+def test_what_the_pi_submits_is_signed_with_a_certificate_that_passes(
+    aggregator: Aggregator, station: VirtualStation, pi: VirtualPi, admin: str
+) -> None:
+    der = aggregator.get(f"/api/v1/devices/{pi.serial}/certificate?format=der", admin)
+    sent, at = base64.b64encode(der).decode(), int(time.time())
+    text = pi.directory / "signed"
+    text.write_bytes(f"{IMAGE}\n{sent}\n{at}\n\n".encode())
+    signature = run_agent("sign", "--state-dir", str(pi.state_dir), str(text)).stdout.strip()
+    body = {"camera_cert": sent, "image_hash": IMAGE, "timestamp": at, "gps_hash": None, "bundle_signature": signature}
+    assert aggregator.post("/validate-cert", body) == PASS
+    assert aggregator.post("/validate-cert", {**body, "gps_hash": GPS}) == FAIL
+
+
+@pytest.mark.parametrize("encoding", [Encoding.PEM, Encoding.DER])
+@pytest.mark.parametrize("gps", [None, GPS])
+def test_a_camera_provisioned_over_http_passes_as_the_aggregator_asks(
+    aggregator: Aggregator, admin: str, encoding: Encoding, gps: str | None
+) -> None:
+    serial = f"camera-{encoding.value}-{'gps' if gps else 'no'}"
+    status, made = aggregator.post("/api/v1/devices/provision", {"device_serial": serial}, admin)
+    assert status == 201
+    key = serialization.load_pem_private_key(made["device_private_key"].encode(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    certificate = x509.load_pem_x509_certificate(made["device_certificate"].encode())
+    assert aggregator.validate_bundle(key, certificate.public_bytes(encoding), gps) == PASS
+
+
+def test_openssl_accepts_a_chain_and_the_list_as_fetched(
+    aggregator: Aggregator, pi: VirtualPi, admin: str, tmp_path: Path
+) -> None:
+    chain, root, crl = (tmp_path / name for name in ("chain.pem", "root.der", "crl.pem"))
+    chain.write_bytes(aggregator.get(f"/api/v1/devices/{pi.serial}/certificate", admin))
+    root.write_bytes(aggregator.get("/ca?format=der"))
+    crl.write_bytes(aggregator.get("/crl?format=pem"))
+    trusted = tmp_path / "root.pem"
+    openssl("x509", "-inform", "DER", "-in", str(root), "-out", str(trusted))
+    both = tmp_path / "ca.pem"
+    both.write_bytes(aggregator.get("/ca"))
+    assert "verify OK" in openssl("crl", "-in", str(crl), "-noout", "-CAfile", str(both))
+    verify = ("verify", "-x509_strict", "-CAfile", str(trusted), "-untrusted", str(chain))
+    assert "OK" in openssl(*verify, str(chain))
+    checked = (*verify, "-crl_check", "-CRLfile", str(crl), str(chain))
+    assert "OK" in openssl(*checked)
+    path = f"/api/v1/devices/{pi.serial}"
+    aggregator.post(f"{path}/revoke", {"reason": "lost"}, admin)
+    crl.write_bytes(aggregator.get("/crl?format=pem"))
+    assert "certificate revoked" in openssl(*checked, code=2)
+    aggregator.post(f"{path}/reinstate", {"reason": "found"}, admin)
+
+
+def openssl(*arguments: str, code: int = 0) -> str:
+    done = subprocess.run(["openssl", *arguments], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_what_was_validated_is_in_no_log(station: VirtualStation, aggregator: Aggregator, pi: VirtualPi) -> None:
+    before = station.log.stat().st_size
+    token = token_of(pi)
+    assert aggregator.validate(token) == PASS
+    assert aggregator.validate({**token, "nonce": "00" * 12}) == FAIL
+    assert station.log.read_text()[before:] == ""
+
+
+# --- how it is served ---
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A TLS certificate for this machine, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    certificate, key = folder / "tls.pem", folder / "tls.key"
+    openssl(
+        *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"),
+        *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
+        *("-keyout", str(key), "-out", str(certificate)),
+    )
+    return certificate, key
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_a_station_is_not_served_to_others_in_the_clear(station: VirtualStation, host: str) -> None:
+    done = run_station("serve", "--data-dir", str(station.data_dir), "--host", host, check=False)
+    assert done.returncode == 1
+    assert "[http.not-loopback]" in done.stderr
+    assert "--tls-certificate" in done.stderr
+    assert "--behind-proxy" in done.stderr
+
+
+def test_tls_by_files_lets_others_in(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    certificate, key = pair
+    data = str(tmp_path / "station")
+    run_station("init", "--data-dir", data, "--ek-policy", "simulator")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ("--tls-certificate", str(certificate), "--tls-key", str(key), "--serial-port", str(tmp_path / "none"))
+    process = subprocess.Popen(
+        [*STATION, "serve", "--data-dir", data, "--host", "0.0.0.0", "--port", str(port), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert f"https://0.0.0.0:{port}/" in process.stdout.readline()
+        context = ssl.create_default_context(cafile=str(certificate))
+        connection = http.client.HTTPSConnection("localhost", port, timeout=10, context=context)
+        connection.request("GET", "/ready")
+        answer = connection.getresponse()
+        assert answer.status == 200
+        assert answer.headers["Strict-Transport-Security"]
+        answer.read()
+        connection.close()
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+@pytest.mark.parametrize("swapped", [True, False])
+def test_tls_files_that_do_not_fit_are_told(pair: tuple[Path, Path], station: VirtualStation, swapped: bool) -> None:
+    certificate, key = pair
+    files = (key, certificate) if swapped else (certificate, certificate)
+    done = run_station(
+        *("serve", "--data-dir", str(station.data_dir), "--host", "0.0.0.0"),
+        *("--tls-certificate", str(files[0]), "--tls-key", str(files[1])),
+        check=False,
+    )
+    assert "[http.tls-unusable]" in done.stderr
+    assert "Traceback" not in done.stderr
