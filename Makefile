@@ -4,7 +4,7 @@ UNITS ?= 3
 PYTEST = .venv/bin/pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench packages system-test docs lock clean
+.PHONY: help setup demo test lint bench fuzz soak packages system-test docs lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,13 @@ lint: setup  ## ruff, mypy, which module may import which; systemd units and ude
 bench: setup  ## how fast it is (QUICK=1 for a short look)
 	@.venv/bin/python -m tests.bench $(if $(QUICK),--quick)
 
+fuzz: setup  ## fuzz every reader of a device's bytes (SECONDS=60 for each; KEEP=1 adds to tests/fuzz/corpus)
+	@.venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	@.venv/bin/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(if $(KEEP),--keep)
+
+soak: setup  ## many units through one station: does it grow? (UNITS=2000)
+	@.venv/bin/python -m tests.soak --units $(if $(filter file,$(origin UNITS)),2000,$(UNITS))
+
 packages:  ## Debian packages of agent and station for this release and architecture, in dist/
 	@scripts/setup scripts/apt-packages-system
 	@packaging/build
@@ -44,5 +51,5 @@ lock: setup  ## choose the newest versions of all Python packages and write cons
 	@scripts/lock
 
 clean:  ## remove what the others made
-	rm -rf .venv build dist demo-data *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv build dist demo-data *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz
 	find . -name __pycache__ -prune -exec rm -rf {} +

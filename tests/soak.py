@@ -1,0 +1,210 @@
+"""`make soak`: many virtual units through one station process, and whether it stays as it was: memory, files, time.
+
+The station is the real one, a process of its own, and so are its ttys. The units are the real agent, a few at a time in
+this process, each with a board, a sensor and a TPM of its own; the TPM is software (`tests.faults.soft_tpm`) with an
+EK certificate as swtpm's, for two thousand swtpm processes would measure themselves. Exit status 1 if something grows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sqlite3
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from device_agent import service
+from device_agent.bootstrap import Agent, Options
+from device_agent.service import Patience
+from device_agent.state import prepare_state_dir
+from device_agent.tpm.tpm import Publics
+from tests.faults.bench import fast_directory
+from tests.faults.soft_tpm import SoftTpm, SoftTpmSource
+from tests.unit.station.attestation.makers_lab import SWTPM, Maker, one_rdn_each
+from virtual.cable import Cable, End
+from virtual.station import VirtualStation, run_station
+
+ROUNDS: Final = 10
+"""The units come in so many rounds; between two all cables are unplugged and the station is measured."""
+
+EDGE: Final = 3
+"""Rounds that make the start, and the end: times of one alone vary with whatever else the machine does."""
+
+PORTS: Final = 8
+GREETING_SECONDS: Final = 60.0
+SETTLE_SECONDS: Final = 1.5
+"""For the station to see that ports are gone: it looks once a second where there is no udev."""
+
+RSS_RATIO: Final = 1.15
+"""Memory after the last round to memory after the first. What is kept of a unit is in the registry, not in memory."""
+
+DESCRIPTORS: Final = 4
+"""More files open after the last round than after the first: the registry's connections come and go."""
+
+CPU_RATIO: Final = 1.5
+"""The station's processor time for a unit at the end to that at the start."""
+
+TIME_RATIO: Final = 2.5
+"""Time of a unit, from its first word to its receipt, at the end to that at the start; other programs slow it, too."""
+
+_MAKER: Final = Maker("swtpm-localca")
+
+
+class Chip(SoftTpm):
+    """A software TPM that says, as swtpm does, that it is one."""
+
+    @cached_property
+    def _publics(self) -> Publics:
+        keys = self._keys
+        certificate = _MAKER.ek(keys.ek.private.public_key(), tpm=one_rdn_each(SWTPM))
+        return Publics(certificate, keys.ek.public, keys.ak.public, keys.srk.public, keys.device.public)
+
+
+class _Source(SoftTpmSource):
+    def __init__(self) -> None:
+        self.tpm = Chip()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The station after a round."""
+
+    units: int
+    seconds: float
+    rss_mib: float
+    descriptors: int
+    threads: int
+    unit_ms: float
+    """Median over the round's units, from first word to receipt."""
+    cpu_ms: float
+    """The station's processor time in this round, for each unit."""
+
+
+def provision(directory: Path, port: int, number: int) -> None:
+    """One unit, from plugging in to unplugging. Raises BirthmarkError."""
+    with tempfile.TemporaryDirectory(dir=directory) as home:
+        state, nuc_map = Path(home) / "state", Path(home) / "nuc-map"
+        nuc_map.write_bytes(number.to_bytes(8, "big") * 8)
+        prepare_state_dir(state)
+        source = _Source()
+        agent = Agent(Options(state, source.name, nuc_map, False, f"10000000{number:08x}", None), source)  # type: ignore[arg-type]
+        with Cable(directory / f"port-{port}") as cable:
+            service.serve_once(cable.paths[End.PI], agent, lambda *_: None, Patience(GREETING_SECONDS))
+
+
+class Soak:
+    """A station, and rounds of units."""
+
+    def __init__(self, station: VirtualStation, directory: Path) -> None:
+        self._station = station
+        self._directory = directory
+        self._units = 0
+        assert station.process is not None
+        self._proc = Path(f"/proc/{station.process.pid}")
+
+    def _cpu_seconds(self) -> float:
+        user, system = (self._proc / "stat").read_text().rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    def round(self, count: int) -> Measured:
+        begun, cpu = time.monotonic(), self._cpu_seconds()
+        numbers = list(range(self._units + 1, self._units + count + 1))
+        lock = threading.Lock()
+
+        def work(port: int) -> None:
+            while True:
+                with lock:
+                    if not numbers:
+                        return
+                    number = numbers.pop(0)
+                provision(self._directory, port, number)
+
+        with ThreadPoolExecutor(PORTS) as pool:
+            list(pool.map(work, range(PORTS)))
+        self._units += count
+        seconds = time.monotonic() - begun
+        cpu = self._cpu_seconds() - cpu
+        time.sleep(SETTLE_SECONDS)
+        status = dict(line.split(":", 1) for line in (self._proc / "status").read_text().splitlines())
+        return Measured(
+            self._units,
+            seconds,
+            int(status["VmRSS"].split()[0]) / 1024,
+            len(list((self._proc / "fd").iterdir())),
+            int(status["Threads"]),
+            self._median(count),
+            1000 * cpu / count,
+        )
+
+    def _median(self, count: int) -> float:
+        registry = sqlite3.connect(self._station.data_dir / "registry.sqlite")
+        rows = registry.execute(
+            "SELECT duration_ms FROM units WHERE state = 'provisioned' ORDER BY id DESC LIMIT ?", (count,)
+        ).fetchall()
+        registry.close()
+        assert len(rows) == count, f"{len(rows)} of {count} are provisioned"
+        return statistics.median(row[0] for row in rows)
+
+
+def grown(rounds: list[Measured]) -> list[str]:
+    """What is not as it was."""
+    first, last = rounds[0], rounds[-1]
+    found = []
+    if last.rss_mib > RSS_RATIO * first.rss_mib:
+        found.append(f"memory is {last.rss_mib / first.rss_mib:.2f} times what it was, more than {RSS_RATIO}")
+    if last.descriptors > first.descriptors + DESCRIPTORS:
+        found.append(f"{last.descriptors - first.descriptors} files are left open")
+    for what, most, times in (
+        ("processor time", CPU_RATIO, [measured.cpu_ms for measured in rounds]),
+        ("time", TIME_RATIO, [measured.unit_ms for measured in rounds]),
+    ):
+        ratio = statistics.mean(times[-EDGE:]) / statistics.mean(times[:EDGE])
+        if ratio > most:
+            found.append(f"a unit takes {ratio:.2f} times the {what} it did, more than {most}")
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
+    parser.add_argument("--units", type=int, default=2000)
+    units = max(parser.parse_args().units, ROUNDS)
+    with tempfile.TemporaryDirectory(prefix="birthmark-soak-", dir=fast_directory()) as name:
+        directory = Path(name)
+        for port in range(PORTS):
+            (directory / f"port-{port}").mkdir()
+        with VirtualStation(directory / "station", f"{directory}/port-*/station") as station:
+            station.init("--tables", "250")
+            station.start()
+            soak = Soak(station, directory)
+            print(
+                f"{'units':>8}{'units/s':>10}{'RSS MiB':>10}{'files':>8}{'threads':>9}{'ms a unit':>12}{'of CPU':>10}"
+            )
+            rounds = []
+            for number in range(ROUNDS):
+                count = units * (number + 1) // ROUNDS - units * number // ROUNDS
+                now = soak.round(count)
+                rounds.append(now)
+                print(
+                    f"{now.units:>8}{count / now.seconds:>10.1f}{now.rss_mib:>10.1f}{now.descriptors:>8}"
+                    f"{now.threads:>9}{now.unit_ms:>12.1f}{now.cpu_ms:>10.1f}",
+                    flush=True,
+                )
+            station.stop()
+            audit = run_station("audit", "verify", "--data-dir", str(station.data_dir), check=False)
+    print(audit.stdout.partition(" Note:")[0].strip() or audit.stderr.strip())
+    problems = grown(rounds) + (["the audit log is not whole"] if audit.returncode else [])
+    for problem in problems:
+        print(f"soak: {problem}")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
