@@ -17,10 +17,6 @@ AWAITED = frozenset(
     {
         "audit.broken",
         "enrollment.file-unusable",
-        "nuc.another-sensor",
-        "nuc.fit-unclear",
-        "nuc.map-exists",
-        "nuc.no-numpy",
     }
 )
 """Codes whose code is still being written. Empty when everybody is done."""
