@@ -6,7 +6,7 @@ import argparse
 import time
 from collections.abc import Callable, Mapping
 
-from tests.bench import nuc_memory, nuc_sensors, sessions
+from tests.bench import nuc_memory, nuc_sensors, sessions, validation
 
 
 def main() -> None:
@@ -17,6 +17,9 @@ def main() -> None:
         "One session (swtpm, pseudo terminals)": lambda: sessions.measure(3 if quick else 15),
         "NUC maps of simulated sensors": lambda: nuc_sensors.measure(12 if quick else 200),
     }
+    benchmarks["Validation over HTTP"] = lambda: validation.measure(
+        (1000,) if quick else (1000, 10_000), 2000 if quick else 6000
+    )
     if not quick:
         benchmarks["Memory of a NUC map of 12 megapixels"] = nuc_memory.measure
     for title, measure in benchmarks.items():

@@ -26,6 +26,7 @@ from virtual.station import STATION, VirtualStation, run_station
 
 PASS = (200, {"valid": True, "message": "PASS"})
 FAIL = (200, {"valid": False, "message": "FAIL"})
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - an address to be refused, or served by TLS
 IMAGE, GPS = "0123456789abcdef" * 4, "fedcba9876543210" * 4
 
 
@@ -66,14 +67,8 @@ class Aggregator:
         sent, at = base64.b64encode(certificate).decode(), int(time.time())
         text = "\n".join((IMAGE, sent, str(at), gps or "", "")).encode()
         signature = base64.b64encode(key.sign(text, ec.ECDSA(hashes.SHA256()))).decode()
-        body = {
-            "camera_cert": sent,
-            "image_hash": IMAGE,
-            "timestamp": at,
-            "gps_hash": gps,
-            "bundle_signature": signature,
-        }
-        return self.post("/validate-cert", body)
+        body = {"camera_cert": sent, "image_hash": IMAGE, "timestamp": at, "gps_hash": gps}
+        return self.post("/validate-cert", {**body, "bundle_signature": signature})
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +166,7 @@ def test_what_the_pi_submits_is_signed_with_a_certificate_that_passes(
 def test_a_camera_provisioned_over_http_passes_as_the_aggregator_asks(
     aggregator: Aggregator, admin: str, encoding: Encoding, gps: str | None
 ) -> None:
-    serial = f"camera-{encoding.value}-{'gps' if gps else 'no'}"
+    serial = f"camera-{'pem' if encoding is Encoding.PEM else 'der'}-{'gps' if gps else 'no'}"
     status, made = aggregator.post("/api/v1/devices/provision", {"device_serial": serial}, admin)
     assert status == 201
     key = serialization.load_pem_private_key(made["device_private_key"].encode(), None)
@@ -233,7 +228,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return certificate, key
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+@pytest.mark.parametrize("host", [EVERYWHERE, "::", "192.0.2.1"])
 def test_a_station_is_not_served_to_others_in_the_clear(station: VirtualStation, host: str) -> None:
     done = run_station("serve", "--data-dir", str(station.data_dir), "--host", host, check=False)
     assert done.returncode == 1
@@ -251,7 +246,7 @@ def test_tls_by_files_lets_others_in(pair: tuple[Path, Path], tmp_path: Path) ->
         port = free.getsockname()[1]
     options = ("--tls-certificate", str(certificate), "--tls-key", str(key), "--serial-port", str(tmp_path / "none"))
     process = subprocess.Popen(
-        [*STATION, "serve", "--data-dir", data, "--host", "0.0.0.0", "--port", str(port), *options],
+        [*STATION, "serve", "--data-dir", data, "--host", EVERYWHERE, "--port", str(port), *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -277,7 +272,7 @@ def test_tls_files_that_do_not_fit_are_told(pair: tuple[Path, Path], station: Vi
     certificate, key = pair
     files = (key, certificate) if swapped else (certificate, certificate)
     done = run_station(
-        *("serve", "--data-dir", str(station.data_dir), "--host", "0.0.0.0"),
+        *("serve", "--data-dir", str(station.data_dir), "--host", EVERYWHERE),
         *("--tls-certificate", str(files[0]), "--tls-key", str(files[1])),
         check=False,
     )

@@ -327,6 +327,7 @@ async def test_a_tampered_audit_log_shows_in_the_metrics(api: Api) -> None:
     await background.check_audit(api.bench.app)
     assert "birthmark_audit_intact 1.0" in await (await api.client.get("/metrics")).text()
     async with api.bench.database.write() as connection:
+        await connection.exec_driver_sql("DROP TRIGGER audit_no_update")
         await connection.execute(audit.update().where(audit.c.event == "issued").values(serial="CAM-2"))
     await background.check_audit(api.bench.app)
     assert "birthmark_audit_intact 0.0" in await (await api.client.get("/metrics")).text()

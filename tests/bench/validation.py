@@ -1,0 +1,144 @@
+"""How many NUC tokens a second a station validates over HTTP: a real station process, tokens as cameras make them,
+sixteen connections over loopback.
+
+The client is a process of its own, and on two cores takes its share of them: what is measured is the pair. Units are
+written straight into the registry, which takes seconds where provisioning would take minutes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import msgspec
+
+from shared.derivation import token_key
+from shared.nuc_token import seal_token
+from shared.types import NucHash, TableId, key_index
+from station import keytables
+from station.config import CONFIG_NAME
+from station.nuc_index import NucIndex
+from station.registry.database import Database
+from station.registry.schema import assignments
+from station.registry.schema import units as table
+from station.secret import StationSecret
+from virtual.station import VirtualStation
+
+CONNECTIONS: Final = 16
+SECONDS_MAX: Final = 30.0
+"""Of one run; a slow machine then does fewer requests than it was asked for."""
+
+_TOKENS: Final = 500
+_JSON: Final = {"Content-Type": "application/json"}
+
+
+def measure(units: tuple[int, ...], requests: int) -> Mapping[str, object]:
+    """For registries of so many units each, `requests` valid tokens and as many of nobody's."""
+    figures: dict[str, object] = {}
+    for count in units:
+        with tempfile.TemporaryDirectory() as folder:
+            figures |= _measured(Path(folder), count, requests)
+    return figures
+
+
+def _measured(folder: Path, count: int, requests: int) -> dict[str, object]:
+    with VirtualStation(folder / "station", str(folder / "none")) as station:
+        station.init("--tables", "250")
+        config = station.data_dir / CONFIG_NAME
+        config.write_text(re.sub(r"validation = [0-9.]+", "validation = 100000.0", config.read_text()))
+        bodies = asyncio.run(_fill(station.data_dir, count))
+        station.start()
+        found = {}
+        for name, some, valid in (("known units", bodies, True), ("unknown units", _nobody(bodies), False)):
+            rate, slow = asyncio.run(_load(station.address, some, requests, valid=valid))
+            label = f"{count:,} units: tokens of {name}, {CONNECTIONS} connections"
+            found[label] = f"{rate:,.0f} a second, 99 of 100 within {slow * 1000:.1f} ms"
+        return found
+
+
+async def _fill(data_dir: Path, count: int) -> list[bytes]:
+    """Writes `count` provisioned units, and gives requests of some of them."""
+    secret = StationSecret.load(data_dir)
+    index = NucIndex(secret)
+    database = Database(data_dir / "registry.sqlite")
+    bodies = []
+    try:
+        async with database.write() as connection:
+            tables = await keytables.load(connection, secret)
+            for start in range(1, count + 1, 1000):
+                numbers = range(start, min(start + 1000, count + 1))
+                rows, given = [], []
+                for number in numbers:
+                    nuc_hash, chosen = NucHash(os.urandom(32)), tables.choose()
+                    rows.append(_row(number, index.of(nuc_hash)))
+                    given += [{"unit_id": number, "table_id": table_id} for table_id in chosen]
+                    if len(bodies) < _TOKENS and number % max(1, count // _TOKENS) == 0:
+                        bodies.append(_body(tables.master_key(chosen[0]), nuc_hash, chosen[0]))
+                await connection.execute(table.insert(), rows)
+                await connection.execute(assignments.insert(), given)
+    finally:
+        await database.close()
+    return bodies
+
+
+def _row(number: int, nuc_index: bytes) -> dict[str, object]:
+    texts = ("model", "station", "port", "agent", "ek_trust", "ek_reason", "ek_anchor")
+    texts += ("tpm_manufacturer", "tpm_model", "tpm_firmware")
+    return {
+        **dict.fromkeys(texts, ""),
+        "id": number,
+        "serial": f"unit-{number}",
+        "state": "provisioned",
+        "key_holder": "software",
+        "family": "Raspberry Pi",
+        "device_fingerprint": os.urandom(32),
+        "nuc_index": nuc_index,
+        "certificate": bytes(700),
+        "certificate_sha256": os.urandom(32),
+        "certificate_serial": f"{number:x}",
+        "not_after": 2**31,
+        "issued_at": 1_795_500_000,
+        "provisioned_at": 1_795_500_000,
+    }
+
+
+def _body(master_key: bytes, nuc_hash: NucHash, table_id: TableId) -> bytes:
+    index = key_index(int.from_bytes(os.urandom(2), "big") % 1000)
+    token = seal_token(token_key(master_key, index), os.urandom(12), nuc_hash, table_id, index)
+    return msgspec.json.encode({"camera_token": token, "manufacturer_authority_id": "BENCH"})
+
+
+def _nobody(bodies: list[bytes]) -> list[bytes]:
+    """The same requests with another tag."""
+    return [re.sub(rb'"auth_tag":"[0-9a-f]{8}', b'"auth_tag":"00000000', body) for body in bodies]
+
+
+async def _load(address: str, bodies: list[bytes], requests: int, *, valid: bool) -> tuple[float, float]:
+    """Requests a second, and the time that 99 of 100 were answered within."""
+    expected = b'{"valid":true,"message":"PASS"}' if valid else b'{"valid":false,"message":"FAIL"}'
+    times: list[float] = []
+    left = iter(range(requests))
+    ends = time.perf_counter() + SECONDS_MAX
+
+    async def client(session: aiohttp.ClientSession) -> None:
+        for number in left:
+            begun = time.perf_counter()
+            if begun > ends:
+                return
+            async with session.post(f"{address}validate", data=bodies[number % len(bodies)], headers=_JSON) as answer:
+                if await answer.read() != expected:
+                    raise AssertionError(f"{answer.status}: another answer than expected")
+            times.append(time.perf_counter() - begun)
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONNECTIONS)) as session:
+        begun = time.perf_counter()
+        await asyncio.gather(*(client(session) for _ in range(CONNECTIONS)))
+        taken = time.perf_counter() - begun
+    return len(times) / taken, sorted(times)[int(len(times) * 0.99)]
