@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from typing import Final
+from urllib.parse import parse_qs
 
 from aiohttp import web
 
@@ -11,7 +13,10 @@ from station.registry import tokens
 from station.registry.tokens import Scope
 from station.web import keys
 from station.web.access import sign_in, sign_out, spend_refusal
+from station.web.api.bodies import read_body
 from station.web.cross_site import require_own_page
+
+_FORM_BYTES: Final = 4096
 
 
 async def form(request: web.Request) -> web.Response:
@@ -21,12 +26,9 @@ async def form(request: web.Request) -> web.Response:
 async def login(request: web.Request) -> web.StreamResponse:
     """Raises `http.cross-site`, and `http.too-many` after many wrong tokens."""
     require_own_page(request)
-    posted = await request.post()
-    secret = posted.get("token", "")
+    secret = await _posted_token(request)
     try:
-        token = await tokens.authenticate(
-            request.app[keys.DATABASE], secret.strip() if isinstance(secret, str) else "", Scope.READ, int(time.time())
-        )
+        token = await tokens.authenticate(request.app[keys.DATABASE], secret, Scope.READ, int(time.time()))
     except BirthmarkError as error:
         if not error.code.startswith("access."):
             raise
@@ -43,6 +45,17 @@ async def logout(request: web.Request) -> web.StreamResponse:
     response = web.Response(status=303, headers={"Location": "/login"})
     sign_out(request, response)
     return response
+
+
+async def _posted_token(request: web.Request) -> str:
+    """Raises `http.unsupported-media-type`, `http.malformed`, `http.too-large`."""
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise BirthmarkError("http.unsupported-media-type")
+    try:
+        fields = parse_qs((await read_body(request, _FORM_BYTES)).decode(), max_num_fields=4)
+    except ValueError:  # no UTF-8, or too many fields
+        raise BirthmarkError("http.malformed") from None
+    return fields.get("token", [""])[0].strip()
 
 
 def _form(request: web.Request, *, refused: bool) -> web.Response:

@@ -99,7 +99,7 @@ def problem_of(error: BirthmarkError) -> Problem:
         advice=error.advice,
         code=error.code,
         field=error.field if isinstance(error, InvalidFieldError) else _FIELD_OF.get(error.code, ""),
-        limit=error.limit if isinstance(error, InvalidFieldError) else "",
+        limit=error.limit if isinstance(error, InvalidFieldError) else told if error.code == "http.too-large" else "",
     )
 
 

@@ -5,6 +5,7 @@ msgspec's messages are told only where they are made of our own types; what a re
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Final, TypeVar
 
@@ -20,6 +21,9 @@ T = TypeVar("T", bound=msgspec.Struct)
 BODY_BYTES: Final = 64 * 1024
 """A certificate request is 8 KiB at most, a camera's certificate 64 KiB of base64 that no honest camera fills."""
 
+BODY_SECONDS: Final = 20.0
+"""For all of a body: 4 MiB at 2 Mbit/s."""
+
 _WHERE: Final = re.compile(r"(?P<what>.*?)(?: - at `(?:key in )?\$?\.?(?P<where>[^`]*)`)?\Z", re.DOTALL)
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<name>[a-z][a-z0-9_]{0,31})`\Z")
 _MISSING: Final = re.compile(r"Object missing required field `(?P<name>[a-z0-9_]+)`\Z")
@@ -32,7 +36,7 @@ async def read_json(request: web.Request, kind: type[T], most: int = BODY_BYTES)
     `http.field-invalid`."""
     if request.content_type != JSON:
         raise BirthmarkError("http.unsupported-media-type")
-    return decoded(await _read(request, most), kind)
+    return decoded(await read_body(request, most), kind)
 
 
 def decoded(data: bytes, kind: type[T]) -> T:
@@ -45,16 +49,21 @@ def decoded(data: bytes, kind: type[T]) -> T:
         raise BirthmarkError("http.malformed", "the body is not JSON") from None
 
 
-async def _read(request: web.Request, most: int) -> bytes:
+async def read_body(request: web.Request, most: int) -> bytes:
+    """Raises `http.too-large`, `http.too-slow`."""
     too_large = BirthmarkError("http.too-large", f"{most} bytes are the most")
     if (request.content_length or 0) > most:
         raise too_large
     parts, size = [], 0
-    async for part in request.content.iter_any():
-        size += len(part)
-        if size > most:
-            raise too_large
-        parts.append(part)
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in request.content.iter_any():
+                size += len(part)
+                if size > most:
+                    raise too_large
+                parts.append(part)
+    except TimeoutError:
+        raise BirthmarkError("http.too-slow", f"the body took longer than {BODY_SECONDS:g} s") from None
     return b"".join(parts)
 
 

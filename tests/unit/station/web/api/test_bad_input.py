@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from station.web.api import bodies
 from tests.unit.station.web.api.calls import BULK, DEVICES, PROVISION, Api, opened, problem
 
 SECRET = "5ec4e7" * 10 + "5ec4"
@@ -291,3 +292,29 @@ async def test_unknown_fields_of_a_validation_are_passed_over(api: Api) -> None:
     body = {"camera_token": {**token, "version": 2}, "manufacturer_authority_id": "X", "new": {}}
     answer = await api.client.post("/validate", json=body)
     assert await answer.json() == {"valid": True, "message": "PASS"}
+
+
+async def test_a_body_that_trickles_is_not_waited_for(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.2)
+    for path in ("/validate", BULK):
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n"
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.client.port)
+        writer.write(f"{head}Authorization: {api.bearer['Authorization']}\r\n\r\n{{".encode())
+        async with asyncio.timeout(20):
+            answer = await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+        assert b" 503 " in answer.splitlines()[0]
+
+
+async def test_an_enormous_body_is_told_the_limit_before_it_is_sent(api: Api) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.client.port)
+    head = (
+        "POST /validate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 999999999\r\n"
+    )
+    writer.write(f"{head}\r\n".encode())
+    async with asyncio.timeout(20):
+        answer = await reader.readuntil(b"\r\n\r\n")
+        body = await reader.readuntil(b"}")
+    writer.close()
+    assert b" 413 " in answer.splitlines()[0]
+    assert json.loads(body)["limit"] == "65536 bytes are the most"

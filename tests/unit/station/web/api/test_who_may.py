@@ -166,6 +166,27 @@ async def test_a_wrong_token_at_the_sign_in_gets_the_form_again_and_is_not_repea
     assert COOKIE not in answer.cookies
 
 
+@pytest.mark.parametrize(
+    ("kind", "data", "status", "code"),
+    [
+        ("multipart/form-data", b"x", 415, "http.unsupported-media-type"),
+        ("application/json", b"{}", 415, "http.unsupported-media-type"),
+        ("application/x-www-form-urlencoded", b"\xff", 400, "http.malformed"),
+        ("application/x-www-form-urlencoded", b"a&b=1&c=2&d=3&e=4&f=5", 400, "http.malformed"),
+        ("application/x-www-form-urlencoded; charset=nonsense", b"token=x", 403, None),
+        ("application/x-www-form-urlencoded", b"token=" + b"x" * 5000, 413, "http.too-large"),
+    ],
+)
+async def test_a_sign_in_that_is_no_form_is_refused(
+    api: Api, kind: str, data: bytes, status: int, code: str | None
+) -> None:
+    headers = {"Sec-Fetch-Site": "same-origin", "Content-Type": kind}
+    answer = await api.client.post("/login", data=data, headers=headers)
+    assert answer.status == status
+    if code:
+        await problem(answer, status, code)
+
+
 @pytest.mark.parametrize("path", ["/", "/events"])
 @pytest.mark.parametrize(
     ("page", "behind_proxy", "headers"),
