@@ -1,0 +1,45 @@
+"""A provisioned unit's sensor against the map that is sealed in its TPM: an operator sees a swapped sensor."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from virtual.pi import VirtualPi, run_agent
+from virtual.station import VirtualStation
+
+
+@pytest.fixture(scope="module")
+def unit(tmp_path_factory: pytest.TempPathFactory) -> VirtualPi:
+    """Provisioned with the map of simulated sensor 7; its clear map is gone."""
+    directory: Path = tmp_path_factory.mktemp("nuc")
+    with VirtualStation(directory / "station", f"{directory}/pi-*/station") as station:
+        station.init()
+        station.start()
+        pi = VirtualPi(directory / "pi-7", 7)
+        pi.capture()
+        with pi.cable:
+            agent = pi.start("--once", "--wait", "30")
+            _, said = agent.communicate(timeout=60)
+        assert agent.returncode == 0, said
+    assert not pi.nuc_map.exists()
+    return pi
+
+
+def check(pi: VirtualPi, seed: int) -> subprocess.CompletedProcess[str]:
+    arguments = ("nuc", "check", "--state-dir", str(pi.state_dir), "--from", f"simulator:{seed}", "--json")
+    return run_agent(*arguments, check=False)
+
+
+def test_the_sealed_map_fits_the_units_own_sensor(unit: VirtualPi) -> None:
+    checked = check(unit, 7)
+    assert checked.returncode == 0, checked.stderr
+    assert json.loads(checked.stdout)["verdict"] == "fits"
+
+
+def test_a_swapped_sensor_is_seen(unit: VirtualPi) -> None:
+    checked = check(unit, 8)
+    assert checked.returncode == 1
+    assert json.loads(checked.stdout)["verdict"] == "another-sensor"
+    assert "[nuc.another-sensor]" in checked.stderr
