@@ -50,10 +50,8 @@ DESCRIPTORS: Final = 4
 """More files open after the last round than after the first: the registry's connections come and go."""
 
 CPU_RATIO: Final = 1.5
-"""The station's processor time for a unit at the end to that at the start."""
-
-TIME_RATIO: Final = 2.5
-"""Time of a unit, from its first word to its receipt, at the end to that at the start; other programs slow it, too."""
+"""The station's processor time for a unit at the end to that at the start. The time by the clock is shown only: other
+programs on the machine lengthen it, too."""
 
 _MAKER: Final = Maker("swtpm-localca")
 
@@ -162,13 +160,10 @@ def grown(rounds: list[Measured]) -> list[str]:
         found.append(f"memory is {last.rss_mib / first.rss_mib:.2f} times what it was, more than {RSS_RATIO}")
     if last.descriptors > first.descriptors + DESCRIPTORS:
         found.append(f"{last.descriptors - first.descriptors} files are left open")
-    for what, most, times in (
-        ("processor time", CPU_RATIO, [measured.cpu_ms for measured in rounds]),
-        ("time", TIME_RATIO, [measured.unit_ms for measured in rounds]),
-    ):
-        ratio = statistics.mean(times[-EDGE:]) / statistics.mean(times[:EDGE])
-        if ratio > most:
-            found.append(f"a unit takes {ratio:.2f} times the {what} it did, more than {most}")
+    times = [measured.cpu_ms for measured in rounds]
+    ratio = statistics.mean(times[-EDGE:]) / statistics.mean(times[:EDGE])
+    if ratio > CPU_RATIO:
+        found.append(f"a unit takes {ratio:.2f} times the processor time it did, more than {CPU_RATIO}")
     return found
 
 

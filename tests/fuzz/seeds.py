@@ -1,0 +1,52 @@
+"""Honest input for each target, to begin from. Made anew each time: what the fuzzer makes of it is what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from shared.framing import encode_frame
+from shared.messages import encode
+from shared.states import State
+from station.attestation.maker_certificate import pem_certificates
+from tests.fuzz.targets import MAKER
+from tests.unit.shared import samples
+from tests.unit.station.attestation.makers_lab import SWTPM, VENDOR_ROOTS, Maker, one_rdn_each
+from tests.unit.station.attestation.soft_device import Device, certify
+from tests.unit.station.attestation.soft_device import csr as request_of
+
+
+def _messages() -> list[bytes]:
+    return [encode(message) for message in (*samples.ALL, *samples.BODIES)]
+
+
+def _frames() -> list[bytes]:
+    return [bytes([number]) + encode_frame(message) for number, message in enumerate(_messages())] + [
+        b"\xffATZ\r\n\0\0login: "
+    ]
+
+
+def _sessions() -> list[bytes]:
+    return [bytes([which]) + message for message in _messages() for which in range(2 * len(State))]
+
+
+def _tpm_structures() -> list[bytes]:
+    device = Device()
+    publics = [key.public for key in (device.ek, device.ak, device.srk, device.device)]
+    return [*publics, *certify(device.ak.name, device.ak)]
+
+
+def _ek_certificates() -> list[bytes]:
+    simulator = Maker("swtpm-localca").ek(Device().ek.private.public_key(), tpm=one_rdn_each(SWTPM))
+    own = [path.read_bytes() for path in sorted(MAKER.glob("*.der"))]
+    vendors = [pem_certificates(path.read_bytes())[0] for path in sorted(VENDOR_ROOTS.glob("*.pem"))]
+    return [*own, *(certificate + bytes(16) for certificate in own), simulator, *vendors]
+
+
+SEEDS: dict[str, Callable[[], list[bytes]]] = {
+    "frames": _frames,
+    "messages": _messages,
+    "sessions": _sessions,
+    "tpm_structures": _tpm_structures,
+    "csr": lambda: [request_of(Device().device.private)],
+    "ek_certificates": _ek_certificates,
+}

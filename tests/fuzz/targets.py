@@ -1,0 +1,133 @@
+"""What is fuzzed: every reader of bytes that a device sends. Each takes bytes and raises where a claim of its is false.
+
+Used by the fuzzer (`make fuzz`), and by the replay of what it found (`test_corpus.py`, in `make test`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from shared import limits
+from shared.errors import BirthmarkError
+from shared.framing import FrameDecoder, encode_frame
+from shared.messages import ChallengeBody, CredentialsBody, ReceiptBody, decode, decode_body, encode
+from shared.states import Role, State
+from shared.types import board_serial
+from station.attestation.csr import examine_csr
+from station.attestation.ek_certificate import EkTrust, verify_ek
+from station.attestation.ek_roots import EkRoots, load_ek_roots
+from station.attestation.maker_certificate import MakerCertificate
+from station.attestation.rough_der import readable, trimmed
+from station.attestation.structures import read_certified, read_public, read_signature
+from station.config import EkPolicy
+from station.enrollment import read_csr
+from tests.unit.shared.samples import session_in
+
+HERE: Final = Path(__file__).parent
+CORPUS: Final = HERE / "corpus"
+MAKER: Final = HERE / "maker"
+"""A maker's root (root.pem), and an EK certificate that it issued (ek.der): the only one that may be verified."""
+
+_NOW: Final = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
+
+
+def frames(octets: bytes) -> None:
+    """In pieces or as a whole a stream has the same frames, never more than a frame is held, and each can be sent."""
+    size = octets[0] + 1 if octets else 1
+    pieces, whole = FrameDecoder(), FrameDecoder()
+    found = [frame for at in range(0, len(octets), size) for frame in pieces.receive(octets[at : at + size])]
+    assert found == whole.receive(octets)
+    assert len(pieces._held) <= limits.FRAME_BYTES + 1024
+    for frame in found:
+        assert FrameDecoder().receive(encode_frame(frame)) == [frame]
+
+
+def messages(octets: bytes) -> None:
+    """A message is read or refused; what was read is the same after being sent again."""
+    with suppress(BirthmarkError):
+        message = decode(octets)
+        assert decode(encode(message)) == message
+    for kind in (ChallengeBody, CredentialsBody, ReceiptBody):
+        with suppress(BirthmarkError):
+            body = decode_body(kind, octets)
+            assert decode_body(kind, encode(body)) == body
+
+
+def sessions(octets: bytes) -> None:
+    """An end of a session, in any state, never raises, nor has more to say than one answer, however it is talked to."""
+    which, said = octets[0] if octets else 0, octets[1:]
+    session = session_in(list(Role)[which % 2], list(State)[which // 2 % len(State)])
+    for part in (said, encode_frame(said)):
+        list(session.receive(part))
+    assert len(session.take_outgoing()) < 1024
+
+
+def tpm_structures(octets: bytes) -> None:
+    """A structure is read to its last byte or refused."""
+    for read in (read_public, read_certified, read_signature):
+        with suppress(BirthmarkError):
+            read(octets)
+            for wrong in (octets + b"\0", octets[:-1]):
+                with suppress(BirthmarkError):
+                    read(wrong)
+                    raise AssertionError(f"{read.__name__} overlooks a byte")
+
+
+def csr(octets: bytes) -> None:
+    """A certificate request is accepted or refused, from the cable and from elsewhere."""
+    with suppress(BirthmarkError):
+        read_csr(octets)
+    with suppress(BirthmarkError):
+        examine_csr(octets, _ek().key, board_serial("10000000abcdef01"))  # type: ignore[arg-type]
+
+
+def ek_certificates(octets: bytes) -> None:
+    """A certificate is judged or refused under every policy, and nothing but the maker's own passes as the maker's.
+
+    What is read of it is read of two forms, the original and the mended one (`rough_der`): they must agree.
+    """
+    with suppress(BirthmarkError):
+        readable(trimmed(octets))
+    try:
+        certificate = MakerCertificate.read(octets)
+        key = certificate.key
+        assert certificate.openssl.get_pubkey().to_cryptography_key() == key
+        assert certificate.openssl.get_serial_number() == certificate.view.serial_number
+        assert readable(readable(certificate.der)) == readable(certificate.der)
+    except BirthmarkError:
+        key = _ek().key
+    for policy in EkPolicy:
+        with suppress(BirthmarkError):
+            verdict = verify_ek(octets, _roots(), policy, now=_NOW, key=key)
+            assert policy is not EkPolicy.REQUIRE or verdict.trust is EkTrust.VERIFIED
+            assert verdict.trust is not EkTrust.VERIFIED or _ek().signed in octets
+
+
+class _Ek:
+    def __init__(self) -> None:
+        certificate = MakerCertificate.read((MAKER / "ek.der").read_bytes())
+        self.key = certificate.key
+        self.signed = certificate.openssl.to_cryptography().tbs_certificate_bytes
+
+
+@cache
+def _ek() -> _Ek:
+    return _Ek()
+
+
+@cache
+def _roots() -> EkRoots:
+    return load_ek_roots(MAKER)
+
+
+TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
+    target.__name__: target for target in (frames, messages, sessions, tpm_structures, csr, ek_certificates)
+}
+
+MOST_BYTES: Final = {"frames": 8192, "messages": 4096, "sessions": 4096, "tpm_structures": 1024}
+"""Longest input tried, where it is not 4 KiB."""
