@@ -22,16 +22,22 @@ log = logging.getLogger(__name__)
 AUDIT_SECONDS: Final = 6 * 3600.0
 """Between two checks: each reads the whole log, about 5 s for a million rows."""
 
+STOP_SECONDS: Final = 10.0
+"""How long a stop waits for a check that is under way."""
+
 _AGAIN_SECONDS: Final = 60.0
 
 
 async def run(app: web.Application) -> AsyncIterator[None]:
     """Cleanup context of the application."""
-    tasks = [asyncio.create_task(_count_sessions(app)), asyncio.create_task(_check_audit(app))]
+    counting, checking = asyncio.create_task(_count_sessions(app)), asyncio.create_task(_check_audit(app))
     yield
-    for task in tasks:
-        task.cancel()
-    for task in tasks:
+    counting.cancel()
+    app[keys.CLOSING].set()
+    # A query that is cancelled leaves its connection to the garbage collector, so the check may end by itself.
+    await asyncio.wait([checking], timeout=STOP_SECONDS)
+    checking.cancel()
+    for task in (counting, checking):
         with suppress(asyncio.CancelledError):
             await task
 
@@ -48,14 +54,17 @@ async def _count_sessions(app: web.Application) -> None:
 
 
 async def _check_audit(app: web.Application) -> None:
-    while True:
+    closing = app[keys.CLOSING]
+    while not closing.is_set():
+        pause = AUDIT_SECONDS
         try:
             await check_audit(app)
         except BirthmarkError as error:
             log.warning("the audit log could not be checked: %s", error)
-            await asyncio.sleep(_AGAIN_SECONDS)
-        else:
-            await asyncio.sleep(AUDIT_SECONDS)
+            pause = _AGAIN_SECONDS
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await closing.wait()
 
 
 async def check_audit(app: web.Application) -> None:
