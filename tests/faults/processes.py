@@ -1,3 +1,220 @@
-"""Faults of whole processes: the real programs on real ttys. Filled in below."""
+"""Faults of whole processes: the real programs, on real ttys, with a TPM simulator each. A seeded sample."""
 
-SWEEPS = ()
+from __future__ import annotations
+
+import random
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from unittest import mock
+
+from tests.faults.bench import Bench, Pi
+from tests.faults.sweep import Outcome, Point, Sweep, Verdict
+from tests.faults.wire import Clock
+from virtual import pi as virtual_pi
+from virtual.cable import End
+from virtual.pi import VirtualPi
+from virtual.station import VirtualStation, run_station
+
+_STEP_SECONDS = 3
+_END_SECONDS = 90
+_SESSION_BYTES = 7600
+_SESSION_SECONDS = 0.6
+
+Attempt = Callable[[VirtualStation, VirtualPi, int], str]
+"""Gives what is wrong, or nothing."""
+
+
+@contextmanager
+def station_at(directory: Path) -> Iterator[VirtualStation]:
+    station = VirtualStation(directory / "station", f"{directory}/pi-*/station")
+    station.init("--name", "faults")
+    settings = station.data_dir / "station.toml"
+    settings.write_text(re.sub(r"step_seconds = .*", f"step_seconds = {_STEP_SECONDS}.0", settings.read_text()))
+    with station:
+        station.start()
+        yield station
+
+
+def attempt(what: Attempt, points: Sequence[Point]) -> Iterable[Verdict]:
+    with tempfile.TemporaryDirectory(prefix="birthmark-faults-") as name, station_at(Path(name)) as station:
+        verdicts = [_attempt_one(what, station, Path(name), point) for point in points]
+        check = run_station("audit", "verify", "--data-dir", str(station.data_dir), check=False)
+    if check.returncode:
+        return [Verdict(verdict.point, Outcome.LOST, check.stdout + check.stderr) for verdict in verdicts]
+    return verdicts
+
+
+def _attempt_one(what: Attempt, station: VirtualStation, directory: Path, point: Point) -> Verdict:
+    pi = VirtualPi(directory / f"pi-{point}", point + 1)
+    pi.capture()
+    pi.cable.plug()
+    try:
+        wrong = what(station, pi, point)
+    finally:
+        pi.cable.unplug()
+    bench, seen = Bench(station.data_dir, Clock()), Pi(pi.directory, pi.serial)
+    if bench.issued_twice(seen):
+        return Verdict(point, Outcome.TWICE)
+    if wrong := wrong or "; ".join(bench.disagreements(seen)):
+        return Verdict(point, Outcome.LOST, wrong)
+    return Verdict(point, Outcome.RECOVERED)
+
+
+def start(pi: VirtualPi) -> subprocess.Popen[str]:
+    """The agent as its service runs it, to the point where it waits for a station."""
+    process = pi.start("--until-provisioned", "--step-seconds", str(_STEP_SECONDS))
+    assert process.stderr
+    while (line := process.stderr.readline()) and "Waiting for a station" not in line:
+        pass
+    threading.Thread(target=process.stderr.read, daemon=True).start()
+    return process
+
+
+def ended(process: subprocess.Popen[str]) -> str:
+    """What is wrong with how the agent ended; it has `_END_SECONDS` to do so."""
+    try:
+        status = process.wait(_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return f"the agent is not done after {_END_SECONDS} s"
+    return f"the agent ended with {status}" if status else ""
+
+
+def some_time(point: int) -> float:
+    return random.Random(point).uniform(0, _SESSION_SECONDS)
+
+
+def kill_agent(_station: VirtualStation, pi: VirtualPi, point: int) -> str:
+    process = start(pi)
+    time.sleep(some_time(point))
+    process.kill()
+    process.wait()
+    return ended(start(pi))
+
+
+def kill_agent_at_disk(_station: VirtualStation, pi: VirtualPi, point: int) -> str:
+    with mock.patch.object(virtual_pi, "AGENT", (sys.executable, "-m", "tests.faults.killed_agent", str(point))):
+        start(pi).wait(_END_SECONDS)
+    return ended(start(pi))
+
+
+def kill_station(station: VirtualStation, pi: VirtualPi, point: int) -> str:
+    process = start(pi)
+    time.sleep(some_time(point))
+    assert station.process
+    station.process.kill()
+    station.process.wait()
+    station.start()
+    return ended(process)
+
+
+def cut_cable(_station: VirtualStation, pi: VirtualPi, point: int) -> str:
+    """After some byte of the session, in whichever direction; then plugged in again."""
+    left, over = [random.Random(point).randrange(_SESSION_BYTES)], threading.Event()
+
+    def spoil(_sender: End, data: bytes) -> bytes:
+        kept, left[0] = data[: left[0]], max(left[0] - len(data), 0)
+        if len(kept) < len(data):
+            over.set()
+        return kept
+
+    pi.cable.spoil = spoil
+    process = start(pi)
+    while not over.wait(0.05) and process.poll() is None:
+        pass
+    pi.cable.unplug()
+    pi.cable.spoil = None
+    pi.cable.plug()
+    return ended(process)
+
+
+def flip_bit(_station: VirtualStation, pi: VirtualPi, point: int) -> str:
+    """Nobody plugs anything: both programs must get over it by themselves."""
+    at = [random.Random(point).randrange(_SESSION_BYTES)]
+
+    def spoil(_sender: End, data: bytes) -> bytes:
+        if 0 <= at[0] < len(data):
+            data = data[: at[0]] + bytes([data[at[0]] ^ 1 << point % 8]) + data[at[0] + 1 :]
+        at[0] -= len(data)
+        return data
+
+    pi.cable.spoil = spoil
+    return ended(start(pi))
+
+
+def lock_registry(station: VirtualStation, pi: VirtualPi, point: int) -> str:
+    """For three seconds, as by `sqlite3 registry.sqlite` or a backup that is no good neighbour."""
+    process = start(pi)
+    time.sleep(some_time(point))
+    with sqlite3.connect(station.data_dir / "registry.sqlite", isolation_level=None) as backup:
+        backup.execute("BEGIN EXCLUSIVE")
+        time.sleep(3)
+        backup.execute("COMMIT")
+    return ended(process)
+
+
+CLOCKS = ("1970-01-01 00:00:10", "2038-01-19 03:14:00", "2106-02-07 06:28:00", "jumping")
+
+
+def wrong_clock(_station: VirtualStation, pi: VirtualPi, point: int) -> str:
+    """The agent's process, and its TPM's, live in another year, or in two by turns."""
+    kind = CLOCKS[point % len(CLOCKS)]
+    times, over = pi.directory / "time", threading.Event()
+    times.write_text(f"@{CLOCKS[0] if kind == 'jumping' else kind}")
+    agent = (
+        "env",
+        "FAKETIME_DONT_FAKE_MONOTONIC=1",
+        "FAKETIME_NO_CACHE=1",
+        f"FAKETIME_TIMESTAMP_FILE={times}",
+        f"LD_PRELOAD={_libfaketime()}",
+        *virtual_pi.AGENT,
+    )
+
+    def jump() -> None:
+        for number in range(1 << 30):
+            if over.wait(0.01):
+                return
+            new = times.with_suffix(".new")
+            new.write_text(f"@{CLOCKS[number % 2]}")
+            new.rename(times)
+
+    jumping = threading.Thread(target=jump if kind == "jumping" else lambda: None)
+    jumping.start()
+    try:
+        with mock.patch.object(virtual_pi, "AGENT", agent):
+            return ended(start(pi))
+    finally:
+        over.set()
+        jumping.join()
+
+
+def _libfaketime() -> Path:
+    command = shutil.which("faketime")
+    assert command, "apt install faketime"
+    return next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+
+
+def _sweep(fault: str, what: Attempt, points: int, sample: int) -> Sweep:
+    return Sweep(fault, lambda: range(points), partial(attempt, what), sample=sample, batch=6)
+
+
+SWEEPS = (
+    _sweep("processes: agent killed at a random time", kill_agent, 18, 2),
+    _sweep("processes: agent killed at a disk operation", kill_agent_at_disk, 18, 2),
+    _sweep("processes: station killed at a random time", kill_station, 18, 2),
+    _sweep("processes: cable cut on a tty, plugged in again", cut_cable, 18, 2),
+    _sweep("processes: bit flipped on a tty, nobody helps", flip_bit, 18, 2),
+    _sweep("processes: registry locked for 3 s", lock_registry, 6, 1),
+    _sweep("processes: agent in 1970, 2038, 2106, or jumping", wrong_clock, 8, 2),
+)
