@@ -46,7 +46,8 @@ is woken by a plugged-in unit, or by its page through
 
 def escaped(text: str) -> str:
     """`text` as troff shows it: no line is taken for a request, no hyphen for a dash."""
-    lines = (line.replace("\\", "\\e").replace("-", "\\-") for line in inspect.cleandoc(text).splitlines() if line != "\b")
+    wanted = (line for line in inspect.cleandoc(text).splitlines() if line != "\b")
+    lines = (line.replace("\\", "\\e").replace("-", "\\-") for line in wanted)
     return "\n".join("\\&" + line if line.startswith((".", "'")) else line or ".PP" for line in lines)
 
 

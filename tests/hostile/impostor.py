@@ -17,7 +17,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from shared.messages import Challenge, ChallengeBody, Credentials, CredentialsBody, Identity, Proof, decode_body, encode
+from shared.messages import (
+    Challenge,
+    ChallengeBody,
+    Credentials,
+    CredentialsBody,
+    Hello,
+    Identity,
+    Proof,
+    decode_body,
+    encode,
+)
 from shared.sealing import NucOpener, signed_bytes
 from shared.types import board_serial
 from station.attestation.credential import make_credential
@@ -185,11 +195,11 @@ class ExpiredStation(Impostor):
 
 
 @at_once("trust.station-expired")
-class StationWhoseClockIsSlow(Impostor):
-    """By its own time its certificate is not valid yet."""
+class StationFromBeforeItself(Impostor):
+    """By the time it tells its certificate is not valid yet; an honest station never tells such a time."""
 
-    def clock(self) -> float:
-        return time.time() - 86_400
+    def hello(self) -> Hello:
+        return but(super().hello(), time=int(time.time()) - 86_400)
 
 
 @at_once("trust.station-untrusted")
