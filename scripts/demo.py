@@ -178,6 +178,8 @@ def _check(console: Console, station: VirtualStation, pis: list[VirtualPi]) -> i
         expect(f"{pi.serial}'s chain verifies in OpenSSL", verified.returncode == 0, verified.stderr)
         token = json.loads(run_agent("token", "--state-dir", str(pi.state_dir)).stdout)
         expect(f"{pi.serial}'s TPM makes a NUC token under its tables", token["table_id"] in unit.get("table_ids", ()))
+        verdict = station.validate(token)
+        expect(f"{pi.serial}'s token passes the station's /validate", verdict["valid"] is True, str(verdict))
     audit = run_station("audit", "verify", "--data-dir", str(station.data_dir), check=False)
     expect("the audit log is whole", audit.returncode == 0, audit.stderr)
     console.print("\n[green]All is as it should be.[/]" if not wrong else f"\n[red]{len(wrong)} checks failed.[/]")

@@ -86,6 +86,15 @@ class VirtualStation:
         with urlopen(request, timeout=_HTTP_SECONDS) as answer:  # noqa: S310
             return str(answer.read().decode())
 
+    def validate(self, token: dict[str, Any]) -> dict[str, Any]:
+        """What its `/validate` answers to a NUC token, asked as Birthmark's aggregator asks."""
+        body = json.dumps({"camera_token": token, "manufacturer_authority_id": "BIRTHMARK_SMA"}).encode()
+        request = Request(  # noqa: S310 - loopback
+            f"{self.address.rstrip('/')}/validate", data=body, headers={"Content-Type": "application/json"}
+        )
+        with urlopen(request, timeout=_HTTP_SECONDS) as answer:  # noqa: S310
+            return dict(json.loads(answer.read()))
+
 
 def run_station(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """One command of the station, to its end. Raises CalledProcessError unless `check` is off."""
