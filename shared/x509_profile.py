@@ -15,5 +15,9 @@ EKU_STATION: Final = ObjectIdentifier(f"{BIRTHMARK_ARC}.3.1")
 HARDWARE_MODULE_NAME: Final = ObjectIdentifier("1.3.6.1.5.5.7.8.4")
 """otherName of RFC 4108 section 5, as IEEE 802.1AR and the TCG device identity profile ask for."""
 
+VERIFIED_TPM_RESIDENCY: Final = ObjectIdentifier("2.23.133.11.1.1")
+VERIFIED_TPM_FIXED: Final = ObjectIdentifier("2.23.133.11.1.2")
+"""Certificate policies of the TCG profile: the issuer has verified that the key is in a TPM, and cannot leave it."""
+
 TPM_HARDWARE_TYPE: Final = ObjectIdentifier("2.23.133.1.2")
 """hwType in the hardware module name: tcg-tpm20 of TCG's "TPM 2.0 Keys for Device Identity and Attestation", 8.1."""

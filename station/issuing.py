@@ -24,6 +24,7 @@ def device_subject(
     hardware_serial: bytes,
     family: str,
     nuc_hash: NucHash,
+    verified: bool = False,
 ) -> DeviceSubject:
     """The subject, with Birthmark's extensions for one of its `tables` when they are configured."""
     facts = None
@@ -37,4 +38,4 @@ def device_subject(
             index=key_index(secrets.randbelow(limits.KEYS_PER_TABLE)),
             family=family,
         )
-    return DeviceSubject(serial, key, hardware_serial, facts)
+    return DeviceSubject(serial, key, hardware_serial, facts, verified)

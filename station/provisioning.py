@@ -36,7 +36,7 @@ from shared.sealing import NucOpener, signed_bytes, stored_digest, verify_signat
 from shared.text import shown
 from shared.types import BoardSerial, TableId, board_serial
 from station.attestation.credential import make_credential
-from station.attestation.ek_certificate import EkVerdict, verify_ek
+from station.attestation.ek_certificate import EkTrust, EkVerdict, verify_ek
 from station.attestation.ek_roots import EkRoots
 from station.attestation.evidence import Claims, examine_identity, examine_import, examine_proof
 from station.attestation.wrapping import WrappedKey, wrap_hmac_key
@@ -183,6 +183,7 @@ class Provisioner:
                 hardware_serial=unit.claims.ek_fingerprint,
                 family=applicant.family,
                 nuc_hash=nuc_hash,
+                verified=unit.ek.trust is EkTrust.VERIFIED,
             )
             return self._authority.issue(subject, now)
 

@@ -15,7 +15,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from shared.types import BoardSerial
-from shared.x509_profile import EKU_STATION, HARDWARE_MODULE_NAME, TPM_HARDWARE_TYPE
+from shared.x509_profile import (
+    EKU_STATION,
+    HARDWARE_MODULE_NAME,
+    TPM_HARDWARE_TYPE,
+    VERIFIED_TPM_FIXED,
+    VERIFIED_TPM_RESIDENCY,
+)
 from station.authority import birthmark
 from station.authority.birthmark import BirthmarkFacts
 
@@ -36,6 +42,8 @@ class DeviceSubject:
     """Names the TPM: 32 bytes, SHA-256 of the endorsement key's SubjectPublicKeyInfo. Empty for a unit without TPM."""
     facts: BirthmarkFacts | None = None
     """Birthmark's extensions; None for a certificate without them."""
+    verified: bool = False
+    """Whether a known maker vouches for the TPM; the certificate then says that its key is in one."""
 
 
 def _usage(*, digital_signature: bool = False, authority: bool = False) -> x509.KeyUsage:
@@ -144,6 +152,9 @@ def device(
     if subject.hardware_serial:
         module = x509.OtherName(HARDWARE_MODULE_NAME, _hardware_module_name(subject.hardware_serial))
         builder = builder.add_extension(x509.SubjectAlternativeName([module]), critical=False)
+    if subject.verified:
+        policies = [x509.PolicyInformation(oid, None) for oid in (VERIFIED_TPM_RESIDENCY, VERIFIED_TPM_FIXED)]
+        builder = builder.add_extension(x509.CertificatePolicies(policies), critical=False)
     if subject.facts:
         for extension in birthmark.extensions(subject.facts):
             builder = builder.add_extension(extension, critical=False)

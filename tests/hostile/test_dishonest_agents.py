@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from device_agent.disk import Disk
 from device_agent.identity import IdentityStore
@@ -118,6 +119,25 @@ def test_an_agent_that_tells_no_lie_is_provisioned_by_the_same_stage(
         assert stage.books().events_since(before) == ["issued", "provisioned"], meeting
         assert meeting.identity is not None
         assert meeting.identity.provisioned
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known maker", "unknown maker"])
+def test_a_certificate_says_that_its_key_is_in_a_tpm_only_where_a_known_maker_vouches_for_it(
+    known: bool, tpm: Tpm, roots: Path, tmp_path: Path
+) -> None:
+    with staged(tmp_path, ek_roots=roots if known else None) as stage:
+        store = IdentityStore(private(tmp_path / "agent"), Disk())
+        meeting = stage.meet(lambda: Enrollee(tpm, store, setting()))
+        assert meeting.identity is not None, meeting
+        said = [
+            policy.policy_identifier.dotted_string
+            for extension in meeting.identity.chain[0].extensions
+            if isinstance(extension.value, x509.CertificatePolicies)
+            for policy in extension.value
+        ]
+        assert said == (["2.23.133.11.1.1", "2.23.133.11.1.2"] if known else [])
+        [unit] = stage.listed()
+        assert unit.ek_trust == ("verified" if known else "simulated")
 
 
 def test_a_simulator_is_refused_where_a_makers_chain_is_required(tpm: Tpm, tmp_path: Path) -> None:

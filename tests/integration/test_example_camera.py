@@ -1,0 +1,143 @@
+"""The example camera, a program of its own, vouches for a picture; the station that provisioned it validates both."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import pytest
+from msgspec import Meta
+
+from device_agent.disk import Disk
+from device_agent.identity import IdentityStore
+from device_agent.provision import Enrollee
+from device_agent.tpm import Simulator, Tpm
+from shared.nuc_token import NucToken
+from station.validation.certificates import CameraBundle
+from station.validation.verdict import Reason
+from tests.hostile.stage import Stage, private, setting, staged
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "camera.py"
+Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class Image(msgspec.Struct, forbid_unknown_fields=True):
+    image_hash: Hash
+    modification_level: Literal[0, 1]
+    parent_image_hash: Hash | None
+
+
+class Authority(msgspec.Struct, forbid_unknown_fields=True):
+    authority_id: str
+    validation_endpoint: Annotated[str, Meta(pattern="^https?://")]
+
+
+class Submission(msgspec.Struct, forbid_unknown_fields=True):
+    """What Birthmark's public aggregator takes at /api/v1/submit."""
+
+    submission_type: Literal["camera"]
+    image_hashes: Annotated[list[Image], Meta(min_length=1, max_length=2)]
+    camera_token: NucToken
+    manufacturer_cert: Authority
+    timestamp: Annotated[int, Meta(gt=0)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Studio:
+    stage: Stage
+    state_dir: Path
+    raw: Path
+    photo: Path
+
+    def camera(self, *options: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(EXAMPLE), str(self.raw), "--state-dir", str(self.state_dir), *options]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=EXAMPLE.parents[1])
+
+    def vouched(self, *options: str) -> tuple[Submission, CameraBundle]:
+        ended = self.camera(*options)
+        assert ended.returncode == 0, ended.stderr
+        return read(json.loads(ended.stdout))
+
+
+def read(vouched: dict[str, Any]) -> tuple[Submission, CameraBundle]:
+    assert vouched.keys() == {"submission", "certificate_bundle"}
+    return msgspec.convert(vouched["submission"], Submission), msgspec.convert(
+        vouched["certificate_bundle"], CameraBundle
+    )
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    folder = tmp_path_factory.mktemp("studio")
+    state_dir = private(folder / "state")
+    (folder / "raw.dng").write_bytes(b"what the sensor saw" * 100)
+    (folder / "photo.jpg").write_bytes(b"what the photographer made of it" * 100)
+    with staged(folder) as stage:
+        with Simulator(state_dir) as simulator:
+            tpm = Tpm.open(simulator.tcti)
+            meeting = stage.meet(lambda: Enrollee(tpm, IdentityStore(state_dir, Disk()), setting()))
+            tpm.close()
+        assert meeting.identity is not None, meeting
+        yield Studio(stage, state_dir, folder / "raw.dng", folder / "photo.jpg")
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_the_station_validates_the_token_and_the_bundle(studio: Studio) -> None:
+    submission, bundle = studio.vouched()
+    station = studio.stage.station
+    assert studio.stage.run(station.tokens.validate(submission.camera_token)).reason is Reason.VALID
+    assert studio.stage.run(station.certificates.validate(bundle)).reason is Reason.VALID
+    assert submission.manufacturer_cert.authority_id == station.config.authority.authority_id
+    assert submission.manufacturer_cert.validation_endpoint == station.config.validation_endpoint
+    assert abs(submission.timestamp - time.time()) < 3600
+    assert [image.image_hash for image in submission.image_hashes] == [sha256(studio.raw)] == [bundle.image_hash]
+
+
+def test_a_developed_picture_names_the_raw_one_as_its_parent_and_is_what_the_bundle_signs(studio: Studio) -> None:
+    submission, bundle = studio.vouched("--processed", str(studio.photo))
+    raw, photo = submission.image_hashes
+    assert (raw.image_hash, raw.modification_level, raw.parent_image_hash) == (sha256(studio.raw), 0, None)
+    assert (photo.image_hash, photo.modification_level) == (sha256(studio.photo), 1)
+    assert photo.parent_image_hash == raw.image_hash
+    assert bundle.image_hash == photo.image_hash
+    assert studio.stage.run(studio.stage.station.certificates.validate(bundle)).valid
+
+
+def test_what_was_changed_afterwards_is_not_validated(studio: Studio) -> None:
+    submission, bundle = studio.vouched()
+    station = studio.stage.station
+    other_image = msgspec.structs.replace(bundle, image_hash="0" * 64)
+    assert studio.stage.run(station.certificates.validate(other_image)).reason is Reason.BAD_SIGNATURE
+    digit = "1" if submission.camera_token.ciphertext[0] == "0" else "0"
+    changed = digit + submission.camera_token.ciphertext[1:]
+    token = msgspec.structs.replace(submission.camera_token, ciphertext=changed)
+    assert studio.stage.run(station.tokens.validate(token)).reason is Reason.NOT_AUTHENTIC
+
+
+def test_the_result_goes_to_a_file_where_one_is_named(studio: Studio, tmp_path: Path) -> None:
+    ended = studio.camera("--output", str(tmp_path / "vouched.json"))
+    assert (ended.returncode, ended.stdout) == (0, "")
+    read(json.loads((tmp_path / "vouched.json").read_text()))
+
+
+def test_a_camera_that_is_none_yet_and_a_picture_that_is_not_there_are_told_plainly(
+    studio: Studio, tmp_path: Path
+) -> None:
+    unprovisioned = studio.camera("--state-dir", str(private(tmp_path / "empty")))
+    assert unprovisioned.returncode == 1
+    assert "[identity.missing]" in unprovisioned.stderr
+    missing = dataclasses.replace(studio, raw=tmp_path / "none.dng").camera()
+    assert missing.returncode == 1
+    assert "none.dng: No such file" in missing.stderr
+    assert "Traceback" not in unprovisioned.stderr + missing.stderr
