@@ -129,5 +129,5 @@ class _Conversation:
 
     def _flush(self) -> None:
         data = self._session.take_outgoing()
-        if data:
-            self._line.write(data, self._step_seconds)
+        for start in range(0, len(data), limits.WRITE_BYTES):
+            self._line.write(data[start : start + limits.WRITE_BYTES], self._step_seconds)

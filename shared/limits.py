@@ -18,6 +18,9 @@ HELLO_SECONDS: Final = 1.0
 STEP_SECONDS: Final = 30.0
 """How long a peer may take to answer one message. A slow TPM chip needs about 10 s for its longest step."""
 
+WRITE_BYTES: Final = 256
+"""Bytes the line must take within a step's time. A line that takes so few in time is slow, not dead."""
+
 SESSION_SECONDS: Final = 600.0
 """Longest session from Identity to Done, however slowly it goes on: a bound on what a trickling peer can hold."""
 

@@ -168,13 +168,12 @@ class Conversation:
 
     async def _flush(self) -> None:
         data = self._session.take_outgoing()
-        if not data:
-            return
-        try:
-            async with asyncio.timeout(self._config.step_seconds):
-                await self._line.write(data)
-        except TimeoutError:
-            raise BirthmarkError("link.silent", "it takes no bytes") from None
+        for start in range(0, len(data), limits.WRITE_BYTES):
+            try:
+                async with asyncio.timeout(self._config.step_seconds):
+                    await self._line.write(data[start : start + limits.WRITE_BYTES])
+            except TimeoutError:
+                raise BirthmarkError("link.silent", "it takes no bytes") from None
 
     def _tell(self, state: PortState, note: str, code: str = "") -> None:
         self._step = steps_done(self._session.state) or self._step

@@ -103,7 +103,8 @@ class Ended:
         return isinstance(self.station, Unit) and isinstance(self.pi, Identity)
 
     def told(self) -> str:
-        return f"station: {self.station!r}, Pi: {self.pi!r}"
+        shown = ["done" if isinstance(end, Unit | Identity) else repr(end) for end in (self.station, self.pi)]
+        return f"station: {shown[0]}, Pi: {shown[1]}"
 
 
 class Bench:

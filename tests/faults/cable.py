@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from functools import cache, partial
 
 from shared.framing import FrameDecoder
+from station.config import SessionConfig
 from tests.faults.bench import Bench, new_bench, run, station_of
 from tests.faults.sweep import Outcome, Point, Sweep, Verdict, audited, judged
 from tests.faults.wire import STEP_SECONDS, Fault
 from virtual.cable import End
+
+_PIECES = 8
 
 ByteFault = Callable[[bytes, int], list[tuple[float, bytes]]]
 """What arrives, and after how many seconds, of a writing whose byte at that index is struck."""
@@ -67,6 +70,39 @@ class Silent(Fault):
         return [] if write >= self.number and sender is hushed else super().carry(write, sender, data)
 
 
+@dataclass
+class Blocked(Fault):
+    """From one writing on, a port takes no more bytes."""
+
+    number: int
+
+    def blocks(self, write: int) -> float:
+        return 1e9 if write >= self.number else 0
+
+
+@dataclass
+class Slow(Fault):
+    """A port takes each piece of one message within the time-out, the whole far beyond it."""
+
+    number: int
+
+    def blocks(self, write: int) -> float:
+        return 0.5 * STEP_SECONDS if write == self.number else 0
+
+
+@dataclass
+class Trickle(Fault):
+    """One message comes in pieces, each just within the time-out, all of them far beyond it."""
+
+    number: int
+
+    def carry(self, write: int, sender: End, data: bytes) -> list[tuple[float, bytes]]:
+        if write != self.number:
+            return super().carry(write, sender, data)
+        size = -(-len(data) // _PIECES)
+        return [(n * 0.9 * STEP_SECONDS, data[n * size : (n + 1) * size]) for n in range(_PIECES)]
+
+
 @cache
 def recorded() -> tuple[bytes, ...]:
     """The writings of a session that goes well."""
@@ -89,6 +125,15 @@ def every_byte() -> list[Point]:
 def every_cut() -> list[Point]:
     """Before the first byte of every writing, and after each."""
     return [(number, at) for number, data in enumerate(recorded()) for at in range(len(data) + 1)]
+
+
+def every_message() -> list[Point]:
+    return list(range(len(recorded())))
+
+
+def every_answer() -> list[Point]:
+    """All but the Hello: for that nobody waits, so it may take as long as it likes."""
+    return every_message()[1:]
 
 
 def classes(what: ByteFault, points: Sequence[Point]) -> dict[object, list[Point]]:
@@ -133,20 +178,41 @@ def attempt(what: ByteFault, points: Sequence[Point], *, in_one_go: bool = False
         return run(bench, sweep(bench))
 
 
-def attempt_silence(points: Sequence[Point]) -> Iterable[Verdict]:
-    """Both ends must give up by themselves, when their step time is over and not long after."""
+def attempt_silence(what: Callable[[int], Fault], points: Sequence[Point]) -> Iterable[Verdict]:
+    """Whoever waits must give up by itself when its time is over. Both ends step the same clock."""
 
     async def sweep(bench: Bench) -> list[Verdict]:
         async with station_of(bench) as station:
             verdicts = []
             for number in points:
                 pi = bench.new_pi()
-                first = await bench.plug(station, pi, Silent(number))
+                first = await bench.plug(station, pi, what(number))
                 codes = [getattr(end, "code", None) for end in (first.station, first.pi)]
-                # Before its first word, and after its last, nobody waits for the agent: the cable is then just pulled.
-                expected = number in (0, 1) or "link.silent" in codes
-                if not expected:
+                # A station greets for ever, and nobody waits for the Identity: such a cable is just pulled.
+                if number > 1 and "link.silent" not in codes:
                     verdicts.append(Verdict(number, Outcome.LOST, f"nobody gave up: {first.told()}"))
+                    continue
+                verdicts.append(await judged(bench, station, pi, number, first))
+            return await audited(bench, station, verdicts)
+
+    with new_bench() as bench:
+        return run(bench, sweep(bench))
+
+
+def attempt_trickle(what: Callable[[int], Fault], points: Sequence[Point]) -> Iterable[Verdict]:
+    """A peer that gets on, however slowly, is alive. The end that cannot know that it does is given time."""
+
+    async def sweep(bench: Bench) -> list[Verdict]:
+        async with station_of(bench) as station:
+            verdicts = []
+            for number in points:
+                pi = bench.new_pi()
+                patient = 10 * STEP_SECONDS
+                by_station = (number % 2 == 0) is (what is Trickle)
+                bench.config = SessionConfig(hello_seconds=1.0, step_seconds=patient if by_station else STEP_SECONDS)
+                first = await bench.plug(station, pi, what(number), STEP_SECONDS if by_station else patient)
+                if not first.well:
+                    verdicts.append(Verdict(number, Outcome.LOST, f"not in one go: {first.told()}"))
                     continue
                 verdicts.append(await judged(bench, station, pi, number, first))
             return await audited(bench, station, verdicts)
@@ -163,12 +229,15 @@ SWEEPS = (
     Sweep("byte dropped", every_byte, partial(attempt, drop)),
     Sweep("byte doubled", every_byte, partial(attempt, double)),
     Sweep(
-        "bytes delayed by 5 s (no replug allowed)",
+        "bytes delayed by 5 s (in one go)",
         every_byte,
         partial(attempt, partial(delay, seconds=SHORT), in_one_go=True),
     ),
     Sweep("bytes delayed beyond the time-out", every_byte, partial(attempt, partial(delay, seconds=LONG))),
-    Sweep("an end silent from a message on", lambda: list(range(7)), attempt_silence, sample=7),
+    Sweep("an end silent from a message on", every_message, partial(attempt_silence, Silent), sample=7),
+    Sweep("a port takes no bytes from a message on", every_message, partial(attempt_silence, Blocked), sample=7),
+    Sweep("a message trickles for 189 s (in one go)", every_message, partial(attempt_trickle, Trickle), sample=7),
+    Sweep("a port takes an answer slowly (in one go)", every_answer, partial(attempt_trickle, Slow), sample=6),
 )
 BYTE_FAULTS: tuple[tuple[ByteFault, Callable[[], list[Point]]], ...] = (
     (cut, every_cut),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -73,21 +72,31 @@ def _attempt_one(what: Attempt, station: VirtualStation, directory: Path, point:
 def start(pi: VirtualPi) -> subprocess.Popen[str]:
     """The agent as its service runs it, to the point where it waits for a station."""
     process = pi.start("--until-provisioned", "--step-seconds", str(_STEP_SECONDS))
-    assert process.stderr
-    while (line := process.stderr.readline()) and "Waiting for a station" not in line:
-        pass
-    threading.Thread(target=process.stderr.read, daemon=True).start()
+    waits = threading.Event()
+
+    def read() -> None:
+        assert process.stderr
+        with process.stderr:
+            for line in process.stderr:
+                if "Waiting for a station" in line:
+                    waits.set()
+        waits.set()
+
+    threading.Thread(target=read, daemon=True).start()
+    waits.wait(_END_SECONDS)
     return process
 
 
 def ended(process: subprocess.Popen[str]) -> str:
     """What is wrong with how the agent ended; it has `_END_SECONDS` to do so."""
-    try:
-        status = process.wait(_END_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-        return f"the agent is not done after {_END_SECONDS} s"
+    assert process.stdout
+    with process.stdout:
+        try:
+            status = process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            return f"the agent is not done after {_END_SECONDS} s"
     return f"the agent ended with {status}" if status else ""
 
 
@@ -99,13 +108,13 @@ def kill_agent(_station: VirtualStation, pi: VirtualPi, point: int) -> str:
     process = start(pi)
     time.sleep(some_time(point))
     process.kill()
-    process.wait()
+    ended(process)
     return ended(start(pi))
 
 
 def kill_agent_at_disk(_station: VirtualStation, pi: VirtualPi, point: int) -> str:
     with mock.patch.object(virtual_pi, "AGENT", (sys.executable, "-m", "tests.faults.killed_agent", str(point))):
-        start(pi).wait(_END_SECONDS)
+        ended(start(pi))
     return ended(start(pi))
 
 
@@ -164,45 +173,22 @@ def lock_registry(station: VirtualStation, pi: VirtualPi, point: int) -> str:
     return ended(process)
 
 
-CLOCKS = ("1970-01-01 00:00:10", "2038-01-19 03:14:00", "2106-02-07 06:28:00", "jumping")
+CLOCKS = (0, 2**31 - 5, 2**32 - 5, None)
+"""Where it begins, seconds since 1970; None for one that jumps by 68 years whenever it is looked at."""
 
 
 def wrong_clock(_station: VirtualStation, pi: VirtualPi, point: int) -> str:
     """The agent's process, and its TPM's, live in another year, or in two by turns."""
-    kind = CLOCKS[point % len(CLOCKS)]
-    times, over = pi.directory / "time", threading.Event()
-    times.write_text(f"@{CLOCKS[0] if kind == 'jumping' else kind}")
-    agent = (
-        "env",
-        "FAKETIME_DONT_FAKE_MONOTONIC=1",
-        "FAKETIME_NO_CACHE=1",
-        f"FAKETIME_TIMESTAMP_FILE={times}",
-        f"LD_PRELOAD={_libfaketime()}",
-        *virtual_pi.AGENT,
-    )
-
-    def jump() -> None:
-        for number in range(1 << 30):
-            if over.wait(0.01):
-                return
-            new = times.with_suffix(".new")
-            new.write_text(f"@{CLOCKS[number % 2]}")
-            new.rename(times)
-
-    jumping = threading.Thread(target=jump if kind == "jumping" else lambda: None)
-    jumping.start()
-    try:
-        with mock.patch.object(virtual_pi, "AGENT", agent):
-            return ended(start(pi))
-    finally:
-        over.set()
-        jumping.join()
-
-
-def _libfaketime() -> Path:
-    command = shutil.which("faketime")
-    assert command, "apt install faketime"
-    return next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+    begin = CLOCKS[point % len(CLOCKS)]
+    library = pi.directory / "wrong_clock.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, Path(__file__).with_name("wrong_clock.c")], check=True)
+    settings = [f"LD_PRELOAD={library}", f"WRONG_CLOCK={begin or 0}"]
+    if begin is None:
+        settings.append("WRONG_CLOCK_JUMPS=1")
+    year = subprocess.run(["env", *settings, "date", "+%Y"], capture_output=True, text=True, check=True).stdout
+    assert int(year) in (1970, 2038, 2106), "the clock is not wrong"
+    with mock.patch.object(virtual_pi, "AGENT", ("env", *settings, *virtual_pi.AGENT)):
+        return ended(start(pi))
 
 
 def _sweep(fault: str, what: Attempt, points: int, sample: int) -> Sweep:
@@ -211,10 +197,10 @@ def _sweep(fault: str, what: Attempt, points: int, sample: int) -> Sweep:
 
 SWEEPS = (
     _sweep("processes: agent killed at a random time", kill_agent, 18, 2),
-    _sweep("processes: agent killed at a disk operation", kill_agent_at_disk, 18, 2),
+    _sweep("processes: agent killed at a disk operation", kill_agent_at_disk, 24, 1),
     _sweep("processes: station killed at a random time", kill_station, 18, 2),
-    _sweep("processes: cable cut on a tty, plugged in again", cut_cable, 18, 2),
-    _sweep("processes: bit flipped on a tty, nobody helps", flip_bit, 18, 2),
+    _sweep("processes: cable cut on a tty, plugged in again", cut_cable, 18, 1),
+    _sweep("processes: bit flipped on a tty, nobody helps", flip_bit, 18, 1),
     _sweep("processes: registry locked for 3 s", lock_registry, 6, 1),
-    _sweep("processes: agent in 1970, 2038, 2106, or jumping", wrong_clock, 8, 2),
+    _sweep("processes: agent in 1970, 2038, 2106, or jumping", wrong_clock, 8, 1),
 )

@@ -336,8 +336,8 @@ async def _full_disk(bench: Bench, _station: Station, pages: int) -> AsyncIterat
 
 
 SWEEPS = (
-    Sweep("station killed at an await", partial(every_await, False, True), attempt_kill, sample=24),
+    Sweep("station killed at an await", partial(every_await, False, True), attempt_kill, sample=1000),
     Sweep("two sessions for one unit at once", partial(every_await, None), attempt_twins, sample=16),
     Sweep("registry locked by another program", partial(every_await, False, True), attempt_lock, sample=16),
-    Sweep("station's disk full", every_page, attempt_full, sample=16),
+    Sweep("station's disk full", every_page, attempt_full, sample=1000),
 )

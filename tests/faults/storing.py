@@ -234,8 +234,8 @@ def unsound(story: Story, pi: Pi) -> str:
 
 
 SWEEPS = (
-    Sweep("agent killed at a disk operation", every_operation, partial(attempt, "kill")),
-    Sweep("Pi's disk full at one operation", every_operation, partial(attempt, "full")),
-    Sweep("Pi's disk full from an operation on", every_operation, partial(attempt, "full for long")),
-    Sweep("power cut at a step of storing, by what survives", every_power_cut, attempt_power_cut, sample=60),
+    Sweep("agent killed at a disk operation", every_operation, partial(attempt, "kill"), sample=1000),
+    Sweep("Pi's disk full at one operation", every_operation, partial(attempt, "full"), sample=1000),
+    Sweep("Pi's disk full from an operation on", every_operation, partial(attempt, "full for long"), sample=40),
+    Sweep("power cut at a step of storing, by what survives", every_power_cut, attempt_power_cut, sample=150),
 )

@@ -13,15 +13,15 @@ from collections.abc import Callable
 from greenlet import greenlet
 
 from shared.errors import BirthmarkError
-from shared.framing import FrameDecoder
+from shared.framing import DELIMITER, FrameDecoder
 from shared.messages import Credentials, CredentialsBody, decode, decode_body
 from virtual.cable import End
 
 LOOK_SECONDS = 0.5
 STEP_SECONDS = 30.0
-PATIENCE_SECONDS = 2 * STEP_SECONDS
+PATIENCE_SECONDS = 8 * STEP_SECONDS
 """How long a unit stays plugged in once either end has ended."""
-PLUGGED_SECONDS = 10 * STEP_SECONDS
+PLUGGED_SECONDS = 12 * STEP_SECONDS
 """How long it stays plugged in at most."""
 
 
@@ -52,6 +52,10 @@ class Fault:
     cut = False
     """Whether the cable is cut once these bytes have arrived."""
 
+    def blocks(self, write: int) -> float:
+        """How long the plug-in's `write`-th writing waits, or each of its pieces, before somebody takes it."""
+        return 0.0
+
     def carry(self, write: int, sender: End, data: bytes) -> list[tuple[float, bytes]]:
         """What arrives of the plug-in's `write`-th writing (0 is the first Hello), and after how many seconds."""
         return [(0.0, data)]
@@ -69,11 +73,18 @@ class Cable:
         """Everything that was written, whatever became of it."""
         self.waiting = {end: bytearray() for end in End}
         """What has arrived at that end and was not read."""
+        self._begun = {end: bytearray() for end in End}
         self.late: list[tuple[float, End, bytes]] = []
         self.wake_agent: Callable[[], None] = lambda: None
         self.pull_at = clock.now + PLUGGED_SECONDS
 
     def write(self, sender: End, data: bytes) -> None:
+        """Of a message that is written in pieces the fault sees the whole: no zero byte is inside one."""
+        self._begun[sender] += data
+        if len(self._begun[sender]) == 1 or not self._begun[sender].endswith(DELIMITER):
+            return
+        data = bytes(self._begun[sender])
+        self._begun[sender].clear()
         number, self.writes = self.writes, self.writes + 1
         self.told.append((sender, data))
         other = End.PI if sender is End.STATION else End.STATION
@@ -115,6 +126,7 @@ class StationLine:
         self._cable = cable
         self.dead = False
         """The station's process is no more: it neither hears nor says anything."""
+        self._stuck = False
 
     async def read(self) -> bytes:
         waiting = self._cable.waiting[End.STATION]
@@ -132,10 +144,16 @@ class StationLine:
     async def write(self, data: bytes) -> None:
         if self._cable.pulled or self.dead:
             raise OSError(errno.EIO, "hung up")
+        until = self._cable.clock.now + self._cable.fault.blocks(self._cable.writes)
+        while self._cable.clock.now < until and not self._cable.pulled:
+            self._stuck = True
+            self._cable.pass_time()
+            await asyncio.sleep(0)
+        self._stuck = False
         self._cable.write(End.STATION, data)
 
     def unsent(self) -> bool:
-        return False
+        return self._stuck
 
     def unplug(self) -> None:
         self._cable.pulled = True
@@ -161,6 +179,11 @@ class PiLink:
     def write(self, data: bytes, seconds: float) -> None:
         if self._cable.pulled:
             raise BirthmarkError("link.lost")
+        needed = self._cable.fault.blocks(self._cable.writes)
+        for _ in range(int(min(seconds, needed) / LOOK_SECONDS)):
+            self._hub.switch()
+        if needed > seconds:
+            raise BirthmarkError("link.silent", "it takes no bytes")
         self._cable.write(End.PI, data)
 
     def close(self) -> None:
