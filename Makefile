@@ -4,7 +4,7 @@ UNITS ?= 3
 PYTEST = .venv/bin/pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench fuzz soak packages system-test docs lock clean
+.PHONY: help setup demo test lint bench faults fuzz soak packages system-test docs lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ lint: setup  ## ruff, mypy, which module may import which; systemd units and ude
 
 bench: setup  ## how fast it is (QUICK=1 for a short look)
 	@.venv/bin/python -m tests.bench $(if $(QUICK),--quick)
+
+faults: setup  ## every fault at every point of a session, and what became of the unit (ONLY=text, SAMPLE=1)
+	@.venv/bin/python -m tests.faults $(if $(ONLY),--only "$(ONLY)") $(if $(SAMPLE),--sample)
 
 fuzz: setup  ## fuzz every reader of a device's bytes (SECONDS=60 for each; KEEP=1 adds to tests/fuzz/corpus)
 	@.venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
