@@ -13,7 +13,7 @@ import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
@@ -23,11 +23,7 @@ from greenlet import GreenletExit, greenlet
 
 from device_agent import conversation as agent_conversation
 from device_agent import service
-from device_agent.bootstrap import Agent, Options
-from device_agent.disk import Disk
-from device_agent.identity import Identity, IdentityStore
 from device_agent.service import Patience
-from device_agent.state import prepare_state_dir
 from shared.errors import BirthmarkError
 from station import bootstrap
 from station.bootstrap import Station
@@ -39,72 +35,10 @@ from station.registry import audit_check, units
 from station.registry.database import Database
 from station.registry.units import Unit
 from station.secret import StationSecret
-from tests.faults.soft_tpm import SoftTpmSource
+from tests.faults.unit import Ended, Pi
 from tests.faults.wire import STEP_SECONDS, Cable, Clock, Fault, Loop, PiLink, StationLine
-from virtual.cable import End
 
 Result = TypeVar("Result")
-
-
-@dataclass
-class Pi:
-    """A unit: its directory, its TPM, and the agent that runs on it until the power goes."""
-
-    directory: Path
-    serial: str
-    source: Any = field(default_factory=SoftTpmSource)
-    disk: Disk = field(default_factory=Disk)
-    agent: Agent | None = None
-    let_out: set[bytes] = field(default_factory=set)
-    """Certificates that crossed the cable for it, DER."""
-
-    @property
-    def state_dir(self) -> Path:
-        return self.directory / "state"
-
-    @property
-    def nuc_map(self) -> Path:
-        return self.directory / "nuc-map"
-
-    def capture(self) -> None:
-        self.directory.mkdir(mode=0o700, parents=True)
-        self.nuc_map.write_bytes(os.urandom(64))
-
-    def power_off(self) -> None:
-        self.agent = None
-
-    def identity(self) -> Identity | None:
-        return IdentityStore(self.state_dir, Disk()).load()
-
-    def run(self, patience: Patience) -> Identity:
-        """The agent, started if it does not run, through one session."""
-        if self.agent is None:
-            prepare_state_dir(self.state_dir)
-            options = Options(self.state_dir, self.source.name, self.nuc_map, False, self.serial, None)
-            self.agent = Agent(options, self.source, self.disk)
-        return service.serve_once(self.directory / "pi", self.agent, _silent, patience)
-
-
-def _silent(_step: int, _text: str) -> None:
-    return None
-
-
-@dataclass
-class Ended:
-    """How a plug-in ended at both ends: what came of it, or the error."""
-
-    station: Unit | BaseException | None = None
-    pi: Identity | BaseException | None = None
-    writes: list[tuple[End, bytes]] = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def well(self) -> bool:
-        return isinstance(self.station, Unit) and isinstance(self.pi, Identity)
-
-    def told(self) -> str:
-        shown = ["done" if isinstance(end, Unit | Identity) else repr(end) for end in (self.station, self.pi)]
-        return f"station: {shown[0]}, Pi: {shown[1]}"
 
 
 class Bench:

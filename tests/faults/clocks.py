@@ -8,8 +8,9 @@ from unittest import mock
 
 from station.bootstrap import Station
 from station.provisioning import Provisioner
-from tests.faults.bench import Bench, Ended, Pi, new_bench, run, station_of
+from tests.faults.bench import Bench, new_bench, run, station_of
 from tests.faults.sweep import Outcome, Point, Sweep, Verdict, audited, judged
+from tests.faults.unit import Ended, Pi
 from tests.faults.wire import Fault
 from virtual.cable import End
 

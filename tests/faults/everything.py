@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from tests.faults import cable, clocks, processes, station_faults, storing, tpm_faults
+from tests.faults import cable, clocks, full_station, processes, station_faults, storing, tpm_faults
 from tests.faults.sweep import Point, Sweep, Verdict
 
 SWEEPS: tuple[Sweep, ...] = (
     *cable.SWEEPS,
     *storing.SWEEPS,
     *station_faults.SWEEPS,
+    *full_station.SWEEPS,
     *tpm_faults.SWEEPS,
     *clocks.SWEEPS,
     *processes.SWEEPS,

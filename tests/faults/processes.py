@@ -16,8 +16,9 @@ from functools import partial
 from pathlib import Path
 from unittest import mock
 
-from tests.faults.bench import Bench, Pi
+from tests.faults.bench import Bench
 from tests.faults.sweep import Outcome, Point, Sweep, Verdict
+from tests.faults.unit import Pi
 from tests.faults.wire import Clock
 from virtual import pi as virtual_pi
 from virtual.cable import End

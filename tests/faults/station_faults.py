@@ -1,32 +1,26 @@
-"""Faults of the station: killed at any await, two sessions for one unit, a locked registry, a full disk."""
+"""Faults of the station: killed at any await, two sessions for one unit at once, a locked registry."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import sqlite3
-import subprocess
-import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
+from contextlib import AsyncExitStack
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import sqlalchemy as sa
-
 from station.bootstrap import Station
 from station.registry import database
 from station.registry.units import Unit
-from tests.faults.bench import Bench, Ended, Pi, new_bench, run, station_of, station_with
+from tests.faults.bench import Bench, new_bench, run, station_of, station_with
 from tests.faults.sweep import Outcome, Point, Sweep, Verdict, audited, judged
+from tests.faults.unit import Ended, Pi
 from tests.faults.wire import StationLine
-
-_PAGE = 4096
 
 
 class Stepped:
@@ -58,10 +52,6 @@ class Stepped:
             yield from self._stop(awaits).__await__()
 
 
-async def _nothing(_awaits: int) -> None:
-    return None
-
-
 @cache
 def awaits() -> int:
     """How often the station's side of a whole session waits for something."""
@@ -81,9 +71,7 @@ def awaits() -> int:
         return run(bench, count(bench))
 
 
-async def _as_coroutine(
-    talk: Coroutine[Any, Any, Unit], stop: Callable[[int], Coroutine[Any, Any, None]] = _nothing
-) -> Unit:
+async def _as_coroutine(talk: Coroutine[Any, Any, Unit], stop: Callable[[int], Coroutine[Any, Any, None]]) -> Unit:
     return await Stepped(talk, stop)
 
 
@@ -239,105 +227,8 @@ def attempt_lock(points: Sequence[Point]) -> Iterable[Verdict]:
     return verdicts
 
 
-# --- a full disk ---
-
-_PAGES = 48
-"""Room for so many more pages is room for a whole session."""
-
-
-def every_page() -> list[Point]:
-    """How many pages still fit: into the database, and on a real disk where we may make a small one."""
-    small = ["disk"] if _may_mount() else []
-    return [(where, pages) for where in ["database", *small] for pages in range(_PAGES)]
-
-
-@cache
-def _may_mount() -> bool:
-    if os.geteuid() != 0:
-        return False
-    with _small_disk() as directory:
-        return directory is not None
-
-
-@contextmanager
-def _small_disk() -> Iterator[Path | None]:
-    """A disk of 8 MB; None where none can be had."""
-    with tempfile.TemporaryDirectory(prefix="birthmark-faults-") as name:
-        directory = Path(name)
-        mount = ["mount", "-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs", name]
-        if subprocess.run(mount, capture_output=True).returncode != 0:
-            yield None
-            return
-        try:
-            yield directory
-        finally:
-            subprocess.run(["umount", name], check=True)
-
-
-def attempt_full(points: Sequence[Point]) -> Iterable[Verdict]:
-    verdicts = []
-    for where in ("database", "disk"):
-        some = [point for point in points if point[0] == where]
-        if some:
-            verdicts += _attempt_full(where, some)
-    return verdicts
-
-
-def _attempt_full(where: str, points: Sequence[Point]) -> list[Verdict]:
-    async def sweep(bench: Bench) -> list[Verdict]:
-        verdicts = []
-        for point in points:
-            async with station_of(bench) as station:
-                pi = bench.new_pi()
-                full = _full_database if where == "database" else _full_disk
-                async with full(bench, station, point[1]):
-                    first = await bench.plug(station, pi)
-                if not first.well and getattr(first.station, "code", "") != "registry.unavailable":
-                    verdicts.append(Verdict(point, Outcome.LOST, f"not told as a full disk: {first.told()}"))
-                    continue
-                verdicts.append(await judged(bench, station, pi, point, first))
-        async with station_of(bench) as station:
-            return await audited(bench, station, verdicts)
-
-    with new_bench() as bench:
-        if where == "database":
-            return run(bench, sweep(bench))
-        with _small_disk() as directory:
-            assert directory is not None
-            bench.elsewhere = bench.data_dir.parent
-            bench.data_dir = Path(shutil.copytree(bench.data_dir, directory / "station"))
-            bench.registry = bench.data_dir / "registry.sqlite"
-            return run(bench, sweep(bench))
-
-
-@asynccontextmanager
-async def _full_database(bench: Bench, station: Station, pages: int) -> AsyncIterator[None]:
-    engine = station.database._engine.sync_engine
-
-    def limit(connection: Any, _record: object = None) -> None:
-        count = connection.execute("PRAGMA page_count").fetchone()[0]
-        connection.execute(f"PRAGMA max_page_count={count + pages}").close()
-
-    await station.database.close()
-    sa.event.listen(engine, "connect", limit)
-    yield
-    sa.event.remove(engine, "connect", limit)
-    await station.database.close()
-
-
-@asynccontextmanager
-async def _full_disk(bench: Bench, _station: Station, pages: int) -> AsyncIterator[None]:
-    filler = bench.data_dir.parent / "filler"
-    room = os.statvfs(filler.parent)
-    with filler.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, max(room.f_bavail * room.f_frsize - pages * _PAGE, 1))
-    yield
-    filler.unlink()
-
-
 SWEEPS = (
     Sweep("station killed at an await", partial(every_await, False, True), attempt_kill, sample=1000),
     Sweep("two sessions for one unit at once", partial(every_await, None), attempt_twins, sample=16),
     Sweep("registry locked by another program", partial(every_await, False, True), attempt_lock, sample=16),
-    Sweep("station's disk full", every_page, attempt_full, sample=1000),
 )

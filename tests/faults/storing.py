@@ -14,10 +14,11 @@ from device_agent.disk import Disk
 from device_agent.nuc import open_map
 from shared.errors import BirthmarkError
 from station.bootstrap import Station
-from tests.faults.bench import Bench, Pi, new_bench, run, snapshot, station_of, station_with
+from tests.faults.bench import Bench, new_bench, run, snapshot, station_of, station_with
 from tests.faults.cable import Struck, cut
 from tests.faults.power_cut import Recorder, materialise, states
 from tests.faults.sweep import Outcome, Point, Sweep, Verdict, audited, judged
+from tests.faults.unit import Pi
 
 STORIES = ("first", "again", "resumed")
 """A new unit; a unit that is done and plugged in again; a unit whose first session was cut off before Done."""

@@ -8,7 +8,8 @@ from enum import StrEnum
 from typing import Any
 
 from station.bootstrap import Station
-from tests.faults.bench import Bench, Ended, Pi
+from tests.faults.bench import Bench
+from tests.faults.unit import Ended, Pi
 
 Point = Any
 """Where a fault strikes; a sweep's own affair, but it can be shown and sent to another process."""

@@ -17,8 +17,9 @@ from device_agent.tpm import Simulator, Tpm, connection
 from device_agent.tpm.connection import Connection
 from shared.errors import BirthmarkError
 from station.bootstrap import Station
-from tests.faults.bench import Bench, Pi, new_bench, run, station_of
+from tests.faults.bench import Bench, new_bench, run, station_of
 from tests.faults.sweep import Outcome, Point, Sweep, Verdict, audited, judged
+from tests.faults.unit import Pi
 
 Result = TypeVar("Result")
 
