@@ -21,7 +21,9 @@ Settings of the services: the NUC map, the root certificate, the serial number.
 The identity; of no use without this Pi's TPM.
 .SH SERVICES
 .B birthmark-agent.service
-runs at each boot until a station has recorded this unit, and asks for
+is started by
+.B birthmark-agent.timer
+at each boot until a station has recorded this unit, and asks for
 .B birthmark-gadget.service,
 the USB serial port.
 """,

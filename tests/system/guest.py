@@ -16,6 +16,9 @@ from typing import Final
 from tests.system.image import Image
 
 BOOT_SECONDS: Final = 180.0
+KERNEL_OPTIONS: Final = (
+    "root=/dev/vda rw console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable systemd.journald.forward_to_console=1"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ class Guest:
                 ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2",
                  "-m", "1024", "-nodefaults", "-display", "none", "-no-reboot",
                  "-kernel", self._image.kernel, "-initrd", self._image.initrd,
-                 "-append", "root=/dev/vda rw console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable",
+                 "-append", KERNEL_OPTIONS,
                  "-drive", f"id=disk,file={self._image.disk},if=virtio,format=raw,cache=writeback",
                  "-serial", "stdio", "-serial", f"unix:{self._sockets}/shell,server=on,wait=off",
                  "-qmp", f"unix:{self._sockets}/qmp,server=on,wait=off",
