@@ -107,8 +107,8 @@ class MissingProof(_Framing):
 
 
 @refused_with("link.silent")
-class ProofBehindTheStationsBack(_Framing):
-    """The station's own words, echoed, are no answer to it."""
+class StationsOwnWordsForAProof(_Framing):
+    """A Done sent back to the station, which is no answer to it."""
 
     impatient = True
 
