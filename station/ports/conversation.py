@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 FRESH_HELLO_SECONDS: Final = 60.0
 """How long one Hello is repeated before a new one, with the present time in it, takes its place."""
 
+UNPLUGGED_NOTE: Final = "Unplugged before it was done; plug it in again."
+
 LINE_BYTES: Final = limits.NOISE_BYTES + 2 * limits.FRAME_BYTES
 """Bytes taken from a line in one session, or between two fresh Hellos while nobody answers: all the noise that is
 borne, and an agent's three messages several times over. Who floods the line costs this much work, and then waits."""
@@ -72,7 +74,7 @@ class Conversation:
             raise
         except OSError:
             if self._session.state in UNDERWAY:
-                self._tell(PortState.FAILED, "Unplugged before it was done; plug it in again.", "link.lost")
+                self._tell(PortState.FAILED, UNPLUGGED_NOTE, "link.lost")
             raise
         except Exception as error:
             log.exception("%s: a bug", self._port)

@@ -7,6 +7,7 @@ import errno
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ import serialx
 from shared.errors import BirthmarkError
 from station.config import SessionConfig
 from station.events import Bus, PortChanged, PortGone, PortState
-from station.ports.conversation import Conversation
+from station.ports.conversation import UNPLUGGED_NOTE, Conversation
 from station.provisioning import Provisioner
 
 log = logging.getLogger(__name__)
@@ -99,8 +100,24 @@ async def serve_port(path: Path, provisioner: Provisioner, bus: Bus, config: Ses
             except Exception:
                 log.exception("%s: a bug; the other ports are not to suffer from it", port)
             await asyncio.sleep(_REOPEN_SECONDS)
+    except asyncio.CancelledError:
+        # udev may say that a port has vanished before the line does, and the session is then ended from outside.
+        if _vanished(path):
+            _tell_unplugged(port, bus)
+        raise
     finally:
         bus.tell(PortGone(port))
+
+
+def _vanished(path: Path) -> bool:
+    return not path.exists()
+
+
+def _tell_unplugged(port: str, bus: Bus) -> None:
+    """A session that was under way when its port vanished is told as what it was."""
+    for known in bus.ports():
+        if known.port == port and known.state is PortState.WORKING:
+            bus.tell(replace(known, state=PortState.FAILED, note=UNPLUGGED_NOTE, code="link.lost"))
 
 
 async def _serve_line(line: _SerialLine, port: str, provisioner: Provisioner, bus: Bus, config: SessionConfig) -> None:
