@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -16,8 +15,6 @@ from device_agent.identity import Identity
 from device_agent.link import Link
 from shared import limits
 from shared.errors import BirthmarkError
-
-log = logging.getLogger(__name__)
 
 _REOPEN_SECONDS: Final = 0.5
 _FAILED_SECONDS: Final = 1.0

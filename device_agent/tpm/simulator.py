@@ -6,7 +6,6 @@ It stands for a chip where there is none: its keys are files.
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import shutil
 import stat
@@ -17,8 +16,6 @@ from pathlib import Path
 from typing import Final
 
 from shared.errors import BirthmarkError
-
-log = logging.getLogger(__name__)
 
 _SETUP_SECONDS: Final = 60.0
 _START_SECONDS: Final = 10.0

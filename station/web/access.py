@@ -24,14 +24,9 @@ _HEADER_CHARACTERS: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody known, by their token's name."""
+    """Somebody who may do what they asked for, known by their token's name."""
 
     name: str
-    scopes: frozenset[Scope]
-
-    @property
-    def may_change(self) -> bool:
-        return Scope.ADMIN in self.scopes
 
 
 async def require(request: web.Request, scope: Scope) -> Caller:
@@ -42,7 +37,7 @@ async def require(request: web.Request, scope: Scope) -> Caller:
         if error.code == "access.denied":
             spend_refusal(request)
         raise
-    return Caller(token.name, token.scopes)
+    return Caller(token.name)
 
 
 async def _token(request: web.Request, scope: Scope) -> Token:
