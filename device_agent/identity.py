@@ -24,6 +24,7 @@ from device_agent.blob import Blob
 from device_agent.disk import Disk
 from shared import limits
 from shared.errors import BirthmarkError
+from shared.x509_profile import UNREADABLE
 
 LINK: Final = "identity"
 _PREFIX: Final = ".identity-"
@@ -184,5 +185,5 @@ def _decoded(path: Path, decode: Callable[[bytes], Decoded]) -> Decoded:
             return decode(file.read(_READ_BYTES))
     except PermissionError as error:
         raise BirthmarkError("identity.permission", str(path)) from error
-    except (OSError, ValueError, RecursionError, x509.InvalidVersion) as error:  # msgspec's errors are ValueErrors
+    except (OSError, *UNREADABLE, RecursionError) as error:  # msgspec's errors are ValueErrors
         raise BirthmarkError("identity.damaged", str(path)) from error

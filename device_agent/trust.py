@@ -24,7 +24,7 @@ from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyB
 from shared.errors import BirthmarkError
 from shared.sealing import verify_signature
 from shared.types import BoardSerial
-from shared.x509_profile import EKU_STATION
+from shared.x509_profile import EKU_STATION, UNREADABLE
 
 _DEPTH: Final = 2
 
@@ -49,7 +49,7 @@ def load_root(path: Path) -> x509.Certificate:
         if data.lstrip().startswith(b"-----"):
             return x509.load_pem_x509_certificate(data)
         return x509.load_der_x509_certificate(data)
-    except (OSError, ValueError, x509.InvalidVersion) as error:
+    except (OSError, *UNREADABLE) as error:
         raise BirthmarkError("trust.root-unreadable", str(path)) from error
 
 
@@ -103,7 +103,7 @@ def verify_device_chain(
 def _parsed(chain: tuple[bytes, ...], code: str) -> tuple[x509.Certificate, ...]:
     try:
         return tuple(x509.load_der_x509_certificate(der) for der in chain)
-    except (ValueError, x509.InvalidVersion):
+    except UNREADABLE:
         raise BirthmarkError(code, "a certificate cannot be read") from None
 
 

@@ -1,10 +1,13 @@
-"""Object identifiers in the certificates of both ends. Data only; who issues and who checks lives elsewhere."""
+"""Object identifiers in the certificates of both ends, and what their parser raises. Data only; no code is here."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from cryptography.x509 import ObjectIdentifier
+from cryptography.x509 import InvalidVersion, ObjectIdentifier
+
+UNREADABLE: Final = (ValueError, InvalidVersion)
+"""What cryptography raises for bytes that are no certificate or request; an unknown version is no ValueError of its."""
 
 BIRTHMARK_ARC: Final = "1.3.6.1.4.1.60000"
 """The arc that Birthmark's public code uses."""

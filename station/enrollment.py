@@ -18,7 +18,7 @@ from typing import Annotated, Final
 import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec import Meta
@@ -27,9 +27,11 @@ from shared import limits
 from shared.errors import BirthmarkError
 from shared.text import shown
 from shared.types import NucHash, TableId, board_serial
+from shared.x509_profile import UNREADABLE
 from station.authority.authority import Authority
 from station.config import StationConfig
 from station.events import Bus, UnitChanged
+from station.fingerprint import key_fingerprint
 from station.issuing import device_subject
 from station.keytables import KeyTables
 from station.nuc_index import NucIndex
@@ -214,13 +216,6 @@ class Enroller:
         return ec.generate_private_key(ec.SECP256R1())
 
 
-def key_fingerprint(key: ec.EllipticCurvePublicKey) -> bytes:
-    """32 bytes, SHA-256 of the SubjectPublicKeyInfo: what the registry knows a device key by."""
-    digest = hashes.Hash(hashes.SHA256())
-    digest.update(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
-    return digest.finalize()
-
-
 def parse_nuc_hash(text: str) -> NucHash:
     """From 64 hexadecimal digits. Raises `enrollment.nuc-hash-invalid`; the text is not repeated in it."""
     try:
@@ -241,7 +236,7 @@ def read_csr(data: bytes) -> ec.EllipticCurvePublicKey:
         request = _parse_csr(data.strip() if data.lstrip().startswith(b"-----BEGIN") else data)
         key = request.public_key()
         valid = request.is_signature_valid
-    except (ValueError, TypeError, x509.InvalidVersion, InvalidSignature, UnsupportedAlgorithm, binascii.Error):
+    except (*UNREADABLE, TypeError, InvalidSignature, UnsupportedAlgorithm, binascii.Error):
         raise BirthmarkError("enrollment.csr-malformed") from None
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise BirthmarkError("enrollment.csr-key-unsupported")

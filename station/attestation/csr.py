@@ -13,6 +13,7 @@ from cryptography.x509.oid import NameOID
 from shared import limits
 from shared.errors import BirthmarkError
 from shared.types import BoardSerial
+from shared.x509_profile import UNREADABLE
 
 _SUBJECT: Final = (NameOID.COMMON_NAME, NameOID.SERIAL_NUMBER)
 
@@ -33,7 +34,7 @@ def examine_csr(der: bytes, key: ec.EllipticCurvePublicKey, serial: BoardSerial)
         attributes = len(request.attributes)
     except UnsupportedAlgorithm:
         raise BirthmarkError("csr.weak-key") from None
-    except (ValueError, TypeError, x509.InvalidVersion):  # InvalidVersion is not a ValueError
+    except (*UNREADABLE, TypeError):
         raise BirthmarkError("csr.malformed") from None
     if not isinstance(asked, ec.EllipticCurvePublicKey) or not isinstance(asked.curve, ec.SECP256R1):
         raise BirthmarkError("csr.weak-key")

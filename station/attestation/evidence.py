@@ -11,7 +11,6 @@ What the caller must still do: verify the EK's certificate (`ek_certificate`), w
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from dataclasses import dataclass
 from typing import Final
@@ -19,7 +18,6 @@ from typing import Final
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from shared.errors import BirthmarkError
 from shared.messages import Identity, Proof, TableImport
@@ -31,11 +29,11 @@ from station.attestation.structures import (
     Attributes,
     Certified,
     Public,
-    PublicKey,
     read_certified,
     read_public,
     read_signature,
 )
+from station.fingerprint import key_fingerprint
 
 _BORN_HERE: Final = Attributes.FIXED_TPM | Attributes.FIXED_PARENT | Attributes.SENSITIVE_DATA_ORIGIN
 """Made in this TPM and never leaving it. sensitiveDataOrigin alone is only a claim: an imported key may make it."""
@@ -63,12 +61,12 @@ class Claims:
     @property
     def ek_fingerprint(self) -> bytes:
         """SHA-256 of the SubjectPublicKeyInfo, DER: 32 bytes."""
-        return fingerprint(self.ek.key())
+        return key_fingerprint(self.ek.key())
 
     @property
     def device_fingerprint(self) -> bytes:
         """SHA-256 of the SubjectPublicKeyInfo, DER: 32 bytes."""
-        return fingerprint(self.device.key())
+        return key_fingerprint(self.device.key())
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +75,6 @@ class Proven:
 
     firmware: str
     """The TPM's firmware version as its attestation states it: four numbers of 16 bits, with dots."""
-
-
-def fingerprint(key: PublicKey) -> bytes:
-    """SHA-256 of the SubjectPublicKeyInfo, DER: 32 bytes."""
-    return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
 
 
 def examine_identity(identity: Identity) -> Claims:

@@ -22,6 +22,7 @@ from OpenSSL import crypto
 
 from shared.errors import BirthmarkError
 from shared.text import shown
+from shared.x509_profile import UNREADABLE
 from station.attestation.rough_der import readable, trimmed
 
 EK_USAGE: Final = x509.ObjectIdentifier("2.23.133.8.1")
@@ -48,12 +49,11 @@ _UNDERSTOOD: Final = frozenset(
 """Extensions that may be critical. Policies and directory attributes are statements that restrict nothing we do."""
 
 _UNREADABLE: Final = (
+    *UNREADABLE,
     crypto.Error,
-    ValueError,
     TypeError,
     UnsupportedAlgorithm,
     x509.DuplicateExtension,
-    x509.InvalidVersion,
 )
 """What the two libraries raise for bytes that are no certificate."""
 

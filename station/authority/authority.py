@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared.errors import BirthmarkError
+from shared.x509_profile import UNREADABLE
 from station.authority import profile
 from station.authority.revocation_list import Line, revocation_list
 from station.config import StationConfig
@@ -179,7 +180,7 @@ def _encrypted(key: ec.EllipticCurvePrivateKey, password: bytes) -> bytes:
 def _load_certificate(path: Path) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
-    except (OSError, ValueError, x509.InvalidVersion) as error:
+    except (OSError, *UNREADABLE) as error:
         raise BirthmarkError("authority.unreadable", str(path)) from error
 
 

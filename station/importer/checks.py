@@ -22,7 +22,9 @@ from shared.derivation import KEY_BYTES, token_key
 from shared.errors import BirthmarkError
 from shared.text import shown
 from shared.types import BoardSerial, NucHash, TableId, board_serial, key_index, table_id
-from station.enrollment import FAMILY_CHARACTERS, key_fingerprint, parse_nuc_hash
+from shared.x509_profile import UNREADABLE
+from station.enrollment import FAMILY_CHARACTERS, parse_nuc_hash
+from station.fingerprint import key_fingerprint
 from station.importer.files import Device, Files, Tables
 
 _NO_REASON: Final = "blacklisted"
@@ -153,7 +155,7 @@ def _certificate(
         certificate = x509.load_pem_x509_certificate(device.device_certificate.encode())
         key = certificate.public_key()
         same = not device.device_public_key or load_pem_public_key(device.device_public_key.encode()) == key
-    except (ValueError, TypeError, x509.InvalidVersion):
+    except (*UNREADABLE, TypeError):
         _refuse(f"{serial}: its certificate or public key cannot be read")
     if not isinstance(key, ec.EllipticCurvePublicKey) or not same:
         _refuse(f"{serial}: its public key is not its certificate's, or not an EC key")

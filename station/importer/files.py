@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from shared.errors import BirthmarkError
+from shared.x509_profile import UNREADABLE
 
 _JSON_BYTES: Final = 1024 * 1024 * 1024
 """A registry of 100,000 units is 250 MB; 2,500 tables with all their keys are about 220 MB."""
@@ -107,7 +108,7 @@ def _json(path: Path, form: type[T]) -> T:
 def _certificate(path: Path) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(_bytes(path, _PEM_BYTES))
-    except (ValueError, x509.InvalidVersion):
+    except UNREADABLE:
         raise BirthmarkError("import.unreadable", f"{path} is no certificate") from None
 
 

@@ -24,6 +24,7 @@ from cryptography.utils import CryptographyDeprecationWarning
 from msgspec import Meta
 
 from shared import limits
+from shared.x509_profile import UNREADABLE
 from station.authority.authority import Authority
 from station.registry import queries
 from station.registry.database import Database
@@ -73,7 +74,7 @@ class CertificateValidator:
             certificate = _certificate(bundle.camera_cert)
             key = certificate.public_key()
             not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-        except (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm, CryptographyDeprecationWarning):
+        except (*UNREADABLE, TypeError, UnsupportedAlgorithm, CryptographyDeprecationWarning):
             return Verdict(Reason.MALFORMED)
         if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
             return Verdict(Reason.MALFORMED)
