@@ -4,7 +4,7 @@ UNITS ?= 3
 PYTEST = .venv/bin/pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench faults fuzz soak packages system-test docs lock clean
+.PHONY: help setup demo test lint bench faults fuzz soak packages release system-test docs pictures lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,12 +43,20 @@ packages:  ## Debian packages of agent and station for this release and architec
 	@packaging/build
 	@lintian --allow-root --fail-on error,warning dist/*.deb
 
+release:  ## set the version, build the packages, commit and tag (VERSION=x.y.z)
+	@.venv/bin/python -m scripts.release $(VERSION)
+
 system-test:  ## a virtual Pi and a station, booted in QEMU
 	@scripts/setup scripts/apt-packages-system
 	@.venv/bin/pytest -m slow tests/system
 
 docs: setup  ## write again the pages of docs/ that are made from the code
 	@.venv/bin/python -m scripts.docs
+
+pictures:  ## take the README's pictures anew: the page, and a recording of make demo
+	@scripts/setup scripts/apt-packages-pictures
+	@.venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[pictures]'
+	@.venv/bin/python -m scripts.pictures
 
 lock: setup  ## choose the newest versions of all Python packages and write constraints.txt
 	@scripts/lock

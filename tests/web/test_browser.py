@@ -1,24 +1,23 @@
 """The page in a real Chromium, as an operator has it: what appears without a reload, and what must never run.
 
-Needs Debian's `chromium` (`scripts/apt-packages` names it); without it these tests fail, they are not skipped.
+Without a Chromium (`virtual/browser.py`) these tests fail, they are not skipped.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from aiohttp import web
-from playwright.async_api import Browser, ConsoleMessage, Page, ViewportSize, async_playwright, expect
+from playwright.async_api import Browser, ConsoleMessage, Page, ViewportSize, expect
 
 from station.events import PortChanged, PortGone, PortState
 from station.web import keys, page
 from tests.web.bench import MARKUP, Bench, bench
+from virtual.browser import chromium
 
 expect.set_options(timeout=30_000)  # for a machine that is busy with other things; nothing waits longer than it must
 
@@ -84,17 +83,8 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
-    chromium = os.environ.get("BIRTHMARK_CHROMIUM") or shutil.which("chromium")
-    if chromium is None:
-        pytest.fail("chromium is not installed: apt install chromium, or name one in BIRTHMARK_CHROMIUM")
-    quiet = ("--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync")
-    async with async_playwright() as playwright:
-        # No sandbox: CI is often root in a container. The only page it opens is ours.
-        started = await playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu", *quiet]
-        )
+    async with chromium() as started:
         yield started
-        await started.close()
 
 
 @pytest.fixture
