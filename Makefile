@@ -43,7 +43,7 @@ packages:  ## Debian packages of agent and station for this release and architec
 	@packaging/build
 	@lintian --allow-root --fail-on error,warning dist/*.deb
 
-release:  ## set the version, build the packages, commit and tag (VERSION=x.y.z)
+release: setup  ## set the version, build the packages, commit and tag (VERSION=x.y.z)
 	@.venv/bin/python -m scripts.release $(VERSION)
 
 system-test:  ## a virtual Pi and a station, booted in QEMU

@@ -39,9 +39,9 @@ _PROVISION_SECONDS: Final = 120
 def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     record(PICTURES / "demo.svg")
-    with tempfile.TemporaryDirectory() as bench, contextlib.chdir(bench):  # so that ports have short names
-        with staged() as address:
-            asyncio.run(photograph(address, PICTURES))
+    # In a directory of their own, the ports have short names.
+    with tempfile.TemporaryDirectory() as bench, contextlib.chdir(bench), staged() as address:
+        asyncio.run(photograph(address, PICTURES))
     for scheme in SCHEMES:
         _run("pngquant", "--force", "--ext", ".png", "--speed", "1", "64", str(PICTURES / f"page-{scheme}.png"))
     for path in sorted(PICTURES.iterdir()):

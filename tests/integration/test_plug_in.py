@@ -1,8 +1,6 @@
 """The main job, with the programs a user would have: a station process, an agent process with swtpm, a pair of ttys."""
 
 import json
-import os
-import re
 import sqlite3
 import stat
 import subprocess
@@ -227,27 +225,6 @@ def test_a_station_of_another_authority_learns_nothing(bench: Path, station: Vir
     said = refused(first, "--root-certificate", str(root))
     assert "[trust.station-untrusted]" in said
     assert first.status() == before
-
-
-def test_the_walkthrough_of_the_readme_provisions_a_unit_over_socat(tmp_path: Path) -> None:
-    readme = Path(__file__).parents[2] / "README.md"
-    section = readme.read_text().split("## By hand", 1)[1].split("\n## ", 1)[0]
-    commands = list(re.findall(r"```sh\n(.*?)```", section, re.DOTALL))
-    script = "\n".join(commands).replace("--port 8001", "--port 0")
-    (tmp_path / "walk.sh").write_text(f"set -e\n{script}\n")
-    bin_dir = Path(__file__).parents[2] / ".venv" / "bin"
-    walk = subprocess.run(
-        ["bash", "walk.sh"],
-        cwd=tmp_path,
-        env={**os.environ, "PATH": f"{bin_dir}:{os.environ['PATH']}"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    assert walk.returncode == 0, walk.stdout + walk.stderr
-    assert '"state": "provisioned"' in walk.stdout
-    assert re.search(r"^10000000abcdef01 .*provisioned", walk.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
