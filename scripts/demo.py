@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from shared.states import STEPS
 from virtual.pi import VirtualPi, run_agent
 from virtual.station import VirtualStation, run_station
 
@@ -95,7 +96,7 @@ def _provision(console: Console, pis: list[VirtualPi]) -> list[str]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        tasks = [progress.add_task("Capturing its sensor's map", total=7, serial=pi.serial) for pi in pis]
+        tasks = [progress.add_task("Capturing its sensor's map", total=STEPS, serial=pi.serial) for pi in pis]
 
         def one(index: int) -> None:
             results[index] = _provision_one(pis[index], progress, tasks[index])
