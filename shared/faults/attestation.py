@@ -98,8 +98,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "attestation.ek-untrusted",
         "the endorsement key certificate leads to no TPM maker known to the station",
         "Take that issuer's certificate from the TPM's maker (a chip may give any address) and put it, PEM or DER, "
-        "into the station's directory of them: it counts at once. A TPM simulator needs a station with `--ek-policy "
-        "simulator`, for tests only.",
+        "into the station's directory of them: it counts at once.",
         cases=_SIMULATOR,
     ),
     Fault(

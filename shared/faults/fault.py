@@ -16,4 +16,4 @@ class Fault:
     retry: bool = False
     cases: Mapping[str, str] = field(default_factory=dict)
     """Advice for cases that the place where it goes wrong can tell apart, such as `station`: it then takes the place of
-    the general one. Only the code crosses the cable, so the other end gives the general one."""
+    the general one. Only the code crosses the cable."""

@@ -183,4 +183,4 @@ def test_a_simulator_is_told_of_the_policy_for_simulators_and_of_no_maker(tmp_pa
         assert "for tests only" in error.advice
         assert "genuine" not in error.advice
         assert "from the TPM's maker" not in error.advice
-    assert "--ek-policy simulator" in BirthmarkError(unknown.code).advice, "all that the agent has is the code"
+    assert "simulator" not in refusal(SOMEBODY.ek(KEY), tmp_path).advice, "a real TPM's maker is looked for"
