@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from shared.faults import CATALOGUE
+from shared.faults import CATALOGUE, Fault
 from shared.states import MILESTONES, SENDER, TRANSITIONS, UNDERWAY, State, Step
 
 DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
@@ -62,7 +62,11 @@ def _error_lines() -> Iterator[str]:
                 "| Code | What happened | What to do | Passes by itself |",
                 "|---|---|---|---|",
             )
-        yield f"| `{code}` | {_cell(fault.sentence)} | {_cell(fault.advice)} | {'may' if fault.retry else 'no'} |"
+        yield f"| `{code}` | {_cell(fault.sentence)} | {_cell(_advice(fault))} | {'may' if fault.retry else 'no'} |"
+
+
+def _advice(fault: Fault) -> str:
+    return " ".join((fault.advice, *(f"({case.capitalize()}: {advice})" for case, advice in fault.cases.items())))
 
 
 def _cell(text: str) -> str:

@@ -24,13 +24,14 @@ class BirthmarkError(Exception):
 
     `detail` adds the particulars of this one occurrence to the sentence. It is for the operator of the machine
     where the error was raised: it may hold a path or a number, never a secret, and never text from the peer that
-    has not gone through `shared.text`.
+    has not gone through `shared.text`. `case` chooses among the fault's `cases` of advice.
     """
 
-    def __init__(self, code: str, detail: str = "") -> None:
+    def __init__(self, code: str, detail: str = "", case: str = "") -> None:
         self.fault: Final = CATALOGUE[code]
         self.detail: Final = detail
-        super().__init__(code, detail)
+        self.advice: Final = self.fault.cases[case] if case else self.fault.advice
+        super().__init__(code, detail, case)
 
     @property
     def code(self) -> str:
@@ -39,10 +40,6 @@ class BirthmarkError(Exception):
     @property
     def sentence(self) -> str:
         return f"{self.fault.sentence}: {self.detail}" if self.detail else self.fault.sentence
-
-    @property
-    def advice(self) -> str:
-        return self.fault.advice
 
     @property
     def exit_code(self) -> ExitCode:

@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from station import config as configuration
 from station import data_dir, keytables
-from station.attestation.ek_roots import EkRoots, load_ek_roots
+from station.attestation.ek_roots import load_ek_roots
+from station.attestation.makers_directory import MakersDirectory
 from station.authority import authority as authorities
 from station.authority.authority import Authority, RootKey
 from station.config import CONFIG_NAME, EkPolicy, StationConfig
@@ -139,7 +140,7 @@ class Station:
     data_dir: Path
     config: StationConfig
     policy: EkPolicy
-    roots: EkRoots
+    makers: MakersDirectory
     authority: Authority
     tables: KeyTables
     database: Database
@@ -177,7 +178,7 @@ async def open_station(directory: Path, policy: EkPolicy | None = None) -> Async
     policy = policy or config.attestation.ek_policy
     secret = StationSecret.load(directory)
     authority = Authority.load(directory, config, secret)
-    roots = load_ek_roots(config.ek_roots(directory))
+    makers = MakersDirectory(config.ek_roots(directory).absolute())
     async with open_registry(directory) as registry:
         async with registry.read() as connection:
             tables = await keytables.load(connection, secret)
@@ -187,12 +188,12 @@ async def open_station(directory: Path, policy: EkPolicy | None = None) -> Async
             directory,
             config,
             policy,
-            roots,
+            makers,
             authority,
             tables,
             registry,
             bus,
-            Provisioner(config, policy, roots, secret, authority, tables, registry, bus),
+            Provisioner(config, policy, makers, secret, authority, tables, registry, bus),
             Enroller(config, secret, authority, tables, registry, bus),
             RevocationList(authority, registry),
             TokenValidator(secret, tables, registry),

@@ -48,23 +48,46 @@ class UnitChanged:
     serial: str
 
 
+class Topic(StrEnum):
+    """What a notice is about: there is one of each at a time."""
+
+    MAKERS = "makers"
+    """The directory of TPM makers' certificates."""
+    PORTS = "ports"
+    """Why no port may ever appear."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeChanged:
+    """Something of the station itself that an operator should set right."""
+
+    topic: Topic
+    text: str
+    """A sentence; empty when there is nothing to say any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lost:
     """The listener was too slow: look at everything afresh."""
 
 
-BusEvent: TypeAlias = PortChanged | PortGone | UnitChanged | Lost
+BusEvent: TypeAlias = PortChanged | PortGone | UnitChanged | NoticeChanged | Lost
 
 
 class Bus:
-    """Tells every listener every event, and knows the present state of the ports."""
+    """Tells every listener every event, and knows the present state of the ports and the present notices."""
 
     def __init__(self) -> None:
         self._listeners: set[asyncio.Queue[BusEvent]] = set()
         self._ports: dict[str, PortChanged] = {}
+        self._notices: dict[Topic, str] = {}
 
     def ports(self) -> list[PortChanged]:
         return [self._ports[port] for port in sorted(self._ports)]
+
+    def notice(self, topic: Topic) -> str:
+        """What there is to say on it at present; empty if there is nothing."""
+        return self._notices.get(topic, "")
 
     def tell(self, event: BusEvent) -> None:
         match event:
@@ -72,6 +95,10 @@ class Bus:
                 return
             case PortChanged():
                 self._ports[event.port] = event
+            case NoticeChanged(topic=topic, text=text) if self.notice(topic) == text:
+                return
+            case NoticeChanged(topic=topic, text=text):
+                self._notices[topic] = text
             case PortGone():
                 self._ports.pop(event.port, None)
         for queue in self._listeners:

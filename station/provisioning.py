@@ -37,8 +37,8 @@ from shared.text import shown
 from shared.types import BoardSerial, TableId, board_serial
 from station.attestation.credential import make_credential
 from station.attestation.ek_certificate import EkTrust, EkVerdict, verify_ek
-from station.attestation.ek_roots import EkRoots
 from station.attestation.evidence import Claims, examine_identity, examine_import, examine_proof
+from station.attestation.makers_directory import MakersDirectory
 from station.attestation.wrapping import WrappedKey, wrap_hmac_key
 from station.authority.authority import Authority
 from station.config import EkPolicy, StationConfig
@@ -89,7 +89,7 @@ class Provisioner:
         self,
         config: StationConfig,
         policy: EkPolicy,
-        roots: EkRoots,
+        makers: MakersDirectory,
         secret: StationSecret,
         authority: Authority,
         tables: KeyTables,
@@ -99,7 +99,7 @@ class Provisioner:
     ) -> None:
         self._config = config
         self._policy = policy
-        self._roots = roots
+        self._makers = makers
         self._nuc_index = NucIndex(secret)
         self._authority = authority
         self._tables = tables
@@ -126,7 +126,8 @@ class Provisioner:
         begun = time.monotonic()
         serial = board_serial(identity.serial)
         claims = examine_identity(identity)
-        ek = verify_ek(identity.ek_certificate, self._roots, self._policy, now=self._now(), key=claims.ek.key())
+        makers = self._makers.current()
+        ek = verify_ek(identity.ek_certificate, makers, self._policy, now=self._now(), key=claims.ek.key())
         secret = os.urandom(32)
         credential = make_credential(claims.ek, claims.ak.name(), secret)
         opener = NucOpener()

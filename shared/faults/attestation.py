@@ -6,6 +6,11 @@ from typing import Final
 
 from shared.faults.fault import Fault
 
+_SIMULATOR: Final = {
+    "simulator": "Its TPM calls itself a simulator: `birthmark-station serve --ek-policy simulator` accepts one, for "
+    "tests only."
+}
+
 FAULTS: Final[tuple[Fault, ...]] = (
     Fault(
         "attestation.ak-not-fixed",
@@ -55,7 +60,8 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault(
         "attestation.ek-forged",
         "the endorsement key certificate names a maker we know, but is not signed by it",
-        "The TPM is not genuine; or its maker has two keys of one name, and the right one is missing in ek_roots.",
+        "The TPM is not genuine; or its maker has another certificate of this name, which must lie there as well.",
+        cases=_SIMULATOR,
     ),
     Fault(
         "attestation.ek-malformed",
@@ -65,7 +71,8 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault(
         "attestation.ek-missing",
         "the TPM has no endorsement key certificate",
-        "Use a TPM with its maker's certificate, or provision with `--ek-policy record`.",
+        "Use a TPM with its maker's certificate, or let the station accept it unverified: `birthmark-station serve "
+        "--ek-policy record`.",
     ),
     Fault(
         "attestation.ek-no-template",
@@ -89,9 +96,10 @@ FAULTS: Final[tuple[Fault, ...]] = (
     ),
     Fault(
         "attestation.ek-untrusted",
-        "the endorsement key certificate leads to no known manufacturer",
-        "Put the TPM maker's root and intermediate certificates into the station's ek_roots directory; "
-        "if it is there already, this TPM is not genuine.",
+        "the endorsement key certificate leads to no TPM maker known to the station",
+        "Take that issuer's certificate from the TPM's maker (a chip may give any address) and put it, PEM or DER, "
+        "into the station's directory of them: it counts at once.",
+        cases=_SIMULATOR,
     ),
     Fault(
         "attestation.not-a-certify",

@@ -29,6 +29,10 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "there is no such serial port",
         "Check the path; on a Pi, /dev/ttyGS0 needs the USB gadget (dtoverlay=dwc2,dr_mode=peripheral).",
         retry=True,
+        cases={
+            "station": "Plug a unit in, or correct --serial-port: `ls /dev/birthmark/* /dev/ttyACM*` shows what is "
+            "plugged in.",
+        },
     ),
     Fault(
         "link.no-station",
@@ -45,7 +49,8 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault(
         "link.not-a-port",
         "that path is not a serial port",
-        "Give the path of a tty, such as /dev/ttyACM0 or /dev/ttyGS0.",
+        "Give the path of a tty with --port, /dev/ttyGS0 on a Pi.",
+        cases={"station": "Give the path of a tty with --serial-port, such as /dev/ttyACM0."},
     ),
     Fault(
         "link.permission",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,3 +14,6 @@ class Fault:
     sentence: str
     advice: str
     retry: bool = False
+    cases: Mapping[str, str] = field(default_factory=dict)
+    """Advice for cases that the place where it goes wrong can tell apart, such as `station`: it then takes the place of
+    the general one. Only the code crosses the cable."""

@@ -20,6 +20,7 @@ from typing import assert_never
 
 from shared.errors import BirthmarkError
 from shared.text import shown
+from station.attestation import issuer_hints
 from station.attestation.ek_roots import EkRoots
 from station.attestation.maker_certificate import EK_USAGE, MakerCertificate
 from station.attestation.makers import TpmFacts, facts_of
@@ -95,13 +96,9 @@ def judge_certificate(certificate: MakerCertificate, roots: EkRoots, now: dt.dat
     """Steps 3 and 4: the verdict on a certificate by itself, whoever shows it. Raises as `require` does."""
     if why := _why_no_ek(certificate):
         raise BirthmarkError("attestation.ek-not-an-ek", why)
-    named = roots.named(certificate.issuer)
-    issuer = next((candidate for candidate in named if certificate.is_issued_by(candidate)), None)
+    issuer = next((c for c in roots.named(certificate.issuer) if certificate.is_issued_by(c)), None)
     if issuer is None:
-        if not named and certificate.issuer == certificate.subject:
-            raise BirthmarkError("attestation.ek-self-signed", shown(certificate.issuer))
-        detail = f"its issuer is {shown(certificate.issuer)}"
-        raise BirthmarkError("attestation.ek-forged" if named else "attestation.ek-untrusted", detail)
+        raise _no_issuer(certificate, roots)
     facts = facts_of(certificate)
     oddities = []
     if (end := certificate.view.not_valid_after_utc) < now:
@@ -109,6 +106,26 @@ def judge_certificate(certificate: MakerCertificate, roots: EkRoots, now: dt.dat
     if facts is not None and facts.is_swtpm:
         oddities.append("it calls itself a TPM simulator")
     return EkVerdict(EkTrust.VERIFIED, "; ".join(oddities), shown(roots.path(issuer)[-1].subject), facts)
+
+
+def _no_issuer(certificate: MakerCertificate, roots: EkRoots) -> BirthmarkError:
+    """Which certificate is missing, and where it belongs; or that the one it names is here and did not sign."""
+    named = roots.named(certificate.issuer)
+    if not named and certificate.issuer == certificate.subject:
+        return BirthmarkError("attestation.ek-self-signed", shown(certificate.issuer))
+    issuer = f"its issuer is {shown(certificate.issuer) or 'without a name'}"
+    facts = facts_of(certificate)
+    case = "simulator" if facts is not None and facts.is_swtpm else ""
+    if any(not certificate.names_another_key(candidate) for candidate in named):
+        return BirthmarkError("attestation.ek-forged", f"{issuer}, whose certificate is in {roots.directory}", case)
+    particulars = []
+    if key := certificate.issuer_key_identifier:
+        particulars.append(f"authority key identifier {key.hex(':')}")
+    if address := issuer_hints.issuer_address(certificate.der):
+        particulars.append(f"the chip gives its address as {address}")
+    said = f" ({'; '.join(particulars)})" if particulars else ""
+    known = "only one of that name with another key" if named else "not"
+    return BirthmarkError("attestation.ek-untrusted", f"{issuer}{said}, which is {known} in {roots.directory}", case)
 
 
 def _why_no_ek(certificate: MakerCertificate) -> str:

@@ -23,6 +23,7 @@ from OpenSSL import crypto
 from shared.errors import BirthmarkError
 from shared.text import shown
 from shared.x509_profile import UNREADABLE
+from station.attestation import issuer_hints
 from station.attestation.rough_der import readable, trimmed
 
 EK_USAGE: Final = x509.ObjectIdentifier("2.23.133.8.1")
@@ -61,6 +62,7 @@ _PEM: Final = re.compile(
     rb"-----BEGIN (?:X509 )?CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END (?:X509 )?CERTIFICATE-----"
 )
 
+_PEM_BEGIN: Final = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----")
 
 ExtensionT = TypeVar("ExtensionT", bound=x509.ExtensionType)
 
@@ -129,6 +131,21 @@ class MakerCertificate:
     def alternative_name(self) -> x509.SubjectAlternativeName | None:
         return self._extension(x509.SubjectAlternativeName)
 
+    @cached_property
+    def key_identifier(self) -> bytes:
+        """Which key it is for, by its own account; empty where it does not say."""
+        return issuer_hints.subject_key_identifier(self.der)
+
+    @cached_property
+    def issuer_key_identifier(self) -> bytes:
+        """Which key signed it, by its own account; empty where it does not say."""
+        return issuer_hints.authority_key_identifier(self.der)
+
+    def names_another_key(self, issuer: MakerCertificate) -> bool:
+        """Whether it says itself that it was signed by another key than `issuer`'s, whatever their names."""
+        said, known = self.issuer_key_identifier, issuer.key_identifier
+        return bool(said and known) and said != known
+
     def _extension(self, kind: type[ExtensionT]) -> ExtensionT | None:
         try:
             return self.extensions.get_extension_for_class(kind).value
@@ -164,6 +181,11 @@ class MakerCertificate:
         except crypto.X509StoreContextError:
             return False
         return True
+
+
+def pem_begun(text: bytes) -> int:
+    """How many certificates begin in a PEM file: more than `pem_certificates` gives where it is cut off or damaged."""
+    return len(_PEM_BEGIN.findall(text))
 
 
 def pem_certificates(text: bytes) -> list[bytes]:

@@ -18,7 +18,7 @@ from station.bootstrap import Station, open_station
 from station.cli.common import DATA_DIR
 from station.cli.listener import Listener, tls_context
 from station.config import EkPolicy
-from station.events import Bus, PortChanged, PortState
+from station.events import Bus, NoticeChanged, PortChanged, PortState, Topic
 from station.notify import keep_watchdog, notify
 from station.ports.allowed import AllowedPorts
 from station.ports.watch import DEFAULT_PATTERN, serve_ports
@@ -103,6 +103,7 @@ async def _serve(
             tasks = [
                 asyncio.create_task(serve_ports(patterns, station.provisioner, station.bus, session, allowed)),
                 asyncio.create_task(_narrate(station.bus)),
+                asyncio.create_task(_follow_makers(station)),
                 asyncio.create_task(keep_watchdog()),
                 asyncio.create_task(_stopped(stop, station.bus)),
             ]
@@ -142,7 +143,7 @@ def _parts(station: Station) -> Parts:
 def _announce(station: Station, address: str, patterns: tuple[str, ...]) -> None:
     click.echo(f"Station {station.config.name} of {station.config.authority.organization}: {address}")
     click.echo(f"Serial ports: {', '.join(patterns)}. TPM certificates: {_policy(station)}.")
-    for problem in station.roots.problems:
+    for problem in station.makers.roots.problems:
         click.echo(f"warning: {problem}", err=True)
     if station.root_key_left:
         click.echo("warning: the root key still lies in the data directory; move it to a safe place.", err=True)
@@ -151,15 +152,21 @@ def _announce(station: Station, address: str, patterns: tuple[str, ...]) -> None
 def _policy(station: Station) -> str:
     match station.policy:
         case EkPolicy.REQUIRE:
-            return f"required, {station.roots.count} makers' certificates known"
+            return f"required, {station.makers.roots.count} makers' certificates known"
         case EkPolicy.RECORD:
             return "recorded, not required"
         case EkPolicy.SIMULATOR:
             return "TPM simulators are accepted; not for production"
 
 
+async def _follow_makers(station: Station) -> None:
+    await station.makers.follow(lambda problem: station.bus.tell(NoticeChanged(Topic.MAKERS, problem)))
+
+
 async def _narrate(bus: Bus) -> None:
-    """A line for each thing an operator wants to know, without the page."""
+    """A line for each thing an operator wants to know, without the page. Makers' files are the log's."""
+    if notice := bus.notice(Topic.PORTS):
+        click.echo(f"warning: {notice}", err=True)
     with bus.listen() as events:
         while True:
             match await events.get():
@@ -167,5 +174,7 @@ async def _narrate(bus: Bus) -> None:
                     unit = event.serial or "unknown unit"
                     code = f" [{event.code}]" if event.code else ""
                     click.echo(f"{port}  {unit}  step {event.step} of {STEPS}  {event.note}{code}")
+                case NoticeChanged(topic=Topic.PORTS, text=text) if text:
+                    click.echo(f"warning: {text}", err=True)
                 case PortChanged(port=port, state=PortState.ABSENT, note=note):
                     click.echo(f"{port}  {note}")

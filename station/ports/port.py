@@ -79,9 +79,9 @@ def _open_error(path: Path, error: OSError) -> BirthmarkError:
         case errno.EACCES | errno.EPERM:
             return BirthmarkError("link.permission", str(path))
         case errno.ENOTTY | errno.EISDIR | errno.EINVAL:
-            return BirthmarkError("link.not-a-port", str(path))
+            return BirthmarkError("link.not-a-port", str(path), "station")
         case _:
-            return BirthmarkError("link.no-port", f"{path}: {error.strerror or error}")
+            return BirthmarkError("link.no-port", f"{path}: {error.strerror or error}", "station")
 
 
 async def serve_port(path: Path, provisioner: Provisioner, bus: Bus, config: SessionConfig) -> None:

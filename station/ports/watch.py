@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import glob
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 import pyudev
 
 from station.config import SessionConfig
-from station.events import Bus
+from station.events import Bus, NoticeChanged, Topic
+from station.ports import udev_rule
 from station.ports.allowed import AllowedPorts
 from station.ports.port import serve_port
 from station.provisioning import Provisioner
@@ -36,6 +37,17 @@ def present(patterns: Sequence[str]) -> set[Path]:
         else:
             found.add(Path(pattern))
     return found
+
+
+def why_none(patterns: Sequence[str], found: set[Path], rule_installed: Callable[[], bool]) -> str:
+    """Why no port will ever match, and what to do; empty where one does or may."""
+    if found or DEFAULT_PATTERN not in patterns or rule_installed():
+        return ""
+    return (
+        f"No unit can appear: the udev rule that makes {DEFAULT_PATTERN} is not installed. In a checkout, "
+        f"`sudo install -m 644 udev/{udev_rule.RULE} /etc/udev/rules.d/ && sudo udevadm control --reload` installs it; "
+        "then plug the unit in again. Or name the ports: --serial-port '/dev/ttyACM*'."
+    )
 
 
 class _Doorbell:
@@ -87,7 +99,9 @@ async def serve_ports(
     try:
         async with asyncio.TaskGroup() as group:
             while True:
-                ports = allowed.choose(present(patterns))
+                found = present(patterns)
+                bus.tell(NoticeChanged(Topic.PORTS, why_none(patterns, found, udev_rule.is_installed)))
+                ports = allowed.choose(found)
                 for path in sorted(ports - serving.keys())[: _PORTS_MAX - len(serving)]:
                     serving[path] = group.create_task(serve_port(path, provisioner, bus, config))
                 for path in serving.keys() - ports:

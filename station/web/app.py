@@ -13,6 +13,7 @@ from typing import Final
 import jinja2
 from aiohttp import web
 
+from station.attestation.makers_directory import MakersDirectory
 from station.authority.authority import Authority
 from station.config import EkPolicy, StationConfig
 from station.crl import RevocationList
@@ -45,6 +46,7 @@ class Parts:
     data_dir: Path
     config: StationConfig
     policy: EkPolicy
+    makers: MakersDirectory
     authority: Authority
     tables: KeyTables
     database: Database
@@ -73,6 +75,7 @@ def create_app(parts: Parts, started: float, *, behind_proxy: bool = False) -> w
     app[keys.ENROLLER] = parts.enroller
     app[keys.GAUGES_READ] = [-math.inf]
     app[keys.LIMITER] = Limiter(parts.config.web.rates)
+    app[keys.MAKERS] = parts.makers
     app[keys.METRICS] = Metrics(version, started)
     app[keys.OPENAPI] = describe(ENDPOINTS, version)
     app[keys.POLICY] = parts.policy

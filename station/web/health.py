@@ -31,6 +31,10 @@ class Health(msgspec.Struct, frozen=True):
     """By state."""
     ports: dict[str, int]
     """By state; only states that a port is in."""
+    maker_certificates: int
+    """TPM makers' certificates in use."""
+    maker_problems: int
+    """Files and certificates of theirs that cannot be used; the page and the log name them."""
 
 
 async def health(request: web.Request) -> web.Response:
@@ -38,6 +42,7 @@ async def health(request: web.Request) -> web.Response:
     app = request.app
     async with app[keys.DATABASE].read() as connection:
         counts = await units.counted(connection)
+    makers = app[keys.MAKERS].roots
     now = time.time()
     body = Health(
         service="sma",
@@ -48,6 +53,8 @@ async def health(request: web.Request) -> web.Response:
         total_devices=sum(count for state, count in counts.items() if state is not UnitState.RELEASED),
         total_tables=app[keys.CONFIG].tables.count,
         units={state.value: count for state, count in counts.items()},
+        maker_certificates=makers.count,
+        maker_problems=len(makers.problems),
         ports=dict(Counter(port.state.value for port in app[keys.BUS].ports())),
     )
     return answered(body)

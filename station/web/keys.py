@@ -9,6 +9,7 @@ from typing import Final
 import jinja2
 from aiohttp import web
 
+from station.attestation.makers_directory import MakersDirectory
 from station.authority.authority import Authority
 from station.config import EkPolicy, StationConfig
 from station.crl import RevocationList
@@ -43,6 +44,7 @@ GAUGES_READ: Final = web.AppKey("gauges_read", list[float])
 """One value: when the gauges were last read from the registry, on the monotonic clock."""
 
 LIMITER: Final = web.AppKey("limiter", Limiter)
+MAKERS: Final = web.AppKey("makers", MakersDirectory)
 METRICS: Final = web.AppKey("metrics", Metrics)
 
 OPENAPI: Final = web.AppKey("openapi", dict[str, object])

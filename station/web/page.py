@@ -20,7 +20,7 @@ from markupsafe import Markup
 from shared import limits
 from shared.errors import BirthmarkError
 from shared.text import shown
-from station.events import BusEvent, Lost, PortChanged, PortGone, UnitChanged
+from station.events import BusEvent, Lost, NoticeChanged, PortChanged, PortGone, Topic, UnitChanged
 from station.registry import queries, units
 from station.registry.queries import Filter
 from station.registry.records import UnitState
@@ -89,7 +89,8 @@ async def root(request: web.Request) -> web.Response:
             policy=app[keys.POLICY].value,
             reader=reader,
             search=asked.search,
-            sessions=Markup(_sessions(app)),  # noqa: S704 - rendered, and escaped, by a template of ours
+            notices=Markup(_notices(app)),  # noqa: S704 - rendered, and escaped, by a template of ours
+            sessions=Markup(_sessions(app)),  # noqa: S704 - as above
             units=Markup(await _units(app, asked)),  # noqa: S704 - as above
         )
     )
@@ -97,7 +98,7 @@ async def root(request: web.Request) -> web.Response:
 
 
 async def events(request: web.Request) -> web.StreamResponse:
-    """Server-sent events: `edition` once, then `sessions` and `units` with HTML, `pulse` when nothing happens.
+    """Server-sent events: `edition` once, then `notices`, `sessions` and `units` as HTML, `pulse` if nothing happens.
 
     Raises `access.*`, `http.too-many-listeners`.
     """
@@ -130,7 +131,9 @@ async def _stream(app: web.Application, asked: Shown, response: EventSourceRespo
             await response.send(app[keys.EDITION], event="edition", retry=1000)
             happened: set[type[BusEvent]] = {Lost}
             while time.monotonic() < ends and not app[keys.CLOSING].is_set():
-                if happened & {PortChanged, PortGone, Lost}:
+                if happened & {NoticeChanged, Lost}:
+                    await response.send(_notices(app), event="notices")
+                if happened & {PortChanged, PortGone, NoticeChanged, Lost}:
                     await response.send(_sessions(app), event="sessions")
                 if happened & {UnitChanged, Lost}:
                     await response.send(await _units(app, asked), event="units")
@@ -158,12 +161,20 @@ async def _gathered(queue: asyncio.Queue[BusEvent]) -> set[type[BusEvent]]:
     return happened
 
 
+def _notices(app: web.Application) -> str:
+    return app[keys.TEMPLATES].get_template("notices.html").render(makers=app[keys.BUS].notice(Topic.MAKERS))
+
+
 def _sessions(app: web.Application) -> str:
     ports = app[keys.BUS].ports()
     return (
         app[keys.TEMPLATES]
         .get_template("sessions.html")
-        .render(ports=[view.port_view(port) for port in ports], summary=view.summary(ports))
+        .render(
+            ports=[view.port_view(port) for port in ports],
+            summary=view.summary(ports),
+            why_none=app[keys.BUS].notice(Topic.PORTS),
+        )
     )
 
 

@@ -241,7 +241,7 @@ async def station_with(station: Station, bench: Bench, registry: Path) -> AsyncI
     provisioner = Provisioner(
         station.config,
         station.policy,
-        station.roots,
+        station.makers,
         secret,
         station.authority,
         station.tables,

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from shared.framing import encode_frame
 from shared.messages import encode
 from shared.states import State
-from station.attestation.maker_certificate import pem_certificates
 from tests.fuzz.targets import MAKER
 from tests.unit.shared import samples
-from tests.unit.station.attestation.makers_lab import SWTPM, VENDOR_ROOTS, Maker, one_rdn_each
+from tests.unit.station.attestation.makers_lab import SWTPM, Maker, one_rdn_each
+from tests.unit.station.attestation.rough_makers import rough_makers
 from tests.unit.station.attestation.soft_device import Device, certify
 from tests.unit.station.attestation.soft_device import csr as request_of
 
@@ -38,8 +38,7 @@ def _tpm_structures() -> list[bytes]:
 def _ek_certificates() -> list[bytes]:
     simulator = Maker("swtpm-localca").ek(Device().ek.private.public_key(), tpm=one_rdn_each(SWTPM))
     own = [path.read_bytes() for path in sorted(MAKER.glob("*.der"))]
-    vendors = [pem_certificates(path.read_bytes())[0] for path in sorted(VENDOR_ROOTS.glob("*.pem"))]
-    return [*own, *(certificate + bytes(16) for certificate in own), simulator, *vendors]
+    return [*own, *(certificate + bytes(16) for certificate in own), simulator, *rough_makers().values()]
 
 
 SEEDS: dict[str, Callable[[], list[bytes]]] = {

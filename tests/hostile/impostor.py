@@ -58,7 +58,7 @@ class Impostor(Provisioner):
         super().__init__(
             honest.config,
             honest.policy,
-            honest.roots,
+            honest.makers,
             stage.secret,
             authority,
             honest.tables,

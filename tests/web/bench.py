@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from shared.types import BoardSerial, TableId
 from station import keytables
 from station.attestation.ek_certificate import EkTrust
+from station.attestation.makers_directory import MakersDirectory
 from station.authority import authority as authorities
 from station.authority.authority import Authority
 from station.config import EkPolicy, StationConfig
@@ -90,6 +91,7 @@ class Bench:
             self.folder,
             self.config,
             self.policy,
+            MakersDirectory(self.config.ek_roots(self.folder)),
             self.authority,
             self.tables,
             self.database,

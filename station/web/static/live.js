@@ -6,7 +6,7 @@ const SILENCE_MS = 25_000; // the station is never silent for more than 10 s
 const PATIENCE_MS = 3_000; // a reconnection that is faster needs no banner
 const AGAIN_MS = 3_000;
 
-const regions = { sessions: document.getElementById("sessions"), units: document.getElementById("units") };
+const regions = Object.fromEntries(["notices", "sessions", "units"].map((id) => [id, document.getElementById(id)]));
 const live = document.getElementById("live");
 const liveWord = document.getElementById("live-word");
 const lost = document.getElementById("lost");

@@ -29,3 +29,17 @@ def test_what_may_pass_by_itself_exits_with_another_status() -> None:
 def test_a_code_that_is_in_no_catalogue_is_a_mistake_of_ours() -> None:
     with pytest.raises(KeyError):
         BirthmarkError("no.such-code")
+
+
+def test_advice_fits_the_case_where_the_catalogue_tells_cases_apart() -> None:
+    at_the_station = BirthmarkError("link.no-port", "/dev/ttyACM7", "station")
+    assert at_the_station.code == BirthmarkError("link.no-port").code
+    assert "--serial-port" in at_the_station.advice
+    assert "dtoverlay" not in described(at_the_station)
+    assert "--port" in BirthmarkError("link.not-a-port").advice
+    assert "--serial-port" in BirthmarkError("link.not-a-port", "", "station").advice
+
+
+def test_a_case_that_is_in_no_catalogue_is_a_mistake_of_ours() -> None:
+    with pytest.raises(KeyError):
+        BirthmarkError("link.no-port", "", "aggregator")

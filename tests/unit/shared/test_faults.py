@@ -60,8 +60,9 @@ def test_a_fault_has_a_code_a_sentence_and_advice_in_good_form(fault: Fault) -> 
     assert len(fault.code) <= 64, "a Refusal carries it"
     assert fault.sentence[0] not in " ABCDEFGHIJKLMNOPQRSTUVWXYZ", "it follows `error: `"
     assert fault.sentence[-1] not in " .,:;!", "a detail or a full stop may follow"
-    assert re.fullmatch(r"[A-Z`].*[^. ]\.", fault.advice), "a sentence of its own"
-    for text in (fault.sentence, fault.advice):
+    for advice in (fault.advice, *fault.cases.values()):
+        assert re.fullmatch(r"[A-Z`].*[^. ]\.", advice), "a sentence of its own"
+    for text in (fault.sentence, fault.advice, *fault.cases.values()):
         assert text.isprintable()
         assert "  " not in text
         assert text.count("`") % 2 == 0

@@ -7,17 +7,32 @@ import inspect
 from base64 import encodebytes
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
-VENDOR_ROOTS = Path(__file__).parents[3] / "data" / "tpm_vendor_roots"
 NOW = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
 EK_USAGE = ObjectIdentifier("2.23.133.8.1")
-ECDSA_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
+
+
+class Algorithm(NamedTuple):
+    identifier: bytes
+    """AlgorithmIdentifier, DER."""
+    hash: hashes.HashAlgorithm
+
+
+ECDSA_SHA256 = Algorithm(bytes.fromhex("300a06082a8648ce3d040302"), hashes.SHA256())
+ECDSA_SHA384 = Algorithm(bytes.fromhex("300a06082a8648ce3d040303"), hashes.SHA384())
+ECDSA_SHA384_WITH_NULL = Algorithm(bytes.fromhex("300c06082a8648ce3d0403030500"), hashes.SHA384())
+RSA_MD5, RSA_SHA1, RSA_SHA256 = (
+    Algorithm(bytes.fromhex(f"300d06092a864886f70d0101{arc}0500"), hash_)
+    for arc, hash_ in (("04", hashes.MD5()), ("05", hashes.SHA1()), ("0b", hashes.SHA256()))  # noqa: S303
+)
 
 Attributes = tuple[tuple[ObjectIdentifier, str], ...]
 
@@ -71,9 +86,27 @@ def value(tag: int, content: bytes) -> bytes:
     return bytes([tag]) + head + content
 
 
-def signed(tbs: bytes, key: ec.EllipticCurvePrivateKey) -> bytes:
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+def signed(tbs: bytes, key: PrivateKey, algorithm: Algorithm = ECDSA_SHA256) -> bytes:
     """A certificate around `tbs`, which need not be DER."""
-    return value(0x30, tbs + ECDSA_SHA256 + value(3, b"\0" + key.sign(tbs, ec.ECDSA(hashes.SHA256()))))
+    if isinstance(key, rsa.RSAPrivateKey):
+        signature = key.sign(tbs, PKCS1v15(), algorithm.hash)
+    else:
+        signature = key.sign(tbs, ec.ECDSA(algorithm.hash))
+    return value(0x30, tbs + algorithm.identifier + value(3, b"\0" + signature))
+
+
+def with_algorithm(tbs: bytes, algorithm: Algorithm) -> bytes:
+    """`tbs`, as made for SHA-256, with another signature algorithm in it."""
+    (made,) = [known.identifier for known in (ECDSA_SHA256, RSA_SHA256) if known.identifier in tbs]
+    _, _, rest = tbs.partition(b"\xa0\x03\x02\x01\x02")
+    return value(0x30, b"\xa0\x03\x02\x01\x02" + rest.replace(made, algorithm.identifier, 1))
+
+
+def pem(der: bytes) -> bytes:
+    return b"-----BEGIN CERTIFICATE-----\n" + encodebytes(der) + b"-----END CERTIFICATE-----\n"
 
 
 class Maker:
@@ -103,7 +136,7 @@ class Maker:
         self.der = signed(above.change(self.change(tbs)) if above is not self else self.change(tbs), above.key)
 
     def pem(self) -> bytes:
-        return b"-----BEGIN CERTIFICATE-----\n" + encodebytes(self.der) + b"-----END CERTIFICATE-----\n"
+        return pem(self.der)
 
     def ek(
         self,

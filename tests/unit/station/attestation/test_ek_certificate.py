@@ -9,7 +9,6 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
@@ -22,6 +21,9 @@ from tests.unit.station.attestation.makers_lab import (
     EK_USAGE,
     INFINEON,
     NOW,
+    RSA_MD5,
+    RSA_SHA1,
+    RSA_SHA256,
     SWTPM,
     Maker,
     all_in_one_rdn,
@@ -30,7 +32,7 @@ from tests.unit.station.attestation.makers_lab import (
     refused_by_strict_parser,
     signed,
     usage,
-    value,
+    with_algorithm,
     write_roots,
 )
 
@@ -248,15 +250,9 @@ def test_sha1_of_the_old_issuers_still_counts_and_md5_does_not(tmp_path: Path) -
     )
     tbs = builder.sign(key, hashes.SHA256()).tbs_certificate_bytes
     old = load_ek_roots(directory)
-    assert judged(with_rsa_signature(tbs, key, "0b", hashes.SHA256()), old).trust is EkTrust.VERIFIED
-    assert judged(with_rsa_signature(tbs, key, "05", hashes.SHA1()), old).trust is EkTrust.VERIFIED  # noqa: S303
-    assert refusal(with_rsa_signature(tbs, key, "04", hashes.MD5()), old).code == "attestation.ek-forged"  # noqa: S303
-
-
-def with_rsa_signature(tbs: bytes, key: rsa.RSAPrivateKey, last_arc: str, hash_: hashes.HashAlgorithm) -> bytes:
-    algorithm, sha256 = (bytes.fromhex(f"300d06092a864886f70d0101{arc}0500") for arc in (last_arc, "0b"))
-    tbs = tbs.replace(sha256, algorithm)
-    return value(0x30, tbs + algorithm + value(3, b"\0" + key.sign(tbs, PKCS1v15(), hash_)))
+    for algorithm in (RSA_SHA256, RSA_SHA1):
+        assert judged(signed(with_algorithm(tbs, algorithm), key, algorithm), old).trust is EkTrust.VERIFIED
+    assert refusal(signed(with_algorithm(tbs, RSA_MD5), key, RSA_MD5), old).code == "attestation.ek-forged"
 
 
 # --- what cannot be read ---

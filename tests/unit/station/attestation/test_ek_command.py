@@ -10,7 +10,8 @@ from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from station.cli import main
-from tests.unit.station.attestation.makers_lab import VENDOR_ROOTS, Maker, write_roots
+from tests.unit.station.attestation.makers_lab import Maker, write_roots
+from tests.unit.station.attestation.rough_makers import write_rough_makers
 
 KEY = ec.generate_private_key(ec.SECP256R1()).public_key()
 MAKER = Maker()
@@ -87,8 +88,9 @@ def test_problems_in_the_directory_are_warned_of_and_stay_out_of_the_json(tmp_pa
     assert json.loads(result.stdout)["accepted"] is True
 
 
-def test_real_makers_certificates_are_known_and_none_is_an_ek() -> None:
-    result = verify(VENDOR_ROOTS / "NTC1.pem", "--roots", VENDOR_ROOTS)
+def test_rough_makers_certificates_are_known_and_none_is_an_ek(tmp_path: Path) -> None:
+    makers = write_rough_makers(tmp_path / "makers")
+    result = verify(makers / "roughly-0.pem", "--roots", makers)
     assert result.exit_code == 1
     assert "it is a CA's" in result.stdout
     assert "makers' certificates are known" in result.stdout

@@ -1,35 +1,87 @@
-"""The directory of makers' certificates: real ones load, bad ones become problems."""
+"""The directory of makers' certificates: rough ones load, bad ones become problems."""
 
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
+import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from station.attestation import ek_roots
 from station.attestation.ek_roots import load_ek_roots
-from tests.unit.station.attestation.makers_lab import VENDOR_ROOTS, Maker, refused_by_strict_parser, write_roots
+from tests.unit.station.attestation.makers_lab import (
+    ECDSA_SHA384_WITH_NULL,
+    Maker,
+    pem,
+    refused_by_strict_parser,
+    signed,
+    value,
+    with_algorithm,
+    write_roots,
+)
+from tests.unit.station.attestation.rough_makers import OUT_OF_ORDER, write_rough_makers
 
 
-def test_every_real_makers_file_loads_also_those_that_strict_parsers_refuse() -> None:
-    files = list(VENDOR_ROOTS.glob("*.pem"))
-    roots = load_ek_roots(VENDOR_ROOTS)
+@pytest.fixture(scope="module")
+def rough(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_rough_makers(tmp_path_factory.mktemp("rough"))
+
+
+def test_every_rough_makers_file_loads_also_those_that_strict_parsers_refuse(rough: Path) -> None:
+    files = list(rough.glob("*.pem"))
+    roots = load_ek_roots(rough)
     assert roots.problems == []
-    assert roots.count == len(files) >= 12
-    assert sum(refused_by_strict_parser(issuer.der) for issuer in roots.issuers) == 7
+    assert roots.count == len(files) == 14
+    assert sum(refused_by_strict_parser(issuer.der) for issuer in roots.issuers) == len(OUT_OF_ORDER) == 7
 
 
-def test_a_real_issuing_ca_leads_to_its_real_root() -> None:
-    roots = load_ek_roots(VENDOR_ROOTS)
+def test_openssl_itself_finds_every_rough_makers_signature_good(rough: Path) -> None:
+    """The twins are no easier than what they stand for: nobody's parser but OpenSSL's is asked."""
+    for file, issuer in (
+        *(("global.pem", "global.pem"), ("threefold-root.pem", "global.pem")),
+        *(("threefold-issuing.pem", "threefold-root.pem"), ("curved-issuing.pem", "curved-root.pem")),
+        *(("old-issuing.pem", "old-root.pem"), *((f"roughly-{n}.pem", f"roughly-{n}.pem") for n in range(7))),
+    ):
+        options = ("-partial_chain", "-no_check_time", "-check_ss_sig", "-CAfile", str(rough / issuer))
+        assert subprocess.run(["openssl", "verify", *options, str(rough / file)], capture_output=True).returncode == 0
+
+
+def test_an_issuing_ca_leads_to_its_root_through_one_in_between(rough: Path) -> None:
+    roots = load_ek_roots(rough)
     paths = {issuer.subject.split(",")[0]: roots.path(issuer) for issuer in roots.issuers}
-    assert [c.subject.split(",")[0] for c in paths["CN=STM TPM EK Intermediate CA 01"]] == [
-        "CN=STM TPM EK Intermediate CA 01",
-        "CN=STM TPM EK Root CA",
-        "CN=GlobalSign Trusted Platform Module Root CA",
+    assert [c.subject.split(",")[0] for c in paths["CN=Threefold TPM EK Intermediate CA 01"]] == [
+        "CN=Threefold TPM EK Intermediate CA 01",
+        "CN=Threefold TPM EK Root CA",
+        "CN=Global Trusted Platform Module Root CA",
     ]
-    assert paths["CN=Infineon OPTIGA(TM) TPM 2.0 ECC CA 042"][-1].subject.startswith("CN=Infineon OPTIGA(TM) ECC Root")
+    assert paths["CN=Curved OPTIC(TM) TPM 2.0 ECC CA 042"][-1].subject.startswith("CN=Curved OPTIC(TM) ECC Root")
+    assert [c.subject.split(",")[0] for c in paths["CN=Old TPM EK Intermediate CA 01"]] == [
+        "CN=Old TPM EK Intermediate CA 01",
+        "CN=Old TPM EK Root CA",
+    ]
+
+
+def test_null_where_ecdsa_has_no_parameters_is_mended(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP384R1())
+    tbs = x509.load_der_x509_certificate(Maker("On Die").der).tbs_certificate_bytes
+    odd = signed(with_algorithm(tbs, ECDSA_SHA384_WITH_NULL), key, ECDSA_SHA384_WITH_NULL)
+    assert refused_by_strict_parser(odd)
+    (tmp_path / "odd.der").write_bytes(odd)
+    roots = load_ek_roots(tmp_path)
+    assert ([c.subject for c in roots.issuers], roots.problems) == (["CN=On Die"], [])
+
+
+def test_one_bad_certificate_in_a_bundle_costs_no_other(tmp_path: Path) -> None:
+    bad = pem(value(0x30, b"\x02\x01\x00"))
+    (tmp_path / "bundle.pem").write_bytes(Maker("One").pem() + bad + Maker("Two").pem())
+    roots = load_ek_roots(tmp_path)
+    assert [c.subject for c in roots.issuers] == ["CN=One", "CN=Two"]
+    (problem,) = roots.problems
+    assert problem.startswith("bundle.pem: certificate 2 of 3 cannot be read: ")
 
 
 def test_a_bundle_with_text_between_and_a_der_file_load(tmp_path: Path) -> None:

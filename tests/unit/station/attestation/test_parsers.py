@@ -16,13 +16,14 @@ from station.attestation.csr import examine_csr
 from station.attestation.maker_certificate import MakerCertificate, pem_certificates
 from station.attestation.rough_der import readable, trimmed
 from station.attestation.structures import read_certified, read_public, read_signature
-from tests.unit.station.attestation.makers_lab import VENDOR_ROOTS, Maker, value
+from tests.unit.station.attestation.makers_lab import Maker, value
+from tests.unit.station.attestation.rough_makers import rough_makers
 from tests.unit.station.attestation.soft_device import SERIAL, Device, certify, csr
 
 HONEST = Device()
 ATTEST, SIGNATURE = certify(HONEST.device.name, HONEST.ak)
 REQUEST = csr(HONEST.device.private)
-VENDORS = [pem_certificates(path.read_bytes())[0] for path in sorted(VENDOR_ROOTS.glob("*.pem"))]
+VENDORS = list(rough_makers().values())
 LEAF = Maker().ek(HONEST.ek.private.public_key())
 
 

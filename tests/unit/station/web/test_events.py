@@ -10,7 +10,7 @@ import pytest
 from aiohttp import ClientResponse, ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 
-from station.events import Lost, PortChanged, PortGone, PortState, UnitChanged
+from station.events import Lost, NoticeChanged, PortChanged, PortGone, PortState, Topic, UnitChanged
 from station.web import keys, page
 from tests.web.bench import MARKUP, Bench, Client, bench
 
@@ -46,11 +46,11 @@ async def next_event(stream: ClientResponse) -> tuple[str, str]:
 
 
 async def opened(client: Client | ClientSession, address: str = "/events") -> ClientResponse:
-    """A stream whose first three events have been read."""
+    """A stream whose first four events have been read."""
     stream = await client.get(address)
     assert stream.status == 200
     assert stream.content_type == "text/event-stream"
-    assert [(await next_event(stream))[0] for _ in range(3)] == ["edition", "sessions", "units"]
+    assert [(await next_event(stream))[0] for _ in range(4)] == ["edition", "notices", "sessions", "units"]
     return stream
 
 
@@ -59,6 +59,7 @@ async def test_a_listener_first_gets_everything_as_it_is(a_bench: Bench, client:
     await a_bench.provision("unit-1")
     stream = await client.get("/events")
     assert await next_event(stream) == ("edition", a_bench.app[keys.EDITION])
+    assert await next_event(stream) == ("notices", "")
     name, data = await next_event(stream)
     assert name == "sessions"
     assert "serial-2" in data
@@ -77,6 +78,16 @@ async def test_a_change_on_a_port_is_delivered(a_bench: Bench, client: Client) -
     name, data = await next_event(stream)
     assert name == "sessions"
     assert "Nothing is plugged in." in data
+
+
+async def test_a_notice_is_delivered_and_taken_away(a_bench: Bench, client: Client) -> None:
+    stream = await opened(client)
+    for text in ("TPM makers' certificates: <b>.pem: bad", ""):
+        a_bench.bus.tell(NoticeChanged(Topic.MAKERS, text))
+        name, data = await next_event(stream)
+        assert name == "notices"
+        assert ("&lt;b&gt;.pem: bad" in data) is bool(text)
+        assert (await next_event(stream))[0] == "sessions"
 
 
 async def test_a_new_unit_is_delivered_to_the_pages_that_show_it(a_bench: Bench, client: Client) -> None:
@@ -123,7 +134,7 @@ async def test_a_listener_that_was_too_slow_is_told_everything_anew(a_bench: Ben
             a_bench.bus.tell(PortChanged(PORT, PortState.WORKING, 1 + number % 6, f"serial-{number}"))
         assert any(isinstance(witness.get_nowait(), Lost) for _ in range(witness.qsize()))
     names: dict[str, str] = {}
-    while set(names) != {"sessions", "units"} or "serial-999" not in names["sessions"]:
+    while not {"sessions", "units"} <= set(names) or "serial-999" not in names["sessions"]:
         name, data = await next_event(stream)
         names[name] = data
     assert "unit-before" in names["units"]

@@ -12,10 +12,11 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from station.config import EkPolicy
-from station.events import PortChanged, PortState
+from station.events import NoticeChanged, PortChanged, PortState, Topic
 from station.registry import revocation
 from station.registry.revocation import RevocationCode
 from station.web import keys, page
+from tests.unit.station.attestation.makers_lab import Maker, write_roots
 from tests.web.bench import MARKUP, Bench, Client, bench
 
 
@@ -249,3 +250,30 @@ async def test_health_counts_units_and_ports(a_bench: Bench, client: Client) -> 
     assert body["units"] == {"issued": 1, "provisioned": 1, "revoked": 0, "released": 0}
     assert body["ports"] == {"waiting": 1}
     assert body["uptime_seconds"] >= 0
+
+
+async def test_why_no_port_can_appear_stands_where_the_ports_would(a_bench: Bench, client: Client) -> None:
+    a_bench.bus.tell(NoticeChanged(Topic.PORTS, "The udev rule is <b>not</b> installed."))
+    text = await text_of(client)
+    assert "No port is served. The udev rule is <b>not</b> installed." in text
+    assert "Nothing is plugged in." not in text
+    a_bench.bus.tell(NoticeChanged(Topic.PORTS, ""))
+    assert "Nothing is plugged in." in await text_of(client)
+
+
+async def test_what_is_wrong_with_the_makers_certificates_stands_on_the_page(a_bench: Bench, client: Client) -> None:
+    assert "makers' certificates" not in await text_of(client)
+    a_bench.bus.tell(NoticeChanged(Topic.MAKERS, "TPM makers' certificates: <b>.pem: bad"))
+    assert "TPM makers' certificates: <b>.pem: bad" in await text_of(client)
+    a_bench.bus.tell(NoticeChanged(Topic.MAKERS, ""))
+    assert "makers' certificates" not in await text_of(client)
+
+
+async def test_health_counts_the_makers_certificates_and_what_is_wrong_with_them(
+    a_bench: Bench, client: Client
+) -> None:
+    directory = write_roots(a_bench.config.ek_roots(a_bench.folder), Maker("One"), Maker("Two"))
+    (directory / "README").write_text("hello")
+    a_bench.app[keys.MAKERS].current()
+    health = await (await client.get("/health")).json()
+    assert (health["maker_certificates"], health["maker_problems"]) == (2, 1)
