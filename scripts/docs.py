@@ -1,4 +1,4 @@
-"""Writes the parts of docs/ that are made from the code: the session's diagram and the list of errors.
+"""Writes the parts of docs/ that are made from the code: the session's diagram and steps, and the list of errors.
 
 `make docs` runs it; a test compares what it would write with what stands in docs/.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.faults import CATALOGUE
-from shared.states import SENDER, TRANSITIONS, UNDERWAY, State, Step
+from shared.states import MILESTONES, SENDER, TRANSITIONS, UNDERWAY, State, Step
 
 DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
 _BEGIN: Final = "<!-- from here on made by `make docs` -->"
@@ -32,6 +32,9 @@ def session_diagram() -> str:
     lines.append(f"From {_listed(hello)}, a Hello leads to `{State.GREETED}`.  ")
     lines.append(f"From {_listed(refusal)}, a Refusal by either end leads to `{State.REFUSED}`.  ")
     lines.append(f"A session is under way in {_listed([state for state in State if state in UNDERWAY])}.")
+    lines += ["", "## The six steps", "", "Counted alike on the Pi, at the station and on its page.", ""]
+    lines += ["| | step | from now on |", "|---|---|---|"]
+    lines += [f"| {number} | {step.name} | {step.means} |" for number, step in enumerate(MILESTONES.values(), 1)]
     return "\n".join(lines)
 
 

@@ -14,7 +14,7 @@ one this session already had, and changes nothing.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 
 class Role(StrEnum):
@@ -80,10 +80,35 @@ REPEATS: Final[dict[State, frozenset[Step]]] = {
 UNDERWAY: Final = frozenset({State.IDENTIFIED, State.CHALLENGED, State.PROVEN, State.CREDENTIALED, State.STORED})
 """States in which the other end is known to be there and owes, or is owed, an answer."""
 
-STEPS: Final = 7
-"""The steps of a session that goes well, for progress shown as "step n of 7"."""
+
+class Milestone(NamedTuple):
+    """A step of a session that goes well, as both ends and every page count it."""
+
+    name: str
+    means: str
+    """What holds from now on, in words."""
+
+
+MILESTONES: Final[dict[State, Milestone]] = {
+    State.IDENTIFIED: Milestone("Identified", "The Pi has answered with its serial number and its TPM's keys."),
+    State.CHALLENGED: Milestone(
+        "Challenged", "The station has proven itself, and asked for what only that TPM can do."
+    ),
+    State.PROVEN: Milestone(
+        "Proven", "The Pi has answered with the TPM's proof, a certificate request and its NUC hash."
+    ),
+    State.CREDENTIALED: Milestone(
+        "Issued", "The station has verified everything, and issued certificate and key tables."
+    ),
+    State.STORED: Milestone("Stored", "The Pi has verified and stored all of it, and signed a receipt."),
+    State.DONE: Milestone("Done", "The station has recorded the receipt, and the Pi knows."),
+}
+"""A Hello is none of them: it is repeated to an empty port all day, so a session begins when it is answered."""
+
+STEPS: Final = len(MILESTONES)
+"""For progress shown as "step n of 6"."""
 
 
 def steps_done(state: State) -> int:
-    """How many of `STEPS` have been said; 0 for a session not begun, or refused."""
-    return 0 if state is State.REFUSED else list(State).index(state)
+    """How many of `MILESTONES` are reached; 0 while nobody has answered, and for a session that was refused."""
+    return list(MILESTONES).index(state) + 1 if state in MILESTONES else 0

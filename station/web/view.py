@@ -11,16 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from shared.states import STEPS
+from shared.states import MILESTONES
 from station.attestation.ek_certificate import EkTrust
 from station.events import PortChanged, PortState
 from station.registry.records import KeyHolder, Unit
 
 EXPIRES_SOON: Final = 60 * 86400
 """Seconds before a certificate's end from which the page points to it."""
-
-_STEP_NAMES: Final = ("Greeted", "Identified", "Challenged", "Proven", "Issued", "Stored", "Done")
-"""What each of the session's steps has achieved, in the order of `shared.states.State`."""
 
 _PORT_WORDS: Final = {
     PortState.ABSENT: "Closed",
@@ -131,8 +128,8 @@ def _steps(port: PortChanged) -> tuple[StepView, ...]:
         return ()
     next_one = {PortState.WORKING: "now", PortState.FAILED: "failed"}.get(port.state, "ahead")
     return tuple(
-        StepView(name, "done" if index < port.step else next_one if index == port.step else "ahead")
-        for index, name in enumerate(_STEP_NAMES[:STEPS])
+        StepView(milestone.name, "done" if index < port.step else next_one if index == port.step else "ahead")
+        for index, milestone in enumerate(MILESTONES.values())
     )
 
 

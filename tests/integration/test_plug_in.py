@@ -195,13 +195,13 @@ def test_a_cable_pulled_in_the_middle_and_plugged_in_again_goes_on_where_it_was(
     try:
         assert agent.stderr is not None
         for line in agent.stderr:
-            if line.startswith("step 4"):
+            if line.startswith("step 3"):
                 break
         pi.cable.unplug()
         time.sleep(1)
         pi.cable.plug()
         for line in agent.stderr:
-            if line.startswith("step 7"):
+            if line.startswith("step 6"):
                 break
         give_up = time.monotonic() + 30
         while unit(station, pi.serial)["state"] != "provisioned" and time.monotonic() < give_up:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from scripts import docs
-from shared.states import TRANSITIONS, State, Step
+from shared.states import MILESTONES, TRANSITIONS, State, Step
 
 
 @pytest.mark.parametrize("name", docs.PARTS)
@@ -27,3 +29,14 @@ def test_the_diagram_shows_every_step_forward() -> None:
 def test_a_page_without_its_marks_is_not_written_over() -> None:
     with pytest.raises(ValueError, match="lacks the line"):
         docs.renewed("# A page of somebody else", "part")
+
+
+def test_readme_operator_and_session_count_the_same_steps() -> None:
+    names = [milestone.name for milestone in MILESTONES.values()]
+    readme = (docs.DOCS.parent / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\d\. \*\*(\w+)\.\*\*", readme, re.MULTILINE) == names
+    session = (docs.DOCS / "session.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| \d \| (\w+) \|", session, re.MULTILINE) == names
+    operator = " ".join((docs.DOCS / "operator.md").read_text(encoding="utf-8").split())
+    assert f"The six steps are: {', '.join(names).lower()} (" in operator
+    assert len(names) == 6

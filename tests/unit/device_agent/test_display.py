@@ -29,8 +29,8 @@ def test_waiting_and_each_step_are_told_and_mean_ready(
     display.progress(0, "Waiting for a station")
     assert manager.recv(4096) == b"READY=1\nSTATUS=Waiting for a station"
     display.progress(4, "Proven")
-    assert manager.recv(4096) == b"READY=1\nSTATUS=Step 4 of 7: Proven"
-    assert capsys.readouterr().err == "step 0 of 7: Waiting for a station\nstep 4 of 7: Proven\n"
+    assert manager.recv(4096) == b"READY=1\nSTATUS=Step 4 of 6: Proven"
+    assert capsys.readouterr().err == "step 0 of 6: Waiting for a station\nstep 4 of 6: Proven\n"
 
 
 def test_a_session_that_failed_is_told_and_the_agent_is_ready_all_the_same(

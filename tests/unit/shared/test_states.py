@@ -149,5 +149,5 @@ def test_every_step_has_one_sender_but_refusal_and_every_state_but_idle_leads_ou
 
 
 def test_progress_counts_the_steps_of_a_session_that_goes_well() -> None:
-    assert [steps_done(state) for _, _, state in samples.HONEST] == list(range(1, STEPS + 1))
-    assert steps_done(State.IDLE) == steps_done(State.REFUSED) == 0
+    assert [steps_done(state) for _, _, state in samples.HONEST] == list(range(STEPS + 1))
+    assert steps_done(State.IDLE) == steps_done(State.GREETED) == steps_done(State.REFUSED) == 0

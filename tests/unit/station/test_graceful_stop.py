@@ -33,7 +33,7 @@ async def test_a_stop_waits_for_the_session_under_way_and_for_no_idle_port(bus: 
     assert not await settled(stopping)
     bus.tell(PortChanged("a", PortState.WORKING, step=5))
     assert not await settled(stopping)
-    bus.tell(PortChanged("a", PortState.DONE, step=7))
+    bus.tell(PortChanged("a", PortState.DONE, step=6))
     await asyncio.wait_for(stopping, 20)
 
 

@@ -141,7 +141,7 @@ async def test_a_session_shows_its_step_and_a_failure_its_sentence_and_code(a_be
     a_bench.bus.tell(failed)
     text = await text_of(client)
     assert "serial-4" in text
-    assert "Step 4 of 7" in text
+    assert "Step 4 of 6" in text
     assert "It is false. Unplug it. csr.false" in text
     body = await (await client.get("/", headers={"Accept": "text/html"})).text()
     assert body.count('<li class="done">') == 4 + 3
