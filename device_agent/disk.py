@@ -12,12 +12,20 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from shared.errors import BirthmarkError
 
+_CODES: Final = {
+    errno.ENOSPC: "disk.full",
+    errno.EDQUOT: "disk.full",
+    errno.EACCES: "disk.permission",
+    errno.EPERM: "disk.permission",
+}
+
 
 class Disk:
-    """Raises `disk.full` or `disk.failed`; what was there before a failed operation is there still."""
+    """Raises `disk.full`, `disk.permission` or `disk.failed`; what was there before stays there then."""
 
     def make_directory(self, path: Path) -> None:
         with _translated(path):
@@ -77,5 +85,5 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        code = "disk.full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "disk.failed"
+        code = _CODES.get(error.errno or 0, "disk.failed")
         raise BirthmarkError(code, f"{path}: {error.strerror}") from error

@@ -29,6 +29,11 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "Free some space on it; nothing was changed, and the unit goes on when it is plugged in again.",
         retry=True,
     ),
+    Fault(
+        "disk.permission",
+        "no permission to write there",
+        "Run it with sudo, or as the user who owns the directory (`ls -ld DIR` shows who that is).",
+    ),
     Fault("file.unreadable", "the file cannot be read", "Check its path and permissions."),
     Fault("file.unwritable", "the file cannot be written", "Choose a path where there is no file yet."),
     Fault(
@@ -61,7 +66,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault(
         "identity.damaged",
         "the identity on disk cannot be read",
-        "Remove it with `birthmark-agent reset` and plug the unit in again; it gets the same certificate back.",
+        "Remove it with `birthmark-agent reset` and plug it in again: the NUC map stays, it gets the same certificate.",
     ),
     Fault(
         "identity.missing",
@@ -76,7 +81,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault(
         "identity.permission",
         "no permission to read the identity",
-        "Run as the user who owns the state directory, often with sudo -u birthmark.",
+        "Only root and the user who owns the state directory may; on a Pi that is birthmark-agent.",
     ),
     Fault(
         "identity.state-dir-busy",
@@ -196,6 +201,11 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "the NUC map was written by a newer version",
         "Update this agent.",
     ),
+    Fault(
+        "nuc.map-not-kept",
+        "the sealed NUC map is damaged, so it cannot be kept",
+        "Nothing was removed. With --forget-nuc-map all of it is; the unit then needs a copy of the map's file again.",
+    ),
     Fault("nuc.map-unreadable", "the NUC map cannot be read", "Check its owner and permissions."),
     Fault(
         "nuc.no-numpy",
@@ -232,6 +242,11 @@ FAULTS: Final[tuple[Fault, ...]] = (
         retry=True,
     ),
     Fault(
+        "tpm.name-unknown",
+        "that is not how a TPM is named",
+        "Give device:/dev/tpmrm0 for a chip, simulator for none, or another TCTI: swtpm:…, mssim:…, tabrmd:…, cmd:….",
+    ),
+    Fault(
         "tpm.no-device",
         "there is no TPM",
         "Check dtoverlay=tpm-slb9670 in config.txt and the hat's seat; `--tpm simulator` works without one.",
@@ -244,7 +259,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault(
         "tpm.not-this-one",
         "this identity belongs to another TPM",
-        "Put the card back into its own unit, or `birthmark-agent reset` this one and provision it.",
+        "Put the card back into its own unit, or `birthmark-agent reset --forget-nuc-map` and provision it anew.",
     ),
     Fault(
         "tpm.owned",
