@@ -31,15 +31,29 @@ class Disk:
         with _translated(path):
             path.mkdir(mode=0o700)
 
-    def write(self, path: Path, data: bytes) -> None:
-        """A new file, whole and synced."""
+    def write(self, path: Path, data: bytes, mode: int = 0o600) -> None:
+        """A new file, whole and synced; private until it is."""
         with _translated(path):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 give_to_owner(descriptor, path.parent)
                 file.write(data)
                 file.flush()
+                if mode != 0o600:
+                    os.fchmod(descriptor, mode)
                 os.fsync(file.fileno())
+
+    def replace(self, path: Path, data: bytes, mode: int = 0o600) -> None:
+        """The whole file at once, and private until it is whole: until then it has another name."""
+        unfinished = path.with_name(f".{path.name}.new")
+        self.remove(unfinished)
+        try:
+            self.write(unfinished, data, mode)
+            self.rename(unfinished, path)
+        except BirthmarkError:
+            self.remove(unfinished)
+            raise
+        self.sync(path.parent)
 
     def link(self, source: Path, path: Path) -> None:
         """The same file under a second name."""

@@ -179,7 +179,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault(
         "nuc.map-exists",
         "there is a NUC map already",
-        "Choose another path, or add --force; a unit provisioned with the old map must be provisioned again.",
+        "Choose another path, or replace it (--force; --yes for setup); a unit that has the old one is then refused.",
     ),
     Fault(
         "nuc.map-missing",
@@ -211,6 +211,32 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "nuc.no-numpy",
         "the libraries for NUC maps are not installed",
         "Install them: apt install python3-numpy python3-tifffile, or pip install 'birthmark-provisioning[nuc]'.",
+    ),
+    Fault(
+        "setup.config-missing",
+        "there is no config.txt of a Raspberry Pi",
+        "Mount the boot partition at /boot/firmware, name the file with --config-txt, or leave the overlays out:"
+        " --no-usb-overlay --tpm-overlay none.",
+    ),
+    Fault(
+        "setup.file-unfit",
+        "a file that has to be changed is not an ordinary file of ordinary size",
+        "Nothing is changed through a link or in a device. Look at it (`ls -l FILE`) and put an ordinary file there.",
+    ),
+    Fault(
+        "setup.needs-root",
+        "only root can set this Pi up",
+        "Run it again with sudo.",
+    ),
+    Fault(
+        "setup.no-service-user",
+        "there is no user birthmark-agent",
+        "Install the package in that system first: apt install ./birthmark-agent_*.deb.",
+    ),
+    Fault(
+        "setup.outside",
+        "a link leads out of the system that is to be set up",
+        "Look at the directory it names; in an image's tree, run the command in a chroot instead of with --prefix.",
     ),
     Fault(
         "tpm.busy",
@@ -285,6 +311,11 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "trust.not-a-station",
         "what answers has a certificate, but not a station's",
         "It is false: only a station's certificate may provision; do not plug the unit into it.",
+    ),
+    Fault(
+        "trust.root-not-one",
+        "the file is not a root certificate",
+        "Take root.pem from the station's data directory (authority/root.pem): one certificate, as PEM.",
     ),
     Fault(
         "trust.root-unreadable",

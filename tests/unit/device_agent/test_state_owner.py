@@ -3,61 +3,59 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from device_agent.state import as_owner_of, check_state_dir, user_name
+from device_agent.cli import main
+from device_agent.state import as_owner_of, check_state_dir, prepare_state_dir, user_name
 from shared.errors import BirthmarkError
 
 NOBODY = 65534
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give directories away")
 
 
-@pytest.mark.parametrize("owner", ["mine", "another's"])
-def test_who_may_read_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: str) -> None:
+def test_who_may_read_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tmp_path.chmod(0o700)
+    check_state_dir(tmp_path)
     uid = tmp_path.stat().st_uid
-    monkeypatch.setattr(os, "geteuid", lambda: uid if owner == "mine" else uid + 1)
-    if uid != 0 and owner == "mine":
-        check_state_dir(tmp_path)
-        return None
-    if owner == "mine":
-        return check_state_dir(tmp_path)
+    monkeypatch.setattr(os, "geteuid", lambda: uid + 1)
     with pytest.raises(BirthmarkError) as caught:
         check_state_dir(tmp_path)
     assert caught.value.code == "identity.permission"
     name = user_name(uid)
     assert f"belongs to {name}; put `sudo -u {name}` before the command" in caught.value.detail
-    return None
 
 
 def test_a_user_without_a_name_is_given_as_sudo_takes_a_number() -> None:
     assert user_name(3_999_999_999) == "'#3999999999'"
 
 
-@root_only
 @pytest.mark.parametrize("command", [("status",), ("reset", "--yes"), ("token",), ("run", "--port", "/dev/null")])
-def test_another_user_is_told_without_a_traceback(tmp_path: Path, command: tuple[str, ...]) -> None:
-    state = tmp_path / "state"
-    state.mkdir(mode=0o700)
-    for above in (state, *state.parents):
-        if above == Path("/"):
-            break
-        if not above.stat().st_mode & 1 and above != state:
-            pytest.skip("another user cannot even reach the test's directory")
-    ended = subprocess.run(
-        [sys.executable, "-m", "device_agent", *command, "--state-dir", str(state)],
-        capture_output=True,
-        text=True,
-        user=NOBODY,
-        extra_groups=[],
-    )
-    assert (ended.returncode, ended.stdout) == (1, "")
-    assert "sudo -u root" in ended.stderr
-    assert "Traceback" not in ended.stderr
+def test_every_command_says_it_and_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    tmp_path.chmod(0o700)
+    uid = tmp_path.stat().st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: uid + 1)
+    ended = CliRunner().invoke(main, [*command, "--state-dir", str(tmp_path)])
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    assert f"put `sudo -u {user_name(uid)}` before the command" in ended.stderr
+    assert "[identity.permission]" in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_cannot_be_made_for_want_of_permission_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", forbidden)
+    with pytest.raises(BirthmarkError) as caught:
+        prepare_state_dir(tmp_path / "state")
+    assert caught.value.code == "disk.permission"
 
 
 @root_only
