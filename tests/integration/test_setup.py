@@ -16,6 +16,8 @@ from virtual.cable import End
 from virtual.pi import VirtualPi, run_agent
 from virtual.station import VirtualStation
 
+pytestmark = pytest.mark.timeout(600)  # each test is many processes, on a machine that may be busy
+
 IDS = (os.getuid() or 12345, os.getgid() or 12346)
 
 

@@ -1,4 +1,4 @@
-"""Every command of the agent that a page for integrators tells to type is one that the agent has, with those options."""
+"""Every command of the agent that a page for integrators tells to type is one that the agent has, with its options."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COMMAND = re.compile(r"(?<![\w/-])birthmark-agent ([a-z][a-z -]*(?:[^`\n|]*))")
 
 
 def commands(page: str) -> list[list[str]]:
-    text = (DOCS / page).read_text(encoding="utf-8")
+    text = (DOCS / page).read_text(encoding="utf-8").replace("sudo -u birthmark-agent ", "")
     blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL) + re.findall(r"`([^`\n]*birthmark-agent [^`\n]*)`", text)
     return [match.split() for block in blocks for match in _COMMAND.findall(block) if "systemctl" not in block]
 
