@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +13,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from device_agent.board import read_board
 from device_agent.disk import Disk
-from device_agent.identity import Identity, IdentityStore
+from device_agent.identity import KEPT, Identity, IdentityStore, SealedMap
 from device_agent.nuc import NucMap, read_nuc_map
 from device_agent.provision import Enrollee, Setting
 from device_agent.state import TpmSource
 from device_agent.trust import load_root
 from shared.errors import BirthmarkError
 from shared.types import NucHash
-
-log = logging.getLogger(__name__)
 
 _ROOT: Final = "root.pem"
 """The root that a unit goes on trusting after its identity was removed."""
@@ -43,7 +41,15 @@ class Options:
 class Agent:
     """An agent that is ready for sessions."""
 
-    def __init__(self, options: Options, tpm: TpmSource, disk: Disk | None = None) -> None:
+    def __init__(
+        self,
+        options: Options,
+        tpm: TpmSource,
+        disk: Disk | None = None,
+        say: Callable[[str], None] = lambda _text: None,
+    ) -> None:
+        """`say` is told what is done beyond provisioning, in a sentence."""
+        self._say = say
         self._disk = disk or Disk()
         self._options = options
         self._tpm = tpm
@@ -83,6 +89,7 @@ class Agent:
             self._nuc_map = None
             self._disk.remove(self._clear_map)
             self._disk.sync(self._clear_map.parent)
+            self._say(f"The NUC map is sealed in the identity; the clear file {self._clear_map} was removed.")
             self._clear_map = None
 
     def _root(self, known: Identity | None) -> x509.Certificate | None:
@@ -96,33 +103,57 @@ class Agent:
     def _read_nuc_map(self) -> NucMap | None:
         """The map that was given, unless this unit has it already; a clear one that was left behind is removed."""
         known = self.store.load()
+        sealed = known.sealed_map if known else self.store.kept_map()
         path = self._options.nuc_map
-        if path is None or (known is not None and not path.exists()):
-            if known is None:
+        if path is None or (sealed is not None and not path.exists()):
+            if sealed is None:
                 raise BirthmarkError("nuc.map-missing", str(path) if path else "")
+            if known is None:
+                self._tpm.get().unseal(sealed.hash)  # a kept map of another TPM is told before a station waits
             return None
         given = read_nuc_map(path)
         if not self._options.keep_nuc_map:
             self._clear_map = path
-        if known is None or NucHash(self._tpm.get().unseal(known.secrets.nuc_hash)) != given.hash:
+        if sealed is None or not self._is_sealed(given, sealed, known):
             return given
-        if known.provisioned:
-            log.info("the NUC map %s is sealed in the identity already", path)
+        if known is not None and known.provisioned:
             self.provisioned()
         return None
 
+    def _is_sealed(self, given: NucMap, sealed: SealedMap, known: Identity | None) -> bool:
+        try:
+            return NucHash(self._tpm.get().unseal(sealed.hash)) == given.hash
+        except BirthmarkError as error:
+            if known is None and error.code == "tpm.not-this-one":
+                return False  # what is kept is of no use here, and the given one takes its place
+            raise
 
-def forget(state_dir: Path, *, forget_root: bool) -> Identity | None:
-    """Remove the identity, and give what it was; the root it trusted is remembered unless `forget_root`."""
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What `forget` removed."""
+
+    identity: Identity | None
+    """None where there was none, or a damaged one."""
+    anything: bool
+    map_kept: bool
+
+
+def forget(state_dir: Path, *, forget_root: bool, forget_map: bool) -> Forgotten:
+    """Remove the identity. The root it trusted is remembered and its sealed NUC map kept, unless told otherwise.
+
+    Raises `nuc.map-not-kept`, and removes nothing, where the map is to be kept and cannot be.
+    """
     disk = Disk()
     store = IdentityStore(state_dir, disk)
     known: Identity | None = None
     with suppress(BirthmarkError):  # a damaged identity is the reason to remove one
         known = store.load()
     remembered = state_dir / _ROOT
+    root_known = remembered.exists()
+    if not forget_root and known is not None and not root_known:
+        disk.write(remembered, known.chain[-1].public_bytes(Encoding.PEM))
+    found = store.forget(keep_map=not forget_map)
     if forget_root:
         disk.remove(remembered)
-    elif known is not None and not remembered.exists():
-        disk.write(remembered, known.chain[-1].public_bytes(Encoding.PEM))
-    store.forget()
-    return known
+    return Forgotten(known, found or (forget_root and root_known), (state_dir / KEPT).exists())

@@ -147,9 +147,9 @@ class Camera:
 
     def nuc_hash(self) -> NucHash:
         """The unit's fingerprint, unsealed by the TPM."""
-        return NucHash(self._tpm.unseal(self._identity.secrets.nuc_hash))
+        return NucHash(self._tpm.unseal(self._identity.sealed_map.hash))
 
     def nuc_map(self) -> bytes:
         """The sensor's NUC map as it was captured, for the correction of pictures. Raises `identity.damaged`."""
-        key = self._tpm.unseal(self._identity.secrets.nuc_map_key)
-        return open_map(self._identity.sealed_map, key).data
+        sealed = self._identity.sealed_map
+        return open_map(sealed.file, self._tpm.unseal(sealed.key)).data

@@ -13,7 +13,7 @@ from shared import limits
 from shared.errors import BirthmarkError
 from shared.messages import Challenge, Credentials, Done, Hello, Refusal
 from shared.session import Failed, Received, Session, refusal_error
-from shared.states import UNDERWAY, Role, steps_done
+from shared.states import UNDERWAY, Role, State, steps_done
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,8 @@ class _Conversation:
 
     def _converse(self, wait_seconds: float | None) -> Identity:
         self._progress(0, "Waiting for a station")
-        begun_at = heard_at = time.monotonic()
+        begun_at = heard_at = waiting_since = time.monotonic()
+        hinted = False
         while True:
             data = self._line.read(_LOOK_SECONDS)
             now = time.monotonic()
@@ -80,6 +81,10 @@ class _Conversation:
                 begun_at = now
                 if wait_seconds is not None and now - heard_at > wait_seconds:
                     raise BirthmarkError("link.no-station", f"none in {wait_seconds:g} s")
+                if not hinted and self._session.state is State.IDLE and now - waiting_since > limits.GREETING_SECONDS:
+                    hinted = True
+                    hint = BirthmarkError("link.no-station").advice
+                    self._progress(0, f"Waiting for a station; none in {limits.GREETING_SECONDS:g} s. {hint}")
             elif data:
                 heard_at = now
             elif now - heard_at > self._step_seconds:

@@ -12,26 +12,48 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from shared.errors import BirthmarkError
 
+_CODES: Final = {
+    errno.ENOSPC: "disk.full",
+    errno.EDQUOT: "disk.full",
+    errno.EACCES: "disk.permission",
+    errno.EPERM: "disk.permission",
+}
+
 
 class Disk:
-    """Raises `disk.full` or `disk.failed`; what was there before a failed operation is there still."""
+    """Raises `disk.full`, `disk.permission` or `disk.failed`; what was there before stays there then."""
 
     def make_directory(self, path: Path) -> None:
         with _translated(path):
             path.mkdir(mode=0o700)
 
-    def write(self, path: Path, data: bytes) -> None:
-        """A new file, whole and synced."""
+    def write(self, path: Path, data: bytes, mode: int = 0o600) -> None:
+        """A new file, whole and synced; private until it is."""
         with _translated(path):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 give_to_owner(descriptor, path.parent)
                 file.write(data)
                 file.flush()
+                if mode != 0o600:
+                    os.fchmod(descriptor, mode)
                 os.fsync(file.fileno())
+
+    def replace(self, path: Path, data: bytes, mode: int = 0o600) -> None:
+        """The whole file at once, and private until it is whole: until then it has another name."""
+        unfinished = path.with_name(f".{path.name}.new")
+        self.remove(unfinished)
+        try:
+            self.write(unfinished, data, mode)
+            self.rename(unfinished, path)
+        except BirthmarkError:
+            self.remove(unfinished)
+            raise
+        self.sync(path.parent)
 
     def link(self, source: Path, path: Path) -> None:
         """The same file under a second name."""
@@ -77,5 +99,5 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        code = "disk.full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "disk.failed"
+        code = _CODES.get(error.errno or 0, "disk.failed")
         raise BirthmarkError(code, f"{path}: {error.strerror}") from error

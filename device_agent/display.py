@@ -22,13 +22,13 @@ class Display:
 
     def progress(self, step: int, text: str) -> None:
         """`step` of `STEPS` done; 0 while there is no session."""
-        self._say(f"step {step} of {STEPS}: {text}")
+        self.say(f"step {step} of {STEPS}: {text}")
         notify(f"Step {step} of {STEPS}: {text}" if step else text, ready=True)
         self._led.show(Pattern.WORKING if step else Pattern.WAITING)
 
     def failed(self, error: BirthmarkError) -> None:
         """A session came to nothing; the agent goes on."""
-        self._say(_told(error))
+        self.say(_told(error))
         notify(_told(error), ready=True)
         self._led.show(Pattern.FAILED)
 
@@ -41,7 +41,8 @@ class Display:
         notify(f"Provisioned as {identity.about.serial} by {identity.about.station}")
         self._led.show(Pattern.DONE)
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """A sentence for the terminal or journal alone."""
         print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is the place that prints
 
 

@@ -2,7 +2,8 @@
 
 `identity` in the state directory is a symbolic link to a directory `.identity-…`. A new identity is a new directory,
 synced, to which the link is then moved in one step: at any instant there is the old one, the new one, or none. The
-file `provisioned` in it says that the station has recorded the receipt.
+file `provisioned` in it says that the station has recorded the receipt. Where an identity was removed and its sealed
+NUC map was not, the map waits in `kept-nuc-map` for the next identity.
 """
 
 from __future__ import annotations
@@ -30,6 +31,11 @@ LINK: Final = "identity"
 _PREFIX: Final = ".identity-"
 _NEW_LINK: Final = ".identity.new"
 PROVISIONED: Final = "provisioned"
+CERTIFICATE: Final = "certificate.pem"
+CHAIN: Final = "chain.pem"
+_SECRETS: Final = "secrets.msgpack"
+KEPT: Final = "kept-nuc-map"
+_KEPT_KEYS: Final = "keys.msgpack"
 _MAP: Final = "nuc-map.sealed"
 _READ_BYTES: Final = 256 * 1024
 
@@ -45,6 +51,23 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     tables: Annotated[tuple[KeptTable, ...], Meta(min_length=1, max_length=16)]
     nuc_hash: Blob
     nuc_map_key: Blob
+
+
+class _KeptMap(msgspec.Struct, frozen=True, kw_only=True):
+    """What `keys.msgpack` holds: of a removed identity's secrets those of its NUC map."""
+
+    nuc_hash: Blob
+    nuc_map_key: Blob
+
+
+@dataclass(frozen=True, slots=True)
+class SealedMap:
+    """A NUC map as it is kept, and what only its TPM can unseal."""
+
+    file: Path
+    """AES-256-GCM under the sealed key: nonce 12, ciphertext, tag 16."""
+    hash: Blob
+    key: Blob
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +90,8 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
 class Identity:
     """A whole identity, as read from `path`."""
 
+    link: Path
+    """Where it is found, now and after it is replaced by another."""
     path: Path
     about: About
     secrets: Secrets
@@ -79,9 +104,8 @@ class Identity:
         return self.chain[0].public_key() == device_key
 
     @property
-    def sealed_map(self) -> Path:
-        """The NUC map, AES-256-GCM under the key sealed in the TPM: nonce 12, ciphertext, tag 16."""
-        return self.path / _MAP
+    def sealed_map(self) -> SealedMap:
+        return SealedMap(self.path / _MAP, self.secrets.nuc_hash, self.secrets.nuc_map_key)
 
 
 class IdentityStore:
@@ -99,9 +123,17 @@ class IdentityStore:
         except FileNotFoundError:
             return None
         about = _decoded(path / "identity.json", msgspec.json.Decoder(About).decode)
-        kept = _decoded(path / "secrets.msgpack", msgspec.msgpack.Decoder(Secrets).decode)
-        chain = _decoded(path / "chain.pem", x509.load_pem_x509_certificates)
-        return Identity(path, about, kept, tuple(chain), (path / PROVISIONED).exists())
+        kept = _decoded(path / _SECRETS, msgspec.msgpack.Decoder(Secrets).decode)
+        chain = _decoded(path / CHAIN, x509.load_pem_x509_certificates)
+        return Identity(link, path, about, kept, tuple(chain), (path / PROVISIONED).exists())
+
+    def kept_map(self) -> SealedMap | None:
+        """The NUC map of an identity that was removed, if it was kept. Raises `identity.damaged`."""
+        path = self._state_dir / KEPT
+        if not path.exists():
+            return None
+        kept = _decoded(path / _KEPT_KEYS, msgspec.msgpack.Decoder(_KeptMap).decode)
+        return SealedMap(path / _MAP, kept.nuc_hash, kept.nuc_map_key)
 
     def store(
         self,
@@ -137,9 +169,9 @@ class IdentityStore:
         disk = self._disk
         disk.make_directory(path)
         disk.write(path / "identity.json", msgspec.json.format(msgspec.json.encode(about)) + b"\n")
-        disk.write(path / "secrets.msgpack", msgspec.msgpack.encode(kept))
-        disk.write(path / "certificate.pem", chain[0].public_bytes(Encoding.PEM))
-        disk.write(path / "chain.pem", b"".join(certificate.public_bytes(Encoding.PEM) for certificate in chain))
+        disk.write(path / _SECRETS, msgspec.msgpack.encode(kept))
+        disk.write(path / CERTIFICATE, chain[0].public_bytes(Encoding.PEM))
+        disk.write(path / CHAIN, b"".join(certificate.public_bytes(Encoding.PEM) for certificate in chain))
         if isinstance(nuc_map, Path):
             disk.link(nuc_map, path / _MAP)
         else:
@@ -162,18 +194,49 @@ class IdentityStore:
             self._disk.sync(path)
 
     def tidy(self) -> None:
-        """Remove what an interrupted `store` left behind, and identities that were replaced."""
+        """Remove what an interrupted `store` or `forget` left behind, and identities that were replaced."""
         link = self._state_dir / LINK
         current = link.readlink().name if link.is_symlink() else ""
         for path in self._state_dir.glob(_PREFIX + "*"):
             if path.name != current:
                 self._disk.remove(path)
+        if link.exists():  # it has a map of its own
+            self._disk.remove(self._state_dir / KEPT)
 
-    def forget(self) -> None:
-        """Remove the identity there is."""
-        self._disk.remove(self._state_dir / LINK)
+    def forget(self, *, keep_map: bool) -> bool:
+        """Remove the identity there is; with `keep_map` its sealed NUC map stays for the next one.
+
+        Returns whether there was anything to remove. Raises `nuc.map-not-kept` when the map there is cannot be kept;
+        nothing is removed then.
+        """
+        link = self._state_dir / LINK
+        found = link.is_symlink()
+        if keep_map:
+            if found:
+                self._keep_map(link)
+        else:
+            found = found or (self._state_dir / KEPT).exists()
+            self._disk.remove(self._state_dir / KEPT)
+        self._disk.remove(link)
         self._disk.sync(self._state_dir)
         self.tidy()
+        return found
+
+    def _keep_map(self, identity: Path) -> None:
+        try:
+            held = _decoded(identity / _SECRETS, msgspec.msgpack.Decoder(Secrets).decode)
+            kept = _KeptMap(nuc_hash=held.nuc_hash, nuc_map_key=held.nuc_map_key)
+            sealed = (identity / _MAP).resolve(strict=True)
+        except (BirthmarkError, OSError) as error:
+            raise BirthmarkError("nuc.map-not-kept", str(self._state_dir)) from error
+        new, disk = self._state_dir / (_PREFIX + secrets.token_hex(8)), self._disk
+        disk.make_directory(new)
+        disk.write(new / _KEPT_KEYS, msgspec.msgpack.encode(kept))
+        disk.link(sealed, new / _MAP)
+        disk.sync(new)
+        disk.remove(self._state_dir / KEPT)  # of an earlier try: the identity is still there
+        disk.rename(new, self._state_dir / KEPT)
+        disk.sync(self._state_dir)
 
 
 Decoded = TypeVar("Decoded")

@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 
 from device_agent.blob import Blob
 from device_agent.board import Board
-from device_agent.identity import About, Identity, IdentityStore, KeptTable, Secrets
+from device_agent.identity import About, Identity, IdentityStore, KeptTable, SealedMap, Secrets
 from device_agent.nuc import NucMap, seal_map
 from device_agent.tpm import Tpm
 from device_agent.trust import TrustedStation, verify_device_chain, verify_station
@@ -69,6 +69,7 @@ class Enrollee:
         self._store = store
         self._setting = setting
         self._known: Final = store.load()
+        self._sealed: Final = self._known.sealed_map if self._known else store.kept_map()
         self._publics = tpm.publics()  # slow on a chip: made before a station waits for it
         self._hello: Hello | None = None
         self._station: TrustedStation | None = None
@@ -167,9 +168,12 @@ class Enrollee:
     def _nuc_hash(self) -> NucHash:
         if self._setting.nuc_map is not None:
             return self._setting.nuc_map.hash
-        if self._known is None:
+        return NucHash(self._tpm.unseal(self._known_map().hash))
+
+    def _known_map(self) -> SealedMap:
+        if self._sealed is None:
             raise BirthmarkError("nuc.map-missing")
-        return NucHash(self._tpm.unseal(self._known.secrets.nuc_hash))
+        return self._sealed
 
     def _request(self) -> bytes:
         """A CSR (PKCS #10) signed in the TPM, for the board's serial number."""
@@ -195,11 +199,9 @@ class Enrollee:
             key = os.urandom(32)
             nuc_map = seal_map(self._setting.nuc_map, key)
             hash_blob, key_blob = self._tpm.seal(self._setting.nuc_map.hash.secret()), self._tpm.seal(key)
-        elif known is not None:
-            nuc_map = known.sealed_map
-            hash_blob, key_blob = known.secrets.nuc_hash, known.secrets.nuc_map_key
         else:
-            raise BirthmarkError("nuc.map-missing")
+            sealed = self._known_map()
+            nuc_map, hash_blob, key_blob = sealed.file, sealed.hash, sealed.key
         kept = Secrets(
             tables=tuple(KeptTable(table_id=table, key=blob) for table, blob in tables.items()),
             nuc_hash=hash_blob,

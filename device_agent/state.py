@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pwd
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,22 +61,59 @@ def open_tpm(name: str, state_dir: Path) -> Iterator[TpmSource]:
 def prepare_state_dir(path: Path) -> None:
     """Make the state directory, or see that it is private. Raises `identity.state-dir-open`, `disk.*`."""
     disk = Disk()
-    if not path.exists():
+    try:
+        check_state_dir(path)
+    except BirthmarkError as error:
+        if error.code != "identity.missing":
+            raise
         disk.make_directory(path)
         disk.sync(path.parent)
-    check_state_dir(path)
+        check_state_dir(path)
 
 
 def check_state_dir(path: Path) -> None:
     """Raises `identity.missing`, `identity.state-dir-open` or `identity.permission`."""
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
+        found = path.stat()
     except FileNotFoundError:
         raise BirthmarkError("identity.missing", f"there is no {path}") from None
     except OSError as error:
         raise BirthmarkError("identity.permission", f"{path}: {error.strerror}") from error
+    if os.geteuid() not in (0, found.st_uid):
+        owner = user_name(found.st_uid)
+        raise BirthmarkError(
+            "identity.permission", f"{path} belongs to {owner}; put `sudo -u {owner}` before the command"
+        )
+    mode = stat.S_IMODE(found.st_mode)
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise BirthmarkError("identity.state-dir-open", f"{path} has mode {mode:04o}")
+
+
+def user_name(uid: int) -> str:
+    """As sudo -u takes it."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"'#{uid}'"
+
+
+@contextmanager
+def as_owner_of(state_dir: Path) -> Iterator[None]:
+    """Root acts as the owner of the state directory, who could otherwise lead root astray by links he puts into it."""
+    owner = state_dir.stat()
+    if os.geteuid() != 0 or owner.st_uid == 0:
+        yield
+        return
+    groups, group = os.getgroups(), os.getegid()
+    os.setgroups([])
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
 
 
 @contextmanager

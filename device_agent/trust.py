@@ -12,11 +12,13 @@ The caller must still: use the same Hello for 2 that the transcript began with, 
 from __future__ import annotations
 
 import datetime as dt
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store, VerificationError
@@ -51,6 +53,34 @@ def load_root(path: Path) -> x509.Certificate:
         return x509.load_der_x509_certificate(data)
     except (OSError, *UNREADABLE) as error:
         raise BirthmarkError("trust.root-unreadable", str(path)) from error
+
+
+def read_root(data: bytes) -> x509.Certificate:
+    """The one root certificate that a PEM file's `data` holds: an authority's, signed by itself (RFC 5280, 3.2).
+
+    Raises `trust.root-not-one`, which says why; a private key beside it is a reason.
+    """
+    kinds = re.findall(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----", data)
+    if any(b"PRIVATE KEY" in kind for kind in kinds):
+        raise BirthmarkError("trust.root-not-one", "it holds a private key, which must never come to a Pi")
+    if kinds != [b"CERTIFICATE"]:
+        found = f"{len(kinds)} PEM blocks" if kinds else "no PEM block"
+        raise BirthmarkError("trust.root-not-one", f"it holds {found}, not one certificate")
+    try:
+        root = x509.load_pem_x509_certificate(data)
+        constraints = root.extensions.get_extension_for_class(x509.BasicConstraints).value
+        usage = root.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        raise BirthmarkError("trust.root-not-one", "it is no authority's") from None
+    except UNREADABLE:
+        raise BirthmarkError("trust.root-not-one", "its certificate cannot be read") from None
+    if not constraints.ca or not usage.key_cert_sign:
+        raise BirthmarkError("trust.root-not-one", "it is no authority's")
+    try:
+        root.verify_directly_issued_by(root)
+    except (ValueError, TypeError, InvalidSignature):
+        raise BirthmarkError("trust.root-not-one", "another has signed it, so it is no root") from None
+    return root
 
 
 def verify_station(

@@ -17,8 +17,13 @@ MORE = {
 .I /etc/default/birthmark-agent
 Settings of the services: the NUC map, the root certificate, the serial number.
 .TP
-.I /var/lib/birthmark-agent
-The identity; of no use without this Pi's TPM.
+.I /etc/birthmark-agent/root.pem
+The root certificate to trust, as
+.B birthmark-agent setup
+installs it.
+.TP
+.I /var/lib/birthmark-agent/identity
+Certificate, chain and table ids, and sealed secrets; of no use without this Pi's TPM.
 .SH SERVICES
 .B birthmark-agent.service
 is started by

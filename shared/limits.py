@@ -18,6 +18,9 @@ HELLO_SECONDS: Final = 1.0
 STEP_SECONDS: Final = 30.0
 """How long a peer may take to answer one message. A slow TPM chip needs about 10 s for its longest step."""
 
+GREETING_SECONDS: Final = 10.0
+"""How long an agent waits for a first Hello before it says where to look. A station greets every second."""
+
 WRITE_BYTES: Final = 256
 """Bytes the line must take within a step's time. A line that takes so few in time is slow, not dead."""
 

@@ -22,6 +22,6 @@ TPM: Final = click.option(
     default=DEFAULT_TPM,
     show_default=True,
     envvar="BIRTHMARK_TPM",
-    help="device:/dev/tpmrm0, simulator, or another TCTI (or BIRTHMARK_TPM).",
+    help="device:/dev/tpmrm0, simulator, or another TCTI such as swtpm:path=SOCKET (or BIRTHMARK_TPM).",
 )
 OTHER_TPM: Final = click.option("--tpm", help="Another TPM than the one the identity was made with.")

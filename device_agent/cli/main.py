@@ -9,6 +9,7 @@ import click
 from device_agent.cli.gadget import gadget
 from device_agent.cli.nuc import nuc
 from device_agent.cli.run import run
+from device_agent.cli.setup import setup
 from device_agent.cli.status import reset, status
 from device_agent.cli.use import export, sign, token
 from shared.command import Commands
@@ -24,5 +25,5 @@ def main(verbose: bool) -> None:
     )
 
 
-for command in (run, gadget, nuc, status, reset, token, sign, export):
+for command in (setup, run, gadget, nuc, status, reset, token, sign, export):
     main.add_command(command)

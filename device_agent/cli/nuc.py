@@ -146,7 +146,7 @@ def _captured(origin: str, frames: int, output: Path, force: bool) -> Captured:
     del flats, darks  # a Pi Zero has no room for them beside the file
     header = made.header
     data = map_file.encode(made)
-    _save(output, data)
+    Disk().replace(output, data)
     return Captured(
         file=str(output),
         bytes=len(data),
@@ -217,19 +217,6 @@ def _map_bytes(nuc_map: Path | None, state_dir: Path, tpm: str | None) -> bytes:
         return read_nuc_map(nuc_map).data
     with Camera.open(state_dir, tpm) as camera:
         return camera.nuc_map()
-
-
-def _save(output: Path, data: bytes) -> None:
-    """The whole file at once, private from its first moment: it has another name until it is on the disk."""
-    disk, unfinished = Disk(), output.with_name(f".{output.name}.new")
-    disk.remove(unfinished)
-    try:
-        disk.write(unfinished, data)
-        disk.rename(unfinished, output)
-    except BirthmarkError:
-        disk.remove(unfinished)
-        raise
-    disk.sync(output.parent)
 
 
 def _told(captured: Captured, as_json: bool) -> None:

@@ -32,9 +32,11 @@ from shared.errors import BirthmarkError
     "--nuc-map",
     type=click.Path(path_type=Path),
     envvar="BIRTHMARK_NUC_MAP",
-    help="The sensor's NUC map. Needed once: it is then kept sealed, and this file is removed.",
+    help="The sensor's NUC map. Needed once: it is then kept sealed, and THIS FILE IS REMOVED; keep a copy elsewhere.",
 )
-@click.option("--keep-nuc-map", is_flag=True, help="Leave the clear NUC map where it is.")
+@click.option(
+    "--keep-nuc-map", is_flag=True, help="Leave the file of --nuc-map where it is, readable by whoever has the card."
+)
 @click.option("--serial", envvar="BIRTHMARK_SERIAL", help="The board's serial number, instead of the device tree's.")
 @click.option("--model", envvar="BIRTHMARK_MODEL", help="The board's model, instead of the device tree's.")
 @click.option(
@@ -71,7 +73,9 @@ def run(
 ) -> None:
     """Wait for a station on the port, prove what this unit is, and store what it is given.
 
-    Progress goes to stderr. Exit status with --once: 0 provisioned, 75 try again, 1 refused or impossible.
+    Progress goes to stderr. Once a station has recorded this unit, the file of --nuc-map is removed.
+
+    Exit status with --once: 0 provisioned, 75 try again, 1 refused or impossible.
     """
     prepare_state_dir(state_dir)
     options = Options(state_dir, tpm, nuc_map, keep_nuc_map, serial, root_certificate, model)
@@ -84,7 +88,7 @@ def run(
     ):
         display = Display(led)
         try:
-            agent = Agent(options, source)
+            agent = Agent(options, source, say=display.say)
             if once:
                 identity = serve_once(port, agent, display.progress, patience)
             else:

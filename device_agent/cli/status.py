@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import click
 import msgspec
@@ -11,8 +12,8 @@ from cryptography.hazmat.primitives import hashes
 from device_agent.bootstrap import forget
 from device_agent.cli.common import STATE_DIR
 from device_agent.disk import Disk
-from device_agent.identity import Identity, IdentityStore
-from device_agent.state import check_state_dir, only_one
+from device_agent.identity import CERTIFICATE, CHAIN, Identity, IdentityStore
+from device_agent.state import as_owner_of, check_state_dir, only_one
 from shared.command import AS_JSON, print_json
 from shared.errors import BirthmarkError
 
@@ -28,6 +29,7 @@ class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
     authority_id: str = ""
     validation_endpoint: str = ""
     table_ids: tuple[int, ...] = ()
+    """Also in `identity.json` beside the two files below."""
     tpm: str = ""
     tpm_manufacturer: str = ""
     tpm_firmware: str = ""
@@ -36,6 +38,7 @@ class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
     certificate_sha256: str = ""
     root_sha256: str = ""
     certificate_file: str = ""
+    """PEM; this path and the next stay the same when the identity is replaced."""
     chain_file: str = ""
 
 
@@ -58,8 +61,8 @@ def summary(identity: Identity | None) -> Summary:
         certificate_not_after=leaf.not_valid_after_utc.isoformat(),
         certificate_sha256=leaf.fingerprint(hashes.SHA256()).hex(),
         root_sha256=root.fingerprint(hashes.SHA256()).hex(),
-        certificate_file=str(identity.path / "certificate.pem"),
-        chain_file=str(identity.path / "chain.pem"),
+        certificate_file=str(identity.link / CERTIFICATE),
+        chain_file=str(identity.link / CHAIN),
     )
 
 
@@ -69,9 +72,12 @@ def summary(identity: Identity | None) -> Summary:
 def status(state_dir: Path, as_json: bool) -> None:
     """Say what this unit is. Exit status: 0 provisioned, 1 not, or not whole."""
     identity = None
-    if state_dir.exists():
+    try:
         check_state_dir(state_dir)
         identity = IdentityStore(state_dir, Disk()).load()
+    except BirthmarkError as error:
+        if error.code != "identity.missing":
+            raise
     told = summary(identity)
     if as_json:
         print_json(told)
@@ -88,21 +94,39 @@ def status(state_dir: Path, as_json: bool) -> None:
 @click.command()
 @STATE_DIR
 @click.option("--forget-root", is_flag=True, help="Also forget which authority this unit belongs to.")
+@click.option("--forget-nuc-map", is_flag=True, help="Also remove the sealed NUC map.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @AS_JSON
-def reset(state_dir: Path, forget_root: bool, yes: bool, as_json: bool) -> None:
-    """Remove this unit's identity. Its keys stay in the TPM: the same station gives it the same certificate back.
+def reset(state_dir: Path, forget_root: bool, forget_nuc_map: bool, yes: bool, as_json: bool) -> None:
+    """Remove this unit's identity: its certificate and key tables.
 
-    The NUC map goes with it, and must be captured again.
+    Its keys stay in the TPM and its NUC map stays sealed, so the same station gives it the same certificate back.
+
+    With --forget-nuc-map the map goes too. The same station then takes the unit back only with a file of that same map;
+    with a new one it refuses (registry.nuc-changed) until `birthmark-station release SERIAL`.
     """
     check_state_dir(state_dir)
     if not yes:
-        click.confirm(f"Remove the identity in {state_dir}, and the sealed NUC map with it?", abort=True, err=True)
-    with only_one(state_dir):
-        known = forget(state_dir, forget_root=forget_root)
-    if known is None and not forget_root:
+        what = "the identity and the sealed NUC map" if forget_nuc_map else "the identity, and keep the NUC map,"
+        click.confirm(f"Remove {what} in {state_dir}?", abort=True, err=True)
+    with as_owner_of(state_dir), only_one(state_dir):
+        removed = forget(state_dir, forget_root=forget_root, forget_map=forget_nuc_map)
+    if not removed.anything:
         raise BirthmarkError("identity.missing", str(state_dir))
     if as_json:
-        print_json({"removed": known.about.serial if known else None, "root_forgotten": forget_root})
-    else:
-        click.echo(f"Removed the identity of {known.about.serial}." if known else "There was no identity to remove.")
+        serial = removed.identity.about.serial if removed.identity else None
+        print_json({"removed": serial, "root_forgotten": forget_root, "nuc_map_kept": removed.map_kept})
+        return
+    what = f"the identity of {removed.identity.about.serial}" if removed.identity else f"what was in {state_dir}"
+    click.echo(f"Removed {what}. {_AFTER_KEPT if removed.map_kept else _AFTER_FORGOTTEN}")
+
+
+_AFTER_KEPT: Final = (
+    "Its NUC map is kept, sealed: the station that provisioned it gives it the same certificate back.\n"
+    "Next: restart, or `sudo systemctl start birthmark-agent`, and plug it in."
+)
+_AFTER_FORGOTTEN: Final = (
+    "Its sealed NUC map is gone.\n"
+    "Next: `sudo birthmark-agent setup --nuc-map FILE` with a copy of that map, restart and plug it in.\n"
+    "With another map its station refuses it (registry.nuc-changed) until `birthmark-station release SERIAL`."
+)

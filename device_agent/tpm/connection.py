@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from typing import Any, Final, TypeVar
 
 from shared.errors import BirthmarkError
+from shared.text import shown
 
 os.environ.setdefault("TSS2_LOG", "all+none")  # the C library reads it once, and would write to stderr
 
@@ -32,6 +33,9 @@ BUSY_SECONDS: Final = 10.0
 """How long a command that the TPM asks to be sent again is sent again."""
 
 _BUSY_PAUSE_SECONDS: Final = 0.05
+
+_TCTIS: Final = frozenset({"device", "swtpm", "mssim", "tabrmd", "cmd", "pcap", "libtpms", "spi-helper", "i2c-helper"})
+"""The TCTIs of tpm2-tss that lead to a TPM, as Tss2_TctiLdr_Initialize(3) takes them: NAME or NAME:CONFIGURATION."""
 
 # TPM 2.0 Part 2, 6.6.3: response codes. Format-one codes are compared without parameter, handle or session number.
 _RC_RETRIED: Final = frozenset({0x908, 0x90A, 0x920, 0x922, 0x923})
@@ -54,12 +58,14 @@ _SESSIONS_FIRST: Final = (0x02000000, 0x03000000)
 
 
 class Connection:
-    """Raises `tpm.no-device`, `tpm.permission` or `tpm.busy` when it cannot be opened.
+    """Raises `tpm.name-unknown`, `tpm.no-device`, `tpm.permission` or `tpm.busy` when it cannot be opened.
 
     `make_room` is called when the TPM has no room for another object or session, before the command is tried once more.
     """
 
     def __init__(self, tcti: str, command_seconds: float = COMMAND_SECONDS) -> None:
+        if tcti.partition(":")[0] not in _TCTIS:
+            raise BirthmarkError("tpm.name-unknown", shown(tcti, 64))
         self._seconds = command_seconds
         self._commands: queue.SimpleQueue[tuple[Callable[[], object], Future[Any]] | None] = queue.SimpleQueue()
         self._hung = False

@@ -37,7 +37,8 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault(
         "link.no-station",
         "no station has said anything",
-        "Check that the station runs and serves this port, and that the cable carries data.",
+        "See that the station runs, and the cable carries data and is in the port for devices: USB-C on a 4 or 5, the"
+        " inner one on a Zero. `birthmark-agent gadget status` tells whether a host is there.",
         retry=True,
     ),
     Fault(

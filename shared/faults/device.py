@@ -29,6 +29,11 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "Free some space on it; nothing was changed, and the unit goes on when it is plugged in again.",
         retry=True,
     ),
+    Fault(
+        "disk.permission",
+        "no permission to write there",
+        "Run it with sudo, or as the user who owns the directory (`ls -ld DIR` shows who that is).",
+    ),
     Fault("file.unreadable", "the file cannot be read", "Check its path and permissions."),
     Fault("file.unwritable", "the file cannot be written", "Choose a path where there is no file yet."),
     Fault(
@@ -61,7 +66,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault(
         "identity.damaged",
         "the identity on disk cannot be read",
-        "Remove it with `birthmark-agent reset` and plug the unit in again; it gets the same certificate back.",
+        "Remove it with `birthmark-agent reset` and plug it in again: the NUC map stays, it gets the same certificate.",
     ),
     Fault(
         "identity.missing",
@@ -76,7 +81,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault(
         "identity.permission",
         "no permission to read the identity",
-        "Run as the user who owns the state directory, often with sudo -u birthmark.",
+        "Only root and the user who owns the state directory may; on a Pi that is birthmark-agent.",
     ),
     Fault(
         "identity.state-dir-busy",
@@ -174,7 +179,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault(
         "nuc.map-exists",
         "there is a NUC map already",
-        "Choose another path, or add --force; a unit provisioned with the old map must be provisioned again.",
+        "Choose another path, or replace it (--force; --yes for setup); a unit that has the old one is then refused.",
     ),
     Fault(
         "nuc.map-missing",
@@ -196,11 +201,42 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "the NUC map was written by a newer version",
         "Update this agent.",
     ),
+    Fault(
+        "nuc.map-not-kept",
+        "the sealed NUC map is damaged, so it cannot be kept",
+        "Nothing was removed. With --forget-nuc-map all of it is; the unit then needs a copy of the map's file again.",
+    ),
     Fault("nuc.map-unreadable", "the NUC map cannot be read", "Check its owner and permissions."),
     Fault(
         "nuc.no-numpy",
         "the libraries for NUC maps are not installed",
         "Install them: apt install python3-numpy python3-tifffile, or pip install 'birthmark-provisioning[nuc]'.",
+    ),
+    Fault(
+        "setup.config-missing",
+        "there is no config.txt of a Raspberry Pi",
+        "Mount the boot partition at /boot/firmware, name the file with --config-txt, or leave the overlays out:"
+        " --no-usb-overlay --tpm-overlay none.",
+    ),
+    Fault(
+        "setup.file-unfit",
+        "a file that has to be changed is not an ordinary file of ordinary size",
+        "Nothing is changed through a link or in a device. Look at it (`ls -l FILE`) and put an ordinary file there.",
+    ),
+    Fault(
+        "setup.needs-root",
+        "only root can set this Pi up",
+        "Run it again with sudo.",
+    ),
+    Fault(
+        "setup.no-service-user",
+        "there is no user birthmark-agent",
+        "Install the package in that system first: apt install ./birthmark-agent_*.deb.",
+    ),
+    Fault(
+        "setup.outside",
+        "a link leads out of the system that is to be set up",
+        "Look at the directory it names; in an image's tree, run the command in a chroot instead of with --prefix.",
     ),
     Fault(
         "tpm.busy",
@@ -232,6 +268,11 @@ FAULTS: Final[tuple[Fault, ...]] = (
         retry=True,
     ),
     Fault(
+        "tpm.name-unknown",
+        "that is not how a TPM is named",
+        "Give device:/dev/tpmrm0 for a chip, simulator for none, or another TCTI: swtpm:…, mssim:…, tabrmd:…, cmd:….",
+    ),
+    Fault(
         "tpm.no-device",
         "there is no TPM",
         "Check dtoverlay=tpm-slb9670 in config.txt and the hat's seat; `--tpm simulator` works without one.",
@@ -244,7 +285,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault(
         "tpm.not-this-one",
         "this identity belongs to another TPM",
-        "Put the card back into its own unit, or `birthmark-agent reset` this one and provision it.",
+        "Put the card back into its own unit, or `birthmark-agent reset --forget-nuc-map` and provision it anew.",
     ),
     Fault(
         "tpm.owned",
@@ -270,6 +311,11 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "trust.not-a-station",
         "what answers has a certificate, but not a station's",
         "It is false: only a station's certificate may provision; do not plug the unit into it.",
+    ),
+    Fault(
+        "trust.root-not-one",
+        "the file is not a root certificate",
+        "Take root.pem from the station's data directory (authority/root.pem): one certificate, as PEM.",
     ),
     Fault(
         "trust.root-unreadable",

@@ -226,7 +226,7 @@ def unsound(story: Story, pi: Pi) -> str:
         if identity is None:
             return "the identity it had is gone" if story.known else ""
         key = pi.source.get().unseal(identity.secrets.nuc_map_key)
-        sealed = open_map(identity.sealed_map, key)
+        sealed = open_map(identity.sealed_map.file, key)
         if sealed.hash.secret() != pi.source.get().unseal(identity.secrets.nuc_hash):
             return "the sealed map is not the hash's"
     except BirthmarkError as error:

@@ -231,6 +231,7 @@ def test_a_station_of_another_authority_learns_nothing(bench: Path, station: Vir
     ("options", "code", "status"),
     [
         (("--tpm", "device:/dev/no-such-tpm"), "tpm.no-device", 1),
+        (("--tpm", "simulatr"), "tpm.name-unknown", 1),
         (("--port", "/dev/no-such-port"), "link.no-port", 75),
         (("--port", "/dev/null"), "link.not-a-port", 1),
         (("--nuc-map", "/no/such/map"), "nuc.map-missing", 1),

@@ -18,7 +18,7 @@ import pytest
 
 from device_agent.tpm.simulator import Simulator
 from tests.system.guest import Guest, Tpm
-from tests.system.image import NUC_MAP, SERIAL, SPARE_NUC_MAP, build
+from tests.system.image import NUC_MAP, SERIAL, build
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -82,6 +82,26 @@ def test_the_gadget_is_up_at_first_boot_and_the_agent_waits_for_a_station(pi: Gu
         "root:birthmark-agent 660",
         "tss:tss 660",
     ]
+
+
+def test_setup_finds_the_devices_pins_the_root_and_run_again_changes_nothing(pi: Guest) -> None:
+    config = "/boot/firmware/config.txt"
+    pi.good(f"mkdir -p /boot/firmware && printf '[cm4]\\notg_mode=1\\n[all]\\n' > {config}")
+    setup = "birthmark-agent setup --json --root /var/lib/birthmark-station/data/authority/root.pem"
+    told = json.loads(pi.good(setup, 60))
+    outcomes = {step["what"]: step["outcome"] for step in told["steps"]}
+    assert outcomes == {
+        "Boot settings": "done",
+        "TPM": "already so",
+        "Root certificate": "done",
+        "NUC map": "already so",
+        "Service": "done",
+    }
+    assert (told["changed"], told["restart_needed"]) == (True, True)
+    assert pi.good(f"tail -n 2 {config}").split() == ["dtoverlay=dwc2,dr_mode=peripheral", "dtoverlay=tpm-slb9670"]
+    again = json.loads(pi.good(setup, 60))
+    assert (again["changed"], again["restart_needed"]) == (False, False)
+    pi.eventually(WAITING, 60)
 
 
 def test_plugging_in_raises_the_link_and_wakes_the_station(pi: Guest) -> None:
@@ -181,7 +201,7 @@ def test_an_upgrade_keeps_the_identity(pi: Guest) -> None:
 def test_a_unit_that_was_reset_gets_the_same_certificate_again(pi: Guest) -> None:
     before = json.loads(pi.good("birthmark-agent status --json"))
     pi.good("systemctl stop birthmark-agent; birthmark-agent reset --yes")
-    pi.good(f"install -m 0600 -o birthmark-agent -g birthmark-agent {SPARE_NUC_MAP} {NUC_MAP}")
+    assert pi.run(f"test -e {NUC_MAP}").code == 1  # the sealed one serves
     pi.good("systemctl start birthmark-agent", 120)
     pi.eventually(f"test -e {AGENT_STATE}/identity/provisioned", 120)
     after = json.loads(pi.good("birthmark-agent status --json"))

@@ -58,7 +58,7 @@ def test_what_was_stored_is_loaded(store: IdentityStore, ours: House) -> None:
     assert identity is not None
     assert (identity.about, identity.secrets, identity.provisioned) == (about(), SECRETS, False)
     assert identity.chain == (ours.device, ours.intermediate, ours.root)
-    assert identity.sealed_map.read_bytes() == b"sealed map"
+    assert identity.sealed_map.file.read_bytes() == b"sealed map"
     store.mark_provisioned()
     store.mark_provisioned()
     loaded = store.load()
@@ -92,9 +92,79 @@ def test_tidying_by_a_relative_path_keeps_the_identity(
 
 def test_forgetting_leaves_nothing(store: IdentityStore, ours: House, tmp_path: Path) -> None:
     keep(store, ours)
-    store.forget()
+    assert store.forget(keep_map=False)
     assert store.load() is None
     assert list(tmp_path.iterdir()) == []
+    assert not store.forget(keep_map=False)
+
+
+def test_forgetting_can_keep_the_sealed_map_until_the_next_identity(
+    store: IdentityStore, ours: House, tmp_path: Path
+) -> None:
+    keep(store, ours)
+    assert store.forget(keep_map=True)
+    assert (store.load(), not store.forget(keep_map=True)) == (None, True)
+    store.tidy()
+    kept = store.kept_map()
+    assert kept is not None
+    assert (kept.file.read_bytes(), kept.hash, kept.key) == (b"sealed map", BLOB, BLOB)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept-nuc-map"]
+    store.store(about(), SECRETS, (ours.device, ours.intermediate, ours.root), kept.file, provisioned=True)
+    store.tidy()
+    loaded = store.load()
+    assert loaded is not None
+    assert loaded.sealed_map.file.read_bytes() == b"sealed map"
+    assert store.kept_map() is None
+    assert store.forget(keep_map=True)
+    assert store.forget(keep_map=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["secrets.msgpack", "nuc-map.sealed"])
+def test_a_map_that_cannot_be_kept_is_not_removed_unasked(
+    store: IdentityStore, ours: House, tmp_path: Path, name: str
+) -> None:
+    keep(store, ours)
+    (tmp_path / "identity" / name).unlink()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(BirthmarkError) as caught:
+        store.forget(keep_map=True)
+    assert caught.value.code == "nuc.map-not-kept"
+    assert sorted(tmp_path.rglob("*")) == before
+    assert store.forget(keep_map=False)
+
+
+def test_a_power_cut_at_any_step_of_forgetting_leaves_the_identity_or_its_kept_map(ours: House, tmp_path: Path) -> None:
+    class Cut(Disk):
+        left = 0
+
+        def __getattribute__(self, name: str) -> object:
+            if name in ("make_directory", "write", "link", "rename", "remove", "sync"):
+                if self.left == 0:
+                    raise KeyboardInterrupt
+                self.left -= 1
+            return super().__getattribute__(name)
+
+    for steps in range(100):
+        state = tmp_path / str(steps)
+        state.mkdir()
+        keep(IdentityStore(state, Disk()), ours)
+        disk = Cut()
+        disk.left = steps
+        cut = False
+        try:
+            IdentityStore(state, disk).forget(keep_map=True)
+        except KeyboardInterrupt:
+            cut = True
+        store = IdentityStore(state, Disk())
+        store.tidy()
+        assert (store.load() is None) == (store.kept_map() is not None), steps
+        assert len(list(state.glob(".identity-*"))) == (store.load() is not None)
+        if not cut:
+            break
+    else:
+        pytest.fail("it never ends")
+    assert steps > 8
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,14 @@ def test_no_device(tmp_path: Path) -> None:
     assert code(f"device:{tmp_path}/tpmrm0", tmp_path) == "tpm.no-device"
 
 
-def test_a_name_that_is_none(tmp_path: Path) -> None:
-    assert code("no-such-tcti:x", tmp_path) == "tpm.no-device"
+@pytest.mark.parametrize("name", ["no-such-tcti:x", "simulatr", "/dev/tpmrm0", "", "device\x1b[2J"])
+def test_a_name_that_is_none_is_told_the_names_there_are(name: str, tmp_path: Path) -> None:
+    with open_tpm(name, tmp_path) as source, pytest.raises(BirthmarkError) as caught:
+        source.get()
+    assert caught.value.code == "tpm.name-unknown"
+    assert "device:/dev/tpmrm0" in caught.value.advice
+    assert "simulator" in caught.value.advice
+    assert "\x1b" not in str(caught.value)
 
 
 def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
