@@ -114,12 +114,15 @@ def acting_as(user: User | None) -> Iterator[None]:
 
 @contextmanager
 def _told(user: User) -> Iterator[None]:
+    """Raises `data.unreadable` when `user` could not be taken on in it, or could not go on with this program."""
     try:
         yield
     except OSError as error:  # as in a container that maps only some users
-        raise BirthmarkError(
-            "data.unreadable", f"root cannot act as its owner {user.name}: {error.strerror}"
-        ) from error
+        why = f"root cannot act as its owner {user.name}: {error.strerror}"
+        raise BirthmarkError("data.unreadable", why) from error
+    for module in (os.__file__, __file__):  # much of both is loaded only when it is needed
+        if not os.access(module, os.R_OK, effective_ids=True):
+            raise BirthmarkError("data.unreadable", f"its owner {user.name} cannot read this program, {module}")
 
 
 def _set_groups(user: User) -> None:
