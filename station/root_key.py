@@ -25,8 +25,7 @@ def target_file(target: Path) -> Path:
 def check_target(data_dir: Path, target: Path) -> None:
     """Raises `data.root-key-unmoved` when the key could not be moved to `target`: asked before the key is made."""
     file = target_file(target)
-    if file.resolve().is_relative_to(data_dir.resolve()):
-        raise BirthmarkError("data.root-key-unmoved", f"{file} is in the data directory itself")
+    _require_elsewhere(data_dir, file)
     if os.path.lexists(file):
         raise BirthmarkError("data.root-key-unmoved", f"{file} is there already")
     if not file.parent.is_dir():
@@ -42,6 +41,7 @@ def move_root_key(data_dir: Path, target: Path) -> Path:
     """
     file = target_file(target)
     source = data_dir / ROOT_KEY_NAME
+    _require_elsewhere(data_dir, file)  # else the key would pass for a copy of itself below
     owner = owner_of(data_dir)
     try:
         with acting_as(owner):
@@ -58,6 +58,11 @@ def move_root_key(data_dir: Path, target: Path) -> Path:
     except OSError as error:
         raise BirthmarkError("data.root-key-unmoved", f"{error.filename or file}: {error.strerror}") from error
     return file
+
+
+def _require_elsewhere(data_dir: Path, file: Path) -> None:
+    if file.resolve().is_relative_to(data_dir.resolve()):
+        raise BirthmarkError("data.root-key-unmoved", f"{file} is in the data directory itself")
 
 
 def _read(path: Path) -> bytes:
