@@ -43,6 +43,10 @@ More options of the service.
 .TP
 .I /var/lib/birthmark-station/data
 The authority, its key tables and the registry.
+.SH ENVIRONMENT
+.TP
+.B BIRTHMARK_DATA_DIR
+The data directory to work on, in place of the service's.
 .SH SERVICES
 .B birthmark-station.service
 is woken by a plugged-in unit, or by its page through

@@ -28,6 +28,7 @@ from shared.errors import BirthmarkError
 from station import bootstrap, config, data_dir
 from station.attestation.ek_roots import FILE_BYTES_MAX, FILES_MAX
 from station.config import CONFIG_NAME, AttestationConfig
+from station.owner import acting_as, owner_of
 from station.registry import audit, audit_check, revocation
 from station.registry.audit import Event
 from station.registry.database import BUSY_SECONDS
@@ -84,17 +85,19 @@ class Restored:
 def backup(directory: Path, file: Path, passphrase: str, progress: Progress) -> Backup:
     """Write the station in `directory` into `file`, as it is at one moment; sessions go on meanwhile.
 
-    Raises `data.*`, `config.invalid`, `registry.unavailable`, `backup.exists` and `backup.file-unusable`; there is
-    then no `file`.
+    Root writes `file` itself, and reads the station as the user whose it is. Raises `data.*`, `config.invalid`,
+    `registry.unavailable`, `backup.exists` and `backup.file-unusable`; there is then no `file`.
     """
-    data_dir.check(directory, supplied=StationSecret.supplied())
-    settings = config.load(directory / CONFIG_NAME)
+    owner = owner_of(directory)
+    with acting_as(owner):
+        data_dir.check(directory, supplied=StationSecret.supplied())
+        settings = config.load(directory / CONFIG_NAME)
     if os.path.lexists(file):
         raise BirthmarkError("backup.exists", str(file))
     made_at = bootstrap.now()
     software = f"birthmark-provisioning {version('birthmark-provisioning')}"
     try:
-        with _whole(file) as out, _snapshot(directory, progress) as registry:
+        with _whole(file) as out, acting_as(owner), _snapshot(directory, progress) as registry:
             sealer = Sealer(out, passphrase, made_at, settings.name, software)
             for name, content in _small_files(directory, settings.ek_roots(directory)):
                 _put(sealer, name, len(content))

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from station import config as configuration
 from station import data_dir, keytables
-from station.attestation.ek_roots import load_ek_roots
+from station.attestation.maker_files import read_maker_files
 from station.attestation.makers_directory import MakersDirectory
 from station.authority import authority as authorities
 from station.authority.authority import Authority, RootKey
@@ -28,12 +26,10 @@ from station.provisioning import Provisioner
 from station.registry import audit, database
 from station.registry.audit import Event
 from station.registry.database import Database
+from station.root_key import ROOT_KEY_NAME, ROOT_PASSPHRASE_NAME
 from station.secret import SECRET_NAME, StationSecret
 from station.validation.certificates import CertificateValidator
 from station.validation.tokens import TokenValidator
-
-ROOT_KEY_NAME: Final = "root-key.pem"
-ROOT_PASSPHRASE_NAME: Final = "root-key.passphrase"  # noqa: S105 - a file name
 
 
 def now() -> int:
@@ -57,7 +53,8 @@ def init(
     """Make a data directory, whole or not at all.
 
     The root's key is left in it, encrypted under `root_passphrase`; without one a passphrase is made and left beside
-    it. Both are to be moved away: the station never reads them. Raises `data.exists`, `data.unwritable`.
+    it. Both are to be moved away: the station never reads them. `ek_roots` is a directory of TPM makers' certificates,
+    or one file, to be copied in. Raises `data.*` as `data_dir.create` does, and `config.invalid`.
     """
 
     def authority(folder: Path, secret: StationSecret) -> RootKey:
@@ -83,7 +80,8 @@ def make(
 ) -> Initialised:
     """A data directory whose authority and registry are filled by the two functions, whole or not at all."""
     config = configuration.check(config)
-    roots = load_ek_roots(ek_roots) if ek_roots else None
+    # As the caller: `fill` may run as another user, who cannot read them.
+    maker_files = read_maker_files(ek_roots) if ek_roots else {}
     root_key: RootKey | None = None
 
     def fill(folder: Path) -> None:
@@ -96,10 +94,9 @@ def make(
         if root_key is not None:
             _leave_root_key(folder, root_key, given=given_passphrase)
         target = config.ek_roots(folder)
-        if roots is not None and ek_roots is not None:
-            shutil.copytree(ek_roots, target)
-        else:
-            target.mkdir(mode=0o700)
+        target.mkdir(mode=0o700)
+        for name, content in maker_files.items():
+            data_dir.write_private(target / name, content)
         asyncio.run(_create_registry(folder / "registry.sqlite", config, secret, registry))
 
     replaced = data_dir.create(directory, fill, force=force)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 import msgspec
 import tomli_w
@@ -40,6 +42,25 @@ class AuthorityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     device_days: Annotated[int, Meta(ge=1, le=3650)] = 730
     birthmark_extensions: bool = True
     """Whether device certificates carry Birthmark's six extensions (docs/decisions/0005)."""
+
+    @property
+    def public_host(self) -> str:
+        """The host of `public_url`, in small letters; empty when it names none."""
+        try:
+            return urlsplit(self.public_url).hostname or ""
+        except ValueError:  # brackets that hold no address
+            return ""
+
+    @property
+    def local_only(self) -> bool:
+        """Whether no other machine can reach `public_url`: its host is a loopback address or name, or no address."""
+        if self.public_host == "localhost" or self.public_host.endswith(".localhost"):
+            return True
+        try:
+            address = ipaddress.ip_address(self.public_host)
+        except ValueError:
+            return False
+        return address.is_loopback or address.is_unspecified
 
 
 class TablesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -161,7 +182,10 @@ def load(path: Path) -> StationConfig:
 
 def _convert(values: object, where: str) -> StationConfig:
     try:
-        return msgspec.convert(values, StationConfig, strict=True)
+        config = msgspec.convert(values, StationConfig, strict=True)
     except msgspec.ValidationError as error:
         text = re.sub(r" - at `\$\.?(.*)`", r" at \1", str(error))
         raise BirthmarkError("config.invalid", where + text) from None
+    if not config.authority.public_host:
+        raise BirthmarkError("config.invalid", f"{where}authority.public_url names no host")
+    return config

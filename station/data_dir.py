@@ -11,13 +11,19 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 from shared.errors import BirthmarkError
+from station.data_lock import locked
+from station.owner import acting_as, maker_of, who_may
+
+MARK: Final = "station.toml"
+"""The file that makes a directory a station's: only such a directory is ever replaced."""
 
 REQUIRED: Final = (
-    "station.toml",
+    MARK,
     "registry.sqlite",
     "secrets/station.key",
     "authority/root.pem",
@@ -41,27 +47,35 @@ def write_private(path: Path, data: bytes) -> None:
 def create(data_dir: Path, fill: Callable[[Path], None], *, force: bool) -> Path | None:
     """Make a whole data directory or none: `fill` fills a private directory beside it, which is then renamed.
 
-    With `force` what was there is moved aside, never deleted, and its new path returned.
-    Raises `data.exists` without it.
+    With `force` the station that was there is moved aside, never deleted, and its new path returned. Root does it as
+    the user whose the directory is, or the private one it will lie in. Raises `data.exists` without `force`,
+    `data.not-a-station`, `data.in-use` while a station runs on it, and `data.unwritable`.
     """
-    if occupied(data_dir) and not force:
-        raise BirthmarkError("data.exists", str(data_dir))
-    try:
-        data_dir.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f".{data_dir.name}.", dir=data_dir.parent))  # mkdtemp makes it 0700
+    with ExitStack() as held:
         try:
-            fill(made)
-        except BaseException:
-            shutil.rmtree(made, ignore_errors=True)
-            raise
-        aside = None
-        if occupied(data_dir):
-            aside = data_dir.with_name(f"{data_dir.name}.replaced-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}")
-            data_dir.rename(aside)
-        made.rename(data_dir)
-        sync_directory(data_dir.parent)
-    except OSError as error:
-        raise BirthmarkError("data.unwritable", f"{error.filename or data_dir}: {error.strerror}") from error
+            held.enter_context(acting_as(maker_of(data_dir)))
+            there = occupied(data_dir)
+            if there:
+                if not (data_dir / MARK).is_file():
+                    raise BirthmarkError("data.not-a-station", f"{data_dir} holds no {MARK}")
+                if not force:
+                    raise BirthmarkError("data.exists", str(data_dir))
+                held.enter_context(locked(data_dir))
+            data_dir.parent.mkdir(parents=True, exist_ok=True)
+            made = Path(tempfile.mkdtemp(prefix=f".{data_dir.name}.", dir=data_dir.parent))  # mkdtemp makes it 0700
+            try:
+                fill(made)
+            except BaseException:
+                shutil.rmtree(made, ignore_errors=True)
+                raise
+            aside = None
+            if there:
+                aside = data_dir.with_name(f"{data_dir.name}.replaced-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}")
+                data_dir.rename(aside)
+            made.rename(data_dir)
+            sync_directory(data_dir.parent)
+        except OSError as error:
+            raise BirthmarkError("data.unwritable", _told(error, data_dir)) from error
     return aside
 
 
@@ -73,6 +87,14 @@ def occupied(data_dir: Path) -> bool:
         return False
     except NotADirectoryError:
         return True
+
+
+def is_station(data_dir: Path) -> bool:
+    """Whether a station was made there, whole or not. Raises `data.unreadable`."""
+    try:
+        return (data_dir / MARK).is_file()
+    except OSError as error:
+        raise _unreadable(error, data_dir) from error
 
 
 def check(data_dir: Path, supplied: Collection[str] = ()) -> None:
@@ -92,7 +114,17 @@ def check(data_dir: Path, supplied: Collection[str] = ()) -> None:
             if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
                 raise BirthmarkError("data.readable-by-others", f"{path} has mode {stat.S_IMODE(status.st_mode):04o}")
     except OSError as error:
-        raise BirthmarkError("data.unreadable", f"{error.filename}: {error.strerror}") from error
+        raise _unreadable(error, data_dir) from error
+
+
+def _unreadable(error: OSError, data_dir: Path) -> BirthmarkError:
+    return BirthmarkError("data.unreadable", _told(error, data_dir))
+
+
+def _told(error: OSError, data_dir: Path) -> str:
+    """Which path, what is wrong, and who may where it is not permitted."""
+    path = Path(error.filename or data_dir)
+    return f"{path}: {error.strerror}{who_may(path) if isinstance(error, PermissionError) else ''}"
 
 
 def sync_directory(path: Path) -> None:

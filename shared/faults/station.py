@@ -28,13 +28,34 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "the data directory is not whole",
         "Restore it from a backup; `birthmark-station init` makes a new one elsewhere.",
     ),
-    Fault("data.missing", "there is no data directory", "Make one with `birthmark-station init --data-dir DIR`."),
+    Fault(
+        "data.in-use",
+        "a station runs on that data directory already",
+        "Its page shows what it does. Stop it before another is to run or the directory is to be replaced: "
+        "sudo systemctl stop birthmark-station.socket birthmark-station.service.",
+    ),
+    Fault(
+        "data.missing",
+        "there is no data directory",
+        "`sudo birthmark-station setup` makes the service's, `birthmark-station init --data-dir DIR` one of your own.",
+    ),
+    Fault(
+        "data.not-a-station",
+        "what is in that directory is not a station's, and is left as it is",
+        "Choose a directory that is empty or not there yet.",
+    ),
     Fault(
         "data.readable-by-others",
         "the data directory or a file in it can be read by others",
         "Take the permissions away (chmod -R go-rwx DIR), and consider whether the keys in it are still secret.",
     ),
-    Fault("data.unreadable", "the data directory cannot be read", "Run as the user who owns it."),
+    Fault(
+        "data.root-key-unmoved",
+        "the root key could not be moved",
+        "It still lies in the data directory. Give --root-key-to another place: a directory, or a file that is not "
+        "there yet, outside the data directory.",
+    ),
+    Fault("data.unreadable", "the data directory cannot be read", "Run the command as the user who owns it."),
     Fault("data.unwritable", "the directory cannot be written", "Check its owner and the space on its disk."),
     Fault(
         "http.cannot-listen",
@@ -182,6 +203,21 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "If it may be used again, `birthmark-station reinstate SERIAL`, or release it and provision it anew.",
     ),
     Fault("registry.unknown-unit", "there is no such unit", "`birthmark-station devices` lists them."),
+    Fault(
+        "setup.answer-missing",
+        "there is no terminal to ask, and an answer is missing",
+        "Give the options that are named; --yes leaves out what may be left out.",
+    ),
+    Fault(
+        "setup.package-missing",
+        "there is no user birthmark-station, as whom the service runs",
+        "Install the package birthmark-station, or make a station of your own with --data-dir DIR.",
+    ),
+    Fault(
+        "setup.service-failed",
+        "the service does not start",
+        "`journalctl -u birthmark-station` says why. Then run the same command again: it goes on where it ended.",
+    ),
     Fault("table.id-out-of-range", "there is no such key table", "Table ids go from 0 to 2,499."),
     Fault("table.index-out-of-range", "there is no such key index", "Key indices go from 0 to 999."),
     Fault(

@@ -13,7 +13,8 @@ import msgspec
 from shared.errors import BirthmarkError
 from shared.text import shown
 from station import bootstrap
-from station.cli.common import AS_JSON, DATA_DIR, moment, print_json
+from station.cli.common import AS_JSON, moment, print_json
+from station.cli.data_directory import DATA_DIR, GIVEN_DATA_DIR, enter
 from station.registry import audit as registry_audit
 from station.registry import audit_check
 from station.registry.audit import Row
@@ -40,7 +41,7 @@ class Since(click.ParamType[int]):
 
 
 @click.group(invoke_without_command=True)
-@click.option("--data-dir", type=click.Path(path_type=Path), envvar="BIRTHMARK_DATA_DIR", help="As for `audit verify`.")
+@GIVEN_DATA_DIR
 @click.option("--since", type=Since(), metavar="TIME", help=Since.__doc__)
 @AS_JSON
 @click.pass_context
@@ -48,14 +49,12 @@ def audit(ctx: click.Context, data_dir: Path | None, since: int | None, as_json:
     """Show what was issued, refused, released, revoked or configured, oldest first."""
     if ctx.invoked_subcommand is not None:
         return
-    if data_dir is None:
-        raise click.UsageError("give --data-dir (or BIRTHMARK_DATA_DIR)")
 
     async def read(directory: Path) -> list[Row]:
         async with bootstrap.open_registry(directory) as registry, registry.read() as connection:
             return await registry_audit.read(connection, since=since or 0)
 
-    rows = asyncio.run(read(data_dir))
+    rows = asyncio.run(read(enter(data_dir)))
     if as_json:
         print_json([_public(row) for row in rows])
         return

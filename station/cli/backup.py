@@ -16,7 +16,8 @@ from rich.progress import TaskID
 from shared.errors import BirthmarkError
 from station import backup as backups
 from station.backup import Progress
-from station.cli.common import AS_JSON, DATA_DIR, moment, print_json, secret_line
+from station.cli.common import AS_JSON, FORCE, moment, print_json, secret_line, tell_replaced
+from station.cli.data_directory import NEW_DATA_DIR, OWN_DATA_DIR
 
 PASSPHRASE_CHARACTERS: Final = 12
 """What guesses offline cost is scrypt's; that there are many of them to make is the passphrase's."""
@@ -30,7 +31,7 @@ _FILE: Final = click.argument("file", type=click.Path(path_type=Path, dir_okay=F
 
 
 @click.command()
-@DATA_DIR
+@OWN_DATA_DIR
 @_FILE
 @_PASSPHRASE_FILE
 @AS_JSON
@@ -55,10 +56,10 @@ def backup(data_dir: Path, file: Path, passphrase_file: IO[str] | None, as_json:
 
 
 @click.command()
-@DATA_DIR
+@NEW_DATA_DIR
 @_FILE
 @_PASSPHRASE_FILE
-@click.option("--force", is_flag=True, help="Replace what is there; the old directory is moved aside, not deleted.")
+@FORCE
 @AS_JSON
 def restore(data_dir: Path, file: Path, passphrase_file: IO[str] | None, force: bool, as_json: bool) -> None:
     """Make a data directory from a backup, whole or not at all. The station it was made of must not run any more."""
@@ -80,8 +81,7 @@ def restore(data_dir: Path, file: Path, passphrase_file: IO[str] | None, force: 
     click.echo(
         f"Restored {made.units} units of station {made.station}, as of {moment(made.made_at)}, to {made.data_dir}."
     )
-    if made.replaced:
-        click.echo(f"What was there is now in {made.replaced}.")
+    tell_replaced(made.data_dir, made.replaced)
     for problem in made.audit_problems:
         click.echo(f"warning: the audit log was not whole when the backup was made: {problem}", err=True)
     click.echo("What was revoked since then must be revoked again: docs/operator.md, Backup and restore.")

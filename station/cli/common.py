@@ -1,4 +1,4 @@
-"""What the station's commands share: the data directory's option, and times for people."""
+"""What the station's commands share: secrets from files, tables, and times for people."""
 
 from __future__ import annotations
 
@@ -14,19 +14,15 @@ from rich.table import Table
 from shared.command import AS_JSON, Commands, print_json
 from shared.errors import BirthmarkError
 
-__all__ = ["AS_JSON", "DATA_DIR", "Commands", "moment", "print_json", "root_passphrase", "secret_line"]
+__all__ = ["AS_JSON", "FORCE", "Commands", "moment", "print_json", "root_passphrase", "secret_line"]
 
 _LINE_CHARACTERS: Final = 1024
 _PASSPHRASE_CHARACTERS: Final = 12
 
 _PIPE_COLUMNS: Final = 240
 
-DATA_DIR: Final = click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    required=True,
-    envvar="BIRTHMARK_DATA_DIR",
-    help="The station's data directory (or BIRTHMARK_DATA_DIR).",
+FORCE: Final = click.option(
+    "--force", is_flag=True, help="Replace the station that is there; it is moved aside, not deleted."
 )
 
 
@@ -50,9 +46,20 @@ def root_passphrase(file: IO[str] | None) -> str | None:
     if file is None:
         return None
     passphrase = secret_line(file)
+    check_root_passphrase(passphrase)
+    return passphrase
+
+
+def check_root_passphrase(passphrase: str) -> None:
+    """Raises `config.invalid` for a short one."""
     if len(passphrase) < _PASSPHRASE_CHARACTERS:
         raise BirthmarkError("config.invalid", f"a root passphrase has {_PASSPHRASE_CHARACTERS} characters or more")
-    return passphrase
+
+
+def tell_replaced(data_dir: Path, aside: Path | None) -> None:
+    """Where what `--force` replaced is now."""
+    if aside is not None:
+        click.echo(f"Moved the station that was in {data_dir} to {aside}.")
 
 
 def print_table(table: Table) -> None:

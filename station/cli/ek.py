@@ -17,6 +17,8 @@ from station.attestation.ek_certificate import EkVerdict, judge_certificate
 from station.attestation.ek_roots import EkRoots, load_ek_roots
 from station.attestation.maker_certificate import MakerCertificate, pem_certificates
 from station.cli.common import AS_JSON, print_json
+from station.cli.data_directory import GIVEN_DATA_DIR, find
+from station.owner import acting_as, owner_of
 
 
 @click.group()
@@ -32,12 +34,7 @@ def ek() -> None:
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Directory of TPM makers' certificates, PEM or DER.",
 )
-@click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    envvar="BIRTHMARK_DATA_DIR",
-    help="A station whose makers' certificates to use, without --roots (or BIRTHMARK_DATA_DIR).",
-)
+@GIVEN_DATA_DIR
 @AS_JSON
 def verify(file: Path, roots_dir: Path | None, data_dir: Path | None, as_json: bool) -> None:
     """Try the EK certificate in FILE: DER as it lies in a TPM, padding and all, or PEM.
@@ -50,7 +47,7 @@ def verify(file: Path, roots_dir: Path | None, data_dir: Path | None, as_json: b
       tpm2_nvread -C o 0x01C00002 > ek.der
       tpm2_nvread -C o 0x01C0000A > ek.der
     """
-    roots = load_ek_roots(_roots_directory(roots_dir, data_dir))
+    roots = _roots(roots_dir, data_dir)
     for problem in roots.problems:
         click.echo(f"warning: {problem}", err=True)
     try:
@@ -69,13 +66,13 @@ def verify(file: Path, roots_dir: Path | None, data_dir: Path | None, as_json: b
         _tell(verdict)
 
 
-def _roots_directory(roots: Path | None, data_dir: Path | None) -> Path:
+def _roots(roots: Path | None, data_dir: Path | None) -> EkRoots:
     if roots is not None:
-        return roots
-    if data_dir is None:
-        raise click.UsageError("Give --roots DIR, or --data-dir DIR of a station.")
-    data_directory.check(data_dir)
-    return configuration.load(data_dir / configuration.CONFIG_NAME).ek_roots(data_dir)
+        return load_ek_roots(roots)
+    data_dir = find(data_dir)
+    with acting_as(owner_of(data_dir)):
+        data_directory.check(data_dir)
+        return load_ek_roots(configuration.load(data_dir / configuration.CONFIG_NAME).ek_roots(data_dir))
 
 
 def _read(file: Path) -> MakerCertificate:

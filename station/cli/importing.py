@@ -7,26 +7,28 @@ from typing import IO
 
 import click
 
-from station.cli.common import AS_JSON, DATA_DIR, print_json, root_passphrase
+from station.cli.common import AS_JSON, FORCE, print_json, root_passphrase, tell_replaced
+from station.cli.data_directory import NEW_DATA_DIR
+from station.cli.public_url import PUBLIC_URL, asked_public_url, warn_unreachable
 from station.config import AuthorityConfig
 from station.importer.takeover import take_over
 
 
 @click.command("import")
-@DATA_DIR
+@NEW_DATA_DIR
 @click.argument("directory", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--name", default="station", show_default=True, help="This station's name.")
 @click.option("--authority-id", default="birthmark_simulated_ma", show_default=True, help="What cameras call it.")
-@click.option("--public-url", default="http://127.0.0.1:8001", show_default=True, help="Where others reach it.")
+@PUBLIC_URL
 @click.option("--root-passphrase-file", type=click.File("r"), help="First line encrypts the root's key.")
-@click.option("--force", is_flag=True, help="Replace what is there; the old directory is moved aside, not deleted.")
+@FORCE
 @AS_JSON
 def import_directory(
     data_dir: Path,
     directory: Path,
     name: str,
     authority_id: str,
-    public_url: str,
+    public_url: str | None,
     root_passphrase_file: IO[str] | None,
     force: bool,
     as_json: bool,
@@ -35,15 +37,17 @@ def import_directory(
 
     Units that were blacklisted there are revoked, on hold. Submissions are not taken over.
     """
+    authority = AuthorityConfig(authority_id=authority_id, public_url=asked_public_url(public_url, ask=not as_json))
     imported = take_over(
         directory,
         data_dir,
         name,
-        AuthorityConfig(authority_id=authority_id, public_url=public_url),
+        authority,
         force=force,
         root_passphrase=root_passphrase(root_passphrase_file),
     )
     made = imported.made
+    warn_unreachable(authority)
     if as_json:
         print_json(
             {
@@ -64,8 +68,7 @@ def import_directory(
         click.echo(f"{imported.unregistered} serial numbers had tables but no unit; they were left out.")
     if imported.foreign_names:
         click.echo(f"{imported.foreign_names} certificates misname their issuer: good here, not for OpenSSL.")
-    if made.replaced:
-        click.echo(f"What was there is now in {made.replaced}.")
+    tell_replaced(made.data_dir, made.replaced)
     if made.root_key:
         click.echo(f"Now move the root key to a safe place: {made.root_key}")
     if made.root_passphrase:

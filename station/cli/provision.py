@@ -14,7 +14,8 @@ from rich.progress import Progress
 from shared.errors import BirthmarkError, ExitCode
 from shared.text import shown
 from station import bootstrap
-from station.cli.common import AS_JSON, DATA_DIR, print_json, secret_line
+from station.cli.common import AS_JSON, print_json, secret_line
+from station.cli.data_directory import DATA_DIR
 from station.enrollment import EnrollmentRequest, parse_nuc_hash
 from station.handout import Handout, Outcome, Result, read_csr_file, read_list
 from station.registry.records import Unit

@@ -14,14 +14,18 @@ import click
 from aiohttp import web
 
 from shared.states import STEPS
+from station import data_dir as data_directory
+from station import public_address
 from station.bootstrap import Station, open_station
-from station.cli.common import DATA_DIR
+from station.cli.data_directory import DATA_DIR
 from station.cli.listener import Listener, tls_context
 from station.config import EkPolicy
+from station.data_lock import locked
 from station.events import Bus, NoticeChanged, PortChanged, PortState, Topic
 from station.notify import keep_watchdog, notify
 from station.ports.allowed import AllowedPorts
 from station.ports.watch import DEFAULT_PATTERN, serve_ports
+from station.secret import StationSecret
 from station.web.app import Parts, create_app
 
 DRAIN_SECONDS: Final = 60.0
@@ -79,7 +83,9 @@ def serve(
     patterns = serial_ports or (DEFAULT_PATTERN,)
     allowed = AllowedPorts(allowed_ports)
     allowed.patterns()  # a list with a mistake in it is told now, not when a unit is plugged in
-    asyncio.run(_serve(data_dir, listener, patterns, allowed, EkPolicy(ek_policy) if ek_policy else None))
+    data_directory.check(data_dir, supplied=StationSecret.supplied())
+    with locked(data_dir):
+        asyncio.run(_serve(data_dir, listener, patterns, allowed, EkPolicy(ek_policy) if ek_policy else None))
 
 
 async def _serve(
@@ -99,6 +105,8 @@ async def _serve(
         try:
             address = await listener.start(runner)
             _announce(station, address, patterns)
+            if await public_address.unreachable(station.config.authority, station.policy, station.database):
+                click.echo(f"warning: {public_address.advice(station.config.authority)}", err=True)
             session = station.config.session
             tasks = [
                 asyncio.create_task(serve_ports(patterns, station.provisioner, station.bus, session, allowed)),

@@ -10,7 +10,8 @@ import click
 
 from shared.types import TableId
 from station import bootstrap
-from station.cli.common import AS_JSON, DATA_DIR, print_json
+from station.cli.common import AS_JSON, print_json
+from station.cli.data_directory import DATA_DIR
 from station.registry import queries, units
 from station.registry.queries import Times
 from station.registry.records import UnitState

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from station import bootstrap
-from station.cli.common import AS_JSON, DATA_DIR, moment, print_json
+from station.cli.common import AS_JSON, moment, print_json
+from station.cli.data_directory import DATA_DIR
 from station.registry import tokens as registry_tokens
 from station.registry.tokens import Scope, Token
 

@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.errors import BirthmarkError
 from shared.text import shown
 from station import bootstrap
-from station.cli.common import AS_JSON, DATA_DIR, moment, print_json, print_table, secret_line
+from station.cli.common import AS_JSON, moment, print_json, print_table, secret_line
+from station.cli.data_directory import DATA_DIR
 from station.enrollment import parse_nuc_hash
 from station.nuc_index import NucIndex
 from station.registry import queries, revocation, units

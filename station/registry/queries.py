@@ -157,3 +157,9 @@ async def provisioning_times(connection: AsyncConnection) -> Times | None:
         p95=seconds[min(len(seconds) - 1, int(len(seconds) * 0.95))],
         maximum=seconds[-1],
     )
+
+
+async def any_trusted(connection: AsyncConnection, ek_trust: str) -> bool:
+    """Whether a unit whose TPM's certificate was judged so has ever been issued a certificate."""
+    asked = sa.select(sa.literal(1)).where(table.c.ek_trust == ek_trust).limit(1)
+    return (await connection.execute(asked)).first() is not None

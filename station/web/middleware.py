@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from typing import Final
-from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -164,8 +163,7 @@ MIDDLEWARES: Final[tuple[Middleware, ...]] = (measured, translated, known_host, 
 def _is_ours(request: web.Request, host: str) -> bool:
     name = host_name(host)
     web_config = request.app[keys.CONFIG].web
-    public = urlsplit(request.app[keys.CONFIG].authority.public_url).hostname
-    if name in ("", public) or name in map(str.lower, web_config.hosts):
+    if name in ("", request.app[keys.CONFIG].authority.public_host) or name in map(str.lower, web_config.hosts):
         return bool(name)
     return is_loopback_name(name) or name == _local_address(request)
 

@@ -21,6 +21,7 @@ from shared import limits
 from shared.errors import BirthmarkError
 from shared.text import shown
 from station.events import BusEvent, Lost, NoticeChanged, PortChanged, PortGone, Topic, UnitChanged
+from station.public_address import unreachable
 from station.registry import queries, units
 from station.registry.queries import Filter
 from station.registry.records import UnitState
@@ -87,6 +88,7 @@ async def root(request: web.Request) -> web.Response:
         .get_template("page.html")
         .render(
             policy=app[keys.POLICY].value,
+            unreachable=await unreachable(app[keys.CONFIG].authority, app[keys.POLICY], app[keys.DATABASE]),
             reader=reader,
             search=asked.search,
             notices=Markup(_notices(app)),  # noqa: S704 - rendered, and escaped, by a template of ours

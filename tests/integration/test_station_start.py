@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import stat
 import subprocess
 from pathlib import Path
 
@@ -48,6 +49,96 @@ def test_init_with_force_moves_the_old_one_aside(data_dir: Path) -> None:
     assert (data_dir / "authority" / "root.pem").read_bytes() != root
 
 
+def test_force_says_what_it_moved_where(data_dir: Path) -> None:
+    said = run_station("init", "--force", "--data-dir", str(data_dir)).stdout
+    [aside] = data_dir.parent.glob("station.replaced-*")
+    assert f"Moved the station that was in {data_dir} to {aside}." in said
+
+
+@pytest.mark.parametrize("force", [(), ("--force",)])
+def test_what_is_no_station_is_never_replaced(tmp_path: Path, force: tuple[str, ...]) -> None:
+    """Such as the folder `station` of a checkout, which holds this program."""
+    source = tmp_path / "station"
+    source.mkdir()
+    (source / "main.py").write_text("precious")
+    refused = failed("init", *force, "--data-dir", str(source))
+    assert "[data.not-a-station]" in refused.stderr
+    assert "--force" not in refused.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["station"]
+    assert [path.name for path in source.iterdir()] == ["main.py"]
+
+
+@pytest.mark.parametrize(
+    ("options", "warns"),
+    [
+        ((), True),
+        (("--public-url", "http://[::1]:8001"), True),
+        (("--public-url", "https://station.example.org"), False),
+        (("--ek-policy", "simulator"), False),
+    ],
+)
+def test_init_warns_of_an_address_that_nobody_else_can_reach(
+    tmp_path: Path, options: tuple[str, ...], warns: bool
+) -> None:
+    said = run_station("init", "--data-dir", str(tmp_path / "s"), *options).stderr
+    assert ("which no other machine can reach" in said) == warns
+
+
+def test_serve_warns_of_an_address_that_nobody_else_can_reach(data_dir: Path) -> None:
+    with VirtualStation(data_dir, str(data_dir / "no-port")) as station:
+        station.start("--ek-policy", "simulator")
+        station.stop()
+        assert "no other machine" not in station.log.read_text()
+        station.start()
+        station.stop()  # what it says at its start is then written
+        assert (
+            "warning: public_url is http://127.0.0.1:8001, which no other machine can reach" in station.log.read_text()
+        )
+
+
+def test_makers_certificates_are_copied_in_private_from_a_directory_or_a_file(tmp_path: Path) -> None:
+    makers = tmp_path / "makers"
+    makers.mkdir()
+    (makers / "one.pem").write_text("one")
+    (makers / ".hidden").write_text("none")
+    (tmp_path / "elsewhere.pem").write_text("two")
+    (makers / "two.pem").symlink_to(tmp_path / "elsewhere.pem")
+    for name, source, expected in (
+        ("a", makers, {"one.pem": "one", "two.pem": "two"}),
+        ("b", makers / "one.pem", {"one.pem": "one"}),
+    ):
+        run_station("init", "--data-dir", str(tmp_path / name), "--ek-roots", str(source))
+        copied = list((tmp_path / name / "ek-roots").iterdir())
+        assert {path.name: path.read_text() for path in copied} == expected
+        assert all(path.lstat().st_mode == stat.S_IFREG | 0o600 for path in copied)
+
+
+def test_two_stations_do_not_share_a_data_directory(data_dir: Path, tmp_path: Path) -> None:
+    backup = tmp_path / "backup"
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_text("a long passphrase\n")
+    sealed = (str(backup), f"--passphrase-file={passphrase}", f"--data-dir={data_dir}")
+    with VirtualStation(data_dir, str(data_dir / "no-port")) as station:
+        station.start()
+        assert station.process is not None
+        pid = station.process.pid
+        second = failed("serve", "--data-dir", str(data_dir), "--port", "0")
+        assert "[data.in-use]" in second.stderr
+        assert f"process {pid}" in second.stderr
+        assert station.devices() == []
+        run_station("backup", *sealed)
+        for command in (("restore", *sealed), ("init", f"--data-dir={data_dir}")):
+            refused = failed(*command, "--force")
+            assert "[data.in-use]" in refused.stderr
+        assert not list(tmp_path.glob("station.replaced-*"))
+        station.process.kill()
+        station.process.wait()
+        station.start()  # the lock died with its holder
+        station.stop()
+    run_station("restore", *sealed, "--force")
+    assert list(tmp_path.glob("station.replaced-*"))
+
+
 @pytest.mark.parametrize("tables", ["2", "2501", "-1"])
 def test_init_refuses_a_number_of_tables_out_of_range(tmp_path: Path, tables: str) -> None:
     assert "[config.invalid]" in failed("init", "--data-dir", str(tmp_path / "s"), "--tables", tables).stderr
@@ -78,11 +169,12 @@ def test_there_is_nothing_to_serve_where_nothing_is(tmp_path: Path) -> None:
     assert "[data.missing]" in failed("serve", "--data-dir", str(tmp_path / "none"), "--port", "0").stderr
 
 
-def test_an_address_in_use_is_named(data_dir: Path) -> None:
+def test_an_address_in_use_is_named(data_dir: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(data_dir, tmp_path / "other")
     with VirtualStation(data_dir, str(data_dir / "no-port")) as station:
         station.start()
         port = station.address.rstrip("/").rsplit(":", 1)[1]
-        said = failed("serve", "--data-dir", str(data_dir), "--port", port, "--serial-port", "/dev/none")
+        said = failed("serve", "--data-dir", str(other), "--port", port, "--serial-port", "/dev/none")
     assert "[http.cannot-listen]" in said.stderr
 
 

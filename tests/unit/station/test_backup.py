@@ -212,7 +212,9 @@ def test_nothing_is_overwritten(data_dir: Path, tmp_path: Path) -> None:
     before = file.read_bytes()
     attempts: list[tuple[str, Callable[[], object]]] = [
         ("backup.exists", lambda: backup(data_dir, file, PASSPHRASE, silent)),
-        ("data.exists", lambda: restore(file, full, PASSPHRASE, silent, force=False)),
+        ("data.not-a-station", lambda: restore(file, full, PASSPHRASE, silent, force=False)),
+        ("data.not-a-station", lambda: restore(file, full, PASSPHRASE, silent, force=True)),
+        ("data.exists", lambda: restore(file, data_dir, PASSPHRASE, silent, force=False)),
         ("backup.file-unusable", lambda: backup(data_dir, tmp_path / "no" / "where", PASSPHRASE, silent)),
         ("backup.file-unusable", lambda: restore(tmp_path / "none", tmp_path / "new", PASSPHRASE, silent, force=False)),
     ]

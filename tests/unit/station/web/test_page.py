@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from station.config import EkPolicy
+from station.attestation.ek_certificate import EkTrust
+from station.config import AuthorityConfig, EkPolicy, StationConfig
 from station.events import NoticeChanged, PortChanged, PortState, Topic
 from station.registry import revocation
 from station.registry.revocation import RevocationCode
@@ -212,8 +213,30 @@ async def test_the_links_of_a_search_keep_to_it(a_bench: Bench, client: Client) 
 async def test_a_lenient_policy_is_announced(tmp_path: Path, policy: EkPolicy, says: str | None) -> None:
     async with bench(tmp_path, policy=policy) as made, TestClient(TestServer(made.app)) as client:
         body = await (await client.get("/", headers={"Accept": "text/html"})).text()
-    assert ('class="policy"' in body) == (says is not None)
+    assert ('id="policy"' in body) == (says is not None)
     assert says is None or says in body
+
+
+@pytest.mark.parametrize(
+    ("public_url", "policy", "genuine", "warns"),
+    [
+        ("http://127.0.0.1:8001", EkPolicy.REQUIRE, False, True),
+        ("http://127.0.0.1:8001", EkPolicy.RECORD, False, True),
+        ("http://localhost", EkPolicy.REQUIRE, False, True),
+        ("http://127.0.0.1:8001", EkPolicy.SIMULATOR, False, False),
+        ("http://127.0.0.1:8001", EkPolicy.SIMULATOR, True, True),
+        ("https://station.example.org", EkPolicy.REQUIRE, True, False),
+    ],
+)
+async def test_an_address_nobody_else_can_reach_is_warned_of_where_units_are_real(
+    tmp_path: Path, public_url: str, policy: EkPolicy, genuine: bool, warns: bool
+) -> None:
+    config = StationConfig(authority=AuthorityConfig(public_url=public_url))
+    async with bench(tmp_path, policy=policy, config=config) as made, TestClient(TestServer(made.app)) as client:
+        await made.provision("unit", ek_trust=(EkTrust.VERIFIED if genuine else EkTrust.SIMULATED).value)
+        body = await (await client.get("/", headers={"Accept": "text/html"})).text()
+    assert ('id="unreachable"' in body) == warns
+    assert (f"public_url is {public_url}" in body) == warns
 
 
 async def test_programs_get_service_version_and_status(client: Client) -> None:

@@ -1,0 +1,107 @@
+"""`birthmark-station init`: a new authority in a data directory of its own. `setup` asks with the same options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, TextIO
+
+import click
+
+from shared import limits
+from shared.errors import BirthmarkError
+from station import bootstrap
+from station import config as configuration
+from station.cli.common import AS_JSON, FORCE, print_json, root_passphrase, tell_replaced
+from station.cli.data_directory import NEW_DATA_DIR
+from station.cli.public_url import PUBLIC_URL, asked_public_url, warn_unreachable
+from station.config import AttestationConfig, AuthorityConfig, EkPolicy, StationConfig, TablesConfig
+
+TABLES: Final = click.option("--tables", "table_count", default=10, show_default=True, help="Key tables, 3 to 2500.")
+AUTHORITY_ID: Final = click.option(
+    "--authority-id", default="BIRTHMARK_SMA", show_default=True, help="What cameras call this authority."
+)
+EK_POLICY: Final = click.option(
+    "--ek-policy",
+    type=click.Choice([policy.value for policy in EkPolicy]),
+    default=EkPolicy.REQUIRE.value,
+    show_default=True,
+    help="Asked of TPMs.",
+)
+EK_ROOTS: Final = click.option(
+    "--ek-roots",
+    type=click.Path(path_type=Path, exists=True),
+    help="TPM makers' certificates, to be copied in: a directory, or one file.",
+)
+
+
+def settings(
+    name: str, organization: str, authority_id: str, public_url: str, table_count: int, policy: EkPolicy
+) -> StationConfig:
+    """What the options ask for, checked. Raises `config.invalid`."""
+    if not limits.TABLE_COUNT_MIN <= table_count <= limits.TABLE_COUNT_MAX:
+        raise BirthmarkError("config.invalid", f"--tables {table_count} is not in 3 to 2500")
+    return configuration.check(
+        StationConfig(
+            name=name,
+            authority=AuthorityConfig(organization=organization, authority_id=authority_id, public_url=public_url),
+            tables=TablesConfig(count=table_count),
+            attestation=AttestationConfig(ek_policy=policy),
+        )
+    )
+
+
+@click.command()
+@NEW_DATA_DIR
+@TABLES
+@click.option("--organization", default="Birthmark", show_default=True, help="Organization in every certificate.")
+@click.option("--name", default="station", show_default=True, help="This station's name.")
+@AUTHORITY_ID
+@PUBLIC_URL
+@EK_POLICY
+@EK_ROOTS
+@click.option(
+    "--root-passphrase-file",
+    type=click.File("r"),
+    help="First line encrypts the root's key; without it a passphrase is made and left in a file.",
+)
+@FORCE
+@AS_JSON
+def init(
+    data_dir: Path,
+    table_count: int,
+    organization: str,
+    name: str,
+    authority_id: str,
+    public_url: str | None,
+    ek_policy: str,
+    ek_roots: Path | None,
+    root_passphrase_file: TextIO | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Make a new authority: root, intermediate and station certificates, key tables, an empty registry."""
+    policy = EkPolicy(ek_policy)
+    passphrase = root_passphrase(root_passphrase_file)
+    url = asked_public_url(public_url, policy, ask=not as_json)
+    config = settings(name, organization, authority_id, url, table_count, policy)
+    made = bootstrap.init(data_dir, config, force=force, root_passphrase=passphrase, ek_roots=ek_roots)
+    warn_unreachable(config.authority, policy)
+    if as_json:
+        print_json(
+            {
+                "data_dir": str(made.data_dir),
+                "tables": table_count,
+                "ek_policy": ek_policy,
+                "replaced": str(made.replaced) if made.replaced else None,
+                "root_key": str(made.root_key),
+                "root_passphrase_file": str(made.root_passphrase) if made.root_passphrase else None,
+            }
+        )
+        return
+    click.echo(f"Made an authority with {table_count} key tables in {made.data_dir}.")
+    tell_replaced(made.data_dir, made.replaced)
+    click.echo("Now move the root key to a safe place; the station never needs it:")
+    click.echo(f"  {made.root_key}")
+    if made.root_passphrase:
+        click.echo(f"  {made.root_passphrase}   (to another place than the key)")
+    click.echo(f"Then: birthmark-station serve --data-dir {made.data_dir}")

@@ -1,0 +1,32 @@
+"""The address that goes into every certificate: asked for at a terminal, warned of while only this machine has it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+import click
+
+from station import public_address
+from station.config import AuthorityConfig, EkPolicy
+
+PUBLIC_URL: Final = click.option(
+    "--public-url",
+    help=f"Where others reach it; it stands in every certificate. Default: {AuthorityConfig().public_url}.",
+)
+
+
+def asked_public_url(given: str | None, policy: EkPolicy = EkPolicy.REQUIRE, *, ask: bool) -> str:
+    """What was given, else what is answered at a terminal. Nobody is asked for a station of simulators."""
+    default = AuthorityConfig().public_url
+    if given is None and ask and public_address.matters(policy) and sys.stdin.isatty():
+        click.echo("Every certificate names the address where others reach this station.", err=True)
+        answer: str = click.prompt("Public address", default=default, err=True)
+        return answer
+    return default if given is None else given
+
+
+def warn_unreachable(authority: AuthorityConfig, policy: EkPolicy = EkPolicy.REQUIRE) -> None:
+    """On standard error, where no other machine can reach what certificates of real units will name."""
+    if authority.local_only and public_address.matters(policy):
+        click.echo(f"warning: {public_address.advice(authority)}", err=True)

@@ -1,0 +1,132 @@
+"""Whose a path is, and acting as that user: what root does to a station's files, it does as their owner.
+
+Otherwise root would leave files there that the station itself cannot read, and follow links that its user planted.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from stat import S_IMODE, S_IRWXG, S_IRWXO, S_ISLNK
+from typing import Final
+
+from shared.errors import BirthmarkError
+
+ROOT: Final = 0
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    uid: int
+    gid: int
+    name: str
+    """As `sudo -u` takes it: `#1234` where the user has no name."""
+
+    @property
+    def sudo(self) -> str:
+        """How somebody else runs a command as this user."""
+        return "sudo" if self.uid == ROOT else f"sudo -u {self.name}"
+
+
+def user_of(uid: int, gid: int) -> User:
+    """The user with the number `uid`; `gid` is the group of one that has no entry in passwd."""
+    try:
+        entry = pwd.getpwuid(uid)
+    except KeyError:
+        return User(uid, gid, f"#{uid}")
+    return User(uid, entry.pw_gid, entry.pw_name)
+
+
+def user_named(name: str) -> User | None:
+    """None when there is no such user."""
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        return None
+    return User(entry.pw_uid, entry.pw_gid, entry.pw_name)
+
+
+def owner_of(path: Path) -> User | None:
+    """None when nothing is there, or it cannot be looked at. A link that is not root's counts as it stands."""
+    try:
+        status = path.lstat()
+        if S_ISLNK(status.st_mode) and status.st_uid == ROOT:
+            status = path.stat()
+    except OSError:
+        return None
+    return user_of(status.st_uid, status.st_gid)
+
+
+def maker_of(path: Path) -> User | None:
+    """As whom root makes or replaces `path`: its owner, or that of the private directory it will lie in."""
+    if owner := owner_of(path):
+        return owner
+    try:
+        status = path.parent.lstat()
+    except OSError:
+        return None
+    private = not S_IMODE(status.st_mode) & (S_IRWXG | S_IRWXO)
+    return user_of(status.st_uid, status.st_gid) if private else None
+
+
+def who_may(path: Path) -> str:
+    """For an error about `path` that was denied: whose it is and how to run as that user. Empty when it is ours."""
+    for place in (path, *path.absolute().parents):
+        if owner := owner_of(place):
+            if owner.uid == os.geteuid():
+                return ""
+            return f"; {place} belongs to {owner.name}, run it as: {owner.sudo} birthmark-station …"
+    return ""
+
+
+def become(user: User | None) -> None:
+    """For good, when root asks for another user; else nothing happens. Raises `data.unreadable`."""
+    if user is None or os.geteuid() != ROOT or user.uid == ROOT:
+        return
+    with _told(user):
+        _set_groups(user)
+        os.setresgid(user.gid, user.gid, user.gid)
+        os.setresuid(user.uid, user.uid, user.uid)
+
+
+@contextmanager
+def acting_as(user: User | None) -> Iterator[None]:
+    """As `become`, but until the context ends: where root also has files of its own to read or write."""
+    if user is None or os.geteuid() != ROOT or user.uid == ROOT:
+        yield
+        return
+    groups, group = os.getgroups(), os.getegid()
+    try:
+        with _told(user):
+            _set_groups(user)
+            os.setegid(user.gid)
+            os.seteuid(user.uid)
+        yield
+    finally:
+        os.seteuid(ROOT)
+        os.setegid(group)
+        os.setgroups(groups)
+
+
+@contextmanager
+def _told(user: User) -> Iterator[None]:
+    """Raises `data.unreadable` when `user` could not be taken on in it, or could not go on with this program."""
+    try:
+        yield
+    except OSError as error:  # as in a container that maps only some users
+        why = f"root cannot act as its owner {user.name}: {error.strerror}"
+        raise BirthmarkError("data.unreadable", why) from error
+    for module in (os.__file__, __file__):  # much of both is loaded only when it is needed
+        if not os.access(module, os.R_OK, effective_ids=True):
+            raise BirthmarkError("data.unreadable", f"its owner {user.name} cannot read this program, {module}")
+
+
+def _set_groups(user: User) -> None:
+    if user.name.startswith("#"):
+        os.setgroups([user.gid])
+    else:
+        os.initgroups(user.name, user.gid)

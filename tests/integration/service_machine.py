@@ -1,0 +1,122 @@
+"""A machine with the package's user and an empty /var/lib, in a mount namespace of its own: nothing of it stays."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+import pytest
+
+CHECKOUT: Final = Path(__file__).resolve().parents[2]
+DATA_DIR: Final = Path("/var/lib/birthmark-station/data")
+UID: Final = 54321
+USER: Final = "birthmark-station"
+
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0
+    or shutil.which("nsenter") is None
+    or not (CHECKOUT / "pyproject.toml").stat().st_mode & stat.S_IROTH,
+    reason="only root can be another user, and only in a checkout that others can read",
+)
+
+_SETTLE: Final = """
+set -e
+share() {  # path: others can reach it, through whatever private directory it lies in
+    shut=/
+    rest=${1#/}
+    while [ -n "$rest" ]; do
+        shut=${shut%/}/${rest%%/*}
+        case $rest in */*) rest=${rest#*/} ;; *) rest= ;; esac
+        if [ -z "$(find "$shut" -maxdepth 0 -perm -o=rx)" ]; then
+            kept="$WORK/kept$(echo "$1" | tr / _)"
+            mkdir -p "$kept"
+            mount --bind "$1" "$kept"
+            mount -t tmpfs -o mode=755 none "$shut"
+            mkdir -p "$1"
+            mount --bind "$kept" "$1"
+            return
+        fi
+    done
+}
+mount -t tmpfs -o mode=755 none /var/lib
+mount --bind "$WORK/passwd" /etc/passwd
+mount --bind "$WORK/group" /etc/group
+mkdir -p /run/systemd
+mount -t tmpfs -o mode=755 none /run/systemd
+for path in "$BASE" "$PREFIX" "$CHECKOUT"; do share "$path"; done
+echo settled
+exec sleep infinity
+"""
+
+
+class ServiceMachine:
+    """Runs `birthmark-station` where the service's directory is the real one. `root` is only root's to read."""
+
+    def __init__(self, work: Path) -> None:
+        self.root: Final = work / "root"
+        self._work = work
+        self._holder: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> ServiceMachine:
+        self.root.mkdir(mode=0o700)
+        for name, line in (("passwd", f"{USER}:x:{UID}:{UID}::/:/usr/sbin/nologin"), ("group", f"{USER}:x:{UID}:")):
+            path = self._work / name
+            path.write_text(f"{Path('/etc', name).read_text().rstrip()}\n{line}\n")
+            path.chmod(0o644)
+        paths = {"WORK": self._work, "BASE": sys.base_prefix, "PREFIX": sys.prefix, "CHECKOUT": CHECKOUT}
+        self._holder = subprocess.Popen(
+            ["unshare", "--mount", "bash", "-c", _SETTLE],
+            env={**os.environ, **{name: str(value) for name, value in paths.items()}},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._holder.stdout is not None
+        assert self._holder.stdout.readline() == "settled\n"
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._holder is not None
+        self._holder.kill()
+        self._holder.communicate()
+
+    def inside(self, *command: str) -> list[str]:
+        """The command line that runs `command` in this machine, as root."""
+        assert self._holder is not None
+        return ["nsenter", "--mount", f"--target={self._holder.pid}", f"--wd={CHECKOUT}", "--", *command]
+
+    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """To its end, without a terminal."""
+        return subprocess.run(
+            self.inside(*command),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+            env={**os.environ, **environment},
+        )
+
+    def station(self, *arguments: str, user: str = "") -> subprocess.CompletedProcess[str]:
+        """`birthmark-station …` by root, or by another `user`."""
+        become = ("setpriv", f"--reuid={user}", "--regid=65534", "--clear-groups") if user else ()
+        return self.run(*become, sys.executable, "-m", "station", *arguments)
+
+    def good(self, *arguments: str) -> str:
+        """What it prints; it must succeed."""
+        done = self.station(*arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def owners(self) -> set[str]:
+        """Who owns what lies in the service's home, and with which mode: `USER MODE`."""
+        listed = self.run("find", str(DATA_DIR.parent), "-printf", "%u %m\\n")
+        assert listed.returncode == 0, listed.stderr
+        return set(listed.stdout.splitlines())
