@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from virtual.pi import VirtualPi, run_agent
-from virtual.station import STATION, VirtualStation, run_station
+from virtual.station import VirtualStation, run_station
 
 PASS = (200, {"valid": True, "message": "PASS"})
 FAIL = (200, {"valid": False, "message": "FAIL"})

@@ -8,6 +8,8 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -114,22 +116,21 @@ def served(
     """The station with those credentials, and with those sockets if any, until the block ends."""
     environment = {**os.environ, "SOCKET_MODE": mode, "CREDENTIALS_DIRECTORY": str(credentials or "")}
     handed = [sys.executable, "-c", AS_SYSTEMD, sockets] if sockets else []
-    process = subprocess.Popen(
-        [*handed, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-    )
-    assert process.stdout is not None
-    said = ""
-    try:
-        while "Serial ports" not in said:
-            line = process.stdout.readline()
-            assert line, f"it ended:\n{said}"
-            said += line
-        yield (station := Served(said, certificate))
-        process.terminate()
-        station.said += process.communicate(timeout=60)[0]
-    finally:
-        process.kill()
-        process.communicate()
+    with tempfile.NamedTemporaryFile("w") as log:
+        process = subprocess.Popen([*handed, *command], stdout=log, stderr=log, text=True, env=environment)
+        station = Served("", certificate)
+        try:
+            while "Serial ports" not in station.said:
+                assert process.poll() is None, f"it ended:\n{station.said}"
+                time.sleep(0.05)
+                station.said = Path(log.name).read_text()
+            yield station
+            process.terminate()
+            process.wait(60)
+            station.said = Path(log.name).read_text()
+        finally:
+            process.kill()
+            process.wait()
 
 
 def refused(command: list[str], credentials: Path | None, sockets: str, mode: str = "0660") -> str:
