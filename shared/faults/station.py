@@ -76,8 +76,8 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault(
         "http.not-loopback",
         "a station is not served to other machines in the clear",
-        "Give --tls-certificate and --tls-key, to the service as credentials (docs/operator.md), or --behind-proxy when "
-        "a proxy in front of it does TLS; or use 127.0.0.1 and reach it through an SSH tunnel: "
+        "Give --tls-certificate and --tls-key, to the service as credentials (docs/operator.md), or --behind-proxy "
+        "when a proxy in front of it does TLS; or use 127.0.0.1 and reach it through an SSH tunnel: "
         "ssh -L 8001:127.0.0.1:8001 STATION.",
     ),
     Fault(

@@ -61,7 +61,10 @@ class Listener:
 
 
 def _require_private(path: str | bytes) -> None:
-    """What comes through a UNIX socket counts as a proxy's, so not everybody may open it. Bytes name an abstract one."""
+    """What comes through a UNIX socket counts as a proxy's, so not everybody may open it.
+
+    Bytes name an abstract socket, which has no permissions.
+    """
     if not isinstance(path, str) or Path(path).stat().st_mode & stat.S_IWOTH:
         raise BirthmarkError("http.socket-open-to-all", shown(os.fsdecode(path)))
 

@@ -100,7 +100,12 @@ async def _serve(
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_station(data_dir, policy) as station:
         runner = web.AppRunner(
-            create_app(_parts(station), time.time(), behind_proxy=listener.behind_proxy),
+            create_app(
+                _parts(station),
+                time.time(),
+                behind_proxy=listener.behind_proxy,
+                tls_ends=tls.end.timestamp() if tls else None,
+            ),
             access_log=None,
             keepalive_timeout=IDLE_SECONDS,
             shutdown_timeout=2,

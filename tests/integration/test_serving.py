@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -76,6 +78,12 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    text: str
+
+
 @dataclass
 class Served:
     """A running station and what it said: up to its ports while it runs, all of it once it has ended."""
@@ -83,8 +91,8 @@ class Served:
     said: str
     certificate: Path
 
-    def get(self, place: str, path: str = "/ready", *, tls: bool = False, **headers: str) -> tuple[int, dict[str, str]]:
-        """`place` is `HOST:PORT` or `unix:PATH`. Status and headers."""
+    def get(self, place: str, path: str = "/ready", *, tls: bool = False, **headers: str) -> Answer:
+        """`place` is `HOST:PORT` or `unix:PATH`."""
         kind, _, where = place.partition(":")
         if kind == "unix":
             connection = http.client.HTTPConnection("localhost")
@@ -99,8 +107,7 @@ class Served:
         try:
             connection.request("GET", path, headers=headers)
             answer = connection.getresponse()
-            answer.read()
-            return answer.status, dict(answer.headers)
+            return Answer(answer.status, dict(answer.headers), answer.read().decode())
         finally:
             connection.close()
 
@@ -165,9 +172,9 @@ def test_tls_by_files_lets_others_in(pair: Path, data_dir: Path) -> None:
     options = ("--tls-certificate", str(pair / "tls.pem"), "--tls-key", str(pair / "tls.key"))
     with served(command(data_dir, "--host", EVERYWHERE, "--port", str(port), *options), None, pair / "tls.pem") as it:
         assert f"https://0.0.0.0:{port}/" in it.said
-        status, headers = it.get(f"127.0.0.1:{port}", tls=True)
-        assert status == 200
-        assert headers["Strict-Transport-Security"]
+        answer = it.get(f"127.0.0.1:{port}", tls=True)
+        assert answer.status == 200
+        assert answer.headers["Strict-Transport-Security"]
 
 
 @pytest.mark.parametrize("swapped", [True, False])
@@ -191,10 +198,10 @@ def test_the_bench_is_served_in_the_clear_and_others_by_tls(pair: Path, data_dir
     sockets = f"127.0.0.1:{here},{EVERYWHERE}:{out}"
     with served(command(data_dir), pair, pair / "tls.pem", sockets) as it:
         assert f"http://127.0.0.1:{here}/ and https://0.0.0.0:{out}/" in it.said
-        assert it.get(f"127.0.0.1:{here}", "/", Accept="text/html")[0] == 200
-        assert it.get(f"127.0.0.1:{out}", tls=True, Host=PUBLIC)[0] == 200
-        status, headers = it.get(f"127.0.0.1:{out}", "/", tls=True, Host=PUBLIC, Accept="text/html")
-        assert (status, headers["Location"]) == (303, "/login")
+        assert it.get(f"127.0.0.1:{here}", "/", Accept="text/html").status == 200
+        assert it.get(f"127.0.0.1:{out}", tls=True, Host=PUBLIC).status == 200
+        answer = it.get(f"127.0.0.1:{out}", "/", tls=True, Host=PUBLIC, Accept="text/html")
+        assert (answer.status, answer.headers["Location"]) == (303, "/login")
         with pytest.raises((http.client.HTTPException, ConnectionError)):
             it.get(f"127.0.0.1:{out}")
     assert "warning: the TLS" not in it.said
@@ -204,10 +211,10 @@ def test_a_unix_socket_is_a_proxys_and_the_bench_stays_open(pair: Path, data_dir
     here, path = free_port(), tmp_path / "proxy.sock"
     with served(command(data_dir), None, pair / "tls.pem", f"127.0.0.1:{here},unix:{path}") as it:
         assert f"http://127.0.0.1:{here}/ and unix:{path}" in it.said
-        assert it.get(f"127.0.0.1:{here}", "/", Accept="text/html")[0] == 200
-        assert it.get(f"unix:{path}")[0] == 200
-        assert it.get(f"unix:{path}", "/", Accept="text/html")[0] == 303
-        assert it.get(f"unix:{path}", "/metrics")[0] == 401
+        assert it.get(f"127.0.0.1:{here}", "/", Accept="text/html").status == 200
+        assert it.get(f"unix:{path}").status == 200
+        assert it.get(f"unix:{path}", "/", Accept="text/html").status == 303
+        assert it.get(f"unix:{path}", "/metrics").status == 401
 
 
 def test_a_unix_socket_that_everybody_may_open_is_refused(data_dir: Path, tmp_path: Path) -> None:
@@ -234,7 +241,10 @@ def test_a_certificate_that_clients_will_refuse_is_told_at_the_start(data_dir: P
     make_certificate(tmp_path, "other.example.org", 3)
     port = free_port()
     with served(command(data_dir), tmp_path, tmp_path / "tls.pem", f"{EVERYWHERE}:{port}") as it:
-        assert it.get(f"127.0.0.1:{port}", tls=True)[0] == 200
+        metrics = it.get(f"127.0.0.1:{port}", "/metrics", tls=True).text
+        ends = re.search(r'^birthmark_certificate_expiry_timestamp_seconds{certificate="tls"} (\S+)', metrics, re.M)
+        assert ends
+        assert 2 * 86400 < float(ends[1]) - time.time() < 4 * 86400
     assert "warning: the TLS certificate ends on " in it.said
     named = "for other.example.org, 127.0.0.1, but public_url in station.toml names sma.example.org."
     assert f"warning: the TLS certificate is {named}" in it.said

@@ -15,7 +15,7 @@ import pytest
 from tests.system.guest import Guest
 from tests.system.words import type_words
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "operator.md"
 DATA: Final = "/var/lib/birthmark-station/data"

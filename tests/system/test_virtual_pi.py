@@ -14,7 +14,7 @@ import pytest
 from tests.system.guest import Guest
 from tests.system.image import NUC_MAP, SERIAL, SPARE_NUC_MAP
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 UDC = "/sys/kernel/config/usb_gadget/birthmark/UDC"
 AGENT_STATE = "/var/lib/birthmark-agent"
