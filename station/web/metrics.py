@@ -50,7 +50,7 @@ class Metrics:
         self.ports: Final = self._gauge("birthmark_ports", "Serial ports.", "state")
         self.certificate_expiry: Final = self._gauge(
             "birthmark_certificate_expiry_timestamp_seconds",
-            "When the authority's own end, and the one for TLS.",
+            "When the authority's own and the one for TLS end.",
             "certificate",
         )
         self.disk_free: Final = self._gauge("birthmark_disk_free_bytes", "On the data directory's disk.")
