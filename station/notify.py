@@ -1,16 +1,21 @@
-"""What the service tells systemd and takes over: sd_notify(3), sd_listen_fds(3). Silent where nobody listens."""
+"""What the service tells systemd and is handed by it: sd_notify(3), sd_listen_fds(3), credentials (systemd.exec(5)).
+
+Silent where nobody listens.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import socket
+from pathlib import Path
 from typing import Final
 
 from shared.errors import BirthmarkError
 from shared.text import shown
 
 _FIRST_DESCRIPTOR: Final = 3
+_SOCKETS_MAX: Final = 16
 _PARTS_OF_INTERVAL: Final = 3
 """How often in one watchdog interval the service says that it lives; systemd advises at least two."""
 
@@ -44,15 +49,19 @@ async def keep_watchdog() -> None:
         await asyncio.sleep(int(interval) / 1_000_000 / _PARTS_OF_INTERVAL)
 
 
-def inherited_socket() -> socket.socket | None:
-    """The listening socket that systemd opened for us, if it did. Raises `http.cannot-listen` for anything else."""
+def inherited_sockets() -> list[socket.socket]:
+    """The listening sockets that systemd opened for us, if it did. Raises `http.cannot-listen` for anything else."""
     count = os.environ.get("LISTEN_FDS", "")
     if not count or not _meant_for_us("LISTEN_PID"):
-        return None
-    if count != "1":
-        raise BirthmarkError("http.cannot-listen", "systemd passes more than one socket")
+        return []
+    if not count.isascii() or not count.isdigit() or not 0 < int(count) <= _SOCKETS_MAX:
+        raise BirthmarkError("http.cannot-listen", f"systemd passes {shown(count)} sockets, not 1 to {_SOCKETS_MAX}")
+    return [_listening(_FIRST_DESCRIPTOR + number) for number in range(int(count))]
+
+
+def _listening(descriptor: int) -> socket.socket:
     try:
-        inherited = socket.socket(fileno=_FIRST_DESCRIPTOR)
+        inherited = socket.socket(fileno=descriptor)
         listening = inherited.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     except OSError as error:
         raise BirthmarkError("http.cannot-listen", f"the socket from systemd: {error.strerror}") from error
@@ -61,6 +70,13 @@ def inherited_socket() -> socket.socket | None:
     inherited.set_inheritable(False)
     inherited.setblocking(False)
     return inherited
+
+
+def credential(name: str) -> Path | None:
+    """The credential's file, in a directory that only this service can read; None where systemd hands over none."""
+    directory = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    path = Path(directory) / name
+    return path if directory and path.is_file() else None
 
 
 def _meant_for_us(variable: str) -> bool:

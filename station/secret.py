@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from shared.errors import BirthmarkError
+from station.notify import credential
 
 SECRET_NAME: Final = "secrets/station.key"  # noqa: S105 - a path
 _CREDENTIAL: Final = "station.key"
@@ -36,13 +37,13 @@ class StationSecret:
     @classmethod
     def load(cls, data_dir: Path) -> StationSecret:
         """From systemd's credentials where it is among them, else from the data directory."""
-        with (_credential() or data_dir / SECRET_NAME).open("rb") as file:
+        with (credential(_CREDENTIAL) or data_dir / SECRET_NAME).open("rb") as file:
             return cls(file.read(_BYTES + 1))
 
     @staticmethod
     def supplied() -> tuple[str, ...]:
         """The data directory's file that need not be there, because systemd hands over what it would hold."""
-        return (SECRET_NAME,) if _credential() else ()
+        return (SECRET_NAME,) if credential(_CREDENTIAL) else ()
 
     def value(self) -> bytes:
         """For writing it to its file, and for nothing else."""
@@ -54,10 +55,3 @@ class StationSecret:
 
     def __repr__(self) -> str:
         return "StationSecret(hidden)"
-
-
-def _credential() -> Path | None:
-    """systemd.exec(5): a private directory that only this service can read."""
-    directory = os.environ.get("CREDENTIALS_DIRECTORY", "")
-    path = Path(directory) / _CREDENTIAL
-    return path if directory and path.is_file() else None

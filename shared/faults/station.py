@@ -97,13 +97,20 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault(
         "http.not-loopback",
         "a station is not served to other machines in the clear",
-        "Give --tls-certificate and --tls-key, or --behind-proxy when a proxy in front of it does TLS; or use "
-        "127.0.0.1 and reach it through an SSH tunnel: ssh -L 8001:127.0.0.1:8001 STATION.",
+        "Give --tls-certificate and --tls-key, to the service as credentials (docs/operator.md), or --behind-proxy "
+        "when a proxy in front of it does TLS; or use 127.0.0.1 and reach it through an SSH tunnel: "
+        "ssh -L 8001:127.0.0.1:8001 STATION.",
     ),
     Fault(
         "http.parameter-invalid",
         "a parameter in the address is not what it must be",
         "The answer names the parameter and its limit; /docs describes every parameter.",
+    ),
+    Fault(
+        "http.socket-open-to-all",
+        "every program on this machine could pose as the proxy in front of the station",
+        "Give the UNIX socket SocketMode=0660 and, as SocketGroup=, the proxy's group in a drop-in of "
+        "birthmark-station.socket; docs/operator.md has one.",
     ),
     Fault(
         "http.tls-unusable",

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+import socket
 import ssl
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
 
 from shared.errors import BirthmarkError
-from station.notify import inherited_socket
+from shared.text import shown
+from station.notify import inherited_sockets
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Under systemd's socket activation the socket it opened takes the place of `host` and `port`.
+    """Under systemd's socket activation the sockets it opened take the place of `host` and `port`.
 
+    Of those, the ones that only this machine reaches (loopback, UNIX) are served in the clear, all others by TLS.
     Raises `http.not-loopback` when it would serve other machines in the clear.
     """
 
@@ -29,35 +34,51 @@ class Listener:
         self._require_safe(self.host)
 
     async def start(self, runner: web.AppRunner) -> str:
-        """The address it serves. Raises `http.cannot-listen`, `http.not-loopback`."""
-        inherited = inherited_socket()
+        """The addresses it serves, for people. Raises `http.cannot-listen`, `http.not-loopback`."""
+        inherited = inherited_sockets()
         try:
-            if inherited is None:
+            if not inherited:
                 await web.TCPSite(runner, self.host, self.port, ssl_context=self.tls).start()
-            else:
-                self._require_safe(str(inherited.getsockname()[0]))
-                await web.SockSite(runner, inherited, ssl_context=self.tls).start()
+                return _address(runner.addresses[0], self.tls)
+            served = [(listening, self._tls_on(listening)) for listening in inherited]
+            for listening, tls in served:
+                await web.SockSite(runner, listening, ssl_context=tls).start()
         except OSError as error:
             raise BirthmarkError("http.cannot-listen", f"{self.host}:{self.port}: {error.strerror}") from error
-        bound = runner.addresses[0]
-        scheme = "https" if self.tls else "http"
-        return f"{scheme}://[{bound[0]}]:{bound[1]}/" if ":" in bound[0] else f"{scheme}://{bound[0]}:{bound[1]}/"
+        return " and ".join(_address(listening.getsockname(), tls) for listening, tls in served)
+
+    def _tls_on(self, listening: socket.socket) -> ssl.SSLContext | None:
+        if listening.family == socket.AF_UNIX:
+            _require_private(listening.getsockname())
+            return None
+        host = str(listening.getsockname()[0])
+        self._require_safe(host)
+        return None if _is_loopback(host) else self.tls
 
     def _require_safe(self, host: str) -> None:
-        try:
-            loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-        except ValueError as error:
-            raise BirthmarkError("http.cannot-listen", f"{host} is not an address") from error
-        if not (loopback or self.tls or self.behind_proxy):
+        if not (_is_loopback(host) or self.tls or self.behind_proxy):
             raise BirthmarkError("http.not-loopback", host)
 
 
-def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """TLS 1.2 or newer, by files. Raises `http.tls-unusable`."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+def _require_private(path: str | bytes) -> None:
+    """What comes through a UNIX socket counts as a proxy's, so not everybody may open it.
+
+    Bytes name an abstract socket, which has no permissions.
+    """
+    if not isinstance(path, str) or Path(path).stat().st_mode & stat.S_IWOTH:
+        raise BirthmarkError("http.socket-open-to-all", shown(os.fsdecode(path)))
+
+
+def _is_loopback(host: str) -> bool:
     try:
-        context.load_cert_chain(certificate, key, password="")  # never asks for one on the terminal
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        raise BirthmarkError("http.tls-unusable", f"{certificate}, {key}: {error}") from error
-    return context
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError as error:
+        raise BirthmarkError("http.cannot-listen", f"{host} is not an address") from error
+
+
+def _address(bound: tuple[object, ...] | str, tls: ssl.SSLContext | None) -> str:
+    """`bound` is what getsockname(2) says: host and port, or the path of a UNIX socket."""
+    if isinstance(bound, str):
+        return f"unix:{bound}"
+    host, port = str(bound[0]), bound[1]
+    return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}/"

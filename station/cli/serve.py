@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import datetime as dt
 import signal
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import click
 from aiohttp import web
@@ -18,7 +20,8 @@ from station import data_dir as data_directory
 from station import public_address
 from station.bootstrap import Station, open_station
 from station.cli.data_directory import DATA_DIR
-from station.cli.listener import Listener, tls_context
+from station.cli.listener import Listener
+from station.cli.tls import Tls, find_tls
 from station.config import EkPolicy
 from station.data_lock import locked
 from station.events import Bus, NoticeChanged, PortChanged, PortState, Topic
@@ -74,29 +77,41 @@ def serve(
 ) -> None:
     """Provision what is plugged in, and serve the page.
 
-    Under systemd's socket activation the socket it opened takes the place of --host and --port.
+    Under systemd's socket activation the sockets it opened take the place of --host and --port: on loopback in the
+    clear, to other machines by TLS, and a UNIX socket is for a proxy that does TLS. The credentials tls.pem and tls.key
+    are what --tls-certificate and --tls-key name.
     """
     if (tls_certificate is None) != (tls_key is None):
         raise click.UsageError("give --tls-certificate and --tls-key together")
-    tls = tls_context(tls_certificate, tls_key) if tls_certificate and tls_key else None
-    listener = Listener(host, port, tls, behind_proxy)
+    tls = find_tls(tls_certificate, tls_key)
+    listener = Listener(host, port, tls.context if tls else None, behind_proxy)
     patterns = serial_ports or (DEFAULT_PATTERN,)
     allowed = AllowedPorts(allowed_ports)
     allowed.patterns()  # a list with a mistake in it is told now, not when a unit is plugged in
     data_directory.check(data_dir, supplied=StationSecret.supplied())
     with locked(data_dir):
-        asyncio.run(_serve(data_dir, listener, patterns, allowed, EkPolicy(ek_policy) if ek_policy else None))
+        asyncio.run(_serve(data_dir, listener, tls, patterns, allowed, EkPolicy(ek_policy) if ek_policy else None))
 
 
 async def _serve(
-    data_dir: Path, listener: Listener, patterns: tuple[str, ...], allowed: AllowedPorts, policy: EkPolicy | None
+    data_dir: Path,
+    listener: Listener,
+    tls: Tls | None,
+    patterns: tuple[str, ...],
+    allowed: AllowedPorts,
+    policy: EkPolicy | None,
 ) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_station(data_dir, policy) as station:
         runner = web.AppRunner(
-            create_app(_parts(station), time.time(), behind_proxy=listener.behind_proxy),
+            create_app(
+                _parts(station),
+                time.time(),
+                behind_proxy=listener.behind_proxy,
+                tls_ends=tls.end.timestamp() if tls else None,
+            ),
             access_log=None,
             keepalive_timeout=IDLE_SECONDS,
             shutdown_timeout=2,
@@ -104,7 +119,7 @@ async def _serve(
         await runner.setup()
         try:
             address = await listener.start(runner)
-            _announce(station, address, patterns)
+            _announce(station, address, tls, patterns)
             if await public_address.unreachable(station.config.authority, station.policy, station.database):
                 click.echo(f"warning: {public_address.advice(station.config.authority)}", err=True)
             session = station.config.session
@@ -148,10 +163,11 @@ def _parts(station: Station) -> Parts:
     return Parts(**{field.name: getattr(station, field.name) for field in dataclasses.fields(Parts)})
 
 
-def _announce(station: Station, address: str, patterns: tuple[str, ...]) -> None:
+def _announce(station: Station, address: str, tls: Tls | None, patterns: tuple[str, ...]) -> None:
     click.echo(f"Station {station.config.name} of {station.config.authority.organization}: {address}")
     click.echo(f"Serial ports: {', '.join(patterns)}. TPM certificates: {_policy(station)}.")
-    for problem in station.makers.roots.problems:
+    host = urlsplit(station.config.authority.public_url).hostname or ""
+    for problem in [*station.makers.roots.problems, *(tls.problems(host, dt.datetime.now(dt.UTC)) if tls else [])]:
         click.echo(f"warning: {problem}", err=True)
     if station.root_key_left:
         click.echo("warning: the root key still lies in the data directory; move it to a safe place.", err=True)

@@ -13,7 +13,7 @@ from station.config import MetricsAccess, PageAccess
 from station.registry import tokens
 from station.registry.tokens import Scope, Token
 from station.web import keys
-from station.web.clients import client, is_local
+from station.web.clients import client, is_from_proxy, is_local
 from station.web.cross_site import require_own_page
 from station.web.problems import TooManyError
 from station.web.sessions import SECONDS
@@ -94,7 +94,7 @@ def sign_in(request: web.Request, response: web.StreamResponse, token: Token) ->
         path="/",
         httponly=True,
         samesite="Strict",
-        secure=request.secure or request.app[keys.BEHIND_PROXY],
+        secure=request.secure or is_from_proxy(request),
     )
 
 

@@ -57,8 +57,13 @@ class Parts:
     certificates: CertificateValidator
 
 
-def create_app(parts: Parts, started: float, *, behind_proxy: bool = False) -> web.Application:
-    """The application, ready to be run. `started` is when the station was, in seconds since 1970."""
+def create_app(
+    parts: Parts, started: float, *, behind_proxy: bool = False, tls_ends: float | None = None
+) -> web.Application:
+    """The application, ready to be run.
+
+    `started` is when the station was, `tls_ends` when its TLS certificate ends if it has one; seconds since 1970.
+    """
     not_http.install(middleware.HEADERS)
     app = web.Application(client_max_size=BODY_BYTES, middlewares=middleware.MIDDLEWARES)
     version = metadata.version("birthmark-provisioning")
@@ -77,6 +82,8 @@ def create_app(parts: Parts, started: float, *, behind_proxy: bool = False) -> w
     app[keys.LIMITER] = Limiter(parts.config.web.rates)
     app[keys.MAKERS] = parts.makers
     app[keys.METRICS] = Metrics(version, started)
+    if tls_ends is not None:
+        app[keys.METRICS].certificate_expiry.labels("tls").set(tls_ends)
     app[keys.OPENAPI] = describe(ENDPOINTS, version)
     app[keys.POLICY] = parts.policy
     app[keys.REVOCATION_LIST] = parts.revocation_list

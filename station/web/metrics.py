@@ -49,7 +49,9 @@ class Metrics:
         )
         self.ports: Final = self._gauge("birthmark_ports", "Serial ports.", "state")
         self.certificate_expiry: Final = self._gauge(
-            "birthmark_certificate_expiry_timestamp_seconds", "When the authority's own end.", "certificate"
+            "birthmark_certificate_expiry_timestamp_seconds",
+            "When the authority's own and the one for TLS end.",
+            "certificate",
         )
         self.disk_free: Final = self._gauge("birthmark_disk_free_bytes", "On the data directory's disk.")
         self.disk_size: Final = self._gauge("birthmark_disk_size_bytes", "Of the data directory's disk.")

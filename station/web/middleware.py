@@ -14,7 +14,7 @@ from shared.errors import BirthmarkError
 from shared.text import shown
 from station.web import keys
 from station.web.api.endpoint import Endpoint
-from station.web.clients import client, host_name, is_loopback_name
+from station.web.clients import client, host_name, is_loopback_name, is_own_address
 from station.web.cross_site import same_site
 from station.web.page import EVENTS_PATH
 from station.web.problems import TooManyError, answer, headers_of, problem_of
@@ -165,9 +165,4 @@ def _is_ours(request: web.Request, host: str) -> bool:
     web_config = request.app[keys.CONFIG].web
     if name in ("", request.app[keys.CONFIG].authority.public_host) or name in map(str.lower, web_config.hosts):
         return bool(name)
-    return is_loopback_name(name) or name == _local_address(request)
-
-
-def _local_address(request: web.Request) -> str:
-    name = request.transport.get_extra_info("sockname") if request.transport else None
-    return str(name[0]) if isinstance(name, tuple) else ""
+    return is_loopback_name(name) or is_own_address(request, name)

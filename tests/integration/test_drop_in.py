@@ -6,8 +6,6 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import socket
-import ssl
 import subprocess
 import time
 from collections.abc import Iterator
@@ -22,11 +20,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from virtual.pi import VirtualPi, run_agent
-from virtual.station import STATION, VirtualStation, run_station
+from virtual.station import VirtualStation, run_station
 
 PASS = (200, {"valid": True, "message": "PASS"})
 FAIL = (200, {"valid": False, "message": "FAIL"})
-EVERYWHERE = "0.0.0.0"  # noqa: S104 - an address to be refused, or served by TLS
 IMAGE, GPS = "0123456789abcdef" * 4, "fedcba9876543210" * 4
 
 
@@ -210,71 +207,3 @@ def test_what_was_validated_is_in_no_log(station: VirtualStation, aggregator: Ag
     assert aggregator.validate(token) == PASS
     assert aggregator.validate({**token, "nonce": "00" * 12}) == FAIL
     assert station.log.read_text()[before:] == ""
-
-
-# --- how it is served ---
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A TLS certificate for this machine, and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    certificate, key = folder / "tls.pem", folder / "tls.key"
-    openssl(
-        *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"),
-        *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
-        *("-keyout", str(key), "-out", str(certificate)),
-    )
-    return certificate, key
-
-
-@pytest.mark.parametrize("host", [EVERYWHERE, "::", "192.0.2.1"])
-def test_a_station_is_not_served_to_others_in_the_clear(station: VirtualStation, host: str) -> None:
-    done = run_station("serve", "--data-dir", str(station.data_dir), "--host", host, check=False)
-    assert done.returncode == 1
-    assert "[http.not-loopback]" in done.stderr
-    assert "--tls-certificate" in done.stderr
-    assert "--behind-proxy" in done.stderr
-
-
-def test_tls_by_files_lets_others_in(pair: tuple[Path, Path], tmp_path: Path) -> None:
-    certificate, key = pair
-    data = str(tmp_path / "station")
-    run_station("init", "--data-dir", data, "--ek-policy", "simulator")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = ("--tls-certificate", str(certificate), "--tls-key", str(key), "--serial-port", str(tmp_path / "none"))
-    process = subprocess.Popen(
-        [*STATION, "serve", "--data-dir", data, "--host", EVERYWHERE, "--port", str(port), *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        assert f"https://0.0.0.0:{port}/" in process.stdout.readline()
-        context = ssl.create_default_context(cafile=str(certificate))
-        connection = http.client.HTTPSConnection("localhost", port, timeout=10, context=context)
-        connection.request("GET", "/ready")
-        answer = connection.getresponse()
-        assert answer.status == 200
-        assert answer.headers["Strict-Transport-Security"]
-        answer.read()
-        connection.close()
-    finally:
-        process.terminate()
-        process.communicate(timeout=30)
-
-
-@pytest.mark.parametrize("swapped", [True, False])
-def test_tls_files_that_do_not_fit_are_told(pair: tuple[Path, Path], station: VirtualStation, swapped: bool) -> None:
-    certificate, key = pair
-    files = (key, certificate) if swapped else (certificate, certificate)
-    done = run_station(
-        *("serve", "--data-dir", str(station.data_dir), "--host", EVERYWHERE),
-        *("--tls-certificate", str(files[0]), "--tls-key", str(files[1])),
-        check=False,
-    )
-    assert "[http.tls-unusable]" in done.stderr
-    assert "Traceback" not in done.stderr

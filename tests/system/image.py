@@ -14,13 +14,15 @@ ROOT: Final = Path(__file__).parents[2]
 CACHE: Final = ROOT / ".cache/system"
 SERIAL: Final = "10000000abcdef01"
 SENSOR: Final = "7"
+PUBLIC_URL: Final = "https://sma.example.org"
 NUC_MAP: Final = "/var/lib/birthmark-agent/nuc.map"
 SPARE_NUC_MAP: Final = "/root/nuc.map"
 
 SUITE: Final = "bookworm"
 PACKAGES: Final = (
     "bash,curl,init,kmod,udev,linux-image-amd64,initramfs-tools,python3,python3-numpy,debconf,tpm-udev,procps,"
-    "libtss2-esys-3.0.2-0,libtss2-fapi1,libtss2-mu0,libtss2-rc0,libtss2-tctildr0,libtss2-tcti-device0"
+    "libtss2-esys-3.0.2-0,libtss2-fapi1,libtss2-mu0,libtss2-rc0,libtss2-tctildr0,libtss2-tcti-device0,"
+    "iproute2,nginx,openssl,sudo"
 )
 MASKED: Final = (
     "serial-getty@ttyS0.service",
@@ -132,14 +134,17 @@ def build(work: Path, ek_roots: Path) -> Image:
     inside(
         "setpriv", "--reuid=birthmark-station", "--regid=birthmark-station", "--clear-groups",
         "birthmark-station", "init", "--data-dir", "/var/lib/birthmark-station/data", "--ek-roots", "/root/ek-roots",
+        "--public-url", PUBLIC_URL,
     )  # fmt: skip
 
     for unit in MASKED:
         (root / "etc/systemd/system" / unit).symlink_to("/dev/null")
     (root / "etc/systemd/system/test-shell.service").write_text(SHELL)
     inside("systemctl", "enable", "test-shell.service")
+    inside("systemctl", "disable", "nginx.service")
     (root / "etc/modules-load.d/pi.conf").write_text("dummy_hcd\n")  # stands for the dwc2 of a Pi
     (root / "etc/hostname").write_text("pi\n")
+    (root / "etc/hosts").write_text("127.0.0.1 localhost pi\n::1 localhost\n")
     (root / "etc/fstab").write_text("")
     for node in ("null", "urandom"):
         (root / "dev" / node).unlink()

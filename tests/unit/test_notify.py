@@ -79,9 +79,9 @@ os.dup2(listening.fileno(), 3)
 os.environ["LISTEN_PID"] = str(os.getpid())
 os.environ["LISTEN_FDS"] = sys.argv[2]
 from shared.errors import BirthmarkError
-from station.notify import inherited_socket
+from station.notify import inherited_sockets
 try:
-    inherited = inherited_socket()
+    (inherited,) = inherited_sockets()
     print(inherited.getsockname() == listening.getsockname())
 except BirthmarkError as error:
     print(error.code)
@@ -95,6 +95,8 @@ except BirthmarkError as error:
         ("listening", "2", "http.cannot-listen"),
         ("idle", "1", "http.cannot-listen"),
         ("listening", "x", "http.cannot-listen"),
+        ("listening", "0", "http.cannot-listen"),
+        ("listening", "999999", "http.cannot-listen"),
     ],
 )
 def test_the_socket_systemd_opened_is_taken_over_if_it_is_one_that_listens(kind: str, count: str, said: str) -> None:
@@ -105,9 +107,9 @@ def test_the_socket_systemd_opened_is_taken_over_if_it_is_one_that_listens(kind:
 def test_a_socket_meant_for_another_process_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LISTEN_FDS", "1")
     monkeypatch.setenv("LISTEN_PID", "1")
-    assert station.inherited_socket() is None
+    assert station.inherited_sockets() == []
     monkeypatch.delenv("LISTEN_PID")
-    assert station.inherited_socket() is None
+    assert station.inherited_sockets() == []
 
 
 def test_a_closed_descriptor_in_its_place_has_a_code(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,4 +117,4 @@ def test_a_closed_descriptor_in_its_place_has_a_code(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("LISTEN_FDS", "1")
     monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
     with pytest.raises(BirthmarkError, match="from systemd"):
-        station.inherited_socket()
+        station.inherited_sockets()

@@ -1,0 +1,44 @@
+"""The virtual Pi that the tests of one module go on with, from first boot to the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from device_agent.tpm.simulator import Simulator
+from tests.system.guest import Guest, Tpm
+from tests.system.image import build
+
+
+@pytest.fixture(scope="module")
+def pi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
+    """Not yet switched on."""
+    work = tmp_path_factory.mktemp("pi")
+    sockets = Path(tempfile.mkdtemp(prefix="pi-"))  # short: a socket's path has room for 107 characters
+    with Simulator(work):
+        pass  # it manufactures a TPM, with EK certificates from a CA of its own
+    roots = work / "roots"
+    roots.mkdir()
+    for certificate in (work / "simulator").rglob("*cert.pem"):
+        shutil.copy(certificate, roots)
+    guest = Guest(build(work, roots), Tpm(work / "simulator", sockets), sockets, work / "console.log")
+    try:
+        yield guest
+    finally:
+        guest.close()
+        shutil.rmtree(sockets)
+        if kept := os.environ.get("KEEP_CONSOLE"):
+            shutil.copy(guest.console, kept)
+        (work / "disk.img").unlink()
+
+
+@pytest.fixture(autouse=True)
+def nothing_failed(pi: Guest) -> Iterator[None]:
+    yield
+    if pi.running:
+        assert pi.good("systemctl --failed --no-legend --plain") == "", pi.explain()

@@ -1,0 +1,64 @@
+"""The drop-ins that docs/operator.md has an operator type, judged by systemd-analyze with the units they change."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.system.words import words
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "operator.md"
+WRITTEN = re.compile(r"^sudo tee /etc/systemd/system/(\S+) <<'EOF'\n(.*?)^EOF$", re.MULTILINE | re.DOTALL)
+
+
+def drop_ins(heading: str) -> dict[str, str]:
+    """What the section's commands write below /etc/systemd/system, by its place there."""
+    return {place: text for each in words(PAGE, heading) for place, text in WRITTEN.findall(each.commands)}
+
+
+def verify(units: Path) -> str:
+    """What systemd-analyze says of ours; nothing when all is well."""
+    done = subprocess.run(
+        [
+            "systemd-analyze",
+            "verify",
+            "--man=no",
+            units / "birthmark-station.service",
+            units / "birthmark-station.socket",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "SYSTEMD_UNIT_PATH": f"{units}:"},
+    )
+    return "\n".join(line for line in done.stderr.splitlines() if "birthmark" in line)
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> Path:
+    """The station's units, with commands that there are."""
+    for name in ("birthmark-station.service", "birthmark-station.socket"):
+        text = (ROOT / "systemd" / name).read_text()
+        (tmp_path / name).write_text(text.replace("/usr/bin/birthmark-station", "/bin/true"))
+    return tmp_path
+
+
+@pytest.mark.parametrize(("heading", "count"), [("By the station's own TLS", 2), ("Behind nginx", 1)])
+def test_systemd_finds_no_fault_with_what_the_guide_has_typed(units: Path, heading: str, count: int) -> None:
+    written = drop_ins(heading)
+    assert len(written) == count
+    for place, text in written.items():
+        (units / place).parent.mkdir()
+        (units / place).write_text(text)
+    assert verify(units) == ""
+
+
+def test_systemd_would_find_a_mistyped_word(units: Path) -> None:
+    (units / "birthmark-station.socket.d").mkdir()
+    (units / "birthmark-station.socket.d" / "aggregator.conf").write_text("[Socket]\nListenStraem=443\n")
+    assert "ListenStraem" in verify(units)
