@@ -68,8 +68,8 @@ class Database:
 class _Connection(aiosqlite.Connection):
     """Can be cancelled while it opens, and be told to stop more than once.
 
-    Cancelled while it opens, the library drops what its thread has opened or is yet to open. Told to stop a second time,
-    it waits for ever for an answer, which is what SQLAlchemy's clean-up comes to when it is cancelled, too
+    The library's own, cancelled while it opens, drops what its thread opens. Told to stop a second time, it waits for
+    ever for an answer, which is what SQLAlchemy's clean-up comes to when it is cancelled, too
     (sqlalchemy/connectors/asyncio.py, `terminate`).
     """
 

@@ -19,8 +19,9 @@ from playwright.async_api import Browser, ConsoleMessage, Page, ViewportSize, as
 from station.events import PortChanged, PortGone, PortState
 from station.web import keys, page
 from tests.web.bench import MARKUP, Bench, bench
+from virtual.patience import PATIENCE_SECONDS
 
-expect.set_options(timeout=30_000)  # for a machine that is busy with other things; nothing waits longer than it must
+expect.set_options(timeout=PATIENCE_SECONDS * 1000)
 
 PORT = "/dev/ttyACM0"
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}

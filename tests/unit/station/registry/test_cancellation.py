@@ -19,12 +19,11 @@ import sqlalchemy as sa
 from station.registry import database
 from station.registry.database import Database
 from station.registry.schema import key_tables
+from virtual.patience import PATIENCE_SECONDS
 
 WAITS = 40
 LEAST_WAITS = 10
 """A transaction as below waits more often than this for its thread, and less often than `WAITS`."""
-
-PATIENCE_SECONDS = 20
 
 
 async def write_two(registry: Database, number: int) -> None:
@@ -89,7 +88,12 @@ async def test_a_cancelled_transaction_is_whole_or_nothing_and_leaves_nobody_wai
     threads = set(threading.enumerate())
     opened: list[sqlite3.Connection] = []
     connect = sqlite3.connect
-    monkeypatch.setattr(sqlite3, "connect", lambda *given, **named: opened.append(connect(*given, **named)) or opened[-1])
+
+    def kept(*given: Any, **named: Any) -> sqlite3.Connection:
+        opened.append(connect(*given, **named))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", kept)
     registry = Database(path)
     hit = [await cancelled(work(registry, 2 * at), at, times) for at in range(WAITS)]
     assert hit.index(False) > LEAST_WAITS
