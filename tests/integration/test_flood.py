@@ -78,7 +78,7 @@ def test_two_hundred_devices_that_send_garbage_leave_the_station_serving_the_nex
         while not flooded(refusals(station)) and time.monotonic() < begun + PATIENCE_SECONDS:
             time.sleep(1)
         with pi.cable:
-            # The station is as slow as two hundred floods and the machine make it; the session must succeed all the same.
+            # The station is as slow as the floods and the machine make it; the session must succeed all the same.
             agent = pi.start("--once", *PATIENTLY, "--step-seconds", f"{GREETING_SECONDS:g}")
             _, said = agent.communicate(timeout=PATIENCE_SECONDS)
         assert agent.returncode == 0, said
