@@ -30,6 +30,7 @@ from tests.faults.bench import fast_directory
 from tests.faults.soft_tpm import SoftTpm, SoftTpmSource
 from tests.unit.station.attestation.makers_lab import SWTPM, Maker, one_rdn_each
 from virtual.cable import Cable, End
+from virtual.patience import GREETING_SECONDS
 from virtual.station import VirtualStation, run_station
 
 ROUNDS: Final = 10
@@ -39,7 +40,6 @@ EDGE: Final = 3
 """Rounds that make the start, and the end: times of one alone vary with whatever else the machine does."""
 
 PORTS: Final = 8
-GREETING_SECONDS: Final = 60.0
 SETTLE_SECONDS: Final = 1.5
 """For the station to see that ports are gone: it looks once a second where there is no udev."""
 

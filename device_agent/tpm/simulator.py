@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
+import socket
 import stat
 import subprocess
 import tempfile
@@ -18,10 +20,18 @@ from typing import Final
 from shared.errors import BirthmarkError
 
 _SETUP_SECONDS: Final = 60.0
-_START_SECONDS: Final = 10.0
+_START_SECONDS: Final = 60.0
+"""How long one swtpm may take to answer."""
+
+_PREDECESSOR_SECONDS: Final = 10.0
+"""How long an swtpm that ends is started again: a killed agent's may still hold the lock on the state."""
+
+_AGAIN_SECONDS: Final = 0.1
+_LOOK_SECONDS: Final = 0.005
 _STATE: Final = "simulator"
-_SOCKET: Final = "tpm"
-_CONTROL: Final = "tpm.ctrl"  # where the TCTI looks for it
+_CONTROL_SUFFIX: Final = ".ctrl"  # where the TCTI looks for it
+_GET_CAPABILITY: Final = bytes.fromhex("00000001")
+"""A command for swtpm's control channel that changes nothing (swtpm's tpm_ioctl.h, CMD_GET_CAPABILITY)."""
 
 
 class Simulator:
@@ -33,26 +43,36 @@ class Simulator:
     def __init__(self, state_dir: Path) -> None:
         self._state = state_dir / _STATE
         self._process: subprocess.Popen[bytes] | None = None
-        self._sockets = _socket_directory(state_dir)
+        self._directory = _socket_directory(state_dir)
+        self._socket = self._directory / "none"
 
     @property
     def tcti(self) -> str:
-        return f"swtpm:path={self._sockets / _SOCKET}"
+        """The TCTI string of the TPM that was started last; each start has its own."""
+        return f"swtpm:path={self._socket}"
 
     def start(self) -> None:
-        """Make a TPM, if there is none yet, and switch it on; an old one that still runs ends first."""
+        """Make a TPM, if there is none yet, and switch it on; an old one that still runs ends first.
+
+        Returns when it answers.
+        """
         self.stop()
         if not self._state.is_dir():
             _manufacture(self._state)
-        for name in (_SOCKET, _CONTROL):
-            (self._sockets / name).unlink(missing_ok=True)
-        give_up = time.monotonic() + _START_SECONDS
-        while not self._try_start(give_up):
+        for stale in self._directory.iterdir():
+            stale.unlink(missing_ok=True)
+        # swtpm removes its sockets by name when it ends: a predecessor that is slow to end would remove this one's.
+        self._socket = self._directory / secrets.token_hex(4)
+        give_up = time.monotonic() + _PREDECESSOR_SECONDS
+        while not self._try_start():
             if time.monotonic() > give_up:
+                self.stop()
                 raise BirthmarkError("tpm.simulator-failed", str(self._state))
-            time.sleep(0.1)  # a predecessor may still be letting go of the state
+            time.sleep(_AGAIN_SECONDS)
 
-    def _try_start(self, give_up: float) -> bool:
+    def _try_start(self) -> bool:
+        """Start an swtpm. Gives whether it answers; if not, it has ended, or had all the time it may take."""
+        control = self._socket.with_name(self._socket.name + _CONTROL_SUFFIX)
         with (self._state / "swtpm.log").open("wb") as output:  # never a pipe: it would fill
             self._process = _spawn(
                 [
@@ -63,18 +83,19 @@ class Simulator:
                     "--tpmstate",
                     f"dir={self._state},mode=0600",
                     "--server",
-                    f"type=unixio,path={self._sockets / _SOCKET},mode=0600",
+                    f"type=unixio,path={self._socket},mode=0600",
                     "--ctrl",
-                    f"type=unixio,path={self._sockets / _CONTROL},mode=0600",
+                    f"type=unixio,path={control},mode=0600",
                     "--flags",
                     "not-need-init,startup-clear",
                 ],
                 output,
             )
-        while self._process.poll() is None and time.monotonic() < give_up:
-            if (self._sockets / _SOCKET).exists() and (self._sockets / _CONTROL).exists():
+        give_up = time.monotonic() + _START_SECONDS
+        while self._process.poll() is None and (left := give_up - time.monotonic()) > 0:
+            if _answers(control, left):
                 return True
-            time.sleep(0.005)
+            time.sleep(_LOOK_SECONDS)
         return False
 
     def stop(self) -> None:
@@ -92,7 +113,7 @@ class Simulator:
     def close(self) -> None:
         """Switch it off for good."""
         self.stop()
-        shutil.rmtree(self._sockets, ignore_errors=True)
+        shutil.rmtree(self._directory, ignore_errors=True)
 
     def __enter__(self) -> Simulator:
         self.start()
@@ -100,6 +121,23 @@ class Simulator:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _answers(control: Path, seconds: float) -> bool:
+    """Whether the swtpm with this control channel answers a command within `seconds`.
+
+    A socket's file is there before swtpm listens, and swtpm listens before it has the lock on its state, so that it may
+    still end. It answers when both channels listen and the TPM is on. The data channel is left alone: it serves one
+    client at a time.
+    """
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(seconds)
+        try:
+            client.connect(str(control))
+            client.sendall(_GET_CAPABILITY)
+            return len(client.recv(64)) > 0
+        except OSError:  # no file yet, nobody listens yet, or it has ended
+            return False
 
 
 def _manufacture(state: Path) -> None:

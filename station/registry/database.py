@@ -66,22 +66,38 @@ class Database:
 
 
 class _Connection(aiosqlite.Connection):
-    """Can be told to stop more than once. The library's own waits for ever for an answer to the second time, which is
-    what SQLAlchemy's clean-up comes to when it is cancelled, too (sqlalchemy/connectors/asyncio.py, `terminate`)."""
+    """Can be cancelled while it opens, and be told to stop more than once.
 
-    _stopped: asyncio.Future[object] | None = None
+    The library's own, cancelled while it opens, drops what its thread opens. Told to stop a second time, it waits for
+    ever for an answer, which is what SQLAlchemy's clean-up comes to when it is cancelled, too
+    (sqlalchemy/connectors/asyncio.py, `terminate`).
+    """
+
+    def __init__(self, path: str, options: dict[str, Any]) -> None:
+        self._opened: sqlite3.Connection | None = None
+        self._stopped: asyncio.Future[object] | None = None
+
+        def connect() -> sqlite3.Connection:
+            self._opened = sqlite3.connect(path, **options)
+            return self._opened
+
+        super().__init__(connect, iter_chunk_size=64)
+        self._thread.daemon = True  # as SQLAlchemy does it: leaving the program waits for no query
 
     def stop(self) -> asyncio.Future[object] | None:
         if self._stopped is None:
+            self._tx.put_nowait((None, self._close_opened))
             self._stopped = super().stop()
         return self._stopped
 
+    def _close_opened(self) -> None:
+        """On the connection's thread, after whatever it is doing; to close twice does no harm."""
+        if self._opened is not None:
+            self._opened.close()
+
 
 async def _connection(path: str, **options: Any) -> _Connection:
-    connection = _Connection(lambda: sqlite3.connect(path, **options), iter_chunk_size=64)
-    connection._thread.daemon = True  # as SQLAlchemy does it: leaving the program waits for no query
-    await connection
-    return connection
+    return await _Connection(path, options)  # type: ignore[return-value]
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from unittest import mock
@@ -22,11 +22,11 @@ from tests.faults.unit import Pi
 from tests.faults.wire import Clock
 from virtual import pi as virtual_pi
 from virtual.cable import End
+from virtual.patience import PATIENCE_SECONDS
 from virtual.pi import VirtualPi
 from virtual.station import VirtualStation, run_station
 
 _STEP_SECONDS = 3
-_END_SECONDS = 90
 _SESSION_BYTES = 7600
 _SESSION_SECONDS = 0.6
 
@@ -84,20 +84,20 @@ def start(pi: VirtualPi) -> subprocess.Popen[str]:
         waits.set()
 
     threading.Thread(target=read, daemon=True).start()
-    waits.wait(_END_SECONDS)
+    waits.wait(PATIENCE_SECONDS)
     return process
 
 
 def ended(process: subprocess.Popen[str]) -> str:
-    """What is wrong with how the agent ended; it has `_END_SECONDS` to do so."""
+    """What is wrong with how the agent ended; it has `PATIENCE_SECONDS` to do so."""
     assert process.stdout
     with process.stdout:
         try:
-            status = process.wait(_END_SECONDS)
+            status = process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            return f"the agent is not done after {_END_SECONDS} s"
+            return f"the agent is not done after {PATIENCE_SECONDS:g} s"
     return f"the agent ended with {status}" if status else ""
 
 
@@ -167,7 +167,7 @@ def lock_registry(station: VirtualStation, pi: VirtualPi, point: int) -> str:
     """For three seconds, as by `sqlite3 registry.sqlite` or a backup that is no good neighbour."""
     process = start(pi)
     time.sleep(some_time(point))
-    with sqlite3.connect(station.data_dir / "registry.sqlite", isolation_level=None) as backup:
+    with closing(sqlite3.connect(station.data_dir / "registry.sqlite", isolation_level=None)) as backup:
         backup.execute("BEGIN EXCLUSIVE")
         time.sleep(3)
         backup.execute("COMMIT")

@@ -20,6 +20,7 @@ from station.bootstrap import Station
 from tests.faults.bench import Bench, new_bench, run, station_of
 from tests.faults.sweep import Outcome, Point, Sweep, Verdict, audited, judged
 from tests.faults.unit import Pi
+from virtual.patience import PATIENCE_SECONDS
 
 Result = TypeVar("Result")
 
@@ -56,9 +57,20 @@ OPENING = ("gone", HUNG)
 PASSING = ("retry", "NV rate", "testing", "out of objects", "out of sessions", "lockout")
 """What is over by the next try: the session must not even notice."""
 
-_BUSY_SECONDS = 0.12
-_COMMAND_SECONDS = 10.0
 _HUNG_SECONDS = 0.15
+
+
+class _Time:
+    """The clock by which a busy TPM is asked again: it passes only while the connection pauses."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def monotonic(self) -> float:
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        self._now += seconds
 
 
 class Plan:
@@ -79,7 +91,7 @@ class FaultyConnection(Connection):
 
     def __init__(self, tcti: str, plan: Plan) -> None:
         self._plan = plan
-        super().__init__(tcti, _COMMAND_SECONDS)
+        super().__init__(tcti)
 
     def _within(self, command: Callable[[], Result]) -> Result:
         if not self._plan.strikes():
@@ -87,7 +99,11 @@ class FaultyConnection(Connection):
         kind = self._plan.kind
         if kind == HUNG:
             self._seconds = _HUNG_SECONDS
-            return super()._within(lambda: threading.Event().wait(5 * _HUNG_SECONDS))  # type: ignore[return-value]
+            given_up = threading.Event()
+            try:
+                return super()._within(lambda: given_up.wait(PATIENCE_SECONDS))  # type: ignore[return-value]
+            finally:
+                given_up.set()
         if kind == LATE:
             super()._within(command)
             raise TSS2_Exception(ANSWERS["gone"])
@@ -189,7 +205,7 @@ def attempt(points: Sequence[Point]) -> Iterable[Verdict]:
                     verdicts.append(await judged(bench, station, pi, point, first))
             return await audited(bench, station, verdicts)
 
-    with _chip() as tcti, new_bench() as bench, mock.patch.object(connection, "BUSY_SECONDS", _BUSY_SECONDS):
+    with _chip() as tcti, new_bench() as bench, mock.patch.object(connection, "time", _Time()):
         source = Source(tcti)
         try:
             return run(bench, sweep(bench, source))

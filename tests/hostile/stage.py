@@ -25,6 +25,7 @@ from device_agent.identity import Identity
 from device_agent.link import Link
 from device_agent.nuc import NucMap
 from device_agent.provision import Enrollee, Setting
+from shared import limits
 from shared.errors import BirthmarkError
 from shared.framing import FrameDecoder
 from shared.messages import Message, Refusal, decode
@@ -40,12 +41,13 @@ from station.registry.records import Unit
 from station.registry.schema import assignments, units
 from station.secret import StationSecret
 from virtual.cable import Cable, End
+from virtual.patience import GREETING_SECONDS, PATIENCE_SECONDS
 
 HELLO_SECONDS: Final = 0.1
 """Agents are there within milliseconds; the default of a second would be most of the suite."""
 
-PATIENCE_SECONDS: Final = 30.0
-"""For what must happen, however slow the machine is."""
+IMPATIENT_SECONDS: Final = 1.0
+"""For an answer that never comes."""
 
 Result = TypeVar("Result")
 
@@ -123,6 +125,20 @@ class Meeting:
 
 
 @dataclass(frozen=True)
+class _Impatient:
+    """A SessionConfig whose step time is short once the agent has said what is honest, and the product's until then."""
+
+    recording: Recording
+    after: type[Message]
+    hello_seconds: float = HELLO_SECONDS
+
+    @property
+    def step_seconds(self) -> float:
+        said = any(isinstance(message, self.after) for message in self.recording.messages(End.PI))
+        return IMPATIENT_SECONDS if said else limits.STEP_SECONDS
+
+
+@dataclass(frozen=True)
 class Books:
     """All that a session can leave behind in a station."""
 
@@ -172,11 +188,13 @@ class Stage:
 
     @contextmanager
     def plugged(
-        self, provisioner: Provisioner | None = None, *, step_seconds: float = PATIENCE_SECONDS
+        self, provisioner: Provisioner | None = None, *, impatient_after: type[Message] | None = None
     ) -> Iterator[Served]:
         """A cable whose one end the station serves for one session."""
         recording = Recording()
-        config = SessionConfig(hello_seconds=HELLO_SECONDS, step_seconds=step_seconds)
+        config: Any = SessionConfig(hello_seconds=HELLO_SECONDS)
+        if impatient_after:
+            config = _Impatient(recording, impatient_after)
 
         async def serve(path: Path) -> None:
             async with open_line(path) as line:
@@ -197,14 +215,17 @@ class Stage:
         *,
         provisioner: Provisioner | None = None,
         line: Callable[[Link], Line] = lambda link: link,
-        step_seconds: float = PATIENCE_SECONDS,
+        impatient_after: type[Message] | None = None,
     ) -> Meeting:
-        """One session of the agent that `enrollee` makes, over `line`. `step_seconds` is the station's patience."""
+        """One session of the agent that `enrollee` makes, over `line`.
+
+        Once the agent has sent a message of the type `impatient_after`, the station does not wait long for another.
+        """
         identity = error = None
-        with self.plugged(provisioner, step_seconds=step_seconds) as served, closing(Link(served.port)) as link:
+        with self.plugged(provisioner, impatient_after=impatient_after) as served, closing(Link(served.port)) as link:
             served.begin()
             try:
-                identity = converse(line(link), enrollee, lambda _step, _text: None, wait_seconds=PATIENCE_SECONDS)
+                identity = converse(line(link), enrollee, lambda _step, _text: None, wait_seconds=GREETING_SECONDS)
             except BirthmarkError as ended:
                 error = ended
             served.end()

@@ -56,7 +56,7 @@ def meet(stage: Stage, liar: type[Liar], tpm: Tpm, props: Props, folder: Path) -
     return stage.meet(
         lambda: told,
         line=lambda link: LyingLine(link, told.frames),
-        **({"step_seconds": 1.0} if liar.impatient else {}),
+        impatient_after=(Proof if liar.earned else Identity) if liar.impatient else None,
     )
 
 

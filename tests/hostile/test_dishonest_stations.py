@@ -21,6 +21,7 @@ from shared.framing import encode_frame
 from tests.hostile.impostor import FALSE_FROM_THE_START, FALSE_IN_THE_END, Impostor
 from tests.hostile.stage import NUC_MAP, SERIAL, Recording, Stage, private, staged
 from virtual.cable import End
+from virtual.patience import PATIENCE_SECONDS, PATIENTLY
 from virtual.pi import AGENT
 
 SIMULATOR = "simulator"
@@ -35,13 +36,15 @@ class Pi:
     root: Path | None
 
     def meet(self, stage: Stage, impostor: Impostor | None) -> tuple[subprocess.CompletedProcess[str], Recording]:
-        options = ["--serial", SERIAL, "--tpm", SIMULATOR, "--keep-nuc-map", "--once", "--wait", "30"]
+        options = ["--serial", SERIAL, "--tpm", SIMULATOR, "--keep-nuc-map", "--once", *PATIENTLY]
         options += ["--nuc-map", str(self.nuc_map)] if self.nuc_map else []
         options += ["--root-certificate", str(self.root)] if self.root else []
         with stage.plugged(impostor) as served:
             served.begin()
             command = [*AGENT, "run", "--port", str(served.port), "--state-dir", str(self.state_dir), *options]
-            ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+            ended = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+            )
             served.end()
         return ended, served.recording
 

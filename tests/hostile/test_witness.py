@@ -22,6 +22,7 @@ from shared.derivation import expand_input, extract, token_key
 from shared.types import TableId, key_index
 from station.attestation.structures import object_name, read_public
 from tests.hostile.stage import Stage, private, setting, staged
+from virtual.patience import PATIENCE_SECONDS
 
 POLICY_FAILED = "0x99D"
 """TPM_RC_POLICY_FAIL: the policy session is not what the key's policy asks for; a key without one asks for the
@@ -43,7 +44,7 @@ class Witness:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE_SECONDS,
         )
 
     def sees(self, *command: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from station.web.api.table import ENDPOINTS
+from virtual.patience import PATIENCE_SECONDS
 from virtual.station import VirtualStation, run_station
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
@@ -34,7 +35,7 @@ def test_every_example_does_what_it_says(station: VirtualStation, tmp_path: Path
             ["bash", "-euo", "pipefail", "-c", example],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE_SECONDS,
             check=False,
             cwd=tmp_path,
             env=environment,

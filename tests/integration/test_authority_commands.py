@@ -29,6 +29,7 @@ from shared.types import NucHash, TableId, key_index
 from station.bootstrap import open_station
 from station.cli import main
 from station.config import CONFIG_NAME
+from virtual.patience import PATIENCE_SECONDS
 
 NUC = "b44323ecb073dd28f0589ed5fd5fe08ed88af22aaf80655b8a06e59b1a86e15b"
 
@@ -281,7 +282,9 @@ def test_a_list_interrupted_by_kill_is_finished_by_running_it_again(data_dir: Pa
             while process.poll() is None and (not out.exists() or sum(1 for _ in out.glob("prov*.json")) < least):
                 time.sleep(0.002)
             process.send_signal(signal.SIGKILL)
-    finished = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=100, check=False)
+    finished = subprocess.run(
+        [*command, "--json"], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
     assert finished.returncode == 0, finished.stdout + finished.stderr
     registered = sqlite3.connect(data_dir / "registry.sqlite")
     rows = registered.execute("SELECT serial, certificate FROM units").fetchall()
@@ -294,7 +297,7 @@ def test_a_list_interrupted_by_kill_is_finished_by_running_it_again(data_dir: Pa
         [sys.executable, "-m", "station", "audit", "verify", "--data-dir", data_dir],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert verified.returncode == 0, verified.stderr

@@ -13,10 +13,10 @@ import pytest
 from shared.framing import FrameDecoder
 from shared.messages import Receipt, decode
 from virtual.cable import End
+from virtual.patience import PATIENCE_SECONDS, PATIENTLY
 from virtual.pi import VirtualPi
 from virtual.station import VirtualStation, run_station
 
-SECONDS = 60
 PASSPHRASE = "a passphrase for the test"
 
 
@@ -31,7 +31,7 @@ class Held:
     def __call__(self, sender: End, data: bytes) -> bytes:
         if sender is End.PI and any(isinstance(decode(frame), Receipt) for frame in self._decoder.receive(data)):
             self.reached.set()
-            self.let_go.wait(SECONDS)
+            self.let_go.wait(PATIENCE_SECONDS)
         return data
 
 
@@ -44,8 +44,8 @@ def pi_of(bench: Path, number: int) -> VirtualPi:
 def plug(pi: VirtualPi) -> str:
     """One plug-in, to its end; gives what the agent said."""
     with pi.cable:
-        agent = pi.start("--once", "--wait", "30")
-        _, said = agent.communicate(timeout=SECONDS)
+        agent = pi.start("--once", *PATIENTLY)
+        _, said = agent.communicate(timeout=PATIENCE_SECONDS)
     assert agent.returncode == 0, said
     return said
 
@@ -79,13 +79,13 @@ def test_a_restored_station_knows_its_units_and_provisions_new_ones(
     underway.cable.spoil = held
     file = tmp_path / "station.backup"
     with underway.cable:
-        agent = underway.start("--once", "--wait", "30")
-        assert held.reached.wait(SECONDS)
+        agent = underway.start("--once", *PATIENTLY)
+        assert held.reached.wait(PATIENCE_SECONDS)
         told = run_station(
             "backup", str(file), passphrase_file, "--json", "--data-dir", str(station.data_dir), check=False
         )
         held.let_go.set()
-        _, said = agent.communicate(timeout=SECONDS)
+        _, said = agent.communicate(timeout=PATIENCE_SECONDS)
     assert told.returncode == 0, told.stderr
     assert json.loads(told.stdout)["units"] == 2
     assert agent.returncode == 0, said

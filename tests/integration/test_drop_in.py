@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from virtual.patience import PATIENCE_SECONDS, PATIENTLY
 from virtual.pi import VirtualPi, run_agent
 from virtual.station import VirtualStation, run_station
 
@@ -28,7 +29,7 @@ IMAGE, GPS = "0123456789abcdef" * 4, "fedcba9876543210" * 4
 
 
 class Aggregator:
-    """Posts as the aggregator's client does: one connection a request, no credentials, JSON, five seconds."""
+    """Posts as the aggregator's client does: one connection a request, no credentials, JSON; but more patient."""
 
     def __init__(self, address: str) -> None:
         self._address = urlsplit(address)
@@ -46,7 +47,9 @@ class Aggregator:
     def send(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str], token: str
     ) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection(self._address.hostname or "", self._address.port, timeout=5)
+        connection = http.client.HTTPConnection(
+            self._address.hostname or "", self._address.port, timeout=PATIENCE_SECONDS
+        )
         try:
             credentials = {"Authorization": f"Bearer {token}"} if token else {}
             connection.request(method, path, body, {**headers, **credentials})
@@ -97,8 +100,8 @@ def pi(bench: Path, station: VirtualStation) -> VirtualPi:
     pi = VirtualPi(bench / "pi-1", 1)
     pi.nuc_map.write_bytes(b"the map of sensor 1" * 99)
     with pi.cable:
-        agent = pi.start("--once", "--wait", "30")
-        _, said = agent.communicate(timeout=60)
+        agent = pi.start("--once", *PATIENTLY)
+        _, said = agent.communicate(timeout=PATIENCE_SECONDS)
     assert agent.returncode == 0, said
     return pi
 
@@ -196,7 +199,9 @@ def test_openssl_accepts_a_chain_and_the_list_as_fetched(
 
 
 def openssl(*arguments: str, code: int = 0) -> str:
-    done = subprocess.run(["openssl", *arguments], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        ["openssl", *arguments], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 

@@ -24,6 +24,7 @@ from shared.nuc_token import NucToken
 from station.validation.certificates import CameraBundle
 from station.validation.verdict import Reason
 from tests.hostile.stage import Stage, private, setting, staged
+from virtual.patience import PATIENCE_SECONDS
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "camera.py"
 Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
@@ -59,7 +60,7 @@ class Studio:
 
     def camera(self, *options: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(EXAMPLE), str(self.raw), "--state-dir", str(self.state_dir), *options]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=EXAMPLE.parents[1])
+        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, cwd=EXAMPLE.parents[1])
 
     def vouched(self, *options: str) -> tuple[Submission, CameraBundle]:
         ended = self.camera(*options)

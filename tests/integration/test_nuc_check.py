@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from virtual.patience import PATIENCE_SECONDS, PATIENTLY
 from virtual.pi import VirtualPi, run_agent
 from virtual.station import VirtualStation
 
@@ -20,8 +21,8 @@ def unit(tmp_path_factory: pytest.TempPathFactory) -> VirtualPi:
         pi = VirtualPi(directory / "pi-7", 7)
         pi.capture()
         with pi.cable:
-            agent = pi.start("--once", "--wait", "30")
-            _, said = agent.communicate(timeout=60)
+            agent = pi.start("--once", *PATIENTLY)
+            _, said = agent.communicate(timeout=PATIENCE_SECONDS)
         assert agent.returncode == 0, said
     assert not pi.nuc_map.exists()
     return pi

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 from station.config import CONFIG_NAME
+from virtual.patience import PATIENCE_SECONDS
 from virtual.station import VirtualStation, run_station
 
 HERE = Path(__file__).parent
-SECONDS = 90
 
 
 def test_the_service_keeps_to_its_own_description(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_the_service_keeps_to_its_own_description(tmp_path: Path) -> None:
             ],
             capture_output=True,
             text=True,
-            timeout=SECONDS,
+            timeout=PATIENCE_SECONDS,
             check=False,
             cwd=tmp_path,
             env={

@@ -15,6 +15,7 @@ import pytest
 from device_agent.notify import notify as agent_notify
 from shared.errors import BirthmarkError
 from station import notify as station
+from virtual.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -22,7 +23,7 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     name = str(tmp_path / "notify") if request.param == "path" else f"@birthmark-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(name.replace("@", "\0"))
-        listening.settimeout(20)
+        listening.settimeout(PATIENCE_SECONDS)
         monkeypatch.setenv("NOTIFY_SOCKET", name)
         yield listening
 

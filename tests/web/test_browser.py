@@ -18,8 +18,9 @@ from station.events import PortChanged, PortGone, PortState
 from station.web import keys, page
 from tests.web.bench import MARKUP, Bench, bench
 from virtual.browser import chromium
+from virtual.patience import PATIENCE_SECONDS
 
-expect.set_options(timeout=30_000)  # for a machine that is busy with other things; nothing waits longer than it must
+expect.set_options(timeout=PATIENCE_SECONDS * 1000)
 
 PORT = "/dev/ttyACM0"
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}
@@ -90,6 +91,7 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest.fixture
 async def seen(browser: Browser) -> AsyncIterator[Seen]:
     context = await browser.new_context(viewport=DESKTOP)
+    context.set_default_timeout(PATIENCE_SECONDS * 1000)
     made = Seen(await context.new_page())
     made.page.on("console", lambda message: made.console.append(_line(message)))
     made.page.on("pageerror", lambda error: made.console.append(f"error: {error}"))
@@ -219,6 +221,7 @@ async def test_it_is_whole_without_javascript(served: Served, browser: Browser) 
         await served.bench.provision(f"unit-{number}")
     served.bench.bus.tell(PortChanged(PORT, PortState.WORKING, 4, "serial-4"))
     context = await browser.new_context(java_script_enabled=False)
+    context.set_default_timeout(PATIENCE_SECONDS * 1000)
     plain = await context.new_page()
     await plain.goto(served.url)
     await expect(plain.locator(".step")).to_have_text("Step 4 of 6")

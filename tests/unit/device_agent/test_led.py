@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from device_agent.led import Pattern, find_led
+from virtual.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def shows(led: Path, value: str) -> bool:
 
 
 def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.005)

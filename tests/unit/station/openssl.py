@@ -8,6 +8,8 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from virtual.patience import PATIENCE_SECONDS
+
 
 def pem(path: Path, *certificates: x509.Certificate | bytes) -> Path:
     """Write certificates, given as such or as DER, one after another."""
@@ -22,7 +24,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         ["openssl", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_SECONDS,
         check=False,
         stdin=subprocess.DEVNULL,
     )

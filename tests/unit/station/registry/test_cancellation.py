@@ -1,4 +1,7 @@
-"""A transaction that is cancelled, at every point where it waits and more than once: whole or not at all, and over."""
+"""A transaction that is cancelled, at every point where it waits and more than once: whole or not at all, and over.
+
+Every connection that was opened is kept here, so that one that nobody closes is not closed by being forgotten.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,11 @@ import sqlalchemy as sa
 from station.registry import database
 from station.registry.database import Database
 from station.registry.schema import key_tables
+from virtual.patience import PATIENCE_SECONDS
 
 WAITS = 40
 LEAST_WAITS = 10
 """A transaction as below waits more often than this for its thread, and less often than `WAITS`."""
-
-PATIENCE_SECONDS = 20
 
 
 async def write_two(registry: Database, number: int) -> None:
@@ -76,11 +78,22 @@ async def cancelled(work: Coroutine[Any, Any, None], at: int, times: int) -> boo
 @pytest.mark.parametrize("times", [1, 2, 3])
 @pytest.mark.parametrize("work", [write_two, read_twice])
 async def test_a_cancelled_transaction_is_whole_or_nothing_and_leaves_nobody_waiting(
-    tmp_path: Path, work: Callable[[Database, int], Coroutine[Any, Any, None]], times: int
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    work: Callable[[Database, int], Coroutine[Any, Any, None]],
+    times: int,
 ) -> None:
     path = tmp_path / "registry.sqlite"
     database.create(path)
     threads = set(threading.enumerate())
+    opened: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def kept(*given: Any, **named: Any) -> sqlite3.Connection:
+        opened.append(connect(*given, **named))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", kept)
     registry = Database(path)
     hit = [await cancelled(work(registry, 2 * at), at, times) for at in range(WAITS)]
     assert hit.index(False) > LEAST_WAITS
@@ -94,7 +107,12 @@ async def test_a_cancelled_transaction_is_whole_or_nothing_and_leaves_nobody_wai
     for thread in set(threading.enumerate()) - threads:
         thread.join(PATIENCE_SECONDS)
         assert not thread.is_alive()
+    assert len(opened) > LEAST_WAITS
+    for left in opened:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+            left.total_changes  # noqa: B018 - whatever it is asked, a closed connection refuses
 
+    monkeypatch.undo()
     with sqlite3.connect(path) as connection:
         written = {row[0] for row in connection.execute("SELECT id FROM key_tables")}
     connection.close()

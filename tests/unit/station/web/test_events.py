@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from station.events import Lost, NoticeChanged, PortChanged, PortGone, PortState, Topic, UnitChanged
 from station.web import keys, page
 from tests.web.bench import MARKUP, Bench, Client, bench
+from virtual.patience import PATIENCE_SECONDS
 
 PORT = "/dev/ttyACM0"
 
@@ -32,7 +33,7 @@ async def client(a_bench: Bench) -> AsyncIterator[Client]:
 async def next_event(stream: ClientResponse) -> tuple[str, str]:
     """The name and data of the next event; comments are passed over."""
     name, lines = "", []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             line = (await stream.content.readline()).decode().rstrip("\r\n")
             field, _, value = line.partition(": ")
@@ -163,7 +164,7 @@ async def test_a_listener_that_hangs_up_is_forgotten(
     stream = await opened(client)
     assert len(a_bench.app[keys.STREAMS]) == 1
     stream.close()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while a_bench.app[keys.STREAMS]:  # noqa: ASYNC110 - nothing tells when
             await asyncio.sleep(0.02)
 
@@ -172,7 +173,7 @@ async def test_a_stream_ends_after_its_time(client: Client, monkeypatch: pytest.
     monkeypatch.setattr(page, "PULSE_SECONDS", 0.05)
     monkeypatch.setattr(page, "STREAM_SECONDS", 0.3)
     stream = await client.get("/events")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         body = await stream.content.read()
     assert body.endswith(b"\r\n\r\n")
 
@@ -186,7 +187,7 @@ async def test_a_registry_that_fails_ends_the_stream_and_tells_nothing_of_it(
     for suffix in ("-wal", "-shm"):
         (tmp_path / f"registry.sqlite{suffix}").unlink(missing_ok=True)
     a_bench.bus.tell(UnitChanged("unit"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         assert await stream.content.read() == b""
 
 
@@ -197,6 +198,6 @@ async def test_a_station_that_stops_does_not_wait_for_its_pages(a_bench: Bench) 
     await site.start()
     async with ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}") as client:
         stream = await opened(client)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await runner.cleanup()
             assert await stream.content.read() == b""

@@ -14,6 +14,7 @@ import pytest
 
 from station.web.api import bodies
 from tests.unit.station.web.api.calls import BULK, DEVICES, PROVISION, Api, opened, problem
+from virtual.patience import PATIENCE_SECONDS
 
 SECRET = "5ec4e7" * 10 + "5ec4"
 TOKEN = {"ciphertext": "ab" * 32, "auth_tag": "cd" * 16, "nonce": "ef" * 12, "table_id": 0, "key_index": 0}
@@ -248,7 +249,7 @@ async def test_what_is_no_http_is_neither_quoted_nor_logged(
     caplog.set_level(logging.WARNING)
     reader, writer = await asyncio.open_connection("127.0.0.1", api.client.port)
     writer.write(sent)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         answer = await reader.read()
     writer.close()
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -300,7 +301,7 @@ async def test_a_body_that_trickles_is_not_waited_for(api: Api, monkeypatch: pyt
         head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n"
         reader, writer = await asyncio.open_connection("127.0.0.1", api.client.port)
         writer.write(f"{head}Authorization: {api.bearer['Authorization']}\r\n\r\n{{".encode())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             answer = await reader.readuntil(b"\r\n\r\n")
         writer.close()
         assert b" 503 " in answer.splitlines()[0]
@@ -312,7 +313,7 @@ async def test_an_enormous_body_is_told_the_limit_before_it_is_sent(api: Api) ->
         "POST /validate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 999999999\r\n"
     )
     writer.write(f"{head}\r\n".encode())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         answer = await reader.readuntil(b"\r\n\r\n")
         body = await reader.readuntil(b"}")
     writer.close()

@@ -1,0 +1,38 @@
+"""A harness that gives up no later than the product reports its own impatience as a failure of the machine."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from device_agent.tpm import connection, simulator
+from shared import limits
+from station.cli import serve
+from station.ports import port
+from station.registry import database
+from station.web import middleware
+from virtual.patience import GREETING_SECONDS, PATIENCE_SECONDS
+
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        simulator._SETUP_SECONDS + simulator._START_SECONDS + GREETING_SECONDS + 2 * limits.STEP_SECONDS,
+        connection.COMMAND_SECONDS + limits.STEP_SECONDS,
+        database.BUSY_SECONDS + limits.STEP_SECONDS,
+        serve.DRAIN_SECONDS,
+        middleware.REQUEST_SECONDS,
+        port._REFUSED_SECONDS_MAX,
+    ],
+)
+def test_the_harness_waits_longer_than_the_product(seconds: float) -> None:
+    assert seconds < PATIENCE_SECONDS
+
+
+def test_a_test_may_wait_that_long_more_than_once() -> None:
+    settings = tomllib.loads(PYPROJECT.read_text())["tool"]["pytest"]["ini_options"]
+    assert settings["timeout"] > 2 * PATIENCE_SECONDS
