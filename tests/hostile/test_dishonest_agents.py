@@ -20,7 +20,7 @@ from station.config import EkPolicy
 from tests.hostile import lies_about_keys, lies_about_names, lies_on_the_cable  # noqa: F401 - they register themselves
 from tests.hostile.liar import KNOWN_MAKER, LIARS, Liar, LyingLine, Props, StubbornTpm
 from tests.hostile.lies_about_names import EkCertificateOfUnknownRoot
-from tests.hostile.stage import Meeting, Stage, private, setting, staged
+from tests.hostile.stage import PATIENCE_SECONDS, Meeting, Stage, private, setting, staged
 from virtual.cable import End
 
 ABOUT_EK = [liar for liar in LIARS if liar.code.startswith("attestation.ek-")]
@@ -56,7 +56,7 @@ def meet(stage: Stage, liar: type[Liar], tpm: Tpm, props: Props, folder: Path) -
     return stage.meet(
         lambda: told,
         line=lambda link: LyingLine(link, told.frames),
-        **({"step_seconds": 1.0} if liar.impatient else {}),
+        step_seconds=1.0 if liar.impatient else PATIENCE_SECONDS,
     )
 
 

@@ -1,6 +1,7 @@
 """A TPM that is not there, may not be used, or is no TPM: each is told apart before anything else is tried."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def test_a_simulator_that_cannot_be_made_leaves_nothing_half_made(
 
 
 def test_somebody_elses_socket_directory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulator.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     real = simulator._socket_directory(tmp_path)
     real.chmod(0o777)
     with pytest.raises(BirthmarkError) as caught:

@@ -37,7 +37,7 @@ async def read_twice(registry: Database, _number: int) -> None:
 
 
 @types.coroutine
-def struck(work: Coroutine[Any, Any, None], at: int, strike: Callable[[], None]) -> Generator[Any, Any, bool]:
+def struck(work: Coroutine[Any, Any, None], at: int, strike: Callable[[], object]) -> Generator[Any, Any, bool]:
     """`work`, with `strike` called when it waits for the `at`-th time. Gives whether it came to that."""
     waits = 0
     error: BaseException | None = None
@@ -65,7 +65,7 @@ async def cancelled(work: Coroutine[Any, Any, None], at: int, times: int) -> boo
             loop.call_soon(strike, left - 1)
 
     async def run() -> bool:
-        return await struck(work, at, lambda: loop.call_soon(strike) and None)
+        return await struck(work, at, lambda: loop.call_soon(strike))
 
     task = asyncio.create_task(run())
     await asyncio.wait([task], timeout=PATIENCE_SECONDS)

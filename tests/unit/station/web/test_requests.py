@@ -14,7 +14,7 @@ from shared.errors import BirthmarkError
 from shared.faults import CATALOGUE
 from station.config import AuthorityConfig, StationConfig
 from station.web import middleware
-from station.web.app import BODY_BYTES
+from station.web.api.bodies import BODY_BYTES
 from station.web.problems import STATUS
 from tests.web.bench import Client, bench
 
