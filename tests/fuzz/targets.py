@@ -29,7 +29,6 @@ from station.enrollment import read_csr
 from tests.unit.shared.samples import session_in
 
 HERE: Final = Path(__file__).parent
-CORPUS: Final = HERE / "corpus"
 MAKER: Final = HERE / "maker"
 """A maker's root (root.pem), and an EK certificate that it issued (ek.der): the only one that may be verified."""
 
