@@ -17,21 +17,6 @@ def code(name: str, state_dir: Path) -> str:
     return caught.value.code
 
 
-def test_no_device(tmp_path: Path) -> None:
-    assert code(f"device:{tmp_path}/tpmrm0", tmp_path) == "tpm.no-device"
-
-
-def test_a_name_that_is_none(tmp_path: Path) -> None:
-    assert code("no-such-tcti:x", tmp_path) == "tpm.no-device"
-
-
-def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    device = tmp_path / "tpmrm0"
-    device.touch(mode=0o000)
-    monkeypatch.setattr(os, "access", lambda *_: False)  # root may do everything
-    assert code(f"device:{device}", tmp_path) == "tpm.permission"
-
-
 def test_a_simulator_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert code("simulator", tmp_path) == "tpm.simulator-missing"

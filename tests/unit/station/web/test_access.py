@@ -13,8 +13,6 @@ from station.registry import tokens
 from station.registry.tokens import Scope
 from station.web.access import COOKIE
 from station.web.api.table import ENDPOINTS
-from station.web.limiter import BURST_SECONDS, CLIENTS_MAX, Limiter, client_name
-from station.web.sessions import SECONDS, SESSIONS_MAX, Sessions
 from tests.unit.station.web.api.calls import DEVICES, PROVISION, Api, opened, problem
 
 OPEN = {"/", "/ca", "/crl", "/docs", "/health", "/metrics", "/openapi.json", "/ready"}
@@ -143,17 +141,6 @@ async def test_signing_out_and_revoking_the_token_both_end_a_session(api: Api) -
             if token.revoked_at is None and token.scopes == {Scope.READ}:
                 await tokens.revoke(connection, token.name, int(time.time()))
     await problem(await api.client.get(DEVICES, headers=cookie(session)), 401, "access.denied")
-
-
-def test_a_session_ends_after_a_shift_and_there_are_so_many() -> None:
-    sessions = Sessions()
-    secret = sessions.open(7, now=0.0)
-    assert sessions.token_of(secret, SECONDS - 1) == 7
-    assert sessions.token_of(secret, SECONDS) is None
-    assert sessions.token_of("", 0.0) is None
-    for _ in range(SESSIONS_MAX):
-        sessions.open(8, now=0.0)
-    assert sessions.token_of(secret, 1.0) is None
 
 
 async def test_a_wrong_token_at_the_sign_in_gets_the_form_again_and_is_not_repeated(api: Api) -> None:
@@ -313,33 +300,3 @@ async def test_behind_a_proxy_clients_are_told_apart_by_what_the_proxy_adds(tmp_
         ):
             answer = await api.client.get("/health", headers={"X-Forwarded-For": address})
             assert answer.status == status
-
-
-def test_ten_seconds_worth_may_come_at_once_and_then_no_more_than_the_rate() -> None:
-    clock = [0.0]
-    limiter = Limiter(RatesConfig(reading=5.0), lambda: clock[0])
-    burst = int(5 * BURST_SECONDS)
-    assert [limiter.spend("reading", "a") > 0 for _ in range(burst + 1)] == [False] * burst + [True]
-    assert limiter.spend("reading", "b") == 0
-    clock[0] = 1.0
-    assert [limiter.spend("reading", "a") > 0 for _ in range(6)] == [False] * 5 + [True]
-
-
-def test_the_memory_of_clients_is_bounded() -> None:
-    limiter = Limiter(RatesConfig())
-    for number in range(CLIENTS_MAX + 100):
-        limiter.spend("public", str(number))
-    assert len(limiter) == CLIENTS_MAX
-
-
-@pytest.mark.parametrize(
-    ("address", "name"),
-    [
-        ("192.0.2.7", "192.0.2.7"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("no address", "unknown"),
-    ],
-)
-def test_an_ipv6_client_counts_as_its_network(address: str, name: str) -> None:
-    assert client_name(address) == name

@@ -56,6 +56,6 @@ async def test_a_session_that_never_ends_does_not_hold_the_station_for_ever(
 
 
 def test_systemd_waits_longer_for_the_station_than_the_station_for_its_sessions() -> None:
-    unit = (Path(__file__).parents[3] / "systemd/birthmark-station.service").read_text()
+    unit = (Path(__file__).parents[4] / "systemd/birthmark-station.service").read_text()
     (seconds,) = (line.split("=")[1] for line in unit.splitlines() if line.startswith("TimeoutStopSec="))
     assert float(seconds) > serve.DRAIN_SECONDS
