@@ -92,10 +92,22 @@ def test_a_file_that_is_missing_or_damaged_is_named(authority: Authority, tmp_pa
     assert name in refused(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["root.pem", "station.pem", "intermediate.key", "station.key"])
-def test_a_file_of_another_authority_does_not_fit(authority: Authority, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("root.pem",),
+        ("station.pem",),
+        ("station.key",),
+        ("station.pem", "station.key"),
+        ("intermediate.key",),
+        ("intermediate.pem", "intermediate.key"),
+    ],
+    ids=" ".join,
+)
+def test_files_of_another_authority_do_not_fit(authority: Authority, tmp_path: Path, names: tuple[str, ...]) -> None:
     create(tmp_path / "other")
-    (tmp_path / "authority" / name).write_bytes((tmp_path / "other" / "authority" / name).read_bytes())
+    for name in names:
+        (tmp_path / "authority" / name).write_bytes((tmp_path / "other" / "authority" / name).read_bytes())
     refused(tmp_path)
 
 
