@@ -149,7 +149,7 @@ class Soak:
         ).fetchall()
         registry.close()
         assert len(rows) == count, f"{len(rows)} of {count} are provisioned"
-        return statistics.median(row[0] for row in rows)
+        return float(statistics.median(row[0] for row in rows))
 
 
 def grown(rounds: list[Measured]) -> list[str]:

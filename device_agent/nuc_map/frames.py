@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Protocol, cast, get_args
+from typing import Final, Protocol, TypeVar, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from shared.errors import BirthmarkError
 from shared.text import shown
 
 Pixels = NDArray[np.uint16]
+Number = TypeVar("Number", bound=np.generic)
 PATTERNS: Final[tuple[str, ...]] = get_args(Pattern)
 
 SIDE_MIN: Final = 96
@@ -91,7 +92,7 @@ class ColourPlane:
     column: int
     step: int
 
-    def of(self, pixels: Pixels) -> Pixels:
+    def of(self, pixels: NDArray[Number]) -> NDArray[Number]:
         """A view."""
         return pixels[self.row :: self.step, self.column :: self.step]
 

@@ -55,7 +55,7 @@ def _measured(folder: Path, count: int, requests: int) -> dict[str, object]:
         config.write_text(re.sub(r"validation = [0-9.]+", "validation = 100000.0", config.read_text()))
         bodies = asyncio.run(_fill(station.data_dir, count))
         station.start()
-        found = {}
+        found: dict[str, object] = {}
         for name, some, valid in (("known units", bodies, True), ("unknown units", _nobody(bodies), False)):
             rate, slow = asyncio.run(_load(station.address, some, requests, valid=valid))
             label = f"{count:,} units: tokens of {name}, {CONNECTIONS} connections"
@@ -68,7 +68,7 @@ async def _fill(data_dir: Path, count: int) -> list[bytes]:
     secret = StationSecret.load(data_dir)
     index = NucIndex(secret)
     database = Database(data_dir / "registry.sqlite")
-    bodies = []
+    bodies: list[bytes] = []
     try:
         async with database.write() as connection:
             tables = await keytables.load(connection, secret)
@@ -89,8 +89,18 @@ async def _fill(data_dir: Path, count: int) -> list[bytes]:
 
 
 def _row(number: int, nuc_index: bytes) -> dict[str, object]:
-    texts = ("model", "station", "port", "agent", "ek_trust", "ek_reason", "ek_anchor")
-    texts += ("tpm_manufacturer", "tpm_model", "tpm_firmware")
+    texts = [
+        "model",
+        "station",
+        "port",
+        "agent",
+        "ek_trust",
+        "ek_reason",
+        "ek_anchor",
+        "tpm_manufacturer",
+        "tpm_model",
+        "tpm_firmware",
+    ]
     return {
         **dict.fromkeys(texts, ""),
         "id": number,

@@ -64,22 +64,22 @@ def _run(console: Console, sweeps: Sequence[Sweep], *, sample: bool) -> list[Tal
 
 
 def _print(console: Console, tallies: Sequence[Tally], *, markdown: bool) -> None:
-    rows = [(t.fault, t.points, *(t.counts[outcome] for outcome in Outcome)) for t in tallies]
-    totals = ("all", *(sum(row[column] for row in rows) for column in range(1, 5)))  # type: ignore[misc]
+    rows = [(t.fault, [t.points, *(t.counts[outcome] for outcome in Outcome)]) for t in tallies]
+    totals = ("all", [sum(column) for column in zip(*(numbers for _, numbers in rows), strict=True)])
     heads = ("fault", "points tried", *(outcome.value for outcome in Outcome))
     if markdown:
         print(f"| {' | '.join(heads)} |\n|---|" + "---:|" * 4)
-        for row in (*rows, totals):
-            print(f"| {row[0]} | " + " | ".join(f"{number:,}" for number in row[1:]) + " |")
+        for name, numbers in (*rows, totals):
+            print(f"| {name} | " + " | ".join(f"{number:,}" for number in numbers) + " |")
         return
     table = Table()
     table.add_column(heads[0])
     for head in heads[1:]:
         table.add_column(head, justify="right")
-    for row in rows:
-        table.add_row(row[0], *(f"{number:,}" for number in row[1:]))
+    for name, numbers in rows:
+        table.add_row(name, *(f"{number:,}" for number in numbers))
     table.add_section()
-    table.add_row(str(totals[0]), *(f"{number:,}" for number in totals[1:]))
+    table.add_row(totals[0], *(f"{number:,}" for number in totals[1]))
     console.print(table)
 
 

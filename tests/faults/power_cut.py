@@ -77,8 +77,8 @@ class Recorder(Disk):
         super().make_directory(path)
         self._note("make", path)
 
-    def write(self, path: Path, data: bytes) -> None:
-        super().write(path, data)
+    def write(self, path: Path, data: bytes, mode: int = 0o600) -> None:
+        super().write(path, data, mode)
         self._note("make", path, b"")
         for part in (data[: len(data) // 2], data):
             self._note("fill", path, part)

@@ -1,24 +1,25 @@
 """`make fuzz`: coverage-guided fuzzing of every reader of a device's bytes, two targets at a time.
 
-What breaks a target is put into `tests/fuzz/corpus/TARGET`, where `make test` tries it from then on. What only reached
-new code goes on in `.fuzz`, for the next run to begin from; `--keep` distils it into the corpus, too.
+What breaks a target is put into `tests/fuzz/corpus/TARGET.txt`, where `make test` tries it from then on. What only
+reached new code goes on in `.fuzz`, for the next run to begin from; `--keep` distils it into the corpus, too.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.fuzz.corpus_file import REACHED, Kept, corpus_file, pack, read_corpus, unpack, write_corpus
 from tests.fuzz.seeds import SEEDS
-from tests.fuzz.targets import CORPUS, MOST_BYTES, TARGETS
+from tests.fuzz.targets import MOST_BYTES, TARGETS
 
 WORK = Path(".fuzz")
 AT_ONCE = 2
@@ -37,38 +38,38 @@ class Ran:
     tried: int
     reached: int
     broke: list[Path]
+    """The inputs as libFuzzer wrote them; they are in the corpus, too."""
     log: Path
 
 
 def fuzz(target: str, seconds: int) -> Ran:
     """One target for a time."""
-    work = WORK / target
-    work.mkdir(parents=True, exist_ok=True)
-    kept = CORPUS / target
-    kept.mkdir(parents=True, exist_ok=True)
-    for seed in SEEDS[target]():
-        (work / hashlib.sha1(seed, usedforsecurity=False).hexdigest()).write_bytes(seed)
-    before = set(kept.iterdir())
-    log = WORK / f"{target}.log"
-    _libfuzzer(target, log, [work, kept], f"-max_total_time={seconds}", f"-artifact_prefix={kept}/")
+    work, found, log = WORK / target, WORK / f"{target}.broke", WORK / f"{target}.log"
+    unpack((Kept(REACHED, seed) for seed in SEEDS[target]()), work)
+    shutil.rmtree(found, ignore_errors=True)
+    found.mkdir()
+    kept = read_corpus(corpus_file(target))
+    with tempfile.TemporaryDirectory() as begin:
+        unpack(kept, Path(begin))
+        _libfuzzer(target, log, [work, Path(begin)], f"-max_total_time={seconds}", f"-artifact_prefix={found}/")
+    write_corpus(corpus_file(target), [*kept, *pack(found)])
     told = log.read_text(errors="replace")
     tried, reached = _TRIED.search(told), _REACHED.findall(told)
-    broke = sorted(set(kept.iterdir()) - before)
-    return Ran(target, int(tried[1]) if tried else 0, int(reached[-1][1]) if reached else 0, broke, log)
+    return Ran(
+        target, int(tried[1]) if tried else 0, int(reached[-1][1]) if reached else 0, sorted(found.iterdir()), log
+    )
 
 
 def keep(target: str) -> int:
     """Distil what was found into the corpus; gives how many inputs it now has."""
-    kept, distilled = CORPUS / target, WORK / f"{target}.distilled"
-    shutil.rmtree(distilled, ignore_errors=True)
-    distilled.mkdir()
-    _libfuzzer(target, WORK / f"{target}.merge.log", [distilled, kept, WORK / target], "-merge=1")
-    for path in kept.iterdir():
-        if not path.name.startswith(("crash-", "timeout-", "oom-")):
-            path.unlink()
-    for path in sorted(distilled.iterdir(), key=lambda path: path.stat().st_size)[:KEPT_MAX]:
-        shutil.copyfile(path, kept / path.name)
-    return len(list(kept.iterdir()))
+    kept = read_corpus(corpus_file(target))
+    with tempfile.TemporaryDirectory() as before, tempfile.TemporaryDirectory() as distilled:
+        unpack(kept, Path(before))
+        log = WORK / f"{target}.merge.log"
+        _libfuzzer(target, log, [Path(distilled), Path(before), WORK / target], "-merge=1")
+        reached = sorted(pack(Path(distilled), REACHED), key=lambda one: len(one.octets))[:KEPT_MAX]
+    write_corpus(corpus_file(target), [*(one for one in kept if one.why != REACHED), *reached])
+    return len(read_corpus(corpus_file(target)))
 
 
 def _libfuzzer(target: str, log: Path, directories: list[Path], *flags: str) -> None:
@@ -107,7 +108,7 @@ def main() -> int:
         for ran in pool.map(lambda target: fuzz(target, chosen.seconds), targets):
             print(f"{ran.target:18}{ran.tried:>10} inputs tried, {ran.reached:>6} features reached", flush=True)
             for path in ran.broke:
-                print(f"  broke it: {path}; see {ran.log}")
+                print(f"  broke it: {path}, now in {corpus_file(ran.target)}; see {ran.log}")
             if not ran.tried:
                 print(f"  it did not run to its end; see {ran.log}")
             bad += bool(ran.broke) or not ran.tried

@@ -15,7 +15,7 @@ from typing import Final
 from shared import limits
 from shared.errors import BirthmarkError
 from shared.framing import FrameDecoder, encode_frame
-from shared.messages import ChallengeBody, CredentialsBody, ReceiptBody, decode, decode_body, encode
+from shared.messages import BodyT, ChallengeBody, CredentialsBody, ReceiptBody, decode, decode_body, encode
 from shared.states import Role, State
 from shared.types import board_serial
 from station.attestation.csr import examine_csr
@@ -29,7 +29,6 @@ from station.enrollment import read_csr
 from tests.unit.shared.samples import session_in
 
 HERE: Final = Path(__file__).parent
-CORPUS: Final = HERE / "corpus"
 MAKER: Final = HERE / "maker"
 """A maker's root (root.pem), and an EK certificate that it issued (ek.der): the only one that may be verified."""
 
@@ -52,10 +51,15 @@ def messages(octets: bytes) -> None:
     with suppress(BirthmarkError):
         message = decode(octets)
         assert decode(encode(message)) == message
-    for kind in (ChallengeBody, CredentialsBody, ReceiptBody):
-        with suppress(BirthmarkError):
-            body = decode_body(kind, octets)
-            assert decode_body(kind, encode(body)) == body
+    _bodies(ChallengeBody, octets)
+    _bodies(CredentialsBody, octets)
+    _bodies(ReceiptBody, octets)
+
+
+def _bodies(kind: type[BodyT], octets: bytes) -> None:
+    with suppress(BirthmarkError):
+        body = decode_body(kind, octets)
+        assert decode_body(kind, encode(body)) == body
 
 
 def sessions(octets: bytes) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final, TypeVar
 
 import msgspec
 from tpm2_pytss import (
@@ -128,7 +128,11 @@ def refused_with(code: str) -> Callable[[type[Liar]], type[Liar]]:
     return register
 
 
-def but(message: Any, **change: Any) -> Any:
+StructT = TypeVar("StructT", bound=msgspec.Struct)
+
+
+def but(message: StructT, **change: object) -> StructT:
+    """`message` with some of its fields changed, to values that no sender may give them, if need be."""
     return msgspec.structs.replace(message, **change)
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.utils import Buffer
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from device_agent.tpm.tpm import DeviceKey
 from shared.messages import (
     Identity,
     Proof,
 )
 from shared.sealing import seal_nuc_hash
+from shared.types import NucHash
 from station.attestation.structures import read_public
 from tests.hostile.liar import KNOWN_MAKER, Liar, but, refused_with
 from tests.unit.station.attestation import soft_device as soft
@@ -25,7 +27,7 @@ from tests.unit.station.attestation.makers_lab import SWTPM, Maker, one_rdn_each
 # --- endorsement key certificates ---
 
 
-def ek_key(identity: Identity) -> Any:
+def ek_key(identity: Identity) -> ec.EllipticCurvePublicKey | rsa.RSAPublicKey:
     return read_public(identity.ek_public).key()
 
 
@@ -110,13 +112,11 @@ class RequestSignedByAnotherKey(Liar):
     """The genuine device key in it, and somebody else's signature under it."""
 
     def testify(self, honest: Proof, after: bytes) -> Proof:
-        class Mask(ec.EllipticCurvePrivateKey):
-            public_key = lambda _: self._tpm.device_public_key()  # noqa: E731
-            sign = lambda _, data, algorithm: soft.new_key().sign(data, algorithm)  # noqa: E731
-            curve, key_size = ec.SECP256R1(), 256
-            exchange = private_bytes = private_numbers = __copy__ = __deepcopy__ = None
+        class Mask(DeviceKey):
+            def sign(self, data: Buffer, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
+                return soft.new_key().sign(data, signature_algorithm)
 
-        return but(honest, csr=request(Mask(), self._setting.board.serial))
+        return but(honest, csr=request(Mask(self._tpm, self._tpm.device_public_key()), self._setting.board.serial))
 
 
 @refused_with("csr.subject-differs")
@@ -140,21 +140,18 @@ class RequestWithATail(Liar):
 # --- NUC hashes and certificates ---
 
 
-@dataclass(frozen=True)
-class Fingerprint:
-    """What `shared.types.NucHash` would not hold."""
+class UncheckedNucHash(NucHash):
+    """Holds what a `NucHash` would not."""
 
-    value: bytes
-
-    def secret(self) -> bytes:
-        return self.value
+    def __init__(self, value: bytes) -> None:
+        self._value = value
 
 
 class _Sealing(Liar):
     value: ClassVar[bytes] = b""
 
     def testify(self, honest: Proof, after: bytes) -> Proof:
-        return but(honest, nuc_hash=seal_nuc_hash(Fingerprint(self.value), self.body.hpke_key, after))
+        return but(honest, nuc_hash=seal_nuc_hash(UncheckedNucHash(self.value), self.body.hpke_key, after))
 
 
 @refused_with("nuc.hash-malformed")

@@ -14,7 +14,7 @@ from device_agent.identity import IdentityStore
 from device_agent.nuc import NucMap
 from device_agent.provision import Enrollee
 from device_agent.tpm import Simulator, Tpm, templates
-from shared.messages import Identity, Proof
+from shared.messages import Credentials, Identity, Proof, Receipt
 from shared.types import BoardSerial, board_serial
 from station.registry import units
 from station.registry.records import UnitState
@@ -161,13 +161,13 @@ def test_a_unit_released_in_the_middle_of_its_session_is_not_provisioned(
     with staged(tmp_path) as stage:
 
         class ReleasedMeanwhile(Liar):
-            def accept(self, *arguments: object) -> object:
+            def accept(self, credentials: Credentials, before: bytes, after: bytes) -> Receipt:
                 async def release() -> None:
                     async with stage.station.database.write() as connection:
                         await units.release(connection, SERIAL, "a test", 1)
 
                 stage.run(release())
-                return super().accept(*arguments)
+                return super().accept(credentials, before, after)
 
         store = IdentityStore(private(tmp_path / "agent"), Disk())
         before = stage.books()

@@ -20,7 +20,7 @@ from device_agent.tpm import Simulator, Tpm
 from device_agent.tpm.tpm import _Key
 from shared.derivation import expand_input, extract, token_key
 from shared.types import TableId, key_index
-from station.attestation.structures import object_name, read_public
+from station.attestation.structures import Alg, object_name, read_public
 from tests.hostile.stage import Stage, private, setting, staged
 from virtual.patience import PATIENCE_SECONDS
 
@@ -112,7 +112,7 @@ def test_the_keys_of_a_unit_are_what_the_station_believes_them_to_be(tpm: Tpm, w
 def test_a_table_key_signs_and_cannot_be_read_or_duplicated(
     stage: Stage, tpm: Tpm, table: KeptTable, witness: Witness
 ) -> None:
-    name = object_name(11, table.key.public[2:])
+    name = object_name(Alg.SHA256, table.key.public[2:])
     with tpm._loaded_blob(table.key):
         handle, attributes = witness.loaded()[name]
         assert attributes == {"userwithauth", "noda", "sign"}

@@ -54,8 +54,12 @@ def new_key() -> ec.EllipticCurvePrivateKey:
 
 
 def _subject(common_name: str) -> x509.Name:
-    fields = ((NameOID.COUNTRY_NAME, "US"), (NameOID.STATE_OR_PROVINCE_NAME, "California"))
-    fields += ((NameOID.ORGANIZATION_NAME, FOUNDATION), (NameOID.COMMON_NAME, common_name))
+    fields = (
+        (NameOID.COUNTRY_NAME, "US"),
+        (NameOID.STATE_OR_PROVINCE_NAME, "California"),
+        (NameOID.ORGANIZATION_NAME, FOUNDATION),
+        (NameOID.COMMON_NAME, common_name),
+    )
     return x509.Name([x509.NameAttribute(oid, value) for oid, value in fields])
 
 

@@ -276,7 +276,8 @@ def test_a_list_interrupted_by_kill_is_finished_by_running_it_again(data_dir: Pa
     serials = [f"CAM-{number}" for number in range(300)]
     units = bulk(tmp_path, "device_serial\n" + "\n".join(serials) + "\n")
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "station", "provision", "--data-dir", data_dir, "--bulk", units, "--output", out]
+    command = [sys.executable, "-m", "station", "provision", "--data-dir", str(data_dir)]
+    command += ["--bulk", str(units), "--output", str(out)]
     for least in (1, 60, 150):  # killed at three places, wherever in a transaction that is
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             while process.poll() is None and (not out.exists() or sum(1 for _ in out.glob("prov*.json")) < least):

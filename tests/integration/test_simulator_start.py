@@ -121,7 +121,12 @@ def test_a_simulator_that_never_answers_is_told_and_ends(
     monkeypatch.setattr(module, "_PREDECESSOR_SECONDS", 0.0)
     spawned: list[subprocess.Popen[bytes]] = []
     spawn = module._spawn
-    monkeypatch.setattr(module, "_spawn", lambda *given: spawned.append(spawn(*given)) or spawned[-1])
+
+    def kept(command: list[str], output: object) -> subprocess.Popen[bytes]:
+        spawned.append(spawn(command, output))
+        return spawned[-1]
+
+    monkeypatch.setattr(module, "_spawn", kept)
     with pytest.raises(BirthmarkError) as caught:
         simulator.start()
     assert caught.value.code == "tpm.simulator-failed"

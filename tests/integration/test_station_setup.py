@@ -86,7 +86,7 @@ def test_root_makes_the_services_station_as_its_user_and_starts_it(
     safe.mkdir()
     makers = machine.root / "makers"
     makers.mkdir()
-    (makers / "maker.crt").write_bytes(Maker().pem)
+    (makers / "maker.crt").write_bytes(Maker().pem())
     makers.chmod(0o700)
     made = machine.run(
         *("env", path, sys.executable, "-m", "station", "setup", *ANSWERS),
@@ -130,7 +130,7 @@ def test_run_again_it_changes_nothing_that_is_set_and_does_what_is_undone(
     assert "there already" in again.stdout
     assert "who has the root key" in again.stderr
 
-    (machine.root / "maker.crt").write_bytes(Maker().pem)
+    (machine.root / "maker.crt").write_bytes(Maker().pem())
     folder, path = with_systemd(machine)
     rest = machine.run(
         *("env", path, sys.executable, "-m", "station", "setup", "--json"),

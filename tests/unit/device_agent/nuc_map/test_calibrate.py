@@ -9,7 +9,7 @@ import pytest
 
 from device_agent.nuc_map import calibrate
 from device_agent.nuc_map.calibrate import Darks, Flats, build, take_darks, take_flats
-from device_agent.nuc_map.format import DEFECTIVE, FULL_SCALE, GAIN_ONE, MapFile, decode, encode
+from device_agent.nuc_map.format import DEFECTIVE, FULL_SCALE, GAIN_ONE, Buffer, MapFile, decode, encode
 from device_agent.nuc_map.frames import Frame, FrameFormat, Light, Pixels, colour_planes, frame_format
 from device_agent.nuc_map.pattern import correlation, gain_of, local_mean
 from device_agent.nuc_map.sensor import FACTORY, LATER, Occasion, SimulatedSensor
@@ -17,30 +17,39 @@ from device_agent.nuc_map.sensor import FACTORY, LATER, Occasion, SimulatedSenso
 WIDTH, HEIGHT = 256, 192
 
 
-def sensor(seed: int, occasion: Occasion = FACTORY, **options: object) -> SimulatedSensor:
-    return SimulatedSensor(seed, occasion, **{"width": WIDTH, "height": HEIGHT, **options})
+def sensor(
+    seed: int,
+    occasion: Occasion = FACTORY,
+    *,
+    width: int = WIDTH,
+    height: int = HEIGHT,
+    pattern: str = "BGGR",
+    bits: int = 12,
+) -> SimulatedSensor:
+    return SimulatedSensor(seed, occasion, width, height, pattern, bits)
 
 
 def captured(source: SimulatedSensor, frames: int = 16) -> MapFile:
     return build(take_flats(source, frames), take_darks(source, frames))
 
 
-def plane(data: object) -> Pixels:
-    return np.frombuffer(data, "<u2").reshape(HEIGHT, WIDTH)
+def plane(data: Buffer, width: int = WIDTH, height: int = HEIGHT) -> Pixels:
+    return np.frombuffer(data, np.dtype(np.uint16).newbyteorder("<")).reshape(height, width)
 
 
 def test_a_map_corrects_the_sensors_own_later_frames() -> None:
-    size = {"width": 1024, "height": 768}  # shading is only as smooth as the sensor is large
-    nuc_map = captured(sensor(1, **size), 64)
-    later = take_flats(sensor(1, LATER, **size), 64)
-    offset, gain = (np.frombuffer(data, "<u2").reshape(768, 1024) for data in (nuc_map.offset, nuc_map.gain))
-    answer = (later.first.astype(np.float32) + later.second) / 2 - offset
+    width, height = 1024, 768  # shading is only as smooth as the sensor is large
+    nuc_map = captured(sensor(1, width=width, height=height), 64)
+    later = take_flats(sensor(1, LATER, width=width, height=height), 64)
+    offset, gain = (plane(data, width, height) for data in (nuc_map.offset, nuc_map.gain))
+    answer = ((later.first.astype(np.float32) + later.second) / 2 - offset).astype(np.float32)
     for colour in colour_planes("BGGR"):
-        raw, factor = colour.of(answer), colour.of(gain) / np.float32(GAIN_ONE)
+        raw = colour.of(answer)
+        factor = (colour.of(gain) / np.float32(GAIN_ONE)).astype(np.float32)
         good = colour.of(gain) != DEFECTIVE
         # The middle 68 of 100, for pixels that have become hot since are no matter of correction.
         before, after = (
-            np.percentile(np.abs(field / local_mean(field) - 1)[good], 68) for field in (raw, raw * factor)
+            np.percentile(np.abs(field / local_mean(field) - 1)[good], 68) for field in [raw, raw * factor]
         )
         assert after < 0.6 * before
 

@@ -49,7 +49,7 @@ def sealed(head: object, planes: bytes = bytes(32), version: int = 1, spaces: in
 
 
 def as_written() -> dict[str, object]:
-    return json.loads(msgspec.json.encode(header()))
+    return msgspec.json.decode(msgspec.json.encode(header()), type=dict[str, object])
 
 
 @st.composite
@@ -65,7 +65,7 @@ def maps(draw: st.DrawFn) -> MapFile:
             height=height,
             pattern="MONO" if mono else draw(st.sampled_from(("BGGR", "GBRG", "GRBG", "RGGB"))),
             bits=draw(st.integers(8, 16)),
-            sensor=draw(st.text(st.characters(exclude_categories=("Cs",)), max_size=64)),
+            sensor=draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=64)),
             dark_frames=draw(st.integers(1, 65535)),
             flat_frames=draw(st.integers(1, 65535)),
             reliability=tuple(draw(st.lists(share, min_size=colours, max_size=colours))),

@@ -7,14 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from device_agent.nuc_map.calibrate import build, take_darks, take_flats
-from device_agent.nuc_map.frames import Frame, FrameSource, Light, Pixels, frame_format
+from device_agent.nuc_map.frames import Frame, FrameSource, Light, frame_format
 from device_agent.nuc_map.sensor import FACTORY, Occasion, SimulatedSensor
 from shared.errors import BirthmarkError
 
 WIDTH, HEIGHT = 256, 192
 Change = Callable[[Light, int, Frame], Frame]
+Values = NDArray[np.float64]
 
 
 class Changed:
@@ -39,23 +41,32 @@ def refusal(source: FrameSource, flats: int = 16, darks: int = 16) -> BirthmarkE
     return caught.value
 
 
-def lit(**occasion: float) -> SimulatedSensor:
-    return SimulatedSensor(1, replace(FACTORY, **occasion), WIDTH, HEIGHT)
+def lit(
+    *,
+    level: float = FACTORY.level,
+    shading: float = FACTORY.shading,
+    slant: float = FACTORY.slant,
+    temperature: float = FACTORY.temperature,
+) -> SimulatedSensor:
+    occasion = replace(FACTORY, level=level, shading=shading, slant=slant, temperature=temperature)
+    return SimulatedSensor(1, occasion, WIDTH, HEIGHT)
 
 
-def only(light: Light, change: Callable[[Pixels], Pixels], number: int | None = None) -> Changed:
+def only(light: Light, change: Callable[[Values], Values], number: int | None = None) -> Changed:
     def applied(seen: Light, count: int, frame: Frame) -> Frame:
         if seen is not light or number not in (None, count):
             return frame
-        return replace(frame, pixels=np.clip(change(frame.pixels.astype(float)), 0, 4095).astype(np.uint16))
+        changed = np.clip(change(frame.pixels.astype(np.float64)), 0, 4095)
+        return replace(frame, pixels=changed.astype(np.uint16))
 
     return Changed(applied)
 
 
-def scene(pixels: Pixels) -> Pixels:
+def scene(pixels: Values) -> Values:
     """A window and its bars, out of focus enough to have no sharp edge."""
-    x = np.arange(WIDTH)
-    return 256 + (pixels - 256) * (1 + 0.08 * np.tanh(8 * np.sin(x / 25)))
+    x = np.arange(WIDTH, dtype=np.float64)
+    bars: Values = 1 + 0.08 * np.tanh(8 * np.sin(x / 25))
+    return 256 + (pixels - 256) * bars
 
 
 @pytest.mark.parametrize(

@@ -250,7 +250,7 @@ def test_a_root_that_is_set_but_not_there_is_not_known(tree: Path, answers: Answ
 class RunningPi(System):
     """A tree that stands for the system that runs, with or without the devices a restart brings."""
 
-    live = True  # type: ignore[assignment]
+    live = True
     devices = False
 
     def has_tpm(self) -> bool:

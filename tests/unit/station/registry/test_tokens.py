@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,7 @@ async def test_a_token_is_good_until_the_second_it_expires(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "change", [lambda s: s[:-1], lambda s: s + "A", lambda s: s.upper(), lambda s: "", lambda s: s[:20] + "\0" + s[21:]]
 )
-async def test_anything_but_the_token_itself_is_denied(tmp_path: Path, change) -> None:
+async def test_anything_but_the_token_itself_is_denied(tmp_path: Path, change: Callable[[str], str]) -> None:
     async with open_office(tmp_path) as office:
         assert await code(office, change(await make(office))) == "access.denied"
 

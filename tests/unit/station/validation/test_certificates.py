@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -59,7 +60,7 @@ async def reason(office: Office, made: CameraBundle) -> Reason:
 @pytest.mark.parametrize("gps", [None, GPS, GPS.upper()])
 @pytest.mark.parametrize("image_hash", [HASH, HASH.upper()])
 async def test_a_bundle_passes_with_pem_and_der_with_and_without_gps_in_any_case(
-    tmp_path: Path, sent, gps: str | None, image_hash: str
+    tmp_path: Path, sent: Callable[[bytes], str], gps: str | None, image_hash: str
 ) -> None:
     async with open_office(tmp_path) as office:
         enrolled = await enroll(office)

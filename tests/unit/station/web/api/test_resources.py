@@ -107,7 +107,8 @@ async def test_a_bug_with_one_unit_of_many_is_its_line_and_no_more(api: Api, mon
 async def test_pages_show_every_unit_once(api: Api) -> None:
     for number in range(7):
         await api.provision(f"CAM-{number}")
-    seen, cursor = [], ""
+    seen: list[str] = []
+    cursor: str | None = ""
     while cursor is not None:
         page = await (await api.get(DEVICES, params={"limit": "3", "cursor": cursor})).json()
         assert page["total"] == 7

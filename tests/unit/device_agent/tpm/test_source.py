@@ -1,0 +1,20 @@
+"""How the agent's TPM is named, and what is said of a name that is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from device_agent.state import open_tpm
+from shared.errors import BirthmarkError
+
+
+@pytest.mark.parametrize("name", ["no-such-tcti:x", "simulatr", "/dev/tpmrm0", "", "device\x1b[2J"])
+def test_a_name_that_is_none_is_told_the_names_there_are(name: str, tmp_path: Path) -> None:
+    with open_tpm(name, tmp_path) as source, pytest.raises(BirthmarkError) as caught:
+        source.get()
+    assert caught.value.code == "tpm.name-unknown"
+    assert "device:/dev/tpmrm0" in caught.value.advice
+    assert "simulator" in caught.value.advice
+    assert "\x1b" not in str(caught.value)

@@ -1,0 +1,170 @@
+"""What the agent asks of a TPM, asked of a simulator; `tests/integration` asks as a station does."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import hmac
+from collections.abc import Callable, Iterator
+
+import pytest
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from device_agent.blob import Blob
+from device_agent.tpm import Simulator, Tpm
+from device_agent.tpm.connection import handles
+from shared.errors import BirthmarkError
+from station.attestation.credential import make_credential
+from station.attestation.structures import read_certified, read_public
+from station.attestation.wrapping import wrap_hmac_key
+from tests.unit.station.attestation import soft_device as soft
+
+ROOM = 3
+"""Objects that a TPM need hold at a time: Part 2, TPM_PT_HR_TRANSIENT_MIN."""
+
+ECDSA = ec.ECDSA(hashes.SHA256())
+
+
+@pytest.fixture(scope="module")
+def tpm(simulator: Simulator) -> Iterator[Tpm]:
+    tpm = Tpm.open(simulator.tcti)
+    yield tpm
+    tpm.close()
+
+
+def code(action: Callable[[], object]) -> str:
+    with pytest.raises(BirthmarkError) as caught:
+        action()
+    return caught.value.code
+
+
+def loaded(tpm: Tpm) -> int:
+    return len(tpm._connection.run("look", lambda esapi: handles(esapi, 0x80000000)))
+
+
+def test_a_tpm_says_who_made_it(tpm: Tpm) -> None:
+    assert tpm.manufacturer == "IBM"  # libtpms
+    assert tpm.firmware.count(".") == 3
+
+
+def test_our_keys_are_four_and_the_same_when_the_tpm_is_opened_again(simulator: Simulator) -> None:
+    publics = []
+    for _ in range(2):
+        again = Tpm.open(simulator.tcti)
+        publics.append(again.publics())
+        again.close()
+    assert publics[0] == publics[1]
+    keys = (publics[0].ek, publics[0].ak, publics[0].srk, publics[0].device)
+    assert len({read_public(key).name() for key in keys}) == 4
+    x509.load_der_x509_certificate(publics[0].ek_certificate.rstrip(b"\0"))
+
+
+def test_however_many_keys_are_used_there_is_room_for_another_in_the_tpm(tpm: Tpm) -> None:
+    blob = tpm.seal(b"a secret")
+    for _ in range(3):
+        tpm.publics()
+        tpm.certify_storage_key(bytes(32))
+        tpm.certify_blob(blob, bytes(32))
+        tpm.sign(bytes(32))
+        assert loaded(tpm) < ROOM
+
+
+# --- credential, statements, signatures ---
+
+
+def credential(tpm: Tpm, ak_name: bytes | None = None) -> tuple[bytes, bytes]:
+    publics = tpm.publics()
+    name = ak_name or read_public(publics.ak).name()
+    made = make_credential(read_public(publics.ek), name, soft.SECRET)
+    return made.id_object, made.encrypted_secret
+
+
+def test_the_secret_of_a_credential_is_given_back(tpm: Tpm) -> None:
+    assert tpm.activate(*credential(tpm)) == soft.SECRET
+
+
+@pytest.mark.parametrize("change", [lambda octets: octets[:-1], lambda octets: octets + b"\0", lambda _: b""])
+def test_a_credential_that_is_none_is_the_stations_mistake(tpm: Tpm, change: Callable[[bytes], bytes]) -> None:
+    id_object, secret = credential(tpm)
+    assert code(lambda: tpm.activate(change(id_object), secret)) == "session.challenge-malformed"
+    assert code(lambda: tpm.activate(id_object, change(secret))) == "session.challenge-malformed"
+
+
+def test_a_credential_for_another_attestation_key_stays_shut(tpm: Tpm) -> None:
+    made = credential(tpm, soft.Key(soft.AK).name)
+    assert code(lambda: tpm.activate(*made)) == "session.challenge-malformed"
+    assert loaded(tpm) < ROOM
+
+
+def test_a_statement_names_the_key_and_what_it_was_asked_with(tpm: Tpm) -> None:
+    publics = tpm.publics()
+    question = hashlib.sha256(b"this session").digest()
+    for certify, public in ((tpm.certify_device_key, publics.device), (tpm.certify_storage_key, publics.srk)):
+        statement = read_certified(certify(question).attest)
+        assert statement.name == read_public(public).name()
+        assert statement.extra_data == question
+
+
+def test_the_device_key_signs_what_cryptography_verifies(tpm: Tpm) -> None:
+    digest = hashlib.sha256(b"a photo").digest()
+    public = tpm.device_public_key()
+    public.verify(tpm.sign(digest), b"a photo", ECDSA)
+    public.verify(tpm.device_key().sign(b"a photo", ECDSA), b"a photo", ECDSA)
+    with pytest.raises(InvalidSignature):
+        public.verify(tpm.sign(digest), b"another photo", ECDSA)
+
+
+def test_the_device_key_signs_with_sha_256_and_has_no_private_value_to_give(tpm: Tpm) -> None:
+    key = tpm.device_key()
+    assert (key.curve.name, key.key_size, key.public_key()) == ("secp256r1", 256, tpm.device_public_key())
+    with pytest.raises(TypeError):
+        key.sign(b"a photo", ec.ECDSA(hashes.SHA384()))
+    for ask in (
+        key.private_numbers,
+        lambda: key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()),
+        lambda: key.exchange(ec.ECDH(), key.public_key()),
+    ):
+        assert code(ask) == "identity.not-exportable"
+    assert copy.deepcopy(key) is copy.copy(key) is key
+
+
+# --- secrets ---
+
+
+def test_what_was_sealed_is_had_back_and_is_not_in_the_blob(tpm: Tpm) -> None:
+    secret = bytes(range(32))
+    blob = tpm.seal(secret)
+    assert tpm.unseal(blob) == secret
+    assert secret not in blob.public + blob.private
+
+
+@pytest.mark.parametrize("at", [-1, 10])
+def test_a_changed_blob_opens_in_no_tpm(tpm: Tpm, at: int) -> None:
+    blob = tpm.seal(b"a secret")
+    private = bytearray(blob.private)
+    private[at] ^= 1
+    assert code(lambda: tpm.unseal(Blob(public=blob.public, private=bytes(private)))) == "tpm.not-this-one"
+    assert code(lambda: tpm.unseal(Blob(public=blob.public, private=blob.private + b"\0"))) == "identity.damaged"
+
+
+def test_an_imported_key_derives_what_software_derives(tpm: Tpm) -> None:
+    wrapped = wrap_hmac_key(read_public(tpm.publics().srk), b"k" * 32)
+    blob = tpm.import_key(wrapped.public, wrapped.duplicate, wrapped.seed)
+    assert tpm.hmac(blob, b"data") == hmac.digest(b"k" * 32, b"data", "sha256")
+    assert read_certified(tpm.certify_blob(blob, bytes(32)).attest).name == wrapped.name
+
+
+def test_a_key_wrapped_for_another_tpm_or_malformed_is_not_imported(tpm: Tpm) -> None:
+    other = wrap_hmac_key(read_public(soft.Key(soft.SRK, soft.AES_128, soft.NOTHING).public), b"k" * 32)
+    own = wrap_hmac_key(read_public(tpm.publics().srk), b"k" * 32)
+    for public, duplicate, seed in (
+        (other.public, other.duplicate, other.seed),
+        (own.public[:-1], own.duplicate, own.seed),
+        (own.public, own.duplicate + b"\0", own.seed),
+        (own.public, own.duplicate, b""),
+    ):
+        assert code(lambda: tpm.import_key(public, duplicate, seed)) == "trust.table-not-for-this-tpm"  # noqa: B023

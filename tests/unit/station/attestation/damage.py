@@ -1,0 +1,28 @@
+"""Honest bytes, damaged: what a parser must read or refuse, whatever comes. No test lives here."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+from hypothesis import strategies as st
+
+from shared.errors import BirthmarkError
+
+
+def damaged(*honest: bytes) -> st.SearchStrategy[bytes]:
+    """Honest bytes with a few of them changed, taken out or put in; and bytes that were never honest."""
+    edits = st.lists(st.tuples(st.integers(0, 4096), st.integers(0, 2), st.binary(min_size=1, max_size=3)), max_size=4)
+
+    def edit(octets: bytes, changes: list[tuple[int, int, bytes]]) -> bytes:
+        for at, removed, put in changes:
+            at %= len(octets) + 1
+            octets = octets[:at] + put + octets[at + removed :]
+        return octets
+
+    return st.binary(max_size=600) | st.builds(edit, st.sampled_from(honest), edits)
+
+
+def never_crashes(read: Callable[[bytes], object], octets: bytes) -> None:
+    with contextlib.suppress(BirthmarkError):
+        read(octets)

@@ -1,0 +1,22 @@
+"""A certificate request: the very key and serial number, and nothing asked for beyond."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+
+from shared.types import board_serial
+from station.attestation.csr import examine_csr
+from tests.unit.station.attestation.damage import damaged, never_crashes
+from tests.unit.station.attestation.soft_device import SERIAL, Device, csr
+
+HONEST = Device()
+
+
+REQUEST = csr(HONEST.device.private)
+
+
+@given(damaged(REQUEST))
+@settings(max_examples=300)
+def test_a_request_is_accepted_or_refused(octets: bytes) -> None:
+    key = HONEST.device.private.public_key()
+    never_crashes(lambda der: examine_csr(der, key, board_serial(SERIAL)), octets)

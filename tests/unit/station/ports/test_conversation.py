@@ -1,0 +1,263 @@
+"""A session from the station's end: a real provisioner, a unit in software, and a line that is a queue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from shared import limits
+from shared.errors import BirthmarkError
+from shared.framing import FrameDecoder
+from shared.messages import Challenge, Credentials, Hello, Message, Refusal, decode
+from shared.session import Received, Session
+from shared.states import STEPS, UNDERWAY, Role
+from station.config import SessionConfig
+from station.events import BusEvent, PortChanged, PortState
+from station.ports import conversation
+from station.ports.conversation import Conversation
+from station.registry.records import Unit, UnitState
+from tests.unit.station.attestation.soft_device import SERIAL, Device
+from tests.unit.station.soft_unit import Provisioning, identity, open_provisioning, prove, receipt_body, sign_receipt
+
+PORT = "/dev/ttyACM0"
+PATIENT = SessionConfig(hello_seconds=60.0, step_seconds=60.0)
+
+
+@pytest.fixture
+async def station(tmp_path: Path) -> AsyncIterator[Provisioning]:
+    async with open_provisioning(tmp_path) as provisioning:
+        yield provisioning
+
+
+class SoftUnit:
+    """The other end: honest, until it has said `most` messages."""
+
+    def __init__(self, station: Provisioning, device: Device | None = None, *, most: int = 9) -> None:
+        self.session = Session(Role.AGENT)
+        self.device = device or Device()
+        self.most = most
+        self._station = station
+
+    def __call__(self, data: bytes) -> bytes:
+        for event in self.session.receive(data):
+            if isinstance(event, Received) and self.most > 0:
+                self.most -= 1
+                self._answer(event.message)
+        return self.session.take_outgoing()
+
+    def _answer(self, message: Message) -> None:
+        now = self.session.transcript()
+        match message:
+            case Hello():
+                self.session.send(identity(self.device, now))
+            case Challenge():
+                self.session.send(prove(self.device, self._station.provisioner.secret, message, now))
+            case Credentials():
+                self.session.send(sign_receipt(self.device.device, receipt_body(self.device, message, now), now))
+
+
+class FakeLine:
+    """What the station writes goes to `unit`; what that answers is read."""
+
+    def __init__(self, unit: Callable[[bytes], bytes]) -> None:
+        self.unit = unit
+        self.written: list[bytes] = []
+        self.incoming: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def read(self) -> bytes:
+        return await self.incoming.get()
+
+    async def write(self, data: bytes) -> None:
+        self.written.append(data)
+        if answer := self.unit(data):
+            self.incoming.put_nowait(answer)
+
+    def unsent(self) -> bool:
+        return False
+
+    def said(self) -> list[Message]:
+        return [decode(payload) for payload in FrameDecoder().receive(b"".join(self.written))]
+
+
+async def run(station: Provisioning, line: FakeLine, config: SessionConfig = PATIENT) -> Unit:
+    return await Conversation(line, PORT, station.provisioner, station.bus, config).run()
+
+
+async def refused(station: Provisioning, line: FakeLine, config: SessionConfig = PATIENT) -> str:
+    """The code that the session ends with. All that are to be told are told it."""
+    with pytest.raises(BirthmarkError) as caught:
+        await run(station, line, config)
+    [port] = station.bus.ports()
+    assert (port.state, port.code) == (PortState.FAILED, caught.value.code)
+    [row] = [row for row in await station.log() if row.event == "refused"]
+    assert msgspec.json.decode(row.detail)["code"] == caught.value.code
+    return caught.value.code
+
+
+async def test_a_unit_is_provisioned_and_the_operator_follows_every_step(station: Provisioning) -> None:
+    line = FakeLine(SoftUnit(station))
+    with station.bus.listen() as events:
+        unit = await run(station, line)
+        told: list[BusEvent] = [events.get_nowait() for _ in range(events.qsize())]
+    assert (unit.serial, unit.state, unit.port) == (SERIAL, UnitState.PROVISIONED, PORT)
+    ports = [event for event in told if isinstance(event, PortChanged)]
+    assert [port.step for port in ports] == sorted(port.step for port in ports)
+    assert (ports[-1].state, ports[-1].step, ports[-1].note) == (PortState.DONE, STEPS, "Provisioned")
+    assert {port.serial for port in ports} == {SERIAL}
+    assert [type(message).__name__ for message in line.said()] == ["Hello", "Challenge", "Credentials", "Done"]
+
+
+async def test_a_unit_that_comes_back_is_told_as_known(station: Provisioning) -> None:
+    device = Device()
+    first = await run(station, FakeLine(SoftUnit(station, device)))
+    again = await run(station, FakeLine(SoftUnit(station, device)))
+    assert again == first
+    [port] = station.bus.ports()
+    assert port.note == "Known already: it has its credentials again"
+
+
+async def test_long_messages_are_written_in_pieces_that_a_line_takes_at_once(station: Provisioning) -> None:
+    line = FakeLine(SoftUnit(station))
+    await run(station, line)
+    assert max(len(piece) for piece in line.written[1:]) <= limits.WRITE_BYTES  # the first is the Hello
+
+
+# --- greeting ---
+
+
+class LateUnit(SoftUnit):
+    """Hears nothing of the first two greetings."""
+
+    deaf = 2
+
+    def __call__(self, data: bytes) -> bytes:
+        if self.deaf:
+            self.deaf -= 1
+            return b""
+        return super().__call__(data)
+
+
+async def test_a_greeting_is_repeated_word_for_word_until_somebody_answers(station: Provisioning) -> None:
+    line = FakeLine(LateUnit(station))
+    await run(station, line, SessionConfig(hello_seconds=0.01, step_seconds=60.0))
+    assert line.written[0] == line.written[1] == line.written[2]
+
+
+async def test_a_greeting_that_has_grown_old_is_said_anew(
+    station: Provisioning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversation, "FRESH_HELLO_SECONDS", 0.0)
+    line = FakeLine(LateUnit(station))
+    await run(station, line, SessionConfig(hello_seconds=0.01, step_seconds=60.0))
+    hellos = [message for message in line.said() if isinstance(message, Hello)]
+    assert len({hello.nonce for hello in hellos}) == len(hellos) == 3
+
+
+async def test_a_line_that_has_not_taken_one_greeting_gets_no_second(station: Provisioning) -> None:
+    class Full(FakeLine):
+        asked = 0
+
+        def unsent(self) -> bool:
+            self.asked += 1
+            return 1 < self.asked < 4
+
+    line = Full(LateUnit(station))
+    await run(station, line, SessionConfig(hello_seconds=0.01, step_seconds=60.0))
+    assert line.asked >= 5
+    assert len([message for message in line.said() if isinstance(message, Hello)]) == line.asked - 2
+
+
+# --- what comes to nothing ---
+
+
+@pytest.mark.parametrize(("most", "step"), [(1, 2), (2, 4)])
+async def test_a_unit_that_falls_silent_is_given_up_and_told_so(station: Provisioning, most: int, step: int) -> None:
+    line = FakeLine(SoftUnit(station, most=most))
+    config = SessionConfig(hello_seconds=60.0, step_seconds=0.05)
+    assert await refused(station, line, config) == "link.silent"
+    assert line.said()[-1] == Refusal(code="link.silent")
+    [port] = station.bus.ports()
+    assert port.step >= step
+
+
+async def test_a_session_without_end_is_ended(station: Provisioning, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SESSION_SECONDS", 0.0)
+    assert await refused(station, FakeLine(SoftUnit(station))) == "link.silent"
+    assert (await station.units()) == []
+
+
+async def test_a_unit_that_refuses_is_told_to_the_operator_with_its_reason(station: Provisioning) -> None:
+    class Refusing(SoftUnit):
+        def _answer(self, message: Message) -> None:
+            if isinstance(message, Challenge):
+                self.session.refuse(BirthmarkError("trust.station-untrusted"))
+            else:
+                super()._answer(message)
+
+    line = FakeLine(Refusing(station))
+    assert await refused(station, line) == "session.refused-by-unit"
+    assert not any(isinstance(message, Refusal) for message in line.said())
+    [row] = await station.log()
+    assert "trust.station-untrusted" in row.detail
+
+
+async def test_noise_without_end_is_ended(station: Provisioning) -> None:
+    line = FakeLine(lambda _: b"")
+    for _ in range(conversation.LINE_BYTES // 65_536 + 2):
+        line.incoming.put_nowait(b"~" * 65_536)
+    assert await refused(station, line) == "link.noise"
+
+
+async def test_a_line_that_is_lost_in_a_session_is_told_as_unplugged(station: Provisioning) -> None:
+    class Pulled(FakeLine):
+        async def read(self) -> bytes:
+            if unit.session.state in UNDERWAY and self.incoming.empty():
+                raise OSError("gone")
+            return await super().read()
+
+    unit = SoftUnit(station, most=1)
+    with pytest.raises(OSError, match="gone"):
+        await run(station, Pulled(unit))
+    [port] = station.bus.ports()
+    assert (port.state, port.code, port.serial) == (PortState.FAILED, "link.lost", SERIAL)
+
+
+async def test_a_line_that_is_lost_before_anybody_answers_is_no_failure(station: Provisioning) -> None:
+    class Pulled(FakeLine):
+        async def read(self) -> bytes:
+            raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        await run(station, Pulled(lambda _: b""))
+    assert station.bus.ports() == []
+
+
+async def test_a_bug_ends_the_session_and_tells_the_unit_nothing_of_the_inside(
+    station: Provisioning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def buggy(*_: object) -> None:
+        raise ValueError("/var/lib/secret/path")
+
+    monkeypatch.setattr(station.provisioner, "issue", buggy)
+    line = FakeLine(SoftUnit(station))
+    assert await refused(station, line) == "session.internal"
+    assert line.said()[-1] == Refusal(code="session.internal")
+    assert b"secret/path" not in b"".join(line.written)
+
+
+async def test_a_refusal_that_cannot_be_recorded_is_still_said(
+    station: Provisioning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unavailable(*_: object) -> None:
+        raise BirthmarkError("registry.unavailable")
+
+    monkeypatch.setattr(station.provisioner, "refused", unavailable)
+    line = FakeLine(SoftUnit(station, most=1))
+    with pytest.raises(BirthmarkError) as caught:
+        await run(station, line, SessionConfig(hello_seconds=60.0, step_seconds=0.05))
+    assert caught.value.code == "link.silent"
+    assert line.said()[-1] == Refusal(code="link.silent")

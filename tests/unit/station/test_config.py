@@ -1,0 +1,107 @@
+"""`station.toml`: what is written is read again, and what is wrong in it is named by its place in the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shared.errors import BirthmarkError
+from station import config
+from station.config import (
+    AttestationConfig,
+    AuthorityConfig,
+    EkPolicy,
+    RatesConfig,
+    SessionConfig,
+    StationConfig,
+    TablesConfig,
+    WebConfig,
+)
+
+
+def written(tmp_path: Path, text: str | bytes) -> Path:
+    path = tmp_path / config.CONFIG_NAME
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(BirthmarkError) as caught:
+        config.load(path)
+    assert caught.value.code == "config.invalid"
+    return caught.value.detail
+
+
+def test_an_empty_file_is_all_defaults_and_asks_for_genuine_tpms(tmp_path: Path) -> None:
+    read = config.load(written(tmp_path, ""))
+    assert read == StationConfig()
+    assert read.attestation.ek_policy is EkPolicy.REQUIRE
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    made = StationConfig(
+        name='bench "3"',
+        authority=AuthorityConfig(public_url="https://ma.example/", device_days=30),
+        tables=TablesConfig(count=250),
+        attestation=AttestationConfig(ek_policy=EkPolicy.RECORD),
+        session=SessionConfig(hello_seconds=0.5),
+        web=WebConfig(hosts=["station-3.local"], rates=RatesConfig(page=1.5)),
+    )
+    assert config.load(written(tmp_path, config.to_toml(made))) == made
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("nmae = 'x'", "nmae"),
+        ("[authority]\nroot_key = 'x'", "root_key"),
+        ("[tables]\ncount = 2", "tables.count"),
+        ("[tables]\ncount = '10'", "tables.count"),
+        ("[attestation]\nek_policy = 'trust-me'", "attestation.ek_policy"),
+        ("[session]\nstep_seconds = 0.0", "session.step_seconds"),
+        ("[session]\nstep_seconds = nan", "session.step_seconds"),
+        ("[authority]\npublic_url = 'ftp://x'", "authority.public_url"),
+        ('[authority]\npublic_url = "https://x\\n"', "authority.public_url"),
+        ("[web]\ncors_origins = ['*']", "web.cors_origins"),
+        ('name = "a\\nb"', "name"),
+        ("name = ''", "name"),
+    ],
+)
+def test_a_setting_that_is_wrong_is_named(tmp_path: Path, text: str, says: str) -> None:
+    detail = refused(written(tmp_path, text))
+    assert says in detail
+    assert config.CONFIG_NAME in detail
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"name = ", b"\xff\xfe", b"x = " + b"[" * 5000, b"# " + b"x" * config.CONFIG_BYTES],
+    ids=["no TOML", "no UTF-8", "nested without end", "too large"],
+)
+def test_a_file_that_is_none_is_named(tmp_path: Path, text: bytes) -> None:
+    assert config.CONFIG_NAME in refused(written(tmp_path, text))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    assert str(tmp_path / "none.toml") in refused(tmp_path / "none.toml")
+
+
+def test_a_value_that_was_never_read_is_checked_all_the_same() -> None:
+    good = StationConfig(name="bench 3")
+    assert config.check(good) == good
+    with pytest.raises(BirthmarkError, match=r"tables\.count"):
+        config.check(StationConfig(tables=TablesConfig(count=1)))
+
+
+@pytest.mark.parametrize("url", ["https://ma.example", "https://ma.example/"])
+def test_the_endpoints_are_below_the_public_address(url: str) -> None:
+    made = StationConfig(authority=AuthorityConfig(public_url=url))
+    assert made.validation_endpoint == "https://ma.example/validate"
+    assert made.certificate_endpoint == "https://ma.example/validate-cert"
+
+
+def test_a_relative_directory_of_roots_is_in_the_data_directory() -> None:
+    assert StationConfig().ek_roots(Path("/data")) == Path("/data/ek-roots")
+    absolute = StationConfig(attestation=AttestationConfig(ek_roots="/etc/roots"))
+    assert absolute.ek_roots(Path("/data")) == Path("/etc/roots")
