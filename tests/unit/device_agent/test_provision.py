@@ -226,7 +226,7 @@ def test_what_is_given_is_stored_and_signed_for_and_of_use_in_this_tpm(
     assert not kept.provisioned
     assert kept.about.table_ids == tuple(MASTER_KEYS)
     assert tpm.unseal(kept.secrets.nuc_hash) == MAP.hash.secret()
-    assert open_map(kept.sealed_map.path, tpm.unseal(kept.secrets.nuc_map_key)).data == MAP.data
+    assert open_map(kept.sealed_map.file, tpm.unseal(kept.secrets.nuc_map_key)).data == MAP.data
     for kept_table in kept.secrets.tables:
         prk = extract(MASTER_KEYS[TableId(kept_table.table_id)])
         assert tpm.hmac(kept_table.key, b"x") == hmac.digest(prk, b"x", "sha256")
