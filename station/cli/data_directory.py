@@ -23,7 +23,7 @@ ENVIRONMENT: Final = "BIRTHMARK_DATA_DIR"
 
 NEW_DATA_DIR: Final = click.option(
     "--data-dir",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     required=True,
     envvar=ENVIRONMENT,
     help=f"The data directory to make (or {ENVIRONMENT}).",
@@ -32,7 +32,7 @@ NEW_DATA_DIR: Final = click.option(
 
 GIVEN_DATA_DIR: Final = click.option(
     "--data-dir",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     envvar=ENVIRONMENT,
     help=f"The station's data directory (or {ENVIRONMENT}); without, the service's.",
 )

@@ -67,12 +67,10 @@ def test_no_command_makes_or_replaces_the_services_directory_unnamed(machine: Se
 
 def test_another_user_hears_who_may(machine: ServiceMachine) -> None:
     init(machine)
-    passphrase = machine.root.parent / "open"
-    passphrase.write_text("a long passphrase\n")
     machine.run("chmod", "0755", str(DATA_DIR.parent))
     for shut in (DATA_DIR, DATA_DIR.parent):
         machine.run("chmod", "0700", str(shut))
-        for command in (("devices",), ("serve", "--port", "0"), ("setup", f"--data-dir={DATA_DIR}", "--yes")):
+        for command in (("devices",), ("serve", "--port", "0"), ("devices", f"--data-dir={DATA_DIR}")):
             denied = machine.station(*command, user="nobody")
             assert denied.returncode == 1, denied.stderr
             assert "[data.unreadable]" in denied.stderr
