@@ -15,7 +15,7 @@ from typing import Final
 
 from tests.system.image import Image
 
-BOOT_SECONDS: Final = 180.0
+BOOT_SECONDS: Final = 600.0
 KERNEL_OPTIONS: Final = (
     "root=/dev/vda rw console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable systemd.journald.forward_to_console=1"
 )
@@ -142,7 +142,7 @@ class Guest:
 
     # --- what happens in it ---
 
-    def run(self, command: str, seconds: float = 60) -> Done:
+    def run(self, command: str, seconds: float = 180) -> Done:
         """A line for its root shell. Raises TimeoutError."""
         assert self._shell
         self._count += 1
@@ -163,13 +163,13 @@ class Guest:
             assert data, self.tail()
             self._buffer += data
 
-    def good(self, command: str, seconds: float = 60) -> str:
+    def good(self, command: str, seconds: float = 180) -> str:
         """Its output; it must succeed."""
         done = self.run(command, seconds)
         assert done.code == 0, f"{command}: {done.code}\n{done.text}"
         return done.text
 
-    def eventually(self, condition: str, seconds: float = 60) -> None:
+    def eventually(self, condition: str, seconds: float = 180) -> None:
         """Until the shell condition holds; the looking is done inside, where it costs nothing."""
         loop = f"for i in $(seq {int(seconds * 5)}); do if {condition}; then exit 0; fi; sleep 0.2; done; exit 1"
         done = self.run(f"timeout {int(seconds)} bash -c {shlex.quote(loop)}", seconds + 30)

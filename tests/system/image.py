@@ -142,6 +142,9 @@ def build(work: Path, ek_roots: Path) -> Image:
     (root / "etc/systemd/system/test-shell.service").write_text(SHELL)
     inside("systemctl", "enable", "test-shell.service")
     inside("systemctl", "disable", "nginx.service")
+    manager = root / "etc/systemd/system.conf.d/emulated.conf"  # a busy host takes minutes for a start
+    manager.parent.mkdir(exist_ok=True)
+    manager.write_text("[Manager]\nDefaultTimeoutStartSec=600\n")
     (root / "etc/modules-load.d/pi.conf").write_text("dummy_hcd\n")  # stands for the dwc2 of a Pi
     (root / "etc/hostname").write_text("pi\n")
     (root / "etc/hosts").write_text("127.0.0.1 localhost pi\n::1 localhost\n")

@@ -44,12 +44,12 @@ class Aggregator:
     def __init__(self, pi: Guest) -> None:
         self._pi = pi
 
-    def good(self, command: str, seconds: float = 60) -> str:
+    def good(self, command: str, seconds: float = 180) -> str:
         return self._pi.good(f"cd /tmp && ip netns exec aggregator bash -c {shlex.quote(command)}", seconds)
 
     def status(self, path: str, *options: str, port: int = 443) -> str:
         """The answer's HTTP status; 000 when no connection or no trust came about."""
-        asked = ["curl", "-sS", "-m", "20", "-o", "/dev/null", "-w", "%{http_code}", "--cacert", "tls.pem", *options]
+        asked = ["curl", "-sS", "-m", "60", "-o", "/dev/null", "-w", "%{http_code}", "--cacert", "tls.pem", *options]
         asked.append(f"{NAME}:{port}{path}" if port != 443 else f"{NAME}{path}")
         return self.good(f"{shlex.join(asked)} 2>/dev/null || true")
 
@@ -68,9 +68,10 @@ def rate_limited(pi: Guest) -> float:
 
 def test_a_station_as_installed_is_out_of_the_aggregators_reach(pi: Guest, aggregator: Aggregator) -> None:
     print(f"boot: {pi.start():.0f} s")
+    pi.good("systemctl stop birthmark-agent.timer birthmark-agent.service birthmark-gadget.service")
     pi.good(NETWORK)
-    pi.eventually("curl -sS --fail --max-time 60 http://127.0.0.1:8001/health", 120)
-    assert "refused" in aggregator.good(f"curl -sS -m 20 http://{STATION}:8001/health 2>&1 || true")
+    pi.eventually("curl -sS --fail --max-time 300 http://127.0.0.1:8001/health", 300)
+    assert "refused" in aggregator.good(f"curl -sS -m 60 http://{STATION}:8001/health 2>&1 || true")
 
 
 def test_its_own_tls_serves_the_aggregator_as_the_guide_says(pi: Guest, aggregator: Aggregator) -> None:
@@ -85,7 +86,7 @@ def test_its_own_tls_serves_the_aggregator_as_the_guide_says(pi: Guest, aggregat
 
 
 def assert_only_validation_is_open(pi: Guest, aggregator: Aggregator) -> None:
-    unknown = aggregator.good(f"curl -sS -m 20 {NAME}/health 2>&1 || true")
+    unknown = aggregator.good(f"curl -sS -m 60 {NAME}/health 2>&1 || true")
     assert unknown.startswith("curl: (60)"), "nobody that curl knows vouches for the certificate"
     assert aggregator.status("/crl") == "200"
     assert aggregator.status("/", "-H", "Accept: text/html") == "303"
@@ -107,7 +108,7 @@ def assert_only_validation_is_open(pi: Guest, aggregator: Aggregator) -> None:
 def test_by_its_own_tls_the_page_and_all_operations_want_a_token(pi: Guest, aggregator: Aggregator) -> None:
     assert_only_validation_is_open(pi, aggregator)
     assert aggregator.status("/health", port=8001) == "000"
-    clear = f"curl -sS -m 20 -o /dev/null -w '%{{http_code}}' http://{STATION}:443/health || true"
+    clear = f"curl -sS -m 60 -o /dev/null -w '%{{http_code}}' http://{STATION}:443/health || true"
     assert aggregator.good(clear).endswith("000"), "nothing is said in the clear"
 
 
@@ -124,7 +125,7 @@ def test_renewing_the_certificate_refuses_nobody(pi: Guest, aggregator: Aggregat
         "-addext subjectAltName=DNS:sma.example.org -out /etc/birthmark-station/tls.pem"
     )
     pi.good("cat /etc/birthmark-station/tls.pem >> /tmp/tls.pem")  # the aggregator believes both
-    asking = f"curl -sS -m 60 --fail --cacert /tmp/tls.pem {NAME}/ready || echo REFUSED"
+    asking = f"curl -sS -m 600 --fail --cacert /tmp/tls.pem {NAME}/ready || echo REFUSED"
     asking = f"while ! test -e /tmp/asked-enough; do {asking}; echo; done > /tmp/answers 2>&1"
     pi.good(f"rm -f /tmp/asked-enough; ip netns exec aggregator setsid bash -c {shlex.quote(asking)} >/dev/null 2>&1 &")
     type_words(pi, PAGE, "Renewing the certificate")
@@ -152,7 +153,7 @@ def test_behind_nginx_the_page_and_all_operations_want_a_token(pi: Guest, aggreg
 def test_behind_nginx_each_client_is_limited_by_its_own_address(pi: Guest, aggregator: Aggregator) -> None:
     settings = f"{DATA}/station.toml"
     pi.good(f"sed -i 's/^validation = .*/validation = 0.01/' {settings} && grep '^validation = 0.01' {settings}")
-    pi.good("systemctl restart birthmark-station", 120)
+    pi.good("systemctl restart birthmark-station", 600)
     empty = ("-H", "Content-Type: application/json", "-d", "{}")
     assert aggregator.status("/validate", *empty) == "400"
     assert aggregator.status("/validate", *empty) == "429"
@@ -166,7 +167,7 @@ def test_behind_nginx_each_client_is_limited_by_its_own_address(pi: Guest, aggre
 
 
 def test_nobody_but_nginx_opens_its_socket(pi: Guest) -> None:
-    ask = "curl -sS -m 20 -o /dev/null -w '%{http_code}' --unix-socket /run/birthmark-station.sock http://localhost/"
+    ask = "curl -sS -m 60 -o /dev/null -w '%{http_code}' --unix-socket /run/birthmark-station.sock http://localhost/"
     for user, seen in (("www-data", "200"), ("nobody", "000")):
         group = {"www-data": "www-data", "nobody": "nogroup"}[user]
         become = f"setpriv --reuid={user} --regid={group} --clear-groups"

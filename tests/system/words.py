@@ -31,7 +31,7 @@ class Words:
 class Terminal(Protocol):
     """Somewhere to type: a guest's root shell, or a namespace in it."""
 
-    def good(self, command: str, seconds: float = 60) -> str:
+    def good(self, command: str, seconds: float = 180) -> str:
         """What the command printed; it must succeed."""
         ...
 
@@ -64,7 +64,7 @@ def words(page: Path, heading: str) -> list[Words]:
     return found
 
 
-def type_words(terminal: Terminal, page: Path, heading: str, seconds: float = 120) -> None:
+def type_words(terminal: Terminal, page: Path, heading: str, seconds: float = 600) -> None:
     """Type the section's commands one fence at a time; each must succeed, and show what the page says."""
     for each in words(page, heading):
         output = terminal.good(f"(set -e\n{each.commands}\n)", seconds)
