@@ -33,11 +33,11 @@ ABOUT = About(
     tpm_firmware="1.0.0.0",
 )
 PROVISIONED = Identity(
-    Path("/link"),
-    Path("/nowhere"),
-    ABOUT,
-    Secrets(tables=(), nuc_hash=NOTHING, nuc_map_key=NOTHING),
-    (),
+    link=Path("/link"),
+    path=Path("/nowhere"),
+    about=ABOUT,
+    secrets=Secrets(tables=(), nuc_hash=NOTHING, nuc_map_key=NOTHING),
+    chain=(),
     provisioned=True,
 )
 
