@@ -39,6 +39,7 @@ class Database:
             connect_args={"timeout": BUSY_SECONDS, "async_creator_fn": _connection},
         )
         _make_transactions_real(self._engine.sync_engine)
+        self._turn: Final = asyncio.Lock()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -53,10 +54,13 @@ class Database:
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that holds the one write lock from its start, so what it reads cannot change under it.
 
+        Transactions of this process take turns. SQLite itself has no queue: a unit's would have to win the lock against
+        those of every port that is refused, and with many of them might not do so in time.
+
         Raises `registry.unavailable` when the lock cannot be had in time or the disk refuses; nothing is then written.
         """
         with _translated():
-            async with self._engine.connect() as connection:
+            async with self._turn, self._engine.connect() as connection:
                 await connection.execution_options(birthmark_begin="BEGIN IMMEDIATE")
                 async with connection.begin():
                     yield connection
