@@ -29,7 +29,7 @@ bench: setup  ## how fast it is (QUICK=1 for a short look)
 	@.venv/bin/python -m tests.bench $(if $(QUICK),--quick)
 
 faults: setup  ## every fault at every point of a session, and what became of the unit (ONLY=text, SAMPLE=1)
-	@.venv/bin/python -m tests.faults $(if $(ONLY),--only "$(ONLY)") $(if $(SAMPLE),--sample)
+	@.venv/bin/python -m tests.fault_injection $(if $(ONLY),--only "$(ONLY)") $(if $(SAMPLE),--sample)
 
 fuzz: setup  ## fuzz every reader of a device's bytes (SECONDS=60 for each; KEEP=1 adds to tests/fuzz/corpus)
 	@.venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[fuzz]'

@@ -23,15 +23,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from device_agent.disk import Disk
-from device_agent.identity import Identity, IdentityStore
-from device_agent.nuc import open_map
-from device_agent.state import DEFAULT_STATE_DIR, SIMULATOR, check_state_dir, only_one, open_tpm
+from device_agent.storage.disk import Disk
+from device_agent.storage.identity import Identity, IdentityStore
+from device_agent.storage.sealed_map import open_map
+from device_agent.storage.state_dir import DEFAULT_STATE_DIR, check_state_dir, lock_state_dir
 from device_agent.tpm import Tpm
+from device_agent.tpm.source import SIMULATOR, open_tpm
 from shared import limits
-from shared.derivation import expand_input
+from shared.birthmark.derivation import expand_input
+from shared.birthmark.nuc_token import NONCE_BYTES, NucToken, seal_token
 from shared.errors import BirthmarkError
-from shared.nuc_token import NONCE_BYTES, NucToken, seal_token
 from shared.types import KeyIndex, NucHash, TableId, key_index, table_id
 
 SIGNATURE_FIELD: Final = "device_signature"
@@ -60,7 +61,7 @@ class Camera:
         name = tpm or identity.about.tpm
         with ExitStack() as stack:
             if name == SIMULATOR:  # it serves one program at a time; a chip's resource manager serves many
-                stack.enter_context(only_one(state_dir))
+                stack.enter_context(lock_state_dir(state_dir))
             opened = stack.enter_context(open_tpm(name, state_dir)).get()
             if not identity.is_for(opened.device_public_key()):
                 raise BirthmarkError("tpm.not-this-one", str(state_dir))

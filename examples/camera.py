@@ -24,8 +24,8 @@ from typing import Any
 import msgspec
 
 from device_agent.camera import Camera
-from device_agent.state import DEFAULT_STATE_DIR
-from shared.errors import BirthmarkError, described
+from device_agent.storage.state_dir import DEFAULT_STATE_DIR
+from shared.errors import BirthmarkError, format_error
 
 RAW, PROCESSED = 0, 1  # Birthmark's modification levels
 
@@ -74,7 +74,7 @@ def main() -> int:
         else:
             sys.stdout.write(text)
     except BirthmarkError as error:
-        print(described(error), file=sys.stderr)
+        print(format_error(error), file=sys.stderr)
         return int(error.exit_code)
     except OSError as error:
         print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from shared.states import STEPS
+from shared.protocol.states import STEPS
 from virtual.pi import VirtualPi, run_agent
 from virtual.station import VirtualStation, run_station
 

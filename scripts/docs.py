@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from shared.faults import CATALOGUE, Fault
-from shared.states import MILESTONES, SENDER, TRANSITIONS, UNDERWAY, State, Step
+from shared.errors.catalogue import CATALOGUE, ErrorKind
+from shared.protocol.states import MILESTONES, SENDER, TRANSITIONS, UNDERWAY, State, Step
 
 DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
 _BEGIN: Final = "<!-- from here on made by `make docs` -->"
@@ -52,7 +52,7 @@ def error_list() -> str:
 
 def _error_lines() -> Iterator[str]:
     area = ""
-    for code, fault in sorted(CATALOGUE.items()):
+    for code, kind in sorted(CATALOGUE.items()):
         if code.partition(".")[0] != area:
             area = code.partition(".")[0]
             yield from (
@@ -62,11 +62,11 @@ def _error_lines() -> Iterator[str]:
                 "| Code | What happened | What to do | Passes by itself |",
                 "|---|---|---|---|",
             )
-        yield f"| `{code}` | {_cell(fault.sentence)} | {_cell(_advice(fault))} | {'may' if fault.retry else 'no'} |"
+        yield f"| `{code}` | {_cell(kind.sentence)} | {_cell(_advice(kind))} | {'may' if kind.retry else 'no'} |"
 
 
-def _advice(fault: Fault) -> str:
-    return " ".join((fault.advice, *(f"({case.capitalize()}: {advice})" for case, advice in fault.cases.items())))
+def _advice(kind: ErrorKind) -> str:
+    return " ".join((kind.advice, *(f"({case.capitalize()}: {advice})" for case, advice in kind.cases.items())))
 
 
 def _cell(text: str) -> str:

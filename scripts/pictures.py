@@ -20,7 +20,7 @@ from typing import Final, Literal
 
 from playwright.async_api import expect
 
-from shared.states import State, steps_done
+from shared.protocol.states import State, steps_done
 from virtual.browser import chromium
 from virtual.pi import VirtualPi
 from virtual.station import VirtualStation
@@ -40,7 +40,7 @@ def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     record(PICTURES / "demo.svg")
     # In a directory of their own, the ports have short names.
-    with tempfile.TemporaryDirectory() as bench, contextlib.chdir(bench), staged() as address:
+    with tempfile.TemporaryDirectory() as bench, contextlib.chdir(bench), open_recorded_station() as address:
         asyncio.run(photograph(address, PICTURES))
     for scheme in SCHEMES:
         _run("pngquant", "--force", "--ext", ".png", "--speed", "1", "64", str(PICTURES / f"page-{scheme}.png"))
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 @contextlib.contextmanager
-def staged() -> Iterator[str]:
+def open_recorded_station() -> Iterator[str]:
     """A station in the working directory with units in every state of `SHOWN`; gives the address of its page.
 
     The third has the first one's NUC map. The second is stopped while it makes its proof; a station waits 30 s for it.

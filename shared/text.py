@@ -14,7 +14,7 @@ _UNSEEN: Final = re.compile(
 Braille pattern."""
 
 
-def shown(text: str, characters: int = limits.TEXT_CHARACTERS) -> str:
+def printable(text: str, characters: int = limits.TEXT_CHARACTERS) -> str:
     """`text` on one line, without control, direction-changing or invisible characters, cut to `characters`."""
     kept = "".join(c if c.isprintable() else " " for c in _UNSEEN.sub(" ", text[: characters * 4]))
     line = " ".join(kept.split())

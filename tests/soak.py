@@ -1,7 +1,7 @@
 """`make soak`: many virtual units through one station process, and whether it stays as it was: memory, files, time.
 
 The station is the real one, a process of its own, and so are its ttys. The units are the real agent, a few at a time in
-this process, each with a board, a sensor and a TPM of its own; the TPM is software (`tests.faults.soft_tpm`) with an
+this process, each with a board, a sensor and a TPM of its own; the TPM is software (`tests.fault_injection.soft_tpm`) with an
 EK certificate as swtpm's, for two thousand swtpm processes would measure themselves. Exit status 1 if something grows.
 """
 
@@ -21,17 +21,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from device_agent import service
-from device_agent.bootstrap import Agent, Options
-from device_agent.service import Patience
-from device_agent.state import prepare_state_dir
-from device_agent.tpm.tpm import Publics
-from tests.faults.bench import fast_directory
-from tests.faults.soft_tpm import SoftTpm, SoftTpmSource
-from tests.unit.station.attestation.makers_lab import SWTPM, Maker, one_rdn_each
+from device_agent.session import service
+from device_agent.session.agent import Agent, Options
+from device_agent.session.service import Timeouts
+from device_agent.storage.state_dir import prepare_state_dir
+from device_agent.tpm.tpm import PublicAreas
+from tests.fault_injection.soft_tpm import SoftTpm, SoftTpmSource
+from tests.fault_injection.testbed import fast_directory
+from tests.harness.vendor_lab import SWTPM, Maker, one_rdn_each
 from virtual.cable import Cable, End
-from virtual.patience import GREETING_SECONDS
 from virtual.station import VirtualStation, run_station
+from virtual.timeouts import GREETING_SECONDS
 
 ROUNDS: Final = 10
 """The units come in so many rounds; between two all cables are unplugged and the station is measured."""
@@ -60,10 +60,10 @@ class Chip(SoftTpm):
     """A software TPM that says, as swtpm does, that it is one."""
 
     @cached_property
-    def _publics(self) -> Publics:
+    def _publics(self) -> PublicAreas:
         keys = self._keys
         certificate = _MAKER.ek(keys.ek.private.public_key(), tpm=one_rdn_each(SWTPM))
-        return Publics(certificate, keys.ek.public, keys.ak.public, keys.srk.public, keys.device.public)
+        return PublicAreas(certificate, keys.ek.public, keys.ak.public, keys.srk.public, keys.device.public)
 
 
 class _Source(SoftTpmSource):
@@ -95,7 +95,7 @@ def provision(directory: Path, port: int, number: int) -> None:
         source = _Source()
         agent = Agent(Options(state, source.name, nuc_map, False, f"10000000{number:08x}", None), source)  # type: ignore[arg-type]
         with Cable(directory / f"port-{port}") as cable:
-            service.serve_once(cable.paths[End.PI], agent, lambda *_: None, Patience(GREETING_SECONDS))
+            service.serve_once(cable.paths[End.PI], agent, lambda *_: None, Timeouts(GREETING_SECONDS))
 
 
 class Soak:

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from shared.framing import FrameDecoder, encode_frame
-from shared.messages import Done, Hello, Identity, Refusal, decode, encode
-from shared.session import Session
-from shared.states import Role
+from shared.protocol.framing import FrameDecoder, encode_frame
+from shared.protocol.messages import Done, Hello, Identity, Refusal, decode, encode
+from shared.protocol.session import Session
+from shared.protocol.states import Role
 
 _PAUSE_SECONDS: Final = 0.01
 _CHUNK_BYTES: Final = 4096

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.request import Request, urlopen
 
-from virtual.patience import PATIENCE_SECONDS
+from virtual.timeouts import TIMEOUT_SECONDS
 
 STATION: Final = (sys.executable, "-m", "station")
 _ADDRESS: Final = re.compile(r"^Station .*: (http://\S+)$", re.MULTILINE)
@@ -45,7 +45,7 @@ class VirtualStation:
                 stdout=log,
                 stderr=log,
             )
-        give_up = time.monotonic() + PATIENCE_SECONDS
+        give_up = time.monotonic() + TIMEOUT_SECONDS
         while (found := _ADDRESS.search(self.log.read_text()[before:])) is None:
             if self.process.poll() is not None or time.monotonic() > give_up:
                 self.stop()
@@ -65,7 +65,7 @@ class VirtualStation:
             return
         process.terminate()
         try:
-            process.wait(PATIENCE_SECONDS)
+            process.wait(TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -83,7 +83,7 @@ class VirtualStation:
     def get(self, path: str, accept: str = "text/html") -> str:
         """A page of its."""
         request = Request(self.address.rstrip("/") + path, headers={"Accept": accept})  # noqa: S310 - loopback
-        with urlopen(request, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310
+        with urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
             return str(answer.read().decode())
 
     def validate(self, token: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class VirtualStation:
         request = Request(  # noqa: S310 - loopback
             f"{self.address.rstrip('/')}/validate", data=body, headers={"Content-Type": "application/json"}
         )
-        with urlopen(request, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310
+        with urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
             return dict(json.loads(answer.read()))
 
 

@@ -7,7 +7,8 @@ from typing import Final
 
 import click
 
-from device_agent.state import DEFAULT_STATE_DIR, DEFAULT_TPM
+from device_agent.storage.state_dir import DEFAULT_STATE_DIR
+from device_agent.tpm.source import DEFAULT_TPM
 
 STATE_DIR: Final = click.option(
     "--state-dir",

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from device_agent.board import read_board
-from device_agent.gadget import CONFIGFS, CONTROLLERS, Gadget, GadgetStatus
-from shared.command import AS_JSON, print_json
+from device_agent.board.device_tree import read_board
+from device_agent.board.gadget import CONFIGFS, CONTROLLERS, Gadget, GadgetStatus
+from runtime.commands import AS_JSON, print_json
 
 
 @click.group()

@@ -6,16 +6,16 @@ import logging
 
 import click
 
+from device_agent.cli.camera import export, sign, token
 from device_agent.cli.gadget import gadget
 from device_agent.cli.nuc import nuc
 from device_agent.cli.run import run
 from device_agent.cli.setup import setup
 from device_agent.cli.status import reset, status
-from device_agent.cli.use import export, sign, token
-from shared.command import Commands
+from runtime.commands import CommandGroup
 
 
-@click.group(cls=Commands)
+@click.group(cls=CommandGroup)
 @click.version_option(package_name="birthmark-provisioning")
 @click.option("--verbose", is_flag=True, help="Log what happens in detail, with tracebacks.")
 def main(verbose: bool) -> None:

@@ -17,10 +17,10 @@ import msgspec
 
 from device_agent.camera import Camera
 from device_agent.cli.common import OTHER_TPM, STATE_DIR
-from device_agent.disk import Disk
-from device_agent.nuc import read_nuc_map
 from device_agent.nuc_map import format as map_file
-from shared.command import AS_JSON, print_json
+from device_agent.storage.disk import Disk
+from device_agent.storage.sealed_map import read_nuc_map
+from runtime.commands import AS_JSON, print_json
 from shared.errors import BirthmarkError
 
 if TYPE_CHECKING:

@@ -10,15 +10,16 @@ from types import FrameType
 
 import click
 
-from device_agent.bootstrap import Agent, Options
+from device_agent.board.display import Display
+from device_agent.board.led import find_led
 from device_agent.cli.common import STATE_DIR, TPM
 from device_agent.cli.status import summary
-from device_agent.display import Display
-from device_agent.led import find_led
-from device_agent.service import Patience, serve, serve_once
-from device_agent.state import only_one, open_tpm, prepare_state_dir
+from device_agent.session.agent import Agent, Options
+from device_agent.session.service import Timeouts, serve, serve_once
+from device_agent.storage.state_dir import lock_state_dir, prepare_state_dir
+from device_agent.tpm.source import open_tpm
+from runtime.commands import AS_JSON, print_json
 from shared import limits
-from shared.command import AS_JSON, print_json
 from shared.errors import BirthmarkError
 
 
@@ -79,10 +80,10 @@ def run(
     """
     prepare_state_dir(state_dir)
     options = Options(state_dir, tpm, nuc_map, keep_nuc_map, serial, root_certificate, model)
-    patience = Patience(wait, step_seconds)
+    timeouts = Timeouts(wait, step_seconds)
     with (
         _ended_by_signals(),
-        only_one(state_dir),
+        lock_state_dir(state_dir),
         open_tpm(tpm, state_dir) as source,
         closing(find_led()) as led,
     ):
@@ -90,10 +91,10 @@ def run(
         try:
             agent = Agent(options, source, say=display.say)
             if once:
-                identity = serve_once(port, agent, display.progress, patience)
+                identity = serve_once(port, agent, display.progress, timeouts)
             else:
                 identity = serve(
-                    port, agent, display.progress, display.failed, patience, until_provisioned=until_provisioned
+                    port, agent, display.progress, display.failed, timeouts, until_provisioned=until_provisioned
                 )
         except BirthmarkError as error:
             display.ended(error)

@@ -13,7 +13,7 @@ import click
 
 from device_agent.setup.steps import Answers, Report, root_known, set_up
 from device_agent.setup.system import System
-from shared.command import AS_JSON, print_json
+from runtime.commands import AS_JSON, print_json
 from shared.errors import BirthmarkError
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from device_agent.nuc_map.format import Pattern
 from shared import limits
 from shared.errors import BirthmarkError
-from shared.text import shown
+from shared.text import printable
 
 Pixels = NDArray[np.uint16]
 Number = TypeVar("Number", bound=np.generic)
@@ -80,7 +80,7 @@ def frame_format(width: int, height: int, pattern: str, bits: int, sensor: str) 
         raise BirthmarkError("nuc.frames-wrong-shape", f"{width} x {height} pixels make too large a map")
     if pattern != "MONO" and (width % 2 or height % 2):
         raise BirthmarkError("nuc.frames-wrong-shape", f"{width} x {height} pixels do not hold whole colour cells")
-    return FrameFormat(width, height, cast(Pattern, pattern), bits, shown(sensor, SENSOR_CHARACTERS))
+    return FrameFormat(width, height, cast(Pattern, pattern), bits, printable(sensor, SENSOR_CHARACTERS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def raw_format(name: str) -> RawFormat:
     """Raises `nuc.camera-format`. PISP_COMP1 is refused on purpose: that compression is lossy."""
     match = _RAW.match(name)
     if not match or (match[3] and match[2] not in ("10", "12")):
-        raise BirthmarkError("nuc.camera-format", shown(name, 32))
+        raise BirthmarkError("nuc.camera-format", printable(name, 32))
     return RawFormat(cast(Pattern, match[1] or "MONO"), int(match[2]), bool(match[3]))
 
 

@@ -15,16 +15,16 @@ from typing import Final
 import msgspec
 from cryptography.hazmat.primitives import hashes
 
-from device_agent.nuc import read_nuc_map
 from device_agent.nuc_map import format as map_file
+from device_agent.session.trust import read_root
 from device_agent.setup import system as places
 from device_agent.setup.config_txt import USB_DEVICE, Edit, with_overlays
 from device_agent.setup.settings import setting, with_setting
 from device_agent.setup.system import System, User
-from device_agent.state import DEFAULT_TPM, open_tpm
-from device_agent.trust import read_root
+from device_agent.storage.sealed_map import read_nuc_map
+from device_agent.tpm.source import DEFAULT_TPM, open_tpm
 from shared.errors import BirthmarkError
-from shared.text import shown
+from shared.text import printable
 
 ROOT_SETTING: Final = "BIRTHMARK_ROOT_CERTIFICATE"
 BACKUP: Final = ".before-birthmark"
@@ -235,7 +235,9 @@ def _tpm_step(system: System, answers: Answers) -> Step:
         try:
             with open_tpm(name, system.place(places.STATE)) as source:
                 tpm = source.get()
-                return Step("TPM", Outcome.ALREADY, f"{shown(tpm.manufacturer)}, firmware {shown(tpm.firmware)}.")
+                return Step(
+                    "TPM", Outcome.ALREADY, f"{printable(tpm.manufacturer)}, firmware {printable(tpm.firmware)}."
+                )
         except BirthmarkError as error:
             return Step("TPM", Outcome.MISSING, f"{error.sentence}. {error.advice} [{error.code}]")
     if answers.tpm_overlay is None:

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from device_agent.disk import Disk
-from device_agent.state import DEFAULT_STATE_DIR, DEFAULT_TPM
+from device_agent.storage.disk import Disk
+from device_agent.storage.state_dir import DEFAULT_STATE_DIR
+from device_agent.tpm.source import DEFAULT_TPM
 from shared import limits
 from shared.errors import BirthmarkError
 

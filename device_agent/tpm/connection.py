@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from typing import Any, Final, TypeVar
 
 from shared.errors import BirthmarkError
-from shared.text import shown
+from shared.text import printable
 
 os.environ.setdefault("TSS2_LOG", "all+none")  # the C library reads it once, and would write to stderr
 
@@ -65,7 +65,7 @@ class Connection:
 
     def __init__(self, tcti: str, command_seconds: float = COMMAND_SECONDS) -> None:
         if tcti.partition(":")[0] not in _TCTIS:
-            raise BirthmarkError("tpm.name-unknown", shown(tcti, 64))
+            raise BirthmarkError("tpm.name-unknown", printable(tcti, 64))
         self._seconds = command_seconds
         self._commands: queue.SimpleQueue[tuple[Callable[[], object], Future[Any]] | None] = queue.SimpleQueue()
         self._hung = False

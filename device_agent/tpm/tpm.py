@@ -43,7 +43,7 @@ from tpm2_pytss import (
 )
 from tpm2_pytss.utils import NoSuchIndex, NVReadEK, create_ek_template
 
-from device_agent.blob import Blob
+from device_agent.storage.tpm_blob import Blob
 from device_agent.tpm import templates
 from device_agent.tpm.connection import Connection
 from shared.errors import BirthmarkError
@@ -65,7 +65,7 @@ class Certified:
 
 
 @dataclass(frozen=True, slots=True)
-class Publics:
+class PublicAreas:
     """TPMT_PUBLIC structures, marshalled, and the endorsement key's certificate as it lies in NV, padding and all."""
 
     ek_certificate: bytes
@@ -119,10 +119,10 @@ class Tpm:
     def close(self) -> None:
         self._connection.close()
 
-    def publics(self) -> Publics:
+    def public_areas(self) -> PublicAreas:
         """Our keys' public areas; makes those keys that have not been made yet."""
         ek, ak, srk, device = (self._public(key) for key in (_Key.EK, _Key.AK, _Key.SRK, _Key.DEVICE))
-        return Publics(self._ek_certificate, ek, ak, srk, device)
+        return PublicAreas(self._ek_certificate, ek, ak, srk, device)
 
     def activate(self, id_object: bytes, encrypted_secret: bytes) -> bytes:
         """TPM2_ActivateCredential: the secret that was made for our EK and AK.

@@ -20,11 +20,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared.errors import BirthmarkError
-from shared.messages import Identity, Proof, TableImport
+from shared.protocol.messages import Identity, Proof, TableImport
 from shared.types import BoardSerial
 from station.attestation.csr import examine_csr
-from station.attestation.ek_templates import template_of
-from station.attestation.structures import (
+from station.attestation.ek.templates import template_of
+from station.attestation.tpm2.structures import (
     Alg,
     Attributes,
     Certified,
@@ -33,7 +33,7 @@ from station.attestation.structures import (
     read_public,
     read_signature,
 )
-from station.fingerprint import key_fingerprint
+from station.secrets.blind_index import key_fingerprint
 
 _BORN_HERE: Final = Attributes.FIXED_TPM | Attributes.FIXED_PARENT | Attributes.SENSITIVE_DATA_ORIGIN
 """Made in this TPM and never leaving it. sensitiveDataOrigin alone is only a claim: an imported key may make it."""

@@ -16,13 +16,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from runtime.files import write_private
 from shared.errors import BirthmarkError
 from shared.x509_profile import UNREADABLE
-from station.authority import profile
-from station.authority.revocation_list import Line, revocation_list
+from station.authority import profiles
+from station.authority.crl import RevokedCertificate, revocation_list
 from station.config import StationConfig
-from station.data_dir import write_private
-from station.secret import StationSecret
+from station.secrets.station_secret import StationSecret
 
 _KEY_PURPOSE: Final = "private keys"
 
@@ -94,10 +94,10 @@ class Authority:
         """What `clock` says, but for one that was set back to before this station had its certificate."""
         return max(clock, self.station.not_valid_before_utc)
 
-    def issue(self, subject: profile.DeviceSubject, now: dt.datetime) -> x509.Certificate:
+    def issue(self, subject: profiles.DeviceSubject, now: dt.datetime) -> x509.Certificate:
         """A device certificate, valid from `now` (UTC, aware) for the configured number of days."""
         authority = self._config.authority
-        builder = profile.device(
+        builder = profiles.device(
             authority.organization,
             subject,
             self.now(now),
@@ -107,9 +107,11 @@ class Authority:
         )
         return builder.sign(self._intermediate_key, hashes.SHA256())
 
-    def revocation_list(self, lines: Iterable[Line], number: int, now: dt.datetime) -> x509.CertificateRevocationList:
+    def revocation_list(
+        self, revoked: Iterable[RevokedCertificate], number: int, now: dt.datetime
+    ) -> x509.CertificateRevocationList:
         """A signed list (RFC 5280 section 5) of revoked certificates; each has a higher `number` than the last."""
-        return revocation_list(self.intermediate, lines, number, now).sign(self._intermediate_key, hashes.SHA256())
+        return revocation_list(self.intermediate, revoked, number, now).sign(self._intermediate_key, hashes.SHA256())
 
     def sign_as_station(self, data: bytes) -> bytes:
         """DER ECDSA P-256 with SHA-256 by this station's own key."""
@@ -128,16 +130,16 @@ def create(
     """
     organization = config.authority.organization
     root_key, intermediate_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    root = profile.root(organization, root_key.public_key(), now).sign(root_key, hashes.SHA256())
-    intermediate = profile.intermediate(organization, intermediate_key.public_key(), now, root).sign(
+    root = profiles.root(organization, root_key.public_key(), now).sign(root_key, hashes.SHA256())
+    intermediate = profiles.intermediate(organization, intermediate_key.public_key(), now, root).sign(
         root_key, hashes.SHA256()
     )
-    adopt(folder, config, secret, now, Adopted(root, intermediate, intermediate_key))
-    return put_away(root_key, passphrase)
+    write_existing(folder, config, secret, now, ExistingAuthority(root, intermediate, intermediate_key))
+    return encrypt_root_key(root_key, passphrase)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Adopted:
+class ExistingAuthority:
     """An authority that exists, for a station to work with."""
 
     root: x509.Certificate
@@ -147,10 +149,12 @@ class Adopted:
     """Others whose device certificates stay good, though nothing more is signed for them."""
 
 
-def adopt(folder: Path, config: StationConfig, secret: StationSecret, now: dt.datetime, authority: Adopted) -> None:
+def write_existing(
+    folder: Path, config: StationConfig, secret: StationSecret, now: dt.datetime, authority: ExistingAuthority
+) -> None:
     """Write an authority's files into `folder`, with a certificate of this station's own."""
     station_key = ec.generate_private_key(ec.SECP256R1())
-    station = profile.station(
+    station = profiles.station(
         config.authority.organization, config.name, station_key.public_key(), now, authority.intermediate
     ).sign(authority.intermediate_key, hashes.SHA256())
     folder.mkdir(mode=0o700)
@@ -163,7 +167,7 @@ def adopt(folder: Path, config: StationConfig, secret: StationSecret, now: dt.da
     write_private(folder / "station.key", _encrypted(station_key, password))
 
 
-def put_away(root_key: ec.EllipticCurvePrivateKey, passphrase: str | None) -> RootKey:
+def encrypt_root_key(root_key: ec.EllipticCurvePrivateKey, passphrase: str | None) -> RootKey:
     """The root's key, encrypted; without a passphrase under a random one of 128 bits."""
     passphrase = passphrase or "-".join(secrets.token_hex(2) for _ in range(8))
     return RootKey(_encrypted(root_key, passphrase.encode()), passphrase)

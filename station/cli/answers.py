@@ -12,11 +12,11 @@ from typing import IO, Final
 import click
 
 from shared.errors import BirthmarkError
-from station.attestation.maker_files import read_maker_files
+from station.attestation.ek.vendor_files import read_maker_files
 from station.cli.common import check_root_passphrase, root_passphrase
 from station.cli.init import settings
 from station.config import EkPolicy, StationConfig
-from station.root_key import check_target
+from station.setup.root_key import check_target
 
 _LATER: Final = ""
 

@@ -14,10 +14,10 @@ from rich.progress import Progress as Bars
 from rich.progress import TaskID
 
 from shared.errors import BirthmarkError
-from station import backup as backups
-from station.backup import Progress
 from station.cli.common import AS_JSON, FORCE, moment, print_json, secret_line, tell_replaced
 from station.cli.data_directory import NEW_DATA_DIR, OWN_DATA_DIR
+from station.setup.backup import backup as backups
+from station.setup.backup.backup import Progress
 
 PASSPHRASE_CHARACTERS: Final = 12
 """What guesses offline cost is scrypt's; that there are many of them to make is the passphrase's."""

@@ -11,10 +11,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from shared.command import AS_JSON, Commands, print_json
+from runtime.commands import AS_JSON, CommandGroup, print_json
 from shared.errors import BirthmarkError
 
-__all__ = ["AS_JSON", "FORCE", "Commands", "moment", "print_json", "root_passphrase", "secret_line"]
+__all__ = ["AS_JSON", "FORCE", "CommandGroup", "moment", "print_json", "root_passphrase", "secret_line"]
 
 _LINE_CHARACTERS: Final = 1024
 _PASSPHRASE_CHARACTERS: Final = 12

@@ -9,7 +9,7 @@ from typing import Final, ParamSpec, TypeVar
 
 import click
 
-from station.owner import become, owner_of
+from runtime.owner import become, owner_of
 
 __all__ = ["DATA_DIR", "GIVEN_DATA_DIR", "NEW_DATA_DIR", "OWN_DATA_DIR", "SERVICE_DATA_DIR", "enter", "find"]
 

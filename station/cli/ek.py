@@ -9,16 +9,16 @@ from pathlib import Path
 
 import click
 
+from runtime.owner import acting_as, owner_of
 from shared import limits
-from shared.errors import BirthmarkError, ExitCode, described
+from shared.errors import BirthmarkError, ExitCode, format_error
 from station import config as configuration
-from station import data_dir as data_directory
-from station.attestation.ek_certificate import EkVerdict, judge_certificate
-from station.attestation.ek_roots import EkRoots, load_ek_roots
-from station.attestation.maker_certificate import MakerCertificate, pem_certificates
+from station.attestation.ek.roots import EkRoots, load_ek_roots
+from station.attestation.ek.vendor_certificate import VendorCertificate, pem_certificates
+from station.attestation.ek.verification import EkVerdict, judge_certificate
 from station.cli.common import AS_JSON, print_json
 from station.cli.data_directory import GIVEN_DATA_DIR, find
-from station.owner import acting_as, owner_of
+from station.setup import data_dir as data_directory
 
 
 @click.group()
@@ -57,7 +57,7 @@ def verify(file: Path, roots_dir: Path | None, data_dir: Path | None, as_json: b
         if as_json:
             print_json(_refused(error))
         else:
-            click.echo(f"refused: {described(error).removeprefix('error: ')}")
+            click.echo(f"refused: {format_error(error).removeprefix('error: ')}")
             click.echo(f"  {_known(roots)}")
         sys.exit(ExitCode.FAILED)
     if as_json:
@@ -75,7 +75,7 @@ def _roots(roots: Path | None, data_dir: Path | None) -> EkRoots:
         return load_ek_roots(configuration.load(data_dir / configuration.CONFIG_NAME).ek_roots(data_dir))
 
 
-def _read(file: Path) -> MakerCertificate:
+def _read(file: Path) -> VendorCertificate:
     try:
         with file.open("rb") as opened:
             content = opened.read(4 * limits.CERTIFICATE_BYTES)  # PEM with text before it is larger than its DER
@@ -86,7 +86,7 @@ def _read(file: Path) -> MakerCertificate:
     blocks = pem_certificates(content) or [content]
     if len(blocks) > 1:
         raise BirthmarkError("attestation.ek-malformed", f"{file} holds {len(blocks)} certificates, not one")
-    return MakerCertificate.read(blocks[0])
+    return VendorCertificate.read(blocks[0])
 
 
 def _tell(verdict: EkVerdict) -> None:

@@ -9,12 +9,12 @@ import click
 
 from shared import limits
 from shared.errors import BirthmarkError
-from station import bootstrap
 from station import config as configuration
 from station.cli.common import AS_JSON, FORCE, print_json, root_passphrase, tell_replaced
 from station.cli.data_directory import NEW_DATA_DIR
 from station.cli.public_url import PUBLIC_URL, asked_public_url, warn_unreachable
 from station.config import AttestationConfig, AuthorityConfig, EkPolicy, StationConfig, TablesConfig
+from station.setup.init import init_data_dir
 
 TABLES: Final = click.option("--tables", "table_count", default=10, show_default=True, help="Key tables, 3 to 2500.")
 AUTHORITY_ID: Final = click.option(
@@ -84,7 +84,7 @@ def init(
     passphrase = root_passphrase(root_passphrase_file)
     url = asked_public_url(public_url, policy, ask=not as_json)
     config = settings(name, organization, authority_id, url, table_count, policy)
-    made = bootstrap.init(data_dir, config, force=force, root_passphrase=passphrase, ek_roots=ek_roots)
+    made = init_data_dir(data_dir, config, force=force, root_passphrase=passphrase, ek_roots=ek_roots)
     warn_unreachable(config.authority, policy)
     if as_json:
         print_json(

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from aiohttp import web
 
+from runtime.systemd import inherited_sockets
 from shared.errors import BirthmarkError
-from shared.text import shown
-from station.notify import inherited_sockets
+from shared.text import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def _require_private(path: str | bytes) -> None:
     Bytes name an abstract socket, which has no permissions.
     """
     if not isinstance(path, str) or Path(path).stat().st_mode & stat.S_IWOTH:
-        raise BirthmarkError("http.socket-open-to-all", shown(os.fsdecode(path)))
+        raise BirthmarkError("http.socket-open-to-all", printable(os.fsdecode(path)))
 
 
 def _is_loopback(host: str) -> bool:

@@ -6,11 +6,11 @@ import logging
 
 import click
 
-from station.cli.auditing import audit
+from station.cli.audit import audit
 from station.cli.backup import backup, restore
-from station.cli.common import Commands
+from station.cli.common import CommandGroup
 from station.cli.ek import ek
-from station.cli.importing import import_directory
+from station.cli.import_sma import import_directory
 from station.cli.init import init
 from station.cli.provision import provision
 from station.cli.serve import serve
@@ -21,7 +21,7 @@ from station.cli.units import device, devices, reinstate, release, revoke
 from station.cli.vectors import derive_vectors
 
 
-@click.group(cls=Commands)
+@click.group(cls=CommandGroup)
 @click.version_option(package_name="birthmark-provisioning")
 @click.option("--verbose", is_flag=True, help="Log what happens in detail, with tracebacks.")
 def main(verbose: bool) -> None:

@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from shared.errors import BirthmarkError, ExitCode
-from shared.text import shown
-from station import bootstrap
+from shared.text import printable
 from station.cli.common import AS_JSON, print_json, secret_line
 from station.cli.data_directory import DATA_DIR
-from station.enrollment import EnrollmentRequest, parse_nuc_hash
-from station.handout import Handout, Outcome, Result, read_csr_file, read_list
+from station.provisioning.files import Outcome, ProvisioningFiles, Result, read_csr_file, read_list
+from station.provisioning.offline import ProvisioningRequest, parse_nuc_hash
 from station.registry.records import Unit
+from station.setup.open import open_station
 
 
 @click.command()
@@ -62,7 +62,7 @@ def provision(
     text = nuc_hash if nuc_hash_file is None else secret_line(nuc_hash_file)
     if text is not None:
         parse_nuc_hash(text)  # an empty file is a mistake, not a wish to have a hash made
-    request = EnrollmentRequest(serial or "", family, text, read_csr_file(csr) if csr else None)
+    request = ProvisioningRequest(serial or "", family, text, read_csr_file(csr) if csr else None)
     unit, file = asyncio.run(_provision(data_dir, output, request))
     if as_json:
         print_json(
@@ -78,20 +78,20 @@ def provision(
         click.echo(f"Provisioned {unit.serial}, tables {', '.join(map(str, unit.tables))}: {file}")
 
 
-async def _provision(data_dir: Path, output: Path, request: EnrollmentRequest) -> tuple[Unit, Path]:
-    async with bootstrap.open_station(data_dir) as station:
-        handout = Handout(output, station.enroller, station.database)
+async def _provision(data_dir: Path, output: Path, request: ProvisioningRequest) -> tuple[Unit, Path]:
+    async with open_station(data_dir) as station:
+        handout = ProvisioningFiles(output, station.offline_provisioner, station.database)
         unit = await handout.provision(request)
         return unit, handout.path(unit.serial)
 
 
 async def _provision_all(
-    data_dir: Path, output: Path, requests: list[EnrollmentRequest], *, quiet: bool
+    data_dir: Path, output: Path, requests: list[ProvisioningRequest], *, quiet: bool
 ) -> list[Result]:
     results = []
     console = Console(stderr=True)
-    async with bootstrap.open_station(data_dir) as station:
-        handout = Handout(output, station.enroller, station.database)
+    async with open_station(data_dir) as station:
+        handout = ProvisioningFiles(output, station.offline_provisioner, station.database)
         with Progress(console=console, disable=quiet or not console.is_terminal) as progress:
             task = progress.add_task("provisioning", total=len(requests))
             async for result in handout.provision_all(requests):
@@ -107,7 +107,7 @@ def _tell(results: list[Result], as_json: bool) -> None:
     else:
         for result in results:
             if result.error is not None:
-                click.echo(f"{shown(result.serial, 64)}: {result.error}", err=True)
+                click.echo(f"{printable(result.serial, 64)}: {result.error}", err=True)
         counts = {outcome: sum(result.outcome is outcome for result in results) for outcome in Outcome}
         click.echo(", ".join(f"{count} {outcome.value}" for outcome, count in counts.items()))
     codes = {result.error.exit_code for result in results if result.error is not None}
@@ -118,7 +118,7 @@ def _tell(results: list[Result], as_json: bool) -> None:
 def _public(result: Result) -> dict[str, object]:
     error: BirthmarkError | None = result.error
     return {
-        "serial": shown(result.serial, 64),
+        "serial": printable(result.serial, 64),
         "outcome": result.outcome.value,
         "file": str(result.file) if result.file else None,
         "code": error.code if error else None,

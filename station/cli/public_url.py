@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from station import public_address
+from station.authority import public_address
 from station.config import AuthorityConfig, EkPolicy
 
 PUBLIC_URL: Final = click.option(

@@ -15,20 +15,22 @@ from urllib.parse import urlsplit
 import click
 from aiohttp import web
 
-from shared.states import STEPS
-from station import data_dir as data_directory
-from station import public_address
-from station.bootstrap import Station, open_station
+from runtime.systemd import notify
+from shared.protocol.states import STEPS
+from station.authority import public_address
 from station.cli.data_directory import DATA_DIR
 from station.cli.listener import Listener
+from station.cli.service_manager import keep_watchdog
 from station.cli.tls import Tls, find_tls
 from station.config import EkPolicy
-from station.data_lock import locked
 from station.events import Bus, NoticeChanged, PortChanged, PortState, Topic
-from station.notify import keep_watchdog, notify
 from station.ports.allowed import AllowedPorts
 from station.ports.watch import DEFAULT_PATTERN, serve_ports
-from station.secret import StationSecret
+from station.secrets.station_secret import StationSecret
+from station.services import Services
+from station.setup import data_dir as data_directory
+from station.setup.data_lock import locked
+from station.setup.open import open_station
 from station.web.app import Parts, create_app
 
 DRAIN_SECONDS: Final = 60.0
@@ -159,11 +161,11 @@ async def _drained(bus: Bus) -> None:
             await events.get()
 
 
-def _parts(station: Station) -> Parts:
+def _parts(station: Services) -> Parts:
     return Parts(**{field.name: getattr(station, field.name) for field in dataclasses.fields(Parts)})
 
 
-def _announce(station: Station, address: str, tls: Tls | None, patterns: tuple[str, ...]) -> None:
+def _announce(station: Services, address: str, tls: Tls | None, patterns: tuple[str, ...]) -> None:
     click.echo(f"Station {station.config.name} of {station.config.authority.organization}: {address}")
     click.echo(f"Serial ports: {', '.join(patterns)}. TPM certificates: {_policy(station)}.")
     host = urlsplit(station.config.authority.public_url).hostname or ""
@@ -173,7 +175,7 @@ def _announce(station: Station, address: str, tls: Tls | None, patterns: tuple[s
         click.echo("warning: the root key still lies in the data directory; move it to a safe place.", err=True)
 
 
-def _policy(station: Station) -> str:
+def _policy(station: Services) -> str:
     match station.policy:
         case EkPolicy.REQUIRE:
             return f"required, {station.makers.roots.count} makers' certificates known"
@@ -183,7 +185,7 @@ def _policy(station: Station) -> str:
             return "TPM simulators are accepted; not for production"
 
 
-async def _follow_makers(station: Station) -> None:
+async def _follow_makers(station: Services) -> None:
     await station.makers.follow(lambda problem: station.bus.tell(NoticeChanged(Topic.MAKERS, problem)))
 
 

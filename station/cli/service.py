@@ -9,9 +9,9 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
+from runtime.owner import ROOT, User, user_named, user_of
 from shared.errors import BirthmarkError
 from station.cli.data_directory import SERVICE_DATA_DIR
-from station.owner import ROOT, User, user_named, user_of
 
 USER_NAME: Final = "birthmark-station"
 SOCKET: Final = "birthmark-station.socket"

@@ -9,11 +9,11 @@ from typing import Final, TextIO
 
 import click
 
-from station import bootstrap
+from runtime.files import write_private
+from runtime.owner import ROOT, acting_as, maker_of
 from station import config as configuration
-from station import data_dir as data_directory
-from station.attestation.ek_roots import load_ek_roots
-from station.attestation.maker_files import read_maker_files
+from station.attestation.ek.roots import load_ek_roots
+from station.attestation.ek.vendor_files import read_maker_files
 from station.cli import answers, service
 from station.cli.answers import Options
 from station.cli.common import AS_JSON, print_json
@@ -21,9 +21,10 @@ from station.cli.data_directory import GIVEN_DATA_DIR, SERVICE_DATA_DIR
 from station.cli.init import AUTHORITY_ID, EK_POLICY, EK_ROOTS, TABLES
 from station.cli.public_url import warn_unreachable
 from station.config import CONFIG_NAME, EkPolicy, StationConfig
-from station.owner import ROOT, acting_as, maker_of
-from station.root_key import ROOT_KEY_NAME, ROOT_PASSPHRASE_NAME, move_root_key
-from station.secret import StationSecret
+from station.secrets.station_secret import StationSecret
+from station.setup import data_dir as data_directory
+from station.setup.init import init_data_dir
+from station.setup.root_key import ROOT_KEY_NAME, ROOT_PASSPHRASE_NAME, move_root_key
 
 _STEPS: Final = ("Settings", "Authority", "TPM makers", "Root key", "Service")
 
@@ -124,7 +125,7 @@ class _Setup:
         given = answers.collect(self._options, self._data_dir)
         config = given.config
         self._step(1, f"{config.name} of {config.authority.organization}, {config.authority.public_url}")
-        bootstrap.init(self._data_dir, config, force=False, root_passphrase=given.passphrase, ek_roots=given.ek_roots)
+        init_data_dir(self._data_dir, config, force=False, root_passphrase=given.passphrase, ek_roots=given.ek_roots)
         self._made = True
         self._root_key_to = given.root_key_to
         self._step(2, f"made in {self._data_dir}, with {config.tables.count} key tables")
@@ -154,7 +155,7 @@ class _Setup:
         with acting_as(maker_of(self._data_dir)):
             for name, content in given.items():
                 if not (directory / name).exists():
-                    data_directory.write_private(directory / name, content)
+                    write_private(directory / name, content)
             roots = load_ek_roots(directory)
         self._step(3, f"{roots.count} certificates known")
         for problem in roots.problems:

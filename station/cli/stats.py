@@ -9,12 +9,12 @@ from pathlib import Path
 import click
 
 from shared.types import TableId
-from station import bootstrap
 from station.cli.common import AS_JSON, print_json
 from station.cli.data_directory import DATA_DIR
 from station.registry import queries, units
 from station.registry.queries import Times
 from station.registry.records import UnitState
+from station.setup.open import open_registry
 
 
 @click.command()
@@ -24,9 +24,9 @@ def stats(data_dir: Path, as_json: bool) -> None:
     """Units by state and family, use of the key tables, and how long provisioning takes."""
 
     async def read() -> tuple[dict[UnitState, int], dict[str, int], dict[TableId, int], Times | None]:
-        async with bootstrap.open_registry(data_dir) as registry, registry.read() as connection:
+        async with open_registry(data_dir) as registry, registry.read() as connection:
             return (
-                await units.counted(connection),
+                await units.count_by_state(connection),
                 await queries.families(connection),
                 await queries.table_usage(connection),
                 await queries.provisioning_times(connection),
@@ -64,7 +64,7 @@ def tables_stats(data_dir: Path, as_json: bool) -> None:
     """How many units each key table was given to."""
 
     async def read() -> dict[TableId, int]:
-        async with bootstrap.open_registry(data_dir) as registry, registry.read() as connection:
+        async with open_registry(data_dir) as registry, registry.read() as connection:
             return await queries.table_usage(connection)
 
     usage = asyncio.run(read())

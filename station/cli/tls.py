@@ -11,9 +11,9 @@ from typing import Final
 
 from cryptography import x509
 
+from runtime.systemd import credential
 from shared.errors import BirthmarkError
-from shared.text import shown
-from station.notify import credential
+from shared.text import printable
 
 CERTIFICATE: Final = "tls.pem"
 KEY: Final = "tls.key"
@@ -42,7 +42,7 @@ class Tls:
             ends = "ended" if now >= self.end else "ends"
             told.append(f"the TLS certificate {ends} on {self.end:%Y-%m-%d}: renew it, then restart the station.")
         if not _is_named(host, self.names):
-            names = shown(", ".join(self.names)) or "nobody"
+            names = printable(", ".join(self.names)) or "nobody"
             told.append(f"the TLS certificate is for {names}, but public_url in station.toml names {host}.")
         return told
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
-from station import bootstrap
+from runtime.clock import unix_time
 from station.cli.common import AS_JSON, moment, print_json
 from station.cli.data_directory import DATA_DIR
 from station.registry import tokens as registry_tokens
 from station.registry.tokens import Scope, Token
+from station.setup.open import open_registry
 
 _DAY = 86_400
 
@@ -29,11 +30,11 @@ def tokens() -> None:
 @AS_JSON
 def create(data_dir: Path, name: str, scopes: tuple[str, ...], days: int | None, as_json: bool) -> None:
     """Make a token and print it, this once; the station keeps only its hash."""
-    now = bootstrap.now()
+    now = unix_time()
     expires_at = now + days * _DAY if days else None
 
     async def write() -> str:
-        async with bootstrap.open_registry(data_dir) as registry, registry.write() as connection:
+        async with open_registry(data_dir) as registry, registry.write() as connection:
             wanted = frozenset(Scope(scope) for scope in scopes)
             return await registry_tokens.create(connection, name, wanted, now, expires_at)
 
@@ -51,15 +52,15 @@ def list_tokens(data_dir: Path, as_json: bool) -> None:
     """List all tokens, without their secrets."""
 
     async def read() -> list[Token]:
-        async with bootstrap.open_registry(data_dir) as registry, registry.read() as connection:
-            return await registry_tokens.listed(connection)
+        async with open_registry(data_dir) as registry, registry.read() as connection:
+            return await registry_tokens.list_all(connection)
 
     found = asyncio.run(read())
     if as_json:
         print_json([_public(token) for token in found])
         return
     for token in found:
-        state = "valid" if token.valid(bootstrap.now()) else "revoked" if token.revoked_at else "expired"
+        state = "valid" if token.valid(unix_time()) else "revoked" if token.revoked_at else "expired"
         scopes = ",".join(sorted(token.scopes))
         used = moment(token.last_used_at)
         click.echo(f"{token.name:32}{scopes:24}{state:10}until {moment(token.expires_at)}, last used {used}")
@@ -73,8 +74,8 @@ def revoke(data_dir: Path, name: str, as_json: bool) -> None:
     """End a token, at once and for good."""
 
     async def write() -> Token:
-        async with bootstrap.open_registry(data_dir) as registry, registry.write() as connection:
-            return await registry_tokens.revoke(connection, name, bootstrap.now())
+        async with open_registry(data_dir) as registry, registry.write() as connection:
+            return await registry_tokens.revoke(connection, name, unix_time())
 
     token = asyncio.run(write())
     if as_json:
@@ -91,5 +92,5 @@ def _public(token: Token) -> dict[str, object]:
         "expires_at": token.expires_at,
         "revoked_at": token.revoked_at,
         "last_used_at": token.last_used_at,
-        "valid": token.valid(bootstrap.now()),
+        "valid": token.valid(unix_time()),
     }

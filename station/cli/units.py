@@ -12,18 +12,19 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from runtime.clock import unix_time
 from shared.errors import BirthmarkError
-from shared.text import shown
-from station import bootstrap
+from shared.text import printable
 from station.cli.common import AS_JSON, moment, print_json, print_table, secret_line
 from station.cli.data_directory import DATA_DIR
-from station.enrollment import parse_nuc_hash
-from station.nuc_index import NucIndex
+from station.provisioning.offline import parse_nuc_hash
 from station.registry import queries, revocation, units
 from station.registry.queries import PAGE_UNITS, Filter
 from station.registry.records import Unit, UnitState
 from station.registry.revocation import RevocationCode
-from station.secret import StationSecret
+from station.secrets.blind_index import BlindIndex
+from station.secrets.station_secret import StationSecret
+from station.setup.open import open_registry
 
 _STATES = click.Choice([state.value for state in UnitState])
 _CODES = click.Choice([code.value for code in RevocationCode])
@@ -43,7 +44,7 @@ def devices(data_dir: Path, family: str, state: str | None, search: str, as_json
     async def read() -> list[Unit]:
         found: list[Unit] = []
         cursor: str | None = ""
-        async with bootstrap.open_registry(data_dir) as registry, registry.read() as connection:
+        async with open_registry(data_dir) as registry, registry.read() as connection:
             while cursor is not None:
                 page = await queries.page(connection, wanted, limit=PAGE_UNITS, cursor=cursor)
                 found += page.units
@@ -93,10 +94,10 @@ def device(
     text = nuc_hash if nuc_hash_file is None else secret_line(nuc_hash_file)
 
     async def read() -> Unit:
-        async with bootstrap.open_registry(data_dir) as registry, registry.read() as connection:
+        async with open_registry(data_dir) as registry, registry.read() as connection:
             if serial is not None:
                 return await queries.by_serial(connection, serial)
-            index = NucIndex(StationSecret.load(data_dir)).of(parse_nuc_hash(text or ""))
+            index = BlindIndex(StationSecret.load(data_dir)).of(parse_nuc_hash(text or ""))
             unit = await queries.by_nuc_index(connection, index)
             if unit is None:
                 raise BirthmarkError("registry.unknown-unit")
@@ -114,7 +115,7 @@ def device(
 def _told_value(name: str, value: object) -> str:
     if isinstance(value, int) and name.endswith(("_at", "_not_after")):
         return moment(value)
-    return shown(", ".join(map(str, value)) if isinstance(value, list) else str(value))
+    return printable(", ".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
 @click.command()
@@ -126,7 +127,7 @@ def release(data_dir: Path, serial: str, reason: str, as_json: bool) -> None:
     """Set a unit's serial number, TPM and sensor free, so that it can be provisioned anew."""
 
     async def write(connection: AsyncConnection, text: str) -> Unit:
-        return await units.release(connection, serial, text, bootstrap.now())
+        return await units.release(connection, serial, text, unix_time())
 
     unit = _change(data_dir, reason, write)
     _told(unit, f"Released {unit.serial}. Its certificate {unit.certificate_serial} stands for it no longer.", as_json)
@@ -148,7 +149,7 @@ def revoke(data_dir: Path, serial: str, reason: str, code: str, as_json: bool) -
     """Have a unit fail validation from now on, and put its certificate on the revocation list."""
 
     async def write(connection: AsyncConnection, text: str) -> Unit:
-        return await revocation.revoke(connection, serial, RevocationCode(code), text, bootstrap.now())
+        return await revocation.revoke(connection, serial, RevocationCode(code), text, unix_time())
 
     unit = _change(data_dir, reason, write)
     _told(unit, f"Revoked {unit.serial}, certificate {unit.certificate_serial} ({unit.revoked_code}).", as_json)
@@ -163,19 +164,19 @@ def reinstate(data_dir: Path, serial: str, reason: str, as_json: bool) -> None:
     """Take back the revocation of a unit that was put on hold."""
 
     async def write(connection: AsyncConnection, text: str) -> Unit:
-        return await revocation.reinstate(connection, serial, text, bootstrap.now())
+        return await revocation.reinstate(connection, serial, text, unix_time())
 
     unit = _change(data_dir, reason, write)
     _told(unit, f"Reinstated {unit.serial}: it is {unit.state.value} again.", as_json)
 
 
 def _change(data_dir: Path, reason: str, write: Callable[[AsyncConnection, str], Awaitable[Unit]]) -> Unit:
-    text = shown(reason)
+    text = printable(reason)
     if not text:
         raise BirthmarkError("config.invalid", "--reason is empty")
 
     async def run() -> Unit:
-        async with bootstrap.open_registry(data_dir) as registry, registry.write() as connection:
+        async with open_registry(data_dir) as registry, registry.write() as connection:
             return await write(connection, text)
 
     return asyncio.run(run())

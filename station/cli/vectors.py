@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from shared.derivation import extract, token_key
+from shared.birthmark.derivation import extract, token_key
 from shared.types import key_index
 from station.cli.common import AS_JSON, print_json
 

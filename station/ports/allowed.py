@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.errors import BirthmarkError
-from shared.text import shown
+from shared.text import printable
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def _lines(file: Path) -> list[str]:
     for number, line in enumerate(text.splitlines(), 1):
         pattern = line.partition("#")[0].strip()
         if pattern and not _PATTERN.match(pattern):
-            raise BirthmarkError("config.invalid", f"{file}, line {number}: {shown(pattern, 64)} is no USB path")
+            raise BirthmarkError("config.invalid", f"{file}, line {number}: {printable(pattern, 64)} is no USB path")
         if pattern:
             lines.append(pattern)
     return lines

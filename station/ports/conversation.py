@@ -9,14 +9,14 @@ from typing import Final, Protocol
 
 from shared import limits
 from shared.errors import BirthmarkError
-from shared.messages import Done as DoneMessage
-from shared.messages import Identity, Proof, Receipt, Refusal
-from shared.session import Failed, Received, Session, refusal_error
-from shared.states import UNDERWAY, Role, State, steps_done
-from shared.text import shown
+from shared.protocol.messages import Done as DoneMessage
+from shared.protocol.messages import Identity, Proof, Receipt, Refusal
+from shared.protocol.session import Failed, Received, Session, refusal_error
+from shared.protocol.states import UNDERWAY, Role, State, steps_done
+from shared.text import printable
 from station.config import SessionConfig
 from station.events import Bus, PortChanged, PortState
-from station.provisioning import Challenged, Issued, Provisioner
+from station.provisioning.cable import CableProvisioner, ChallengedUnit, IssuedUnit
 from station.registry.units import Unit
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Line(Protocol):
 class Conversation:
     """A session with whoever answers on the line, from the first Hello to the unit that came of it."""
 
-    def __init__(self, line: Line, port: str, provisioner: Provisioner, bus: Bus, config: SessionConfig) -> None:
+    def __init__(self, line: Line, port: str, provisioner: CableProvisioner, bus: Bus, config: SessionConfig) -> None:
         self._line = line
         self._port = port
         self._provisioner = provisioner
@@ -57,8 +57,8 @@ class Conversation:
         self._serial = ""
         self._model = ""
         self._step = 0
-        self._challenged: Challenged | None = None
-        self._issued: Issued | None = None
+        self._challenged: ChallengedUnit | None = None
+        self._issued: IssuedUnit | None = None
         self._unit: Unit | None = None
 
     async def run(self) -> Unit:
@@ -92,8 +92,8 @@ class Conversation:
             log.debug("%s: the refusal could not be said: %s", self._port, unsaid)
         try:
             await self._provisioner.refused(self._serial, self._port, error)
-        except BirthmarkError as unrecorded:
-            log.warning("%s: the refusal could not be recorded: %s", self._port, unrecorded)
+        except BirthmarkError as suppressed:
+            log.warning("%s: the refusal could not be recorded: %s", self._port, suppressed)
 
     async def _greet(self, *, fresh: bool) -> None:
         """Say Hello. Nobody need listen: what the line does not take now stays on its way, and is not added to."""
@@ -144,8 +144,8 @@ class Conversation:
             raise event.error
         match event.message:
             case Identity() as identity:
-                self._serial = shown(identity.serial, 64)
-                self._model = shown(identity.model)
+                self._serial = printable(identity.serial, 64)
+                self._model = printable(identity.model)
                 self._tell(PortState.WORKING, "Checking who this is")
                 self._challenged = self._provisioner.challenge(identity, self._session.transcript())
                 self._session.send(self._challenged.message)
@@ -160,7 +160,7 @@ class Conversation:
             case Receipt() as receipt if self._issued:
                 self._unit = await self._provisioner.confirm(self._issued, receipt, event.transcript)
                 self._session.send(DoneMessage())
-                known = self._issued.enrollment.resumed
+                known = self._issued.issuance.resumed
                 self._tell(PortState.DONE, "Known already: it has its credentials again" if known else "Provisioned")
             case Refusal() as refusal:
                 error = refusal_error(refusal)

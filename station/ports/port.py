@@ -17,7 +17,7 @@ from shared.errors import BirthmarkError
 from station.config import SessionConfig
 from station.events import Bus, PortChanged, PortGone, PortState
 from station.ports.conversation import UNPLUGGED_NOTE, Conversation
-from station.provisioning import Provisioner
+from station.provisioning.cable import CableProvisioner
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ def _open_error(path: Path, error: OSError) -> BirthmarkError:
             return BirthmarkError("link.no-port", f"{path}: {error.strerror or error}", "station")
 
 
-async def serve_port(path: Path, provisioner: Provisioner, bus: Bus, config: SessionConfig) -> None:
+async def serve_port(path: Path, provisioner: CableProvisioner, bus: Bus, config: SessionConfig) -> None:
     """Provision whatever is plugged into `path`, one unit after another, until cancelled."""
     port = str(path)
     try:
@@ -120,7 +120,9 @@ def _tell_unplugged(port: str, bus: Bus) -> None:
             bus.tell(replace(known, state=PortState.FAILED, note=UNPLUGGED_NOTE, code="link.lost"))
 
 
-async def _serve_line(line: _SerialLine, port: str, provisioner: Provisioner, bus: Bus, config: SessionConfig) -> None:
+async def _serve_line(
+    line: _SerialLine, port: str, provisioner: CableProvisioner, bus: Bus, config: SessionConfig
+) -> None:
     """Sessions on one open line until it hangs up, with a pause after each; after a refusal a longer one each time."""
     pause = _REFUSED_SECONDS
     while True:

@@ -16,7 +16,7 @@ from station.events import Bus, NoticeChanged, Topic
 from station.ports import udev_rule
 from station.ports.allowed import AllowedPorts
 from station.ports.port import serve_port
-from station.provisioning import Provisioner
+from station.provisioning.cable import CableProvisioner
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def why_none(patterns: Sequence[str], found: set[Path], rule_installed: Callable
     )
 
 
-class _Doorbell:
+class _UdevMonitor:
     """Rings when udev reports a tty, so that a plugged-in unit need not wait for the clock."""
 
     def __init__(self) -> None:
@@ -86,14 +86,14 @@ class _Doorbell:
 
 async def serve_ports(
     patterns: Sequence[str],
-    provisioner: Provisioner,
+    provisioner: CableProvisioner,
     bus: Bus,
     config: SessionConfig,
     allowed: AllowedPorts | None = None,
 ) -> None:
     """Serve every allowed port that matches, also those that come later, until cancelled."""
     allowed = allowed or AllowedPorts(None)
-    doorbell = _Doorbell()
+    udev = _UdevMonitor()
     serving: dict[Path, asyncio.Task[None]] = {}
     crowded = False
     try:
@@ -109,6 +109,6 @@ async def serve_ports(
                 if not crowded and ports - serving.keys():
                     log.warning("more than %d ports: the rest wait until one is unplugged", _PORTS_MAX)
                 crowded = bool(ports - serving.keys())
-                await doorbell.wait()
+                await udev.wait()
     finally:
-        doorbell.close()
+        udev.close()

@@ -36,7 +36,7 @@ class Applicant:
     station: str
     port: str
     device_fingerprint: bytes
-    nuc_index: bytes
+    nuc_blind_index: bytes
     model: str = ""
     agent: str = ""
     ek_fingerprint: bytes | None = None
@@ -85,7 +85,7 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
-class Enrollment:
+class Issuance:
     unit: Unit
     resumed: bool
     """Whether the unit had its certificate already."""

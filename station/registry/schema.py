@@ -25,7 +25,7 @@ units: Final = sa.Table(
     sa.Column("ek_fingerprint", sa.LargeBinary(32)),
     sa.Column("device_fingerprint", sa.LargeBinary(32), nullable=False),
     # HMAC-SHA256 of the NUC hash under a station secret, 32 bytes
-    sa.Column("nuc_index", sa.LargeBinary(32), nullable=False),
+    sa.Column("nuc_blind_index", sa.LargeBinary(32), nullable=False),
     sa.Column("certificate", sa.LargeBinary, nullable=False),
     sa.Column("certificate_sha256", sa.LargeBinary(32), nullable=False),
     sa.Column("certificate_serial", sa.String(40), nullable=False),
@@ -61,7 +61,7 @@ def _unique_while_active(column: str) -> None:
     sa.Index(f"units_active_{column}", units.c[column], unique=True, sqlite_where=where, postgresql_where=where)
 
 
-for _column in ("serial", "ek_fingerprint", "device_fingerprint", "nuc_index"):
+for _column in ("serial", "ek_fingerprint", "device_fingerprint", "nuc_blind_index"):
     _unique_while_active(_column)
 sa.Index("units_certificate_sha256", units.c.certificate_sha256, unique=True)
 sa.Index("units_issued_at", units.c.issued_at)

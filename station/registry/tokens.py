@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.errors import BirthmarkError
-from shared.text import shown
+from shared.text import printable
 from station.registry import audit
 from station.registry.audit import Event
 from station.registry.database import Database
@@ -63,7 +63,7 @@ async def create(
     connection: AsyncConnection, name: str, scopes: frozenset[Scope], now: int, expires_at: int | None = None
 ) -> str:
     """Make a token and give its secret, for the only time. Raises `access.token-exists` or `config.invalid`."""
-    if not name or shown(name, _NAME_CHARACTERS) != name:
+    if not name or printable(name, _NAME_CHARACTERS) != name:
         raise BirthmarkError("config.invalid", f"a token's name is 1 to {_NAME_CHARACTERS} printable characters")
     if not scopes:
         raise BirthmarkError("config.invalid", "a token needs a scope")
@@ -84,14 +84,14 @@ async def revoke(connection: AsyncConnection, name: str, now: int) -> Token:
     """End a token. Raises `access.token-unknown`."""
     found = await _named(connection, name)
     if found is None:
-        raise BirthmarkError("access.token-unknown", shown(name, _NAME_CHARACTERS))
+        raise BirthmarkError("access.token-unknown", printable(name, _NAME_CHARACTERS))
     await connection.execute(tokens.update().where(tokens.c.id == found.id).values(revoked_at=now))
     await audit.append(connection, now, Event.TOKEN_REVOKED, "", name=name)
     [token] = await _select(connection, tokens.c.id == found.id)
     return token
 
 
-async def listed(connection: AsyncConnection) -> list[Token]:
+async def list_all(connection: AsyncConnection) -> list[Token]:
     """All tokens ever made, the latest first."""
     return await _select(connection, sa.true())
 

@@ -20,19 +20,19 @@ from shared.errors import BirthmarkError
 from shared.types import TableId
 from station.registry import audit
 from station.registry.audit import Event
-from station.registry.records import Applicant, Enrollment, KeyHolder, Unit, UnitState
+from station.registry.records import Applicant, Issuance, KeyHolder, Unit, UnitState
 from station.registry.schema import ACTIVE, assignments, crl, units
 
-__all__ = ["Applicant", "Enrollment", "KeyHolder", "Unit", "UnitState"]
+__all__ = ["Applicant", "Issuance", "KeyHolder", "Unit", "UnitState"]
 
 
-async def enroll(
+async def issue_or_resume(
     connection: AsyncConnection,
     applicant: Applicant,
     now: int,
     issue: Callable[[tuple[TableId, ...]], x509.Certificate],
     choose: Callable[[], tuple[TableId, ...]],
-) -> Enrollment:
+) -> Issuance:
     """Give the applicant their unit: the one they have, or a new one with what `choose` and `issue` make.
 
     Raises `registry.serial-taken`, `registry.ek-taken`, `registry.device-key-taken`, `registry.device-key-changed`,
@@ -43,14 +43,14 @@ async def enroll(
     await _check_certificate(connection, applicant)
     if known is None:
         tables = choose()
-        return Enrollment(await add(connection, applicant, issue(tables), tables, now), resumed=False)
+        return Issuance(await add(connection, applicant, issue(tables), tables, now), resumed=False)
     unit = await by_id(connection, known)
     _require_unrevoked(unit)
     await audit.append(connection, now, Event.RESUMED, unit.serial, certificate=unit.certificate_serial)
-    return Enrollment(unit, resumed=True)
+    return Issuance(unit, resumed=True)
 
 
-async def admit(
+async def issue_new(
     connection: AsyncConnection,
     applicant: Applicant,
     now: int,
@@ -161,13 +161,13 @@ async def active(connection: AsyncConnection, serial: str) -> Unit:
     return found[0]
 
 
-async def listed(connection: AsyncConnection, *, limit: int = 1000, before: int | None = None) -> list[Unit]:
+async def list_active(connection: AsyncConnection, *, limit: int = 1000, before: int | None = None) -> list[Unit]:
     """Units that are not released, the latest first; `before` is the id of the last one seen."""
     condition = sa.and_(ACTIVE) if before is None else sa.and_(ACTIVE, units.c.id < before)
     return await select(connection, condition, limit)
 
 
-async def counted(connection: AsyncConnection) -> dict[UnitState, int]:
+async def count_by_state(connection: AsyncConnection) -> dict[UnitState, int]:
     """How many units there are in each state."""
     found = await connection.execute(sa.select(units.c.state, sa.func.count()).group_by(units.c.state))
     counts = {row[0]: row[1] for row in found}
@@ -198,9 +198,9 @@ def _unit(row: sa.Row[Any], tables: tuple[TableId, ...]) -> Unit:
 
 
 async def _claimed_by(connection: AsyncConnection, applicant: Applicant) -> list[sa.Row[Any, Any, Any, Any, Any]]:
-    columns = (units.c.id, units.c.serial, units.c.ek_fingerprint, units.c.device_fingerprint, units.c.nuc_index)
+    columns = (units.c.id, units.c.serial, units.c.ek_fingerprint, units.c.device_fingerprint, units.c.nuc_blind_index)
     claims = [units.c.serial == applicant.serial, units.c.device_fingerprint == applicant.device_fingerprint]
-    claims.append(units.c.nuc_index == applicant.nuc_index)
+    claims.append(units.c.nuc_blind_index == applicant.nuc_blind_index)
     if applicant.ek_fingerprint is not None:
         claims.append(units.c.ek_fingerprint == applicant.ek_fingerprint)
     found: dict[int, sa.Row[Any, Any, Any, Any, Any]] = {}
@@ -225,7 +225,7 @@ def _decide(applicant: Applicant, rows: list[sa.Row[Any, Any, Any, Any, Any]]) -
             raise BirthmarkError("registry.duplicate-nuc", f"it belongs to {row.serial}")
         if row.device_fingerprint != applicant.device_fingerprint:
             raise BirthmarkError("registry.device-key-changed", applicant.serial)
-        if row.nuc_index != applicant.nuc_index:
+        if row.nuc_blind_index != applicant.nuc_blind_index:
             raise BirthmarkError("registry.nuc-changed", applicant.serial)
     return rows[0].id if rows else None
 

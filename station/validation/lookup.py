@@ -30,10 +30,10 @@ class Lookup:
         self._waiting: list[tuple[bytes, asyncio.Future[Found | None]]] = []
         self._worker: asyncio.Task[None] | None = None
 
-    async def find(self, nuc_index: bytes) -> Found | None:
+    async def find(self, nuc_blind_index: bytes) -> Found | None:
         """What was committed when it was asked, or later. Raises `registry.unavailable`."""
         answer: asyncio.Future[Found | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((nuc_index, answer))
+        self._waiting.append((nuc_blind_index, answer))
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
         return await answer
@@ -43,28 +43,30 @@ class Lookup:
             while self._waiting:
                 batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
                 try:
-                    found = await self._query({nuc_index for nuc_index, _ in batch})
+                    found = await self._query({nuc_blind_index for nuc_blind_index, _ in batch})
                 except Exception as error:  # noqa: BLE001 - it is raised again by everyone who waits for it
                     for _, answer in batch:
                         if not answer.done():
                             answer.set_exception(error)
                     continue
-                for nuc_index, answer in batch:
+                for nuc_blind_index, answer in batch:
                     if not answer.done():  # who gave up waiting has cancelled it
-                        answer.set_result(found.get(nuc_index))
+                        answer.set_result(found.get(nuc_blind_index))
         finally:
             self._worker = None
 
     async def _query(self, wanted: set[bytes]) -> dict[bytes, Found]:
         query = (
-            sa.select(units.c.nuc_index, units.c.state, assignments.c.table_id)
+            sa.select(units.c.nuc_blind_index, units.c.state, assignments.c.table_id)
             .join(assignments, assignments.c.unit_id == units.c.id)
-            .where(units.c.nuc_index.in_(wanted), ACTIVE)
+            .where(units.c.nuc_blind_index.in_(wanted), ACTIVE)
         )
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
-        states = {row.nuc_index: UnitState(row.state) for row in rows}
-        tables: dict[bytes, set[int]] = {nuc_index: set() for nuc_index in states}
+        states = {row.nuc_blind_index: UnitState(row.state) for row in rows}
+        tables: dict[bytes, set[int]] = {nuc_blind_index: set() for nuc_blind_index in states}
         for row in rows:
-            tables[row.nuc_index].add(row.table_id)
-        return {nuc_index: (state, frozenset(tables[nuc_index])) for nuc_index, state in states.items()}
+            tables[row.nuc_blind_index].add(row.table_id)
+        return {
+            nuc_blind_index: (state, frozenset(tables[nuc_blind_index])) for nuc_blind_index, state in states.items()
+        }

@@ -13,14 +13,14 @@ import os
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from shared.derivation import expand_input, extract
-from shared.nuc_token import NucToken
+from shared.birthmark.derivation import expand_input, extract
+from shared.birthmark.nuc_token import NucToken
 from shared.types import key_index, table_id
-from station.keytables import KeyTables
-from station.nuc_index import NucIndex
 from station.registry.database import Database
 from station.registry.records import UnitState
-from station.secret import StationSecret
+from station.secrets.blind_index import BlindIndex
+from station.secrets.key_tables import KeyTables
+from station.secrets.station_secret import StationSecret
 from station.validation.lookup import Found, Lookup
 from station.validation.verdict import Reason, Verdict
 
@@ -29,7 +29,7 @@ class TokenValidator:
     """For any number of tokens at once. HKDF-Extract of every table is done once, here."""
 
     def __init__(self, secret: StationSecret, tables: KeyTables, database: Database) -> None:
-        self._nuc_index = NucIndex(secret)
+        self._nuc_index = BlindIndex(secret)
         self._lookup = Lookup(database)
         self._extracted = {table: extract(tables.master_key(table)) for table in tables.ids()}
         self._nobodys_table = os.urandom(32)

@@ -13,23 +13,27 @@ from typing import Final
 import jinja2
 from aiohttp import web
 
-from station.attestation.makers_directory import MakersDirectory
+from station.attestation.ek.vendor_directory import MakersDirectory
 from station.authority.authority import Authority
 from station.config import EkPolicy, StationConfig
-from station.crl import RevocationList
-from station.enrollment import Enroller
 from station.events import Bus
-from station.keytables import KeyTables
+from station.provisioning.offline import OfflineProvisioner
 from station.registry.database import Database
+from station.secrets.key_tables import KeyTables
 from station.validation.certificates import CertificateValidator
+from station.validation.revocation_list import CurrentRevocationList
 from station.validation.tokens import TokenValidator
-from station.web import background, cross_site, keys, login, middleware, not_http, page
-from station.web.api.bodies import BODY_BYTES
+from station.web import app_keys
 from station.web.api.openapi import describe
-from station.web.api.table import ENDPOINTS
-from station.web.limiter import Limiter
-from station.web.metrics import Metrics
-from station.web.sessions import Sessions
+from station.web.auth import cross_site, login
+from station.web.auth.sessions import Sessions
+from station.web.http import middleware, not_http
+from station.web.http.bodies import BODY_BYTES
+from station.web.http.limiter import Limiter
+from station.web.ops import background
+from station.web.ops.metrics import Metrics
+from station.web.pages import overview
+from station.web.routes import ENDPOINTS
 
 _SERIAL: Final = "{serial:(?!provision$)[^{}/]+}"
 """A unit's place in a path; `provision` is an address of its own."""
@@ -51,8 +55,8 @@ class Parts:
     tables: KeyTables
     database: Database
     bus: Bus
-    enroller: Enroller
-    revocation_list: RevocationList
+    offline_provisioner: OfflineProvisioner
+    revocation_list: CurrentRevocationList
     tokens: TokenValidator
     certificates: CertificateValidator
 
@@ -67,43 +71,43 @@ def create_app(
     not_http.install(middleware.HEADERS)
     app = web.Application(client_max_size=BODY_BYTES, middlewares=middleware.MIDDLEWARES)
     version = metadata.version("birthmark-provisioning")
-    app[keys.AUTHORITY] = parts.authority
-    app[keys.BEHIND_PROXY] = behind_proxy
-    app[keys.BUS] = parts.bus
-    app[keys.CERTIFICATES] = parts.certificates
-    app[keys.CLOSING] = asyncio.Event()
-    app[keys.CONFIG] = parts.config
-    app[keys.DATABASE] = parts.database
-    app[keys.DATA_DIR] = parts.data_dir
-    app[keys.EDITION] = _edition()
-    app[keys.ENDPOINTS] = {(endpoint.method, endpoint.path): endpoint for endpoint in ENDPOINTS}
-    app[keys.ENROLLER] = parts.enroller
-    app[keys.GAUGES_READ] = [-math.inf]
-    app[keys.LIMITER] = Limiter(parts.config.web.rates)
-    app[keys.MAKERS] = parts.makers
-    app[keys.METRICS] = Metrics(version, started)
+    app[app_keys.AUTHORITY] = parts.authority
+    app[app_keys.BEHIND_PROXY] = behind_proxy
+    app[app_keys.BUS] = parts.bus
+    app[app_keys.CERTIFICATES] = parts.certificates
+    app[app_keys.CLOSING] = asyncio.Event()
+    app[app_keys.CONFIG] = parts.config
+    app[app_keys.DATABASE] = parts.database
+    app[app_keys.DATA_DIR] = parts.data_dir
+    app[app_keys.ASSET_VERSION] = _asset_version()
+    app[app_keys.ENDPOINTS] = {(endpoint.method, endpoint.path): endpoint for endpoint in ENDPOINTS}
+    app[app_keys.OFFLINE_PROVISIONER] = parts.offline_provisioner
+    app[app_keys.GAUGES_READ] = [-math.inf]
+    app[app_keys.LIMITER] = Limiter(parts.config.web.rates)
+    app[app_keys.MAKERS] = parts.makers
+    app[app_keys.METRICS] = Metrics(version, started)
     if tls_ends is not None:
-        app[keys.METRICS].certificate_expiry.labels("tls").set(tls_ends)
-    app[keys.OPENAPI] = describe(ENDPOINTS, version)
-    app[keys.POLICY] = parts.policy
-    app[keys.REVOCATION_LIST] = parts.revocation_list
-    app[keys.SESSIONS] = Sessions()
-    app[keys.STARTED] = started
-    app[keys.STREAMS] = set()
-    app[keys.TABLES] = parts.tables
-    app[keys.TOKENS] = parts.tokens
-    app[keys.VERSION] = version
-    app[keys.TEMPLATES] = _templates(app)
-    app.on_response_prepare.append(middleware.secure)
+        app[app_keys.METRICS].certificate_expiry.labels("tls").set(tls_ends)
+    app[app_keys.OPENAPI] = describe(ENDPOINTS, version)
+    app[app_keys.POLICY] = parts.policy
+    app[app_keys.REVOCATION_LIST] = parts.revocation_list
+    app[app_keys.SESSIONS] = Sessions()
+    app[app_keys.STARTED] = started
+    app[app_keys.STREAMS] = set()
+    app[app_keys.TABLES] = parts.tables
+    app[app_keys.TOKENS] = parts.tokens
+    app[app_keys.VERSION] = version
+    app[app_keys.TEMPLATES] = _templates(app)
+    app.on_response_prepare.append(middleware.add_security_headers)
     app.on_response_prepare.append(cross_site.allow_listed)
     app.cleanup_ctx.append(background.run)
-    app.on_shutdown.append(page.close_streams)
+    app.on_shutdown.append(overview.close_streams)
     for endpoint in ENDPOINTS:
         path = endpoint.path.replace("{serial}", _SERIAL)
         app.router.add_route(endpoint.method, path, endpoint.handler)
         if endpoint.method == "GET":
             app.router.add_route("HEAD", path, endpoint.handler)
-    app.router.add_get(page.EVENTS_PATH, page.events, allow_head=False)
+    app.router.add_get(overview.EVENTS_PATH, overview.events, allow_head=False)
     app.router.add_get("/login", login.form)
     app.router.add_post("/login", login.login)
     app.router.add_post("/logout", login.logout)
@@ -119,11 +123,13 @@ def _templates(app: web.Application) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(station=app[keys.CONFIG], edition=app[keys.EDITION], version=app[keys.VERSION])
+    environment.globals.update(
+        station=app[app_keys.CONFIG], asset_version=app[app_keys.ASSET_VERSION], version=app[app_keys.VERSION]
+    )
     return environment
 
 
-def _edition() -> str:
+def _asset_version() -> str:
     digest = hashlib.sha256()
     for path in sorted([*_TEMPLATES.iterdir(), *_STATIC.iterdir()]):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())

@@ -19,16 +19,16 @@ from typing import Final
 import aiohttp
 import msgspec
 
-from shared.derivation import token_key
-from shared.nuc_token import seal_token
+from shared.birthmark.derivation import token_key
+from shared.birthmark.nuc_token import seal_token
 from shared.types import NucHash, TableId, key_index
-from station import keytables
 from station.config import CONFIG_NAME
-from station.nuc_index import NucIndex
 from station.registry.database import Database
 from station.registry.schema import assignments
 from station.registry.schema import units as table
-from station.secret import StationSecret
+from station.secrets import key_tables
+from station.secrets.blind_index import BlindIndex
+from station.secrets.station_secret import StationSecret
 from virtual.station import VirtualStation
 
 CONNECTIONS: Final = 16
@@ -66,12 +66,12 @@ def _measured(folder: Path, count: int, requests: int) -> dict[str, object]:
 async def _fill(data_dir: Path, count: int) -> list[bytes]:
     """Writes `count` provisioned units, and gives requests of some of them."""
     secret = StationSecret.load(data_dir)
-    index = NucIndex(secret)
+    index = BlindIndex(secret)
     database = Database(data_dir / "registry.sqlite")
     bodies: list[bytes] = []
     try:
         async with database.write() as connection:
-            tables = await keytables.load(connection, secret)
+            tables = await key_tables.load(connection, secret)
             for start in range(1, count + 1, 1000):
                 numbers = range(start, min(start + 1000, count + 1))
                 rows, given = [], []
@@ -88,7 +88,7 @@ async def _fill(data_dir: Path, count: int) -> list[bytes]:
     return bodies
 
 
-def _row(number: int, nuc_index: bytes) -> dict[str, object]:
+def _row(number: int, nuc_blind_index: bytes) -> dict[str, object]:
     texts = [
         "model",
         "station",
@@ -109,7 +109,7 @@ def _row(number: int, nuc_index: bytes) -> dict[str, object]:
         "key_holder": "software",
         "family": "Raspberry Pi",
         "device_fingerprint": os.urandom(32),
-        "nuc_index": nuc_index,
+        "nuc_blind_index": nuc_blind_index,
         "certificate": bytes(700),
         "certificate_sha256": os.urandom(32),
         "certificate_serial": f"{number:x}",

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from shared.framing import encode_frame
-from shared.messages import encode
-from shared.states import State
+from shared.protocol.framing import encode_frame
+from shared.protocol.messages import encode
+from shared.protocol.states import State
 from tests.fuzz.targets import MAKER
-from tests.unit.shared import samples
-from tests.unit.station.attestation.makers_lab import SWTPM, Maker, one_rdn_each
-from tests.unit.station.attestation.rough_makers import rough_makers
-from tests.unit.station.attestation.soft_device import Device, certify
-from tests.unit.station.attestation.soft_device import csr as request_of
+from tests.harness import samples
+from tests.harness.rough_vendors import rough_makers
+from tests.harness.soft_device import Device, certify
+from tests.harness.soft_device import csr as request_of
+from tests.harness.vendor_lab import SWTPM, Maker, one_rdn_each
 
 
 def _messages() -> list[bytes]:
@@ -31,8 +31,8 @@ def _sessions() -> list[bytes]:
 
 def _tpm_structures() -> list[bytes]:
     device = Device()
-    publics = [key.public for key in (device.ek, device.ak, device.srk, device.device)]
-    return [*publics, *certify(device.ak.name, device.ak)]
+    public_areas = [key.public for key in (device.ek, device.ak, device.srk, device.device)]
+    return [*public_areas, *certify(device.ak.name, device.ak)]
 
 
 def _ek_certificates() -> list[bytes]:

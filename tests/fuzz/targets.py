@@ -14,19 +14,19 @@ from typing import Final
 
 from shared import limits
 from shared.errors import BirthmarkError
-from shared.framing import FrameDecoder, encode_frame
-from shared.messages import BodyT, ChallengeBody, CredentialsBody, ReceiptBody, decode, decode_body, encode
-from shared.states import Role, State
+from shared.protocol.framing import FrameDecoder, encode_frame
+from shared.protocol.messages import BodyT, ChallengeBody, CredentialsBody, ReceiptBody, decode, decode_body, encode
+from shared.protocol.states import Role, State
 from shared.types import board_serial
 from station.attestation.csr import examine_csr
-from station.attestation.ek_certificate import EkTrust, verify_ek
-from station.attestation.ek_roots import EkRoots, load_ek_roots
-from station.attestation.maker_certificate import MakerCertificate
-from station.attestation.rough_der import readable, trimmed
-from station.attestation.structures import read_certified, read_public, read_signature
+from station.attestation.ek.der_repair import repair_der, strip_padding
+from station.attestation.ek.roots import EkRoots, load_ek_roots
+from station.attestation.ek.vendor_certificate import VendorCertificate
+from station.attestation.ek.verification import EkTrust, verify_ek
+from station.attestation.tpm2.structures import read_certified, read_public, read_signature
 from station.config import EkPolicy
-from station.enrollment import read_csr
-from tests.unit.shared.samples import session_in
+from station.provisioning.offline import read_csr
+from tests.harness.samples import session_in
 
 HERE: Final = Path(__file__).parent
 MAKER: Final = HERE / "maker"
@@ -96,13 +96,13 @@ def ek_certificates(octets: bytes) -> None:
     What is read of it is read of two forms, the original and the mended one (`rough_der`): they must agree.
     """
     with suppress(BirthmarkError):
-        readable(trimmed(octets))
+        repair_der(strip_padding(octets))
     try:
-        certificate = MakerCertificate.read(octets)
+        certificate = VendorCertificate.read(octets)
         key = certificate.key
         assert certificate.openssl.get_pubkey().to_cryptography_key() == key
         assert certificate.openssl.get_serial_number() == certificate.view.serial_number
-        assert readable(readable(certificate.der)) == readable(certificate.der)
+        assert repair_der(repair_der(certificate.der)) == repair_der(certificate.der)
     except BirthmarkError:
         key = _ek().key
     for policy in EkPolicy:
@@ -114,7 +114,7 @@ def ek_certificates(octets: bytes) -> None:
 
 class _Ek:
     def __init__(self) -> None:
-        certificate = MakerCertificate.read((MAKER / "ek.der").read_bytes())
+        certificate = VendorCertificate.read((MAKER / "ek.der").read_bytes())
         self.key = certificate.key
         self.signed = certificate.openssl.to_cryptography().tbs_certificate_bytes
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import NameOID
 
-from shared.derivation import token_key
+from shared.birthmark.derivation import token_key
 from shared.types import key_index
 
 FOUNDATION = "Birthmark Standard Foundation"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from station.web.api.table import ENDPOINTS
-from virtual.patience import PATIENCE_SECONDS
+from station.web.routes import ENDPOINTS
 from virtual.station import VirtualStation, run_station
+from virtual.timeouts import TIMEOUT_SECONDS
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 EXAMPLES = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
@@ -35,7 +35,7 @@ def test_every_example_does_what_it_says(station: VirtualStation, tmp_path: Path
             ["bash", "-euo", "pipefail", "-c", example],
             capture_output=True,
             text=True,
-            timeout=PATIENCE_SECONDS,
+            timeout=TIMEOUT_SECONDS,
             check=False,
             cwd=tmp_path,
             env=environment,

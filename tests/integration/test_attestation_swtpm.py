@@ -16,19 +16,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from device_agent.tpm.simulator import Simulator
-from shared.derivation import expand_input, extract, token_key
+from shared.birthmark.derivation import expand_input, extract, token_key
 from shared.errors import BirthmarkError
-from shared.messages import VERSION, Identity, Proof, TableImport
+from shared.protocol.messages import VERSION, Identity, Proof, TableImport
 from shared.types import KeyIndex, board_serial
-from station.attestation.credential import make_credential
-from station.attestation.ek_certificate import EkTrust, verify_ek
-from station.attestation.ek_roots import EkRoots, load_ek_roots
-from station.attestation.ek_templates import TEMPLATES, template_of
+from station.attestation.ek.roots import EkRoots, load_ek_roots
+from station.attestation.ek.templates import TEMPLATES, template_of
+from station.attestation.ek.verification import EkTrust, verify_ek
 from station.attestation.evidence import examine_identity, examine_import, examine_proof
-from station.attestation.structures import read_public
-from station.attestation.wrapping import wrap_hmac_key
+from station.attestation.tpm2.credential import make_credential
+from station.attestation.tpm2.structures import read_public
+from station.attestation.tpm2.wrapping import wrap_hmac_key
 from station.config import EkPolicy
-from tests.unit.station.attestation.makers_lab import NOW
+from tests.harness.vendor_lab import NOW
 
 tpm2_pytss = pytest.importorskip("tpm2_pytss")
 
@@ -87,13 +87,13 @@ def tpm(simulator: Simulator) -> Iterator[Tpm]:
 
 
 def identity_of(tpm: Tpm, **change: bytes) -> Identity:
-    publics = tpm.publics()
+    public_areas = tpm.public_areas()
     parts = {
-        "ek_certificate": publics.ek_certificate,
-        "ek_public": publics.ek,
-        "ak_public": publics.ak,
-        "srk_public": publics.srk,
-        "device_public": publics.device,
+        "ek_certificate": public_areas.ek_certificate,
+        "ek_public": public_areas.ek,
+        "ak_public": public_areas.ak,
+        "srk_public": public_areas.srk,
+        "device_public": public_areas.device,
     } | change
     return Identity(
         version=VERSION,
@@ -166,7 +166,7 @@ def endorsed(esapi: ESAPI) -> ESYS_TR:
 
 def test_a_credential_for_a_software_ak_with_copied_attributes_stays_shut(tpm: Tpm) -> None:
     """Nothing in the public area tells the two apart: this is what the credential is for."""
-    copied = copied_ak(tpm.publics().ak)
+    copied = copied_ak(tpm.public_areas().ak)
     claims = examine_identity(identity_of(tpm, ak_public=copied))
     credential = make_credential(claims.ek, claims.ak.name(), os.urandom(32))
     with pytest.raises(BirthmarkError) as caught:
@@ -221,7 +221,7 @@ def test_an_imported_key_can_be_neither_duplicated_nor_unsealed(esapi: ESAPI) ->
 
 def test_a_key_wrapped_for_another_tpm_is_not_taken(tpm: Tpm) -> None:
     mine = examine_identity(identity_of(tpm))
-    another = read_public(copied_ak(tpm.publics().srk))
+    another = read_public(copied_ak(tpm.public_areas().srk))
     wrapped = wrap_hmac_key(another, os.urandom(32))
     with pytest.raises(BirthmarkError):
         tpm.import_key(wrapped.public, wrapped.duplicate, wrapped.seed)
@@ -296,7 +296,7 @@ def test_a_software_key_that_a_genuine_ak_certifies_is_refused(esapi: ESAPI, sim
             examine_identity(identity_of(tpm, device_public=software))
         assert caught.value.code == "attestation.device-key-not-fixed"
         # With attributes that pass, it is a key of another name than the AK certified.
-        lying = software[:4] + tpm.publics().device[4:8] + software[8:]
+        lying = software[:4] + tpm.public_areas().device[4:8] + software[8:]
         claims = examine_identity(identity_of(tpm, device_public=lying))
         honest = proof_of(tpm, bytes(32))
         proof = Proof(
@@ -316,11 +316,11 @@ def test_a_software_key_that_a_genuine_ak_certifies_is_refused(esapi: ESAPI, sim
 
 
 def test_an_unrestricted_key_can_forge_a_statement_and_is_therefore_no_ak(tpm: Tpm) -> None:
-    publics = tpm.publics()
+    public_areas = tpm.public_areas()
     forged = tpm.certify_storage_key(TRANSCRIPT).attest
     assert tpm.sign(hashlib.sha256(forged).digest())  # the device key signs it without a question
     with pytest.raises(BirthmarkError) as caught:
-        examine_identity(identity_of(tpm, ak_public=publics.device))
+        examine_identity(identity_of(tpm, ak_public=public_areas.device))
     assert caught.value.code == "attestation.ak-not-restricted"
 
 
@@ -341,7 +341,7 @@ def test_swtpms_own_certificate_is_judged_by_policy_and_by_whom_the_station_know
     tpm: Tpm, simulator: Simulator, tmp_path: Path
 ) -> None:
     claims = examine_identity(identity_of(tpm))
-    der, key = tpm.publics().ek_certificate + b"\xff" * 64, claims.ek.key()
+    der, key = tpm.public_areas().ek_certificate + b"\xff" * 64, claims.ek.key()
     nobody = EkRoots()
     assert verify_ek(der, nobody, EkPolicy.SIMULATOR, now=NOW, key=key).trust is EkTrust.SIMULATED
     assert verify_ek(der, nobody, EkPolicy.RECORD, now=NOW, key=key).trust is EkTrust.UNVERIFIED
@@ -357,7 +357,7 @@ def test_swtpms_own_certificate_is_judged_by_policy_and_by_whom_the_station_know
 def test_openssls_own_command_agrees(tpm: Tpm, simulator: Simulator, tmp_path: Path) -> None:
     """An independent witness, on the same bytes."""
     ca = swtpm_ca(simulator, tmp_path)
-    (tmp_path / "ek.der").write_bytes(tpm.publics().ek_certificate)
+    (tmp_path / "ek.der").write_bytes(tpm.public_areas().ek_certificate)
     command = [
         *("openssl", "verify", "-ignore_critical", "-partial_chain", "-no_check_time"),
         *("-CAfile", str(ca / "issuercert.pem"), str(tmp_path / "ek.der")),

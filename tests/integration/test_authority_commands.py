@@ -23,13 +23,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from shared.derivation import token_key
-from shared.nuc_token import seal_token
+from shared.birthmark.derivation import token_key
+from shared.birthmark.nuc_token import seal_token
 from shared.types import NucHash, TableId, key_index
-from station.bootstrap import open_station
 from station.cli import main
 from station.config import CONFIG_NAME
-from virtual.patience import PATIENCE_SECONDS
+from station.setup.open import open_station
+from virtual.timeouts import TIMEOUT_SECONDS
 
 NUC = "b44323ecb073dd28f0589ed5fd5fe08ed88af22aaf80655b8a06e59b1a86e15b"
 
@@ -284,7 +284,7 @@ def test_a_list_interrupted_by_kill_is_finished_by_running_it_again(data_dir: Pa
                 time.sleep(0.002)
             process.send_signal(signal.SIGKILL)
     finished = subprocess.run(
-        [*command, "--json"], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+        [*command, "--json"], capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr
     registered = sqlite3.connect(data_dir / "registry.sqlite")
@@ -298,7 +298,7 @@ def test_a_list_interrupted_by_kill_is_finished_by_running_it_again(data_dir: Pa
         [sys.executable, "-m", "station", "audit", "verify", "--data-dir", data_dir],
         capture_output=True,
         text=True,
-        timeout=PATIENCE_SECONDS,
+        timeout=TIMEOUT_SECONDS,
         check=False,
     )
     assert verified.returncode == 0, verified.stderr

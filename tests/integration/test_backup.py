@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from shared.framing import FrameDecoder
-from shared.messages import Receipt, decode
+from shared.protocol.framing import FrameDecoder
+from shared.protocol.messages import Receipt, decode
 from virtual.cable import End
-from virtual.patience import PATIENCE_SECONDS, PATIENTLY
 from virtual.pi import VirtualPi
 from virtual.station import VirtualStation, run_station
+from virtual.timeouts import PATIENTLY, TIMEOUT_SECONDS
 
 PASSPHRASE = "a passphrase for the test"
 
@@ -31,7 +31,7 @@ class Held:
     def __call__(self, sender: End, data: bytes) -> bytes:
         if sender is End.PI and any(isinstance(decode(frame), Receipt) for frame in self._decoder.receive(data)):
             self.reached.set()
-            self.let_go.wait(PATIENCE_SECONDS)
+            self.let_go.wait(TIMEOUT_SECONDS)
         return data
 
 
@@ -45,7 +45,7 @@ def plug(pi: VirtualPi) -> str:
     """One plug-in, to its end; gives what the agent said."""
     with pi.cable:
         agent = pi.start("--once", *PATIENTLY)
-        _, said = agent.communicate(timeout=PATIENCE_SECONDS)
+        _, said = agent.communicate(timeout=TIMEOUT_SECONDS)
     assert agent.returncode == 0, said
     return said
 
@@ -77,15 +77,15 @@ def test_a_restored_station_knows_its_units_and_provisions_new_ones(
     plug(done)
     held = Held()
     underway.cable.spoil = held
-    file = tmp_path / "station.backup"
+    file = tmp_path / "station.setup.backup.backup"
     with underway.cable:
         agent = underway.start("--once", *PATIENTLY)
-        assert held.reached.wait(PATIENCE_SECONDS)
+        assert held.reached.wait(TIMEOUT_SECONDS)
         told = run_station(
             "backup", str(file), passphrase_file, "--json", "--data-dir", str(station.data_dir), check=False
         )
         held.let_go.set()
-        _, said = agent.communicate(timeout=PATIENCE_SECONDS)
+        _, said = agent.communicate(timeout=TIMEOUT_SECONDS)
     assert told.returncode == 0, told.stderr
     assert json.loads(told.stdout)["units"] == 2
     assert agent.returncode == 0, said

@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from virtual.patience import PATIENCE_SECONDS, PATIENTLY
 from virtual.pi import VirtualPi, run_agent
 from virtual.station import VirtualStation, run_station
+from virtual.timeouts import PATIENTLY, TIMEOUT_SECONDS
 
 PASS = (200, {"valid": True, "message": "PASS"})
 FAIL = (200, {"valid": False, "message": "FAIL"})
@@ -48,7 +48,7 @@ class Aggregator:
         self, method: str, path: str, body: bytes | None, headers: dict[str, str], token: str
     ) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection(
-            self._address.hostname or "", self._address.port, timeout=PATIENCE_SECONDS
+            self._address.hostname or "", self._address.port, timeout=TIMEOUT_SECONDS
         )
         try:
             credentials = {"Authorization": f"Bearer {token}"} if token else {}
@@ -101,7 +101,7 @@ def pi(bench: Path, station: VirtualStation) -> VirtualPi:
     pi.nuc_map.write_bytes(b"the map of sensor 1" * 99)
     with pi.cable:
         agent = pi.start("--once", *PATIENTLY)
-        _, said = agent.communicate(timeout=PATIENCE_SECONDS)
+        _, said = agent.communicate(timeout=TIMEOUT_SECONDS)
     assert agent.returncode == 0, said
     return pi
 
@@ -199,9 +199,7 @@ def test_openssl_accepts_a_chain_and_the_list_as_fetched(
 
 
 def openssl(*arguments: str, code: int = 0) -> str:
-    done = subprocess.run(
-        ["openssl", *arguments], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
-    )
+    done = subprocess.run(["openssl", *arguments], capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 

@@ -16,15 +16,15 @@ import msgspec
 import pytest
 from msgspec import Meta
 
-from device_agent.disk import Disk
-from device_agent.identity import IdentityStore
-from device_agent.provision import Enrollee
+from device_agent.session.agent_session import AgentSession
+from device_agent.storage.disk import Disk
+from device_agent.storage.identity import IdentityStore
 from device_agent.tpm import Simulator, Tpm
-from shared.nuc_token import NucToken
+from shared.birthmark.nuc_token import NucToken
 from station.validation.certificates import CameraBundle
 from station.validation.verdict import Reason
-from tests.hostile.stage import Stage, private, setting, staged
-from virtual.patience import PATIENCE_SECONDS
+from tests.harness.recorded_station import RecordedStation, context, open_recorded_station, private
+from virtual.timeouts import TIMEOUT_SECONDS
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "camera.py"
 Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
@@ -53,14 +53,14 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclasses.dataclass(frozen=True)
 class Studio:
-    stage: Stage
+    station_under_test: RecordedStation
     state_dir: Path
     raw: Path
     photo: Path
 
     def camera(self, *options: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(EXAMPLE), str(self.raw), "--state-dir", str(self.state_dir), *options]
-        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, cwd=EXAMPLE.parents[1])
+        return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, cwd=EXAMPLE.parents[1])
 
     def vouched(self, *options: str) -> tuple[Submission, CameraBundle]:
         ended = self.camera(*options)
@@ -81,13 +81,13 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     state_dir = private(folder / "state")
     (folder / "raw.dng").write_bytes(b"what the sensor saw" * 100)
     (folder / "photo.jpg").write_bytes(b"what the photographer made of it" * 100)
-    with staged(folder) as stage:
+    with open_recorded_station(folder) as station_under_test:
         with Simulator(state_dir) as simulator:
             tpm = Tpm.open(simulator.tcti)
-            meeting = stage.meet(lambda: Enrollee(tpm, IdentityStore(state_dir, Disk()), setting()))
+            outcome = station_under_test.meet(lambda: AgentSession(tpm, IdentityStore(state_dir, Disk()), context()))
             tpm.close()
-        assert meeting.identity is not None, meeting
-        yield Studio(stage, state_dir, folder / "raw.dng", folder / "photo.jpg")
+        assert outcome.identity is not None, outcome
+        yield Studio(station_under_test, state_dir, folder / "raw.dng", folder / "photo.jpg")
 
 
 def sha256(path: Path) -> str:
@@ -96,9 +96,9 @@ def sha256(path: Path) -> str:
 
 def test_the_station_validates_the_token_and_the_bundle(studio: Studio) -> None:
     submission, bundle = studio.vouched()
-    station = studio.stage.station
-    assert studio.stage.run(station.tokens.validate(submission.camera_token)).reason is Reason.VALID
-    assert studio.stage.run(station.certificates.validate(bundle)).reason is Reason.VALID
+    station = studio.station_under_test.station
+    assert studio.station_under_test.run(station.tokens.validate(submission.camera_token)).reason is Reason.VALID
+    assert studio.station_under_test.run(station.certificates.validate(bundle)).reason is Reason.VALID
     assert submission.manufacturer_cert.authority_id == station.config.authority.authority_id
     assert submission.manufacturer_cert.validation_endpoint == station.config.validation_endpoint
     assert abs(submission.timestamp - time.time()) < 3600
@@ -112,18 +112,18 @@ def test_a_developed_picture_names_the_raw_one_as_its_parent_and_is_what_the_bun
     assert (photo.image_hash, photo.modification_level) == (sha256(studio.photo), 1)
     assert photo.parent_image_hash == raw.image_hash
     assert bundle.image_hash == photo.image_hash
-    assert studio.stage.run(studio.stage.station.certificates.validate(bundle)).valid
+    assert studio.station_under_test.run(studio.station_under_test.station.certificates.validate(bundle)).valid
 
 
 def test_what_was_changed_afterwards_is_not_validated(studio: Studio) -> None:
     submission, bundle = studio.vouched()
-    station = studio.stage.station
+    station = studio.station_under_test.station
     other_image = msgspec.structs.replace(bundle, image_hash="0" * 64)
-    assert studio.stage.run(station.certificates.validate(other_image)).reason is Reason.BAD_SIGNATURE
+    assert studio.station_under_test.run(station.certificates.validate(other_image)).reason is Reason.BAD_SIGNATURE
     digit = "1" if submission.camera_token.ciphertext[0] == "0" else "0"
     changed = digit + submission.camera_token.ciphertext[1:]
     token = msgspec.structs.replace(submission.camera_token, ciphertext=changed)
-    assert studio.stage.run(station.tokens.validate(token)).reason is Reason.NOT_AUTHENTIC
+    assert studio.station_under_test.run(station.tokens.validate(token)).reason is Reason.NOT_AUTHENTIC
 
 
 def test_the_result_goes_to_a_file_where_one_is_named(studio: Studio, tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ import pytest
 
 from station.ports.port import _REFUSED_SECONDS, _REFUSED_SECONDS_MAX
 from virtual.flood import KINDS, Flood
-from virtual.patience import GREETING_SECONDS, PATIENCE_SECONDS, PATIENTLY
 from virtual.pi import VirtualPi
 from virtual.station import VirtualStation
+from virtual.timeouts import GREETING_SECONDS, PATIENTLY, TIMEOUT_SECONDS
 
 DEVICES = 200
 FLOOD_SECONDS = 12
@@ -75,12 +75,12 @@ def test_two_hundred_devices_that_send_garbage_leave_the_station_serving_the_nex
     begun = time.monotonic()
     with Flood(tmp_path, DEVICES) as flood:
         time.sleep(FLOOD_SECONDS)
-        while not flooded(refusals(station)) and time.monotonic() < begun + PATIENCE_SECONDS:
+        while not flooded(refusals(station)) and time.monotonic() < begun + TIMEOUT_SECONDS:
             time.sleep(1)
         with pi.cable:
             # The station is as slow as the floods and the machine make it; the session must succeed all the same.
             agent = pi.start("--once", *PATIENTLY, "--step-seconds", f"{GREETING_SECONDS:g}")
-            _, said = agent.communicate(timeout=PATIENCE_SECONDS)
+            _, said = agent.communicate(timeout=TIMEOUT_SECONDS)
         assert agent.returncode == 0, said
         assert json.loads(station.get("/health", "application/json"))["status"] == "healthy"
         resident = rss_bytes(station)

@@ -19,17 +19,17 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from shared.derivation import token_key
-from shared.nuc_token import seal_token
+from shared.birthmark.derivation import token_key
+from shared.birthmark.nuc_token import seal_token
 from shared.types import NucHash, TableId, key_index
-from station.bootstrap import open_station
 from station.cli import main
-from station.enrollment import EnrollmentRequest
+from station.provisioning.offline import ProvisioningRequest
 from station.registry import audit_check
+from station.setup.open import open_station
 from station.validation.certificates import CameraBundle
 from station.validation.verdict import Reason
+from tests.harness import openssl
 from tests.integration.public_sma import PublicSma, build, new_key, with_derived_keys
-from tests.unit.station import openssl
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_the_old_authority_signs_on_and_openssl_believes_the_new_certificates(sm
 
     async def enroll() -> tuple[bytes, ...]:
         async with open_station(tmp_path / "new") as station:
-            return (await station.enroller.enroll(EnrollmentRequest("NEW-1"), "test")).chain
+            return (await station.offline_provisioner.provision(ProvisioningRequest("NEW-1"), "test")).chain
 
     chain = asyncio.run(enroll())
     old = x509.load_pem_x509_certificate((sma.data / "intermediate-ca.crt").read_bytes())

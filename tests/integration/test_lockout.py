@@ -13,8 +13,8 @@ from tpm2_pytss import ESYS_TR, TPM2_CAP, TPM2B_ENCRYPTED_SECRET, TPM2B_ID_OBJEC
 from device_agent.tpm import Simulator, Tpm
 from device_agent.tpm.tpm import _Key
 from shared.errors import BirthmarkError
-from station.attestation.credential import make_credential
-from station.attestation.structures import read_public
+from station.attestation.tpm2.credential import make_credential
+from station.attestation.tpm2.structures import read_public
 
 PT_LOCKOUT_COUNTER, PT_MAX_AUTH_FAIL = 0x20E, 0x20F  # TPM 2.0 Part 2, 6.13
 
@@ -53,8 +53,8 @@ class Power:
         assert self.tpm.activate(*credential) == secret
 
     def credential(self, secret: bytes) -> tuple[bytes, bytes]:
-        publics = self.tpm.publics()
-        made = make_credential(read_public(publics.ek), read_public(publics.ak).name(), secret)
+        public_areas = self.tpm.public_areas()
+        made = make_credential(read_public(public_areas.ek), read_public(public_areas.ak).name(), secret)
         return made.id_object, made.encrypted_secret
 
     def activate_carelessly(self) -> None:

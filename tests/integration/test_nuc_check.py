@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from virtual.patience import PATIENCE_SECONDS, PATIENTLY
 from virtual.pi import VirtualPi, run_agent
 from virtual.station import VirtualStation
+from virtual.timeouts import PATIENTLY, TIMEOUT_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def unit(tmp_path_factory: pytest.TempPathFactory) -> VirtualPi:
         pi.capture()
         with pi.cable:
             agent = pi.start("--once", *PATIENTLY)
-            _, said = agent.communicate(timeout=PATIENCE_SECONDS)
+            _, said = agent.communicate(timeout=TIMEOUT_SECONDS)
         assert agent.returncode == 0, said
     assert not pi.nuc_map.exists()
     return pi

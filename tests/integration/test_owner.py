@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.service_machine import CHECKOUT, DATA_DIR, USER, ServiceMachine, needs_root
+from tests.harness.service_machine import CHECKOUT, DATA_DIR, USER, ServiceMachine, needs_root
 
 pytestmark = [needs_root, pytest.mark.timeout(600)]  # each command is a process of its own
 

@@ -13,9 +13,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from virtual.cable import End
-from virtual.patience import PATIENCE_SECONDS, PATIENTLY
 from virtual.pi import VirtualPi, run_agent
 from virtual.station import VirtualStation, run_station
+from virtual.timeouts import PATIENTLY, TIMEOUT_SECONDS
 
 ONCE = ("--once", *PATIENTLY)
 
@@ -44,7 +44,7 @@ def provisioned(pi: VirtualPi, *options: str) -> str:
     """Plug in, wait for the end, pull out; gives what the agent said."""
     with pi.cable:
         agent = pi.start(*ONCE, *options)
-        _, said = agent.communicate(timeout=PATIENCE_SECONDS)
+        _, said = agent.communicate(timeout=TIMEOUT_SECONDS)
     assert agent.returncode == 0, said
     return said
 
@@ -52,7 +52,7 @@ def provisioned(pi: VirtualPi, *options: str) -> str:
 def refused(pi: VirtualPi, *options: str) -> str:
     with pi.cable:
         agent = pi.start(*ONCE, *options)
-        _, said = agent.communicate(timeout=PATIENCE_SECONDS)
+        _, said = agent.communicate(timeout=TIMEOUT_SECONDS)
     assert agent.returncode == 1, said
     assert "Traceback" not in said
     return said
@@ -145,7 +145,7 @@ def test_many_units_at_once_each_get_their_own(bench: Path, station: VirtualStat
         agents.append(pi.start(*ONCE))
     try:
         for agent in agents:
-            _, said = agent.communicate(timeout=PATIENCE_SECONDS)
+            _, said = agent.communicate(timeout=TIMEOUT_SECONDS)
             assert agent.returncode == 0, said
     finally:
         for pi in pis:
@@ -202,14 +202,14 @@ def test_a_cable_pulled_in_the_middle_and_plugged_in_again_goes_on_where_it_was(
         for line in agent.stderr:
             if line.startswith("step 6"):
                 break
-        give_up = time.monotonic() + PATIENCE_SECONDS
+        give_up = time.monotonic() + TIMEOUT_SECONDS
         while unit(station, pi.serial)["state"] != "provisioned" and time.monotonic() < give_up:
             time.sleep(0.1)
         assert unit(station, pi.serial)["state"] == "provisioned"
     finally:
         pi.cable.unplug()
         agent.terminate()
-        agent.communicate(timeout=PATIENCE_SECONDS)
+        agent.communicate(timeout=TIMEOUT_SECONDS)
     with sqlite3.connect(f"file:{station.data_dir}/registry.sqlite?mode=ro", uri=True) as registry:
         [(units,)] = registry.execute("SELECT count(*) FROM units WHERE serial = ?", (pi.serial,))
     registry.close()
@@ -246,7 +246,7 @@ def test_bad_input_ends_with_a_sentence_a_code_and_a_status(
 ) -> None:
     pi = pi_of(bench, 30)
     agent = pi.start("--once", "--wait", "0.2", *options)
-    _, said = agent.communicate(timeout=PATIENCE_SECONDS)
+    _, said = agent.communicate(timeout=TIMEOUT_SECONDS)
     assert agent.returncode == status, said
     assert f"[{code}]" in said
     assert "Traceback" not in said
@@ -272,7 +272,7 @@ def test_a_port_in_use_is_named_as_such(bench: Path) -> None:
             )
         finally:
             holder.terminate()
-            holder.communicate(timeout=PATIENCE_SECONDS)
+            holder.communicate(timeout=TIMEOUT_SECONDS)
     assert (other.returncode, "[link.busy]" in other.stderr) == (75, True), other.stderr
     assert (same.returncode, "[identity.state-dir-busy]" in same.stderr) == (75, True), same.stderr
 
@@ -281,7 +281,7 @@ def test_a_state_directory_that_others_can_read_is_refused(bench: Path) -> None:
     pi = pi_of(bench, 32)
     pi.state_dir.mkdir(mode=0o755)
     agent = pi.start(*ONCE)
-    _, said = agent.communicate(timeout=PATIENCE_SECONDS)
+    _, said = agent.communicate(timeout=TIMEOUT_SECONDS)
     assert (agent.returncode, "[identity.state-dir-open]" in said) == (1, True), said
 
 
@@ -294,8 +294,8 @@ def test_an_agent_that_is_killed_takes_its_simulator_with_it(bench: Path) -> Non
         children = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()
         assert children
         agent.kill()
-        agent.communicate(timeout=PATIENCE_SECONDS)
-        give_up = time.monotonic() + PATIENCE_SECONDS
+        agent.communicate(timeout=TIMEOUT_SECONDS)
+        give_up = time.monotonic() + TIMEOUT_SECONDS
         while any(Path(f"/proc/{child}/exe").exists() for child in children) and time.monotonic() < give_up:
             time.sleep(0.05)
         assert not any(Path(f"/proc/{child}/exe").exists() for child in children)

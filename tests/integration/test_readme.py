@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkout import ROOT, copy_of_checkout, git
+from tests.harness.checkout import ROOT, copy_of_checkout, git
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkout import ROOT, copy_of_checkout, git
+from tests.harness.checkout import ROOT, copy_of_checkout, git
 
 BUILD = """set -e
 version=$(dpkg-parsechangelog --file packaging/debian/changelog --show-field Version)

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 from station.config import CONFIG_NAME
-from virtual.patience import PATIENCE_SECONDS
 from virtual.station import VirtualStation, run_station
+from virtual.timeouts import TIMEOUT_SECONDS
 
 HERE = Path(__file__).parent
 
@@ -30,7 +30,7 @@ def test_the_service_keeps_to_its_own_description(tmp_path: Path) -> None:
             ],
             capture_output=True,
             text=True,
-            timeout=PATIENCE_SECONDS,
+            timeout=TIMEOUT_SECONDS,
             check=False,
             cwd=tmp_path,
             env={

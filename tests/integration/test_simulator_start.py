@@ -77,7 +77,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, directory: Path, script: str) -> N
 def answers(simulator: Simulator) -> bool:
     tpm = Tpm.open(simulator.tcti)
     try:
-        return bool(tpm.publics().device)
+        return bool(tpm.public_areas().device)
     finally:
         tpm.close()
 

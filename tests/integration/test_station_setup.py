@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from station.root_key import ROOT_KEY_NAME
-from tests.integration.service_machine import DATA_DIR, USER, ServiceMachine, needs_root
-from tests.unit.station.attestation.makers_lab import Maker
+from station.setup.root_key import ROOT_KEY_NAME
+from tests.harness.service_machine import DATA_DIR, USER, ServiceMachine, needs_root
+from tests.harness.vendor_lab import Maker
 from virtual.station import run_station
 
 pytestmark = pytest.mark.timeout(600)  # each command is a process of its own

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from device_agent.blob import Blob
+from device_agent.storage.tpm_blob import Blob
 from device_agent.tpm import Simulator, Tpm
-from shared.derivation import expand_input, extract, token_key
-from shared.nuc_token import open_token, seal_token
+from shared.birthmark.derivation import expand_input, extract, token_key
+from shared.birthmark.nuc_token import open_token, seal_token
 from shared.types import NucHash, key_index, table_id
-from station.attestation.structures import read_public
-from station.attestation.wrapping import wrap_hmac_key
-from tests.unit.shared.vectors import DERIVATIONS, TOKENS, Derivation, Token
+from station.attestation.tpm2.structures import read_public
+from station.attestation.tpm2.wrapping import wrap_hmac_key
+from tests.harness.vectors import DERIVATIONS, TOKENS, Derivation, Token
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def tpm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tpm]:
 
 def imported(tpm: Tpm, prk: bytes) -> Blob:
     """As a station wraps it and an agent imports it."""
-    wrapped = wrap_hmac_key(read_public(tpm.publics().srk), prk)
+    wrapped = wrap_hmac_key(read_public(tpm.public_areas().srk), prk)
     return tpm.import_key(wrapped.public, wrapped.duplicate, wrapped.seed)
 
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from scripts import docs
-from shared.states import MILESTONES, TRANSITIONS, State, Step
+from shared.protocol.states import MILESTONES, TRANSITIONS, State, Step
 
 
 @pytest.mark.parametrize("name", docs.PARTS)

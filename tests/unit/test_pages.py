@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from shared.faults import CATALOGUE
-from shared.states import STEPS
-from tests.checkout import ROOT, git
+from shared.errors.catalogue import CATALOGUE
+from shared.protocol.states import STEPS
+from tests.harness.checkout import ROOT, git
 
 PAGES = sorted(name for name in git(ROOT, "ls-files", "*.md").splitlines() if (ROOT / name).is_file())
 PICTURES = ROOT / "docs" / "pictures"

@@ -12,8 +12,8 @@ from shared import limits
 from station.cli import serve
 from station.ports import port
 from station.registry import database
-from station.web import middleware
-from virtual.patience import GREETING_SECONDS, PATIENCE_SECONDS
+from station.web.http import middleware
+from virtual.timeouts import GREETING_SECONDS, TIMEOUT_SECONDS
 
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
@@ -30,9 +30,9 @@ PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
     ],
 )
 def test_the_harness_waits_longer_than_the_product(seconds: float) -> None:
-    assert seconds < PATIENCE_SECONDS
+    assert seconds < TIMEOUT_SECONDS
 
 
 def test_a_test_may_wait_that_long_more_than_once() -> None:
     settings = tomllib.loads(PYPROJECT.read_text())["tool"]["pytest"]["ini_options"]
-    assert settings["timeout"] > 2 * PATIENCE_SECONDS
+    assert settings["timeout"] > 2 * TIMEOUT_SECONDS

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from device_agent.trust import load_root, verify_station
+from device_agent.session.trust import load_root, verify_station
 from shared.errors import BirthmarkError
 from shared.types import board_serial
 from station.attestation.csr import examine_csr
-from station.attestation.maker_certificate import MakerCertificate
-from station.enrollment import read_csr
-from tests.unit.station.attestation.makers_lab import Maker
-from tests.unit.station.attestation.soft_device import SERIAL, csr, new_key
+from station.attestation.ek.vendor_certificate import VendorCertificate
+from station.provisioning.offline import read_csr
+from tests.harness.soft_device import SERIAL, csr, new_key
+from tests.harness.vendor_lab import Maker
 
 VERSION_3 = bytes.fromhex("a003020102")
 VERSION_121 = bytes.fromhex("a003020178")
@@ -40,7 +40,7 @@ def request() -> bytes:
 
 def test_of_a_tpm_maker() -> None:
     with pytest.raises(BirthmarkError, match=r"attestation\.ek-malformed"):
-        MakerCertificate.read(certificate())
+        VendorCertificate.read(certificate())
 
 
 def test_of_a_unit_on_the_cable_and_without_one() -> None:

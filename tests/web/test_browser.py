@@ -15,12 +15,13 @@ from aiohttp import web
 from playwright.async_api import Browser, ConsoleMessage, Page, ViewportSize, expect
 
 from station.events import PortChanged, PortGone, PortState
-from station.web import keys, page
-from tests.web.bench import MARKUP, Bench, bench
+from station.web import app_keys
+from station.web.pages import overview as page
+from tests.harness.page_testbed import MARKUP, PageTestbed, open_page_testbed
 from virtual.browser import chromium
-from virtual.patience import PATIENCE_SECONDS
+from virtual.timeouts import TIMEOUT_SECONDS
 
-expect.set_options(timeout=PATIENCE_SECONDS * 1000)
+expect.set_options(timeout=TIMEOUT_SECONDS * 1000)
 
 PORT = "/dev/ttyACM0"
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}
@@ -31,12 +32,12 @@ PHONE: ViewportSize = {"width": 390, "height": 844}
 class Served:
     """A bench that listens, and can be stopped and started again at the same address."""
 
-    bench: Bench
+    testbed: PageTestbed
     port: int = 0
     _runner: web.AppRunner | None = None
 
     async def start(self) -> None:
-        runner = web.AppRunner(self.bench.app, shutdown_timeout=1)
+        runner = web.AppRunner(self.testbed.app, shutdown_timeout=1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", self.port, reuse_address=True).start()
         self.port = runner.addresses[0][1]
@@ -46,7 +47,7 @@ class Served:
         if self._runner:
             await self._runner.cleanup()
             self._runner = None
-            self.bench.new_app()
+            self.testbed.new_app()
 
     @property
     def url(self) -> str:
@@ -75,7 +76,7 @@ class Seen:
 
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[Served]:
-    async with bench(tmp_path) as made:
+    async with open_page_testbed(tmp_path) as made:
         station = Served(made)
         await station.start()
         yield station
@@ -91,7 +92,7 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest.fixture
 async def seen(browser: Browser) -> AsyncIterator[Seen]:
     context = await browser.new_context(viewport=DESKTOP)
-    context.set_default_timeout(PATIENCE_SECONDS * 1000)
+    context.set_default_timeout(TIMEOUT_SECONDS * 1000)
     made = Seen(await context.new_page())
     made.page.on("console", lambda message: made.console.append(_line(message)))
     made.page.on("pageerror", lambda error: made.console.append(f"error: {error}"))
@@ -107,7 +108,7 @@ async def test_a_unit_appears_without_a_reload(served: Served, seen: Seen) -> No
     await seen.open(served.url)
     await seen.mark()
     await expect(seen.page.locator("#units")).to_contain_text("No unit has been provisioned yet.")
-    await served.bench.provision("10000000a3f29c41")
+    await served.testbed.provision("10000000a3f29c41")
     await expect(seen.page.locator("tbody tr")).to_contain_text("10000000a3f29c41")
     await expect(seen.page.locator("#counts")).to_have_text("1 provisioned")
     assert await seen.unreloaded()
@@ -119,25 +120,25 @@ async def test_a_session_is_followed_step_by_step_and_announced(served: Served, 
     await seen.mark()
     card = seen.page.locator(".port")
     for step in range(1, 7):
-        served.bench.bus.tell(PortChanged(PORT, PortState.WORKING, step, "serial-1", "Pi", "Going on"))
+        served.testbed.bus.tell(PortChanged(PORT, PortState.WORKING, step, "serial-1", "Pi", "Going on"))
         await expect(card.locator(".step")).to_have_text(f"Step {step} of 6")
         await expect(card.get_by_role("progressbar")).to_have_attribute("aria-valuenow", str(step))
     await expect(seen.page).to_have_title("1 working · Bench 3 · Birthmark station")
-    served.bench.bus.tell(PortChanged(PORT, PortState.DONE, 6, "serial-1", "Pi", "Provisioned"))
+    served.testbed.bus.tell(PortChanged(PORT, PortState.DONE, 6, "serial-1", "Pi", "Provisioned"))
     await expect(card.locator(".state")).to_have_text("Done")
     await expect(seen.page.get_by_role("status")).to_have_text("serial-1: Done. Provisioned")
-    served.bench.bus.tell(PortGone(PORT))
+    served.testbed.bus.tell(PortGone(PORT))
     await expect(card).to_have_count(0)
     assert await seen.unreloaded()
     assert seen.console == []
 
 
 async def test_what_a_device_sends_does_nothing_but_stand_there(served: Served, seen: Seen) -> None:
-    served.bench.bus.tell(PortChanged(PORT, PortState.FAILED, 2, MARKUP, MARKUP, MARKUP, MARKUP))
+    served.testbed.bus.tell(PortChanged(PORT, PortState.FAILED, 2, MARKUP, MARKUP, MARKUP, MARKUP))
     await seen.open(served.url)
     await expect(seen.page.locator(".port h3")).to_have_text(MARKUP)
-    await served.bench.provision(MARKUP, model=MARKUP, ek_trust="unverified", ek_reason=MARKUP)
-    served.bench.bus.tell(PortChanged(PORT + MARKUP, PortState.DONE, 6, MARKUP, MARKUP, MARKUP))
+    await served.testbed.provision(MARKUP, model=MARKUP, ek_trust="unverified", ek_reason=MARKUP)
+    served.testbed.bus.tell(PortChanged(PORT + MARKUP, PortState.DONE, 6, MARKUP, MARKUP, MARKUP))
     await expect(seen.page.locator("tbody .serial")).to_have_text(MARKUP)
     await expect(seen.page.locator(".port")).to_have_count(2)
     await expect(seen.page.get_by_role("status")).to_contain_text("<img")
@@ -174,7 +175,7 @@ async def test_a_lost_connection_is_shown_and_made_good(served: Served, seen: Se
     await expect(seen.page.locator("#lost")).to_be_hidden()
     await served.stop()
     await expect(seen.page.get_by_role("alert")).to_contain_text("Connection to the station lost")
-    await served.bench.provision("while-away")
+    await served.testbed.provision("while-away")
     await served.start()
     await expect(seen.page.locator("tbody tr")).to_contain_text("while-away")
     await expect(seen.page.locator("#lost")).to_be_hidden()
@@ -195,33 +196,33 @@ async def test_a_page_of_an_older_edition_loads_itself_anew(served: Served, seen
     await seen.open(served.url)
     await seen.mark()
     await served.stop()
-    served.bench.app[keys.EDITION] = "another"
+    served.testbed.app[app_keys.ASSET_VERSION] = "another"
     await served.start()
     await expect(seen.page.locator("html")).not_to_have_attribute("data-mark", "here")
 
 
 async def test_what_the_operator_does_is_not_disturbed(served: Served, seen: Seen) -> None:
-    await served.bench.provision("unit-1")
+    await served.testbed.provision("unit-1")
     await seen.open(served.url)
     search = seen.page.get_by_role("searchbox", name="Serial number")
     await search.focus()
     await search.type("uni")
-    await served.bench.provision("unit-2")
+    await served.testbed.provision("unit-2")
     await expect(seen.page.locator("tbody tr")).to_have_count(2)
     await expect(search).to_be_focused()
     await search.type("t-2\n")
     await expect(seen.page.locator("tbody tr")).to_have_count(1)
-    await served.bench.provision("unit-22")
-    await served.bench.provision("unit-3")
+    await served.testbed.provision("unit-22")
+    await served.testbed.provision("unit-3")
     await expect(seen.page.locator("tbody .serial")).to_have_text(["unit-22", "unit-2"])
 
 
 async def test_it_is_whole_without_javascript(served: Served, browser: Browser) -> None:
     for number in range(page.UNITS_PER_PAGE + 1):
-        await served.bench.provision(f"unit-{number}")
-    served.bench.bus.tell(PortChanged(PORT, PortState.WORKING, 4, "serial-4"))
+        await served.testbed.provision(f"unit-{number}")
+    served.testbed.bus.tell(PortChanged(PORT, PortState.WORKING, 4, "serial-4"))
     context = await browser.new_context(java_script_enabled=False)
-    context.set_default_timeout(PATIENCE_SECONDS * 1000)
+    context.set_default_timeout(TIMEOUT_SECONDS * 1000)
     plain = await context.new_page()
     await plain.goto(served.url)
     await expect(plain.locator(".step")).to_have_text("Step 4 of 6")
@@ -233,8 +234,8 @@ async def test_it_is_whole_without_javascript(served: Served, browser: Browser) 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 async def test_the_longest_texts_do_not_widen_the_page(served: Served, seen: Seen, viewport: ViewportSize) -> None:
     long = "W" * 64
-    await served.bench.provision(long, model=long * 4, ek_trust="unverified", ek_reason=long * 8)
-    served.bench.bus.tell(PortChanged("/dev/" + long, PortState.FAILED, 3, long, long * 4, long * 8, long))
+    await served.testbed.provision(long, model=long * 4, ek_trust="unverified", ek_reason=long * 8)
+    served.testbed.bus.tell(PortChanged("/dev/" + long, PortState.FAILED, 3, long, long * 4, long * 8, long))
     await seen.page.set_viewport_size(viewport)
     await seen.open(served.url)
     assert await seen.page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
@@ -242,7 +243,7 @@ async def test_the_longest_texts_do_not_widen_the_page(served: Served, seen: See
 
 async def test_the_keyboard_reaches_everything(served: Served, seen: Seen) -> None:
     for number in range(page.UNITS_PER_PAGE + 1):
-        await served.bench.provision(f"unit-{number}")
+        await served.testbed.provision(f"unit-{number}")
     await seen.open(served.url)
     reached = []
     for _ in range(4):

@@ -9,10 +9,10 @@ from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from station.web import keys
-from station.web.api.bodies import parameters
+from station.web import app_keys
 from station.web.api.devices import DER, PEM_CHAIN
-from station.web.negotiation import preferred
+from station.web.http.bodies import parameters
+from station.web.http.negotiation import preferred
 
 CRL_DER: Final = "application/pkix-crl"
 PEM: Final = "application/x-pem-file"
@@ -32,7 +32,7 @@ class CaQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def crl(request: web.Request) -> web.Response:
     """Raises `http.parameter-invalid`, `registry.unavailable`."""
     asked = parameters(request, CrlQuery)
-    der = await request.app[keys.REVOCATION_LIST].current()
+    der = await request.app[app_keys.REVOCATION_LIST].current()
     kind = {"der": CRL_DER, "pem": PEM, None: preferred(request, (CRL_DER, PEM))}[asked.format]
     body = der if kind == CRL_DER else x509.load_der_x509_crl(der).public_bytes(Encoding.PEM)
     return web.Response(body=body, content_type=kind, headers={"Vary": "Accept"})
@@ -41,7 +41,7 @@ async def crl(request: web.Request) -> web.Response:
 async def ca(request: web.Request) -> web.Response:
     """Raises `http.parameter-invalid`."""
     asked = parameters(request, CaQuery)
-    authority = request.app[keys.AUTHORITY]
+    authority = request.app[app_keys.AUTHORITY]
     if asked.format == "der":
         chosen = authority.root if asked.certificate == "root" else authority.intermediate
         return web.Response(body=chosen.public_bytes(Encoding.DER), content_type=DER)

@@ -13,16 +13,16 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from msgspec import Meta
 
 from shared import limits
-from shared.text import shown
+from shared.text import printable
 from station.events import UnitChanged
 from station.registry import queries, revocation
 from station.registry.queries import PAGE_UNITS, Filter
 from station.registry.records import KeyHolder, Unit, UnitState
 from station.registry.revocation import RevocationCode
 from station.registry.tokens import Scope
-from station.web import keys
-from station.web.access import require
-from station.web.api.bodies import answered, parameters, read_json
+from station.web import app_keys
+from station.web.auth.access import require
+from station.web.http.bodies import json_response, parameters, read_json
 
 PEM_CHAIN = "application/pem-certificate-chain"
 DER = "application/pkix-cert"
@@ -131,16 +131,16 @@ async def listed(request: web.Request) -> web.Response:
         issued_since=asked.issued_since,
         issued_before=asked.issued_before,
     )
-    async with request.app[keys.DATABASE].read() as connection:
+    async with request.app[app_keys.DATABASE].read() as connection:
         page = await queries.page(connection, wanted, limit=asked.limit, cursor=asked.cursor)
         total = await queries.count(connection, wanted)
-    return answered(Devices(total, [device(unit) for unit in page.units], page.cursor))
+    return json_response(Devices(total, [device(unit) for unit in page.units], page.cursor))
 
 
 async def one(request: web.Request) -> web.Response:
     """Raises `access.*`, `registry.unknown-unit`."""
     await require(request, Scope.READ)
-    return answered(device(await _unit(request)))
+    return json_response(device(await _unit(request)))
 
 
 async def certificate(request: web.Request) -> web.Response:
@@ -150,7 +150,7 @@ async def certificate(request: web.Request) -> web.Response:
     unit = await _unit(request)
     if asked.format == "der":
         return web.Response(body=unit.certificate, content_type=DER)
-    chain = request.app[keys.AUTHORITY].chain(unit.certificate)
+    chain = request.app[app_keys.AUTHORITY].chain(unit.certificate)
     pem = b"".join(x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM) for der in chain)
     return web.Response(body=pem, content_type=PEM_CHAIN)
 
@@ -159,26 +159,26 @@ async def revoke(request: web.Request) -> web.Response:
     """Raises `access.*`, `http.*`, `registry.unknown-unit`, `registry.already-revoked`."""
     caller = await require(request, Scope.ADMIN)
     body = await read_json(request, Revocation)
-    serial, reason = request.match_info["serial"], shown(body.reason)
-    async with request.app[keys.DATABASE].write() as connection:
+    serial, reason = request.match_info["serial"], printable(body.reason)
+    async with request.app[app_keys.DATABASE].write() as connection:
         unit = await revocation.revoke(connection, serial, body.code, reason, int(time.time()), by=caller.name)
-    request.app[keys.BUS].tell(UnitChanged(unit.serial))
-    return answered(device(unit))
+    request.app[app_keys.BUS].tell(UnitChanged(unit.serial))
+    return json_response(device(unit))
 
 
 async def reinstate(request: web.Request) -> web.Response:
     """Raises `access.*`, `http.*`, `registry.unknown-unit`, `registry.not-revoked`, `registry.revoked-for-good`."""
     caller = await require(request, Scope.ADMIN)
     body = await read_json(request, Reinstatement)
-    serial, reason = request.match_info["serial"], shown(body.reason)
-    async with request.app[keys.DATABASE].write() as connection:
+    serial, reason = request.match_info["serial"], printable(body.reason)
+    async with request.app[app_keys.DATABASE].write() as connection:
         unit = await revocation.reinstate(connection, serial, reason, int(time.time()), by=caller.name)
-    request.app[keys.BUS].tell(UnitChanged(unit.serial))
-    return answered(device(unit))
+    request.app[app_keys.BUS].tell(UnitChanged(unit.serial))
+    return json_response(device(unit))
 
 
 async def _unit(request: web.Request) -> Unit:
-    async with request.app[keys.DATABASE].read() as connection:
+    async with request.app[app_keys.DATABASE].read() as connection:
         return await queries.by_serial(connection, request.match_info["serial"])
 
 

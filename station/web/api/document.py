@@ -7,26 +7,26 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from station.web import keys
-from station.web.api.endpoint import JSON, Endpoint
-from station.web.problems import Problem
+from station.web import app_keys
+from station.web.endpoint import JSON, Endpoint
+from station.web.http.problems import Problem
 
 _ADDRESS: Final = "http://127.0.0.1:8001"
 
 
 async def openapi(request: web.Request) -> web.Response:
-    return web.Response(body=msgspec.json.encode(request.app[keys.OPENAPI]), content_type=JSON)
+    return web.Response(body=msgspec.json.encode(request.app[app_keys.OPENAPI]), content_type=JSON)
 
 
 async def docs(request: web.Request) -> web.Response:
     """Made of the same document, with the same style as every page; nothing is loaded from elsewhere."""
-    document: dict[str, Any] = request.app[keys.OPENAPI]
+    document: dict[str, Any] = request.app[app_keys.OPENAPI]
     schemas = document["components"]["schemas"]
     text = (
-        request.app[keys.TEMPLATES]
+        request.app[app_keys.TEMPLATES]
         .get_template("docs.html")
         .render(
-            endpoints=[_shown(endpoint, document) for endpoint in request.app[keys.ENDPOINTS].values()],
+            endpoints=[_shown(endpoint, document) for endpoint in request.app[app_keys.ENDPOINTS].values()],
             schemas={name: _fields(schema) for name, schema in sorted(schemas.items()) if "properties" in schema},
             problem=Problem.__name__,
         )

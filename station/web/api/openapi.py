@@ -14,8 +14,8 @@ import msgspec
 
 from shared import limits
 from station.registry.tokens import Scope
-from station.web.api.endpoint import Answer, Endpoint
-from station.web.problems import STATUS, Problem
+from station.web.endpoint import Answer, Endpoint
+from station.web.http.problems import STATUS, Problem
 
 PROBLEM_MEDIA: Final = "application/problem+json"
 _REF: Final = "#/components/schemas/{name}"
@@ -50,7 +50,7 @@ def describe(endpoints: Iterable[Endpoint], version: str) -> Json:
     known = dict(zip((id(kind) for kind in types), schemas, strict=True))
     _describe_fields(types, components)
     components["BulkRequest"]["properties"]["devices"]["items"] = {
-        "anyOf": [{"$ref": _REF.format(name="EnrollmentRequest")}, {}]
+        "anyOf": [{"$ref": _REF.format(name="ProvisioningRequest")}, {}]
     }
     paths: dict[str, Json] = defaultdict(dict)
     for endpoint in listed:

@@ -14,12 +14,12 @@ from aiohttp import web
 from msgspec import Meta
 
 from shared.errors import BirthmarkError
-from station.enrollment import EnrollmentRequest
+from station.provisioning.offline import ProvisioningRequest
 from station.registry.tokens import Scope
-from station.web import keys
-from station.web.access import Caller, require
-from station.web.api.bodies import answered, decoded, read_json
-from station.web.problems import Problem, problem_of
+from station.web import app_keys
+from station.web.auth.access import Caller, require
+from station.web.http.bodies import decoded, json_response, read_json
+from station.web.http.problems import Problem, problem_of
 
 log = logging.getLogger(__name__)
 
@@ -75,11 +75,11 @@ class BulkResult(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 async def one(request: web.Request) -> web.Response:
-    """Raises `access.*`, `http.*` and what `Enroller.enroll` raises."""
+    """Raises `access.*`, `http.*` and what `OfflineProvisioner.provision` raises."""
     caller = await require(request, Scope.PROVISION)
-    made = await _enrolled(request, caller, await read_json(request, EnrollmentRequest))
+    made = await _provision_offline(request, caller, await read_json(request, ProvisioningRequest))
     headers = {"Location": f"/api/v1/devices/{made.device_serial}"}
-    return answered(made, status=201, headers=headers)
+    return json_response(made, status=201, headers=headers)
 
 
 async def bulk(request: web.Request) -> web.StreamResponse:
@@ -104,7 +104,7 @@ async def bulk(request: web.Request) -> web.StreamResponse:
 
 async def _result(request: web.Request, caller: Caller, index: int, raw: bytes) -> BulkResult:
     try:
-        made = await _enrolled(request, caller, decoded(raw, EnrollmentRequest))
+        made = await _provision_offline(request, caller, decoded(raw, ProvisioningRequest))
     except BirthmarkError as error:
         problem = problem_of(error)
     except Exception:  # the answer has begun: a bug with one unit becomes its line, and the others go on
@@ -115,10 +115,10 @@ async def _result(request: web.Request, caller: Caller, index: int, raw: bytes) 
     return BulkResult(index, problem.status, problem=problem)
 
 
-async def _enrolled(request: web.Request, caller: Caller, wanted: EnrollmentRequest) -> Provisioning:
-    counter = request.app[keys.METRICS].enrollments
+async def _provision_offline(request: web.Request, caller: Caller, wanted: ProvisioningRequest) -> Provisioning:
+    counter = request.app[app_keys.METRICS].enrollments
     try:
-        made = await request.app[keys.ENROLLER].enroll(wanted, f"HTTP, {caller.name}")
+        made = await request.app[app_keys.OFFLINE_PROVISIONER].provision(wanted, f"HTTP, {caller.name}")
     except BirthmarkError as error:
         counter.labels("refused", error.code).inc()
         raise

@@ -11,9 +11,9 @@ from shared import limits
 from station.registry import queries, units
 from station.registry.records import UnitState
 from station.registry.tokens import Scope
-from station.web import keys
-from station.web.access import require
-from station.web.api.bodies import answered
+from station.web import app_keys
+from station.web.auth.access import require
+from station.web.http.bodies import json_response
 
 
 class TableStatistics(msgspec.Struct, frozen=True):
@@ -54,14 +54,14 @@ class Stats(msgspec.Struct, frozen=True):
 async def stats(request: web.Request) -> web.Response:
     """Raises `access.*`, `registry.unavailable`."""
     await require(request, Scope.READ)
-    async with request.app[keys.DATABASE].read() as connection:
-        states = await units.counted(connection)
+    async with request.app[app_keys.DATABASE].read() as connection:
+        states = await units.count_by_state(connection)
         families = await queries.families(connection)
         usage = await queries.table_usage(connection)
         times = await queries.provisioning_times(connection)
     total = sum(count for state, count in states.items() if state is not UnitState.RELEASED)
     counts = list(usage.values())
-    return answered(
+    return json_response(
         Stats(
             total_devices=total,
             devices_by_family=families,

@@ -11,13 +11,13 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
+from shared.birthmark.nuc_token import NucToken
 from shared.errors import BirthmarkError
-from shared.nuc_token import NucToken
 from station.validation.certificates import CameraBundle
 from station.validation.verdict import Reason, Verdict
-from station.web import keys
-from station.web.api.bodies import answered, read_json
-from station.web.metrics import CERTIFICATE, TOKEN
+from station.web import app_keys
+from station.web.http.bodies import json_response, read_json
+from station.web.ops.metrics import CERTIFICATE, TOKEN
 
 
 class TokenRequest(msgspec.Struct, frozen=True):
@@ -36,26 +36,26 @@ class Validation(msgspec.Struct, frozen=True):
 
 async def token(request: web.Request) -> web.Response:
     """Raises `http.*` for a body of another form, and `registry.unavailable`."""
-    metrics = request.app[keys.METRICS]
+    metrics = request.app[app_keys.METRICS]
     try:
         body = await read_json(request, TokenRequest)
     except BirthmarkError:
         metrics.validated(TOKEN, Reason.MALFORMED)
         raise
-    verdict = await request.app[keys.TOKENS].validate(body.camera_token)
+    verdict = await request.app[app_keys.TOKENS].validate(body.camera_token)
     metrics.validated(TOKEN, verdict.reason)
     return _told(verdict)
 
 
 async def certificate(request: web.Request) -> web.Response:
     """Raises `http.*` for a body of another form, and `registry.unavailable`."""
-    metrics = request.app[keys.METRICS]
+    metrics = request.app[app_keys.METRICS]
     try:
         bundle = await read_json(request, CameraBundle, _BUNDLE_BYTES)
     except BirthmarkError:
         metrics.validated(CERTIFICATE, Reason.MALFORMED)
         raise
-    verdict = await request.app[keys.CERTIFICATES].validate(bundle)
+    verdict = await request.app[app_keys.CERTIFICATES].validate(bundle)
     metrics.validated(CERTIFICATE, verdict.reason)
     return _told(verdict)
 
@@ -65,4 +65,4 @@ _BUNDLE_BYTES = 128 * 1024
 
 
 def _told(verdict: Verdict) -> web.Response:
-    return answered(Validation(verdict.valid, verdict.message))
+    return json_response(Validation(verdict.valid, verdict.message))

@@ -19,7 +19,7 @@ const policy = window.trustedTypes?.createPolicy("station", { createHTML: (html)
 };
 
 let source = null;
-let edition = null;
+let asset_version = null;
 let silence = 0;
 let patience = 0;
 let again = 0;
@@ -36,9 +36,9 @@ function listen() {
     });
   }
   source.addEventListener("pulse", heard);
-  source.addEventListener("edition", (event) => {
-    if (edition !== null && edition !== event.data) location.reload(); // the station was updated
-    edition = event.data;
+  source.addEventListener("asset_version", (event) => {
+    if (asset_version !== null && asset_version !== event.data) location.reload(); // the station was updated
+    asset_version = event.data;
     heard();
   });
   source.addEventListener("error", () => {

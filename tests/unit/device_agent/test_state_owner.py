@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from device_agent.cli import main
-from device_agent.state import as_owner_of, check_state_dir, prepare_state_dir, user_name
+from device_agent.storage.state_dir import as_owner_of, check_state_dir, prepare_state_dir, user_name
 from shared.errors import BirthmarkError
 
 NOBODY = 65534

@@ -9,9 +9,9 @@ from unittest.mock import Mock
 
 import pytest
 
-from device_agent.conversation import converse
-from device_agent.display import Display
-from device_agent.led import find_led
+from device_agent.board.display import Display
+from device_agent.board.led import find_led
+from device_agent.session.conversation import converse
 from shared import limits
 from shared.errors import BirthmarkError
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from shared.messages import Hello
-from shared.session import Event, Received, Session
-from shared.states import Role, State, Step
-from tests.unit.shared import samples
+from shared.protocol.messages import Hello
+from shared.protocol.session import Event, Received, Session
+from shared.protocol.states import Role, State, Step
+from tests.harness import samples
 
 ANSWER = {
     Step.HELLO: Step.IDENTITY,

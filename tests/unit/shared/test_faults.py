@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.faults import CATALOGUE, Fault, attestation, cable, device, station, unit
+from shared.errors.catalogue import CATALOGUE, ErrorKind, attestation, cable, device, station, unit
 
 ROOT = Path(__file__).parents[3]
 
@@ -54,15 +54,15 @@ def test_every_code_of_the_catalogue_is_raised_somewhere() -> None:
     assert sorted(CATALOGUE.keys() - said) == []
 
 
-@pytest.mark.parametrize("fault", CATALOGUE.values(), ids=lambda fault: fault.code)
-def test_a_fault_has_a_code_a_sentence_and_advice_in_good_form(fault: Fault) -> None:
-    assert re.fullmatch(r"[a-z]+\.[a-z]+(-[a-z]+)*", fault.code)
-    assert len(fault.code) <= 64, "a Refusal carries it"
-    assert fault.sentence[0] not in " ABCDEFGHIJKLMNOPQRSTUVWXYZ", "it follows `error: `"
-    assert fault.sentence[-1] not in " .,:;!", "a detail or a full stop may follow"
-    for advice in (fault.advice, *fault.cases.values()):
+@pytest.mark.parametrize("kind", CATALOGUE.values(), ids=lambda kind: kind.code)
+def test_a_fault_has_a_code_a_sentence_and_advice_in_good_form(kind: ErrorKind) -> None:
+    assert re.fullmatch(r"[a-z]+\.[a-z]+(-[a-z]+)*", kind.code)
+    assert len(kind.code) <= 64, "a Refusal carries it"
+    assert kind.sentence[0] not in " ABCDEFGHIJKLMNOPQRSTUVWXYZ", "it follows `error: `"
+    assert kind.sentence[-1] not in " .,:;!", "a detail or a full stop may follow"
+    for advice in (kind.advice, *kind.cases.values()):
         assert re.fullmatch(r"[A-Z`].*[^. ]\.", advice), "a sentence of its own"
-    for text in (fault.sentence, fault.advice, *fault.cases.values()):
+    for text in (kind.sentence, kind.advice, *kind.cases.values()):
         assert text.isprintable()
         assert "  " not in text
         assert text.count("`") % 2 == 0
@@ -71,5 +71,5 @@ def test_a_fault_has_a_code_a_sentence_and_advice_in_good_form(fault: Fault) -> 
 
 @pytest.mark.parametrize("group", [attestation, cable, device, station, unit], ids=lambda group: group.__name__)
 def test_each_file_of_the_catalogue_is_in_alphabetical_order(group: object) -> None:
-    codes = [fault.code for fault in group.FAULTS]  # type: ignore[attr-defined]
+    codes = [kind.code for kind in group.KINDS]  # type: ignore[attr-defined]
     assert codes == sorted(codes)

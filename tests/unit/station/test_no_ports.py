@@ -15,7 +15,6 @@ from station.events import Bus, NoticeChanged, Topic
 from station.ports import udev_rule, watch
 from station.ports.port import open_line
 from station.ports.watch import DEFAULT_PATTERN, serve_ports, why_none
-from station.provisioning import Provisioner
 
 RULES = Path(__file__).parents[3] / "udev"
 

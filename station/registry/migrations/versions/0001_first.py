@@ -100,7 +100,7 @@ def _units() -> None:
         sa.Column("agent", sa.String(length=256), nullable=False),
         sa.Column("ek_fingerprint", sa.LargeBinary(length=32), nullable=True),
         sa.Column("device_fingerprint", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("nuc_index", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("nuc_blind_index", sa.LargeBinary(length=32), nullable=False),
         sa.Column("certificate", sa.LargeBinary(), nullable=False),
         sa.Column("certificate_sha256", sa.LargeBinary(length=32), nullable=False),
         sa.Column("certificate_serial", sa.String(length=40), nullable=False),
@@ -140,7 +140,7 @@ def _units() -> None:
     op.create_index(
         "units_active_nuc_index",
         "units",
-        ["nuc_index"],
+        ["nuc_blind_index"],
         unique=True,
         sqlite_where=sa.text("state != 'released'"),
         postgresql_where=sa.text("state != 'released'"),

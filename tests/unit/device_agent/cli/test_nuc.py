@@ -14,10 +14,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from device_agent.cli.main import main
-from device_agent.disk import Disk
 from device_agent.nuc_map.format import decode
 from device_agent.nuc_map.frames import Light
 from device_agent.nuc_map.sensor import FACTORY, LATER, Occasion, SimulatedSensor
+from device_agent.storage.disk import Disk
 from shared.errors import BirthmarkError
 
 

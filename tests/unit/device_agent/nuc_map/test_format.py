@@ -15,8 +15,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from device_agent.nuc import read_nuc_map
 from device_agent.nuc_map.format import MAGIC, PLANES, Header, MapFile, Plane, decode, encode
+from device_agent.storage.sealed_map import read_nuc_map
 from shared.errors import BirthmarkError
 
 CODES = {"nuc.map-not-one", "nuc.map-too-new", "nuc.map-damaged"}

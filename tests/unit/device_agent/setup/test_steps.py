@@ -12,19 +12,19 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from device_agent.nuc_map import format as map_file
+from device_agent.session.trust import read_root
 from device_agent.setup.steps import Answers, Outcome, Report, root_known, set_up
 from device_agent.setup.system import System
-from device_agent.trust import read_root
 from shared.errors import BirthmarkError
-from tests.unit.device_agent.certificates import House, house
+from tests.harness.certificates import AuthorityChain, chain_of_trust
 
 CONFIG = b"dtparam=audio=on\n"
 IDS = (os.getuid() or 12345, os.getgid() or 12346)
 
 
 @pytest.fixture(scope="module")
-def ours() -> House:
-    return house()
+def ours() -> AuthorityChain:
+    return chain_of_trust()
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def refuse(question: str) -> None:
 
 
 @pytest.fixture
-def answers(tmp_path: Path, ours: House) -> Answers:
+def answers(tmp_path: Path, ours: AuthorityChain) -> Answers:
     (tmp_path / "root.pem").write_bytes(ours.root.public_bytes(Encoding.PEM))
     (tmp_path / "nuc.map").write_bytes(a_map())
     return Answers(tmp_path / "root.pem", False, tmp_path / "nuc.map", True, "tpm-slb9670", None, None, refuse)
@@ -130,7 +130,7 @@ def test_a_bad_file_is_refused_before_anything_is_changed(
     assert not (tree / "var/lib/birthmark-agent").exists()
 
 
-def test_only_one_self_signed_authority_is_a_root(ours: House) -> None:
+def test_only_one_self_signed_authority_is_a_root(ours: AuthorityChain) -> None:
     pem = ours.root.public_bytes(Encoding.PEM)
     key = ours.device_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     assert read_root(b"a comment\r\n" + pem) == ours.root
@@ -153,7 +153,7 @@ def test_another_root_or_map_is_replaced_only_when_that_was_agreed_to(
 ) -> None:
     set_up(System(tree), answers)
     before = content(tree)
-    (tmp_path / "other.pem").write_bytes(house().root.public_bytes(Encoding.PEM))
+    (tmp_path / "other.pem").write_bytes(chain_of_trust().root.public_bytes(Encoding.PEM))
     (tmp_path / "other.map").write_bytes(a_map(2))
     for other in (replace(answers, root=tmp_path / "other.pem"), replace(answers, nuc_map=tmp_path / "other.map")):
         with pytest.raises(PermissionError, match="already"):

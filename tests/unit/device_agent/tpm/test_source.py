@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from device_agent.state import open_tpm
+from device_agent.tpm.source import open_tpm
 from shared.errors import BirthmarkError
 
 

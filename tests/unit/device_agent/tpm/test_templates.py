@@ -9,8 +9,8 @@ from tpm2_pytss import TPM2B_PUBLIC
 from tpm2_pytss.utils import NoSuchIndex, create_ek_template
 
 from device_agent.tpm import templates
-from station.attestation.ek_templates import TEMPLATES
-from station.attestation.structures import Alg, Attributes
+from station.attestation.ek.templates import TEMPLATES
+from station.attestation.tpm2.structures import Alg, Attributes
 
 BORN_HERE = Attributes.FIXED_TPM | Attributes.FIXED_PARENT | Attributes.SENSITIVE_DATA_ORIGIN
 USUAL = BORN_HERE | Attributes.USER_WITH_AUTH | Attributes.NO_DA

@@ -14,14 +14,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from device_agent.blob import Blob
+from device_agent.storage.tpm_blob import Blob
 from device_agent.tpm import Simulator, Tpm
 from device_agent.tpm.connection import handles
 from shared.errors import BirthmarkError
-from station.attestation.credential import make_credential
-from station.attestation.structures import read_certified, read_public
-from station.attestation.wrapping import wrap_hmac_key
-from tests.unit.station.attestation import soft_device as soft
+from station.attestation.tpm2.credential import make_credential
+from station.attestation.tpm2.structures import read_certified, read_public
+from station.attestation.tpm2.wrapping import wrap_hmac_key
+from tests.harness import soft_device as soft
 
 ROOM = 3
 """Objects that a TPM need hold at a time: Part 2, TPM_PT_HR_TRANSIENT_MIN."""
@@ -52,21 +52,21 @@ def test_a_tpm_says_who_made_it(tpm: Tpm) -> None:
 
 
 def test_our_keys_are_four_and_the_same_when_the_tpm_is_opened_again(simulator: Simulator) -> None:
-    publics = []
+    public_areas = []
     for _ in range(2):
         again = Tpm.open(simulator.tcti)
-        publics.append(again.publics())
+        public_areas.append(again.public_areas())
         again.close()
-    assert publics[0] == publics[1]
-    keys = (publics[0].ek, publics[0].ak, publics[0].srk, publics[0].device)
+    assert public_areas[0] == public_areas[1]
+    keys = (public_areas[0].ek, public_areas[0].ak, public_areas[0].srk, public_areas[0].device)
     assert len({read_public(key).name() for key in keys}) == 4
-    x509.load_der_x509_certificate(publics[0].ek_certificate.rstrip(b"\0"))
+    x509.load_der_x509_certificate(public_areas[0].ek_certificate.rstrip(b"\0"))
 
 
 def test_however_many_keys_are_used_there_is_room_for_another_in_the_tpm(tpm: Tpm) -> None:
     blob = tpm.seal(b"a secret")
     for _ in range(3):
-        tpm.publics()
+        tpm.public_areas()
         tpm.certify_storage_key(bytes(32))
         tpm.certify_blob(blob, bytes(32))
         tpm.sign(bytes(32))
@@ -77,9 +77,9 @@ def test_however_many_keys_are_used_there_is_room_for_another_in_the_tpm(tpm: Tp
 
 
 def credential(tpm: Tpm, ak_name: bytes | None = None) -> tuple[bytes, bytes]:
-    publics = tpm.publics()
-    name = ak_name or read_public(publics.ak).name()
-    made = make_credential(read_public(publics.ek), name, soft.SECRET)
+    public_areas = tpm.public_areas()
+    name = ak_name or read_public(public_areas.ak).name()
+    made = make_credential(read_public(public_areas.ek), name, soft.SECRET)
     return made.id_object, made.encrypted_secret
 
 
@@ -101,9 +101,9 @@ def test_a_credential_for_another_attestation_key_stays_shut(tpm: Tpm) -> None:
 
 
 def test_a_statement_names_the_key_and_what_it_was_asked_with(tpm: Tpm) -> None:
-    publics = tpm.publics()
+    public_areas = tpm.public_areas()
     question = hashlib.sha256(b"this session").digest()
-    for certify, public in ((tpm.certify_device_key, publics.device), (tpm.certify_storage_key, publics.srk)):
+    for certify, public in ((tpm.certify_device_key, public_areas.device), (tpm.certify_storage_key, public_areas.srk)):
         statement = read_certified(certify(question).attest)
         assert statement.name == read_public(public).name()
         assert statement.extra_data == question
@@ -152,7 +152,7 @@ def test_a_changed_blob_opens_in_no_tpm(tpm: Tpm, at: int) -> None:
 
 
 def test_an_imported_key_derives_what_software_derives(tpm: Tpm) -> None:
-    wrapped = wrap_hmac_key(read_public(tpm.publics().srk), b"k" * 32)
+    wrapped = wrap_hmac_key(read_public(tpm.public_areas().srk), b"k" * 32)
     blob = tpm.import_key(wrapped.public, wrapped.duplicate, wrapped.seed)
     assert tpm.hmac(blob, b"data") == hmac.digest(b"k" * 32, b"data", "sha256")
     assert read_certified(tpm.certify_blob(blob, bytes(32)).attest).name == wrapped.name
@@ -160,7 +160,7 @@ def test_an_imported_key_derives_what_software_derives(tpm: Tpm) -> None:
 
 def test_a_key_wrapped_for_another_tpm_or_malformed_is_not_imported(tpm: Tpm) -> None:
     other = wrap_hmac_key(read_public(soft.Key(soft.SRK, soft.AES_128, soft.NOTHING).public), b"k" * 32)
-    own = wrap_hmac_key(read_public(tpm.publics().srk), b"k" * 32)
+    own = wrap_hmac_key(read_public(tpm.public_areas().srk), b"k" * 32)
     for public, duplicate, seed in (
         (other.public, other.duplicate, other.seed),
         (own.public[:-1], own.duplicate, own.seed),

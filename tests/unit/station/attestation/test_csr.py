@@ -6,8 +6,8 @@ from hypothesis import given, settings
 
 from shared.types import board_serial
 from station.attestation.csr import examine_csr
-from tests.unit.station.attestation.damage import damaged, never_crashes
-from tests.unit.station.attestation.soft_device import SERIAL, Device, csr
+from tests.harness.damage import damaged, never_crashes
+from tests.harness.soft_device import SERIAL, Device, csr
 
 HONEST = Device()
 

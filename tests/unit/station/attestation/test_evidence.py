@@ -13,13 +13,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from shared.errors import BirthmarkError
-from shared.messages import Proof
+from shared.protocol.messages import Proof
 from shared.types import board_serial
-from station.attestation.credential import make_credential
 from station.attestation.evidence import Claims, Proven, examine_identity, examine_import, examine_proof
-from station.attestation.structures import Attributes
-from station.attestation.wrapping import wrap_hmac_key
-from tests.unit.station.attestation.soft_device import (
+from station.attestation.tpm2.credential import make_credential
+from station.attestation.tpm2.structures import Attributes
+from station.attestation.tpm2.wrapping import wrap_hmac_key
+from tests.harness.soft_device import (
     AES_128,
     AK,
     DEVICE,

@@ -10,13 +10,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID, ObjectIdentifier
 
 from shared.errors import BirthmarkError
-from station.attestation.ek_certificate import EkTrust, EkVerdict, verify_ek
-from station.attestation.ek_roots import load_ek_roots
-from station.attestation.issuer_hints import authority_key_identifier, issuer_address, subject_key_identifier
-from station.attestation.maker_certificate import MakerCertificate
+from station.attestation.ek.issuer_hints import authority_key_identifier, issuer_address, subject_key_identifier
+from station.attestation.ek.roots import load_ek_roots
+from station.attestation.ek.vendor_certificate import VendorCertificate
+from station.attestation.ek.verification import EkTrust, EkVerdict, verify_ek
 from station.config import EkPolicy
-from tests.unit.station.attestation.makers_lab import NOW, SWTPM, Maker, one_rdn_each, write_roots
-from tests.unit.station.attestation.rough_makers import rough_makers
+from tests.harness.rough_vendors import rough_makers
+from tests.harness.vendor_lab import NOW, SWTPM, Maker, one_rdn_each, write_roots
 
 KEY = ec.generate_private_key(ec.SECP256R1()).public_key()
 SOMEBODY = Maker("Somebody")
@@ -131,7 +131,7 @@ def test_what_other_libraries_write_is_read(tmp_path: Path) -> None:
         der = rough_makers()[name]
         extensions = x509.load_der_x509_certificate(der).extensions
         ski = extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-        assert MakerCertificate.read(der).key_identifier == ski
+        assert VendorCertificate.read(der).key_identifier == ski
     aki = extensions_of("curved-issuing.pem").get_extension_for_class(x509.AuthorityKeyIdentifier).value
     assert authority_key_identifier(rough_makers()["curved-issuing.pem"]) == aki.key_identifier
     assert issuer_address(rough_makers()["curved-issuing.pem"]).endswith("/OpticEccRootCA.crt")

@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from shared.errors import BirthmarkError
 from shared.types import board_serial
 from station.authority import authority as authorities
-from station.authority.authority import Adopted, Authority, RootKey
-from station.authority.profile import DeviceSubject
+from station.authority.authority import Authority, ExistingAuthority, RootKey
+from station.authority.profiles import DeviceSubject
 from station.config import AuthorityConfig, StationConfig
-from station.secret import StationSecret
-from tests.unit.station.office import NOW
+from station.secrets.station_secret import StationSecret
+from tests.harness.bare_station import NOW
 
 AT = dt.datetime.fromtimestamp(NOW, dt.UTC)
 CONFIG = StationConfig(authority=AuthorityConfig(device_days=10, public_url="https://ma.example/"))
@@ -116,8 +116,8 @@ def test_an_authority_that_is_taken_over_keeps_its_key_and_the_former_issuers(tm
     old = Authority.load(tmp_path / "old", CONFIG, SECRET)
     former = Authority.load((create(tmp_path / "older"), tmp_path / "older")[1], CONFIG, SECRET).intermediate
     (tmp_path / "new").mkdir()
-    adopted = Adopted(old.root, old.intermediate, old._intermediate_key, (former,))
-    authorities.adopt(tmp_path / "new" / "authority", CONFIG, SECRET, AT, adopted)
+    adopted = ExistingAuthority(old.root, old.intermediate, old._intermediate_key, (former,))
+    authorities.write_existing(tmp_path / "new" / "authority", CONFIG, SECRET, AT, adopted)
     new = Authority.load(tmp_path / "new", CONFIG, SECRET)
     assert new.issuers == (old.intermediate, former)
     assert (new.root, new.intermediate) == (old.root, old.intermediate)

@@ -10,8 +10,8 @@ from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from station.cli import main
-from tests.unit.station.attestation.makers_lab import Maker, write_roots
-from tests.unit.station.attestation.rough_makers import write_rough_makers
+from tests.harness.rough_vendors import write_rough_makers
+from tests.harness.vendor_lab import Maker, write_roots
 
 KEY = ec.generate_private_key(ec.SECP256R1()).public_key()
 MAKER = Maker()

@@ -9,7 +9,7 @@ import pytest
 
 from station.cli import serve
 from station.events import Bus, PortChanged, PortState
-from virtual.patience import PATIENCE_SECONDS
+from virtual.timeouts import TIMEOUT_SECONDS
 
 
 async def settled(task: asyncio.Task[None]) -> bool:
@@ -35,7 +35,7 @@ async def test_a_stop_waits_for_the_session_under_way_and_for_no_idle_port(bus: 
     bus.tell(PortChanged("a", PortState.WORKING, step=5))
     assert not await settled(stopping)
     bus.tell(PortChanged("a", PortState.DONE, step=6))
-    await asyncio.wait_for(stopping, PATIENCE_SECONDS)
+    await asyncio.wait_for(stopping, TIMEOUT_SECONDS)
 
 
 async def test_a_second_signal_ends_the_waiting(bus: Bus) -> None:
@@ -44,7 +44,7 @@ async def test_a_second_signal_ends_the_waiting(bus: Bus) -> None:
     stop.set()
     assert not await settled(stopping)
     stop.set()
-    await asyncio.wait_for(stopping, PATIENCE_SECONDS)
+    await asyncio.wait_for(stopping, TIMEOUT_SECONDS)
 
 
 async def test_a_session_that_never_ends_does_not_hold_the_station_for_ever(
@@ -53,7 +53,7 @@ async def test_a_session_that_never_ends_does_not_hold_the_station_for_ever(
     monkeypatch.setattr(serve, "DRAIN_SECONDS", 0.01)
     stop = asyncio.Event()
     stop.set()
-    await asyncio.wait_for(serve._stopped(stop, bus), PATIENCE_SECONDS)
+    await asyncio.wait_for(serve._stopped(stop, bus), TIMEOUT_SECONDS)
 
 
 def test_systemd_waits_longer_for_the_station_than_the_station_for_its_sessions() -> None:

@@ -11,17 +11,17 @@ import pytest
 
 from shared import limits
 from shared.errors import BirthmarkError
-from shared.framing import FrameDecoder
-from shared.messages import Challenge, Credentials, Hello, Message, Refusal, decode
-from shared.session import Received, Session
-from shared.states import STEPS, UNDERWAY, Role
+from shared.protocol.framing import FrameDecoder
+from shared.protocol.messages import Challenge, Credentials, Hello, Message, Refusal, decode
+from shared.protocol.session import Received, Session
+from shared.protocol.states import STEPS, UNDERWAY, Role
 from station.config import SessionConfig
 from station.events import BusEvent, PortChanged, PortState
 from station.ports import conversation
 from station.ports.conversation import Conversation
 from station.registry.records import Unit, UnitState
-from tests.unit.station.attestation.soft_device import SERIAL, Device
-from tests.unit.station.soft_unit import Provisioning, identity, open_provisioning, prove, receipt_body, sign_receipt
+from tests.harness.soft_device import SERIAL, Device
+from tests.harness.soft_unit import Provisioning, identity, open_provisioning, prove, receipt_body, sign_receipt
 
 PORT = "/dev/ttyACM0"
 PATIENT = SessionConfig(hello_seconds=60.0, step_seconds=60.0)

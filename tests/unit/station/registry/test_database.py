@@ -19,7 +19,7 @@ from shared.errors import BirthmarkError
 from station.registry import database
 from station.registry.database import Database
 from station.registry.schema import assignments, key_tables
-from virtual.patience import PATIENCE_SECONDS
+from virtual.timeouts import TIMEOUT_SECONDS
 
 WAITS = 40
 LEAST_WAITS = 10
@@ -70,7 +70,7 @@ async def cancelled(work: Coroutine[Any, Any, None], at: int, times: int) -> boo
         return await struck(work, at, lambda: loop.call_soon(strike))
 
     task = asyncio.create_task(run())
-    await asyncio.wait([task], timeout=PATIENCE_SECONDS)
+    await asyncio.wait([task], timeout=TIMEOUT_SECONDS)
     assert task.done()
     return task.cancelled() or task.result()
 
@@ -102,10 +102,10 @@ async def test_a_cancelled_transaction_is_whole_or_nothing_and_leaves_nobody_wai
 
     others = asyncio.all_tasks() - {asyncio.current_task()}
     if others:
-        _, waiting = await asyncio.wait(others, timeout=PATIENCE_SECONDS)
+        _, waiting = await asyncio.wait(others, timeout=TIMEOUT_SECONDS)
         assert not waiting
     for thread in set(threading.enumerate()) - threads:
-        thread.join(PATIENCE_SECONDS)
+        thread.join(TIMEOUT_SECONDS)
         assert not thread.is_alive()
     assert len(opened) > LEAST_WAITS
     for left in opened:

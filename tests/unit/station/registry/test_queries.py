@@ -9,92 +9,92 @@ import pytest
 import sqlalchemy as sa
 
 from shared.errors import BirthmarkError
-from station.enrollment import Enrolled, EnrollmentRequest
+from station.provisioning.offline import ProvisionedUnit, ProvisioningRequest
 from station.registry import queries, revocation, units
 from station.registry.queries import Filter
 from station.registry.records import KeyHolder, UnitState
 from station.registry.revocation import RevocationCode
 from station.registry.schema import ACTIVE
 from station.registry.schema import units as table
-from tests.unit.station.office import NOW, Office, open_office
+from tests.harness.bare_station import NOW, BareStation, open_bare_station
 
 
-async def fill(office: Office, count: int, family: str = "Camera") -> list[Enrolled]:
+async def fill(bare_station: BareStation, count: int, family: str = "Camera") -> list[ProvisionedUnit]:
     enrolled = []
     for _ in range(count):
-        office.clock.now += 1
-        serial = f"{family}-{int(office.clock.now) - NOW}"
-        enrolled.append(await office.enroller.enroll(EnrollmentRequest(serial, family), "test"))
+        bare_station.clock.now += 1
+        serial = f"{family}-{int(bare_station.clock.now) - NOW}"
+        enrolled.append(await bare_station.offline_provisioner.provision(ProvisioningRequest(serial, family), "test"))
     return enrolled
 
 
-async def serials(office: Office, wanted: Filter) -> list[str]:
-    async with office.database.read() as connection:
+async def serials(bare_station: BareStation, wanted: Filter) -> list[str]:
+    async with bare_station.database.read() as connection:
         found = [unit.serial for unit in (await queries.page(connection, wanted)).units]
         assert await queries.count(connection, wanted) == len(found)
     return found
 
 
 async def test_pages_follow_one_another_and_show_each_unit_once(tmp_path: Path) -> None:
-    async with open_office(tmp_path) as office:
-        made = [enrolled.unit.serial for enrolled in await fill(office, 7)]
+    async with open_bare_station(tmp_path) as bare_station:
+        made = [enrolled.unit.serial for enrolled in await fill(bare_station, 7)]
         found: list[str] = []
         cursor: str | None = ""
         pages = 0
         while cursor is not None:
-            async with office.database.read() as connection:
+            async with bare_station.database.read() as connection:
                 page = await queries.page(connection, Filter(), limit=3, cursor=cursor)
             found += [unit.serial for unit in page.units]
             cursor, pages = page.cursor, pages + 1
-            await fill(office, 1)  # a unit comes while pages are turned
+            await fill(bare_station, 1)  # a unit comes while pages are turned
         assert (found, pages) == (made[::-1], 3)
 
 
 async def test_the_last_page_has_no_cursor_even_when_it_is_full(tmp_path: Path) -> None:
-    async with open_office(tmp_path) as office:
-        await fill(office, 3)
-        async with office.database.read() as connection:
+    async with open_bare_station(tmp_path) as bare_station:
+        await fill(bare_station, 3)
+        async with bare_station.database.read() as connection:
             assert (await queries.page(connection, Filter(), limit=3)).cursor is None
 
 
 @pytest.mark.parametrize("cursor", ["x", "-1", "1.5", " 1", "9" * 19, "١", "1; DROP TABLE units"])
 async def test_a_cursor_that_was_never_given_out_is_refused(tmp_path: Path, cursor: str) -> None:
-    async with open_office(tmp_path) as office:
+    async with open_bare_station(tmp_path) as bare_station:
         with pytest.raises(BirthmarkError) as raised:
-            async with office.database.read() as connection:
+            async with bare_station.database.read() as connection:
                 await queries.page(connection, Filter(), cursor=cursor)
         assert raised.value.code == "registry.cursor-invalid"
 
 
 async def test_units_are_found_by_family_state_station_serial_and_time(tmp_path: Path) -> None:
-    async with open_office(tmp_path) as office:
-        await fill(office, 2, "Camera")
-        await fill(office, 2, "Scanner")
-        async with office.database.write() as connection:
+    async with open_bare_station(tmp_path) as bare_station:
+        await fill(bare_station, 2, "Camera")
+        await fill(bare_station, 2, "Scanner")
+        async with bare_station.database.write() as connection:
             await revocation.revoke(connection, "Camera-1", RevocationCode.HOLD, "why", NOW)
             await units.release(connection, "Scanner-4", "why", NOW)
-        assert await serials(office, Filter()) == ["Scanner-3", "Camera-2", "Camera-1"]
-        assert await serials(office, Filter(family="Camera")) == ["Camera-2", "Camera-1"]
-        assert await serials(office, Filter(state=UnitState.REVOKED)) == ["Camera-1"]
-        assert await serials(office, Filter(state=UnitState.RELEASED)) == ["Scanner-4"]
-        assert await serials(office, Filter(station="station", serial_contains="nner-")) == ["Scanner-3"]
-        assert await serials(office, Filter(station="another")) == []
-        assert await serials(office, Filter(issued_since=NOW + 2, issued_before=NOW + 3)) == ["Camera-2"]
+        assert await serials(bare_station, Filter()) == ["Scanner-3", "Camera-2", "Camera-1"]
+        assert await serials(bare_station, Filter(family="Camera")) == ["Camera-2", "Camera-1"]
+        assert await serials(bare_station, Filter(state=UnitState.REVOKED)) == ["Camera-1"]
+        assert await serials(bare_station, Filter(state=UnitState.RELEASED)) == ["Scanner-4"]
+        assert await serials(bare_station, Filter(station="station", serial_contains="nner-")) == ["Scanner-3"]
+        assert await serials(bare_station, Filter(station="another")) == []
+        assert await serials(bare_station, Filter(issued_since=NOW + 2, issued_before=NOW + 3)) == ["Camera-2"]
 
 
 @pytest.mark.parametrize("text", ["%", "_", "\\", "'", "/"])
 async def test_a_search_takes_its_text_literally(tmp_path: Path, text: str) -> None:
-    async with open_office(tmp_path) as office:
-        await fill(office, 1)
-        assert await serials(office, Filter(serial_contains=text)) == []
+    async with open_bare_station(tmp_path) as bare_station:
+        await fill(bare_station, 1)
+        assert await serials(bare_station, Filter(serial_contains=text)) == []
 
 
 async def test_a_unit_is_found_by_serial_nuc_index_and_certificate(tmp_path: Path) -> None:
-    async with open_office(tmp_path) as office:
-        [enrolled] = await fill(office, 1)
+    async with open_bare_station(tmp_path) as bare_station:
+        [enrolled] = await fill(bare_station, 1)
         assert enrolled.nuc_hash is not None
-        async with office.database.read() as connection:
-            by_nuc = await queries.by_nuc_index(connection, office.nuc_index.of(enrolled.nuc_hash))
+        async with bare_station.database.read() as connection:
+            by_nuc = await queries.by_nuc_index(connection, bare_station.nuc_blind_index.of(enrolled.nuc_hash))
             by_certificate = await queries.by_certificate(connection, hashlib.sha256(enrolled.chain[0]).digest())
             by_serial = await queries.by_serial(connection, enrolled.unit.serial)
             assert await queries.by_nuc_index(connection, bytes(32)) is None
@@ -103,25 +103,25 @@ async def test_a_unit_is_found_by_serial_nuc_index_and_certificate(tmp_path: Pat
 
 
 async def test_a_serial_that_was_released_and_given_anew_means_the_new_unit(tmp_path: Path) -> None:
-    async with open_office(tmp_path) as office:
-        first = await office.enroller.enroll(EnrollmentRequest("CAM-1"), "test")
-        async with office.database.write() as connection:
+    async with open_bare_station(tmp_path) as bare_station:
+        first = await bare_station.offline_provisioner.provision(ProvisioningRequest("CAM-1"), "test")
+        async with bare_station.database.write() as connection:
             await units.release(connection, "CAM-1", "why", NOW)
-        async with office.database.read() as connection:
+        async with bare_station.database.read() as connection:
             assert (await queries.by_serial(connection, "CAM-1")).id == first.unit.id
-        second = await office.enroller.enroll(EnrollmentRequest("CAM-1"), "test")
-        async with office.database.read() as connection:
+        second = await bare_station.offline_provisioner.provision(ProvisioningRequest("CAM-1"), "test")
+        async with bare_station.database.read() as connection:
             assert (await queries.by_serial(connection, "CAM-1")).id == second.unit.id
 
 
 async def test_statistics_count_families_states_tables_and_times(tmp_path: Path) -> None:
-    async with open_office(tmp_path, tables=5) as office:
-        made = await fill(office, 4, "Camera") + await fill(office, 2, "Scanner")
-        async with office.database.write() as connection:
+    async with open_bare_station(tmp_path, tables=5) as bare_station:
+        made = await fill(bare_station, 4, "Camera") + await fill(bare_station, 2, "Scanner")
+        async with bare_station.database.write() as connection:
             await units.release(connection, "Scanner-6", "why", NOW)
-        async with office.database.read() as connection:
+        async with bare_station.database.read() as connection:
             assert await queries.families(connection) == {"Camera": 4, "Scanner": 1}
-            counts = await units.counted(connection)
+            counts = await units.count_by_state(connection)
             usage = await queries.table_usage(connection)
             times = await queries.provisioning_times(connection)
         assert counts == dict.fromkeys(UnitState, 0) | {UnitState.PROVISIONED: 5, UnitState.RELEASED: 1}
@@ -134,21 +134,21 @@ async def test_statistics_count_families_states_tables_and_times(tmp_path: Path)
 
 
 async def test_an_empty_registry_has_no_times_and_unused_tables(tmp_path: Path) -> None:
-    async with open_office(tmp_path, tables=3) as office, office.database.read() as connection:
+    async with open_bare_station(tmp_path, tables=3) as bare_station, bare_station.database.read() as connection:
         assert await queries.provisioning_times(connection) is None
         assert await queries.table_usage(connection) == {0: 0, 1: 0, 2: 0}
         assert await queries.families(connection) == {}
 
 
 async def test_who_holds_the_key_is_known(tmp_path: Path) -> None:
-    async with open_office(tmp_path) as office:
-        [enrolled] = await fill(office, 1)
+    async with open_bare_station(tmp_path) as bare_station:
+        [enrolled] = await fill(bare_station, 1)
         assert enrolled.unit.key_holder is KeyHolder.STATION
 
 
-@pytest.mark.parametrize("column", ["serial", "ek_fingerprint", "device_fingerprint", "nuc_index"])
+@pytest.mark.parametrize("column", ["serial", "ek_fingerprint", "device_fingerprint", "nuc_blind_index"])
 async def test_a_claim_is_looked_up_in_its_index(tmp_path: Path, column: str) -> None:
-    async with open_office(tmp_path) as office, office.database.read() as connection:
+    async with open_bare_station(tmp_path) as bare_station, bare_station.database.read() as connection:
         query = sa.select(table.c.id).where(table.c[column] == b"x", ACTIVE)
         text = str(query.compile(connection.engine, compile_kwargs={"literal_binds": False}))
         explained = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", (b"x",))

@@ -14,11 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.errors import BirthmarkError
 from shared.types import board_serial
-from station.authority.profile import DeviceSubject
+from station.authority.profiles import DeviceSubject
 from station.registry import audit, revocation, units
 from station.registry.records import Applicant, KeyHolder, Unit, UnitState
 from station.registry.revocation import RevocationCode
-from tests.unit.station.office import NOW, Office, open_office
+from tests.harness.bare_station import NOW, BareStation, open_bare_station
 
 Verb = Callable[[AsyncConnection], Awaitable[Unit]]
 
@@ -48,24 +48,24 @@ def applicant(ek: bytes = b"e" * 32) -> Applicant:
         station="station",
         port="/dev/ttyACM0",
         device_fingerprint=b"d" * 32,
-        nuc_index=b"n" * 32,
+        nuc_blind_index=b"n" * 32,
         ek_fingerprint=ek,
         ek_trust="trusted",
     )
 
 
-async def issue(office: Office) -> Unit:
+async def issue(bare_station: BareStation) -> Unit:
     """A unit that came by cable and owes its receipt."""
     key = ec.generate_private_key(ec.SECP256R1()).public_key()
     subject = DeviceSubject(board_serial("CAM-1"), key, b"e" * 32)
-    certificate = office.authority.issue(subject, dt.datetime.fromtimestamp(NOW, dt.UTC))
-    async with office.database.write() as connection:
-        return await units.add(connection, applicant(), certificate, office.tables.choose(), NOW)
+    certificate = bare_station.authority.issue(subject, dt.datetime.fromtimestamp(NOW, dt.UTC))
+    async with bare_station.database.write() as connection:
+        return await units.add(connection, applicant(), certificate, bare_station.tables.choose(), NOW)
 
 
-async def bring(office: Office, state: str) -> None:
-    unit = await issue(office)
-    async with office.database.write() as connection:
+async def bring(bare_station: BareStation, state: str) -> None:
+    unit = await issue(bare_station)
+    async with bare_station.database.write() as connection:
         if state.startswith("provisioned"):
             await units.confirm(connection, unit.id, NOW, 800)
         if state.endswith("on hold"):
@@ -80,58 +80,58 @@ async def bring(office: Office, state: str) -> None:
 @pytest.mark.parametrize("verb", VERBS)
 async def test_every_state_against_every_verb(tmp_path: Path, state: str, verb: str) -> None:
     wanted = MATRIX[state][list(VERBS).index(verb)]
-    async with open_office(tmp_path) as office:
-        await bring(office, state)
-        before = await _rows(office)
+    async with open_bare_station(tmp_path) as bare_station:
+        await bring(bare_station, state)
+        before = await _rows(bare_station)
         if "." in wanted:
             with pytest.raises(BirthmarkError) as raised:
-                async with office.database.write() as connection:
+                async with bare_station.database.write() as connection:
                     await VERBS[verb](connection)
             assert raised.value.code == wanted
-            assert await _rows(office) == before
+            assert await _rows(bare_station) == before
         else:
-            async with office.database.write() as connection:
+            async with bare_station.database.write() as connection:
                 assert (await VERBS[verb](connection)).state == wanted
-            assert len(await _rows(office)) == len(before) + 1
+            assert len(await _rows(bare_station)) == len(before) + 1
 
 
 async def test_a_revoked_unit_that_is_plugged_in_again_is_refused(tmp_path: Path) -> None:
-    async with open_office(tmp_path) as office:
-        await bring(office, "provisioned, on hold")
+    async with open_bare_station(tmp_path) as bare_station:
+        await bring(bare_station, "provisioned, on hold")
         with pytest.raises(BirthmarkError) as raised:
-            async with office.database.write() as connection:
-                await units.enroll(connection, applicant(), NOW, _never, _never)
+            async with bare_station.database.write() as connection:
+                await units.issue_or_resume(connection, applicant(), NOW, _never, _never)
         assert raised.value.code == "registry.unit-revoked"
 
 
 async def test_a_unit_revoked_before_its_receipt_does_not_become_provisioned(tmp_path: Path) -> None:
-    async with open_office(tmp_path) as office:
-        await bring(office, "issued, on hold")
-        async with office.database.read() as connection:
+    async with open_bare_station(tmp_path) as bare_station:
+        await bring(bare_station, "issued, on hold")
+        async with bare_station.database.read() as connection:
             unit = await units.active(connection, "CAM-1")
         with pytest.raises(BirthmarkError) as raised:
-            async with office.database.write() as connection:
+            async with bare_station.database.write() as connection:
                 await units.confirm(connection, unit.id, NOW)
         assert raised.value.code == "registry.unit-revoked"
-        async with office.database.read() as connection:
+        async with bare_station.database.read() as connection:
             assert (await units.active(connection, "CAM-1")).state is UnitState.REVOKED
 
 
 async def test_a_reinstated_unit_forgets_why_it_was_revoked_and_the_audit_log_does_not(tmp_path: Path) -> None:
-    async with open_office(tmp_path) as office:
-        await bring(office, "provisioned, on hold")
-        async with office.database.write() as connection:
+    async with open_bare_station(tmp_path) as bare_station:
+        await bring(bare_station, "provisioned, on hold")
+        async with bare_station.database.write() as connection:
             unit = await VERBS["reinstate"](connection)
         assert (unit.revoked_at, unit.revoked_code, unit.revoked_reason) == (None, None, None)
-        assert [event for event, _ in await _rows(office)][-2:] == ["revoked", "reinstated"]
+        assert [event for event, _ in await _rows(bare_station)][-2:] == ["revoked", "reinstated"]
 
 
 async def test_another_tpm_with_a_revoked_units_serial_is_refused_as_taken(tmp_path: Path) -> None:
-    async with open_office(tmp_path) as office:
-        await bring(office, "revoked for good")
+    async with open_bare_station(tmp_path) as bare_station:
+        await bring(bare_station, "revoked for good")
         with pytest.raises(BirthmarkError) as raised:
-            async with office.database.write() as connection:
-                await units.enroll(connection, applicant(ek=os.urandom(32)), NOW, _never, _never)
+            async with bare_station.database.write() as connection:
+                await units.issue_or_resume(connection, applicant(ek=os.urandom(32)), NOW, _never, _never)
         assert raised.value.code == "registry.serial-taken"
 
 
@@ -139,6 +139,6 @@ def _never(*_: object) -> Any:
     raise AssertionError("nothing may be issued")
 
 
-async def _rows(office: Office) -> list[tuple[str, str]]:
-    async with office.database.read() as connection:
+async def _rows(bare_station: BareStation) -> list[tuple[str, str]]:
+    async with bare_station.database.read() as connection:
         return [(row.event, row.detail) for row in await audit.read(connection)]

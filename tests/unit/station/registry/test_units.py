@@ -16,11 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.errors import BirthmarkError
 from shared.types import TableId, board_serial
-from station.authority.profile import DeviceSubject
+from station.authority.profiles import DeviceSubject
 from station.registry import audit, revocation, units
-from station.registry.records import Applicant, Enrollment, KeyHolder, UnitState
+from station.registry.records import Applicant, Issuance, KeyHolder, UnitState
 from station.registry.revocation import RevocationCode
-from tests.unit.station.office import NOW, Office, open_office
+from tests.harness.bare_station import NOW, BareStation, open_bare_station
 
 FIRST = Applicant(
     serial=board_serial("10000000abcdef01"),
@@ -29,7 +29,7 @@ FIRST = Applicant(
     station="bench 3",
     port="/dev/ttyACM0",
     device_fingerprint=b"device 1",
-    nuc_index=b"sensor 1",
+    nuc_blind_index=b"sensor 1",
     ek_fingerprint=b"tpm 1",
     ek_trust="verified",
 )
@@ -37,23 +37,23 @@ SECOND = replace(
     FIRST,
     serial=board_serial("10000000abcdef02"),
     device_fingerprint=b"device 2",
-    nuc_index=b"sensor 2",
+    nuc_blind_index=b"sensor 2",
     ek_fingerprint=b"tpm 2",
 )
 TABLES = (TableId(0), TableId(3), TableId(7))
 
 
 @pytest.fixture
-async def office(tmp_path: Path) -> AsyncIterator[Office]:
-    async with open_office(tmp_path) as office:
-        yield office
+async def bare_station(tmp_path: Path) -> AsyncIterator[BareStation]:
+    async with open_bare_station(tmp_path) as bare_station:
+        yield bare_station
 
 
 class Issuer:
     """Makes certificates and counts them."""
 
-    def __init__(self, office: Office) -> None:
-        self._office = office
+    def __init__(self, bare_station: BareStation) -> None:
+        self._office = bare_station
         self.made: list[x509.Certificate] = []
 
     def issue(self, tables: tuple[TableId, ...]) -> x509.Certificate:
@@ -65,26 +65,26 @@ class Issuer:
 
 
 @pytest.fixture
-def issuer(office: Office) -> Issuer:
-    return Issuer(office)
+def issuer(bare_station: BareStation) -> Issuer:
+    return Issuer(bare_station)
 
 
-async def enroll(office: Office, issuer: Issuer, applicant: Applicant, now: int = NOW) -> Enrollment:
-    async with office.database.write() as connection:
-        return await units.enroll(connection, applicant, now, issuer.issue, lambda: TABLES)
+async def enroll(bare_station: BareStation, issuer: Issuer, applicant: Applicant, now: int = NOW) -> Issuance:
+    async with bare_station.database.write() as connection:
+        return await units.issue_or_resume(connection, applicant, now, issuer.issue, lambda: TABLES)
 
 
-async def refused(office: Office, issuer: Issuer, applicant: Applicant) -> str:
-    before, made = await events(office), len(issuer.made)
+async def refused(bare_station: BareStation, issuer: Issuer, applicant: Applicant) -> str:
+    before, made = await events(bare_station), len(issuer.made)
     with pytest.raises(BirthmarkError) as caught:
-        await enroll(office, issuer, applicant)
-    assert await events(office) == before
+        await enroll(bare_station, issuer, applicant)
+    assert await events(bare_station) == before
     assert len(issuer.made) == made
     return caught.value.code
 
 
-async def events(office: Office) -> list[str]:
-    async with office.database.read() as connection:
+async def events(bare_station: BareStation) -> list[str]:
+    async with bare_station.database.read() as connection:
         return [row.event for row in await audit.read(connection)]
 
 
@@ -99,24 +99,24 @@ def fingerprint(certificate: x509.Certificate) -> bytes:
 # --- who is who ---
 
 
-async def test_who_is_new_gets_a_unit_with_all_that_is_known_of_it(office: Office, issuer: Issuer) -> None:
-    enrollment = await enroll(office, issuer, FIRST)
+async def test_who_is_new_gets_a_unit_with_all_that_is_known_of_it(bare_station: BareStation, issuer: Issuer) -> None:
+    enrollment = await enroll(bare_station, issuer, FIRST)
     unit = enrollment.unit
     assert not enrollment.resumed
     assert (unit.serial, unit.state, unit.tables, unit.issued_at) == (FIRST.serial, UnitState.ISSUED, TABLES, NOW)
     assert (unit.key_holder, unit.family, unit.ek_trust) == (KeyHolder.TPM, "Raspberry Pi", "verified")
     assert unit.certificate == issuer.made[0].public_bytes(Encoding.DER)
     assert int(unit.certificate_serial, 16) == issuer.made[0].serial_number
-    assert await events(office) == ["issued"]
+    assert await events(bare_station) == ["issued"]
 
 
-async def test_who_comes_back_gets_what_it_has_and_nothing_is_made(office: Office, issuer: Issuer) -> None:
-    first = await enroll(office, issuer, FIRST)
-    again = await enroll(office, issuer, replace(FIRST, port="/dev/ttyACM7"), NOW + 9)
+async def test_who_comes_back_gets_what_it_has_and_nothing_is_made(bare_station: BareStation, issuer: Issuer) -> None:
+    first = await enroll(bare_station, issuer, FIRST)
+    again = await enroll(bare_station, issuer, replace(FIRST, port="/dev/ttyACM7"), NOW + 9)
     assert again.resumed
     assert again.unit == first.unit
     assert len(issuer.made) == 1
-    assert await events(office) == ["issued", "resumed"]
+    assert await events(bare_station) == ["issued", "resumed"]
 
 
 @pytest.mark.parametrize(
@@ -126,100 +126,108 @@ async def test_who_comes_back_gets_what_it_has_and_nothing_is_made(office: Offic
         (replace(FIRST, ek_fingerprint=None), "registry.serial-taken"),
         (replace(FIRST, serial=board_serial("10000000abcdef09")), "registry.ek-taken"),
         (replace(FIRST, device_fingerprint=b"device 9"), "registry.device-key-changed"),
-        (replace(FIRST, nuc_index=b"sensor 9"), "registry.nuc-changed"),
+        (replace(FIRST, nuc_blind_index=b"sensor 9"), "registry.nuc-changed"),
         (replace(FIRST, certificate_sha256=b"of nobody"), "identity.unknown-certificate"),
     ],
 )
 async def test_who_resembles_a_unit_in_part_is_refused_by_name(
-    office: Office, issuer: Issuer, applicant: Applicant, code: str
+    bare_station: BareStation, issuer: Issuer, applicant: Applicant, code: str
 ) -> None:
-    await enroll(office, issuer, FIRST)
-    assert await refused(office, issuer, applicant) == code
+    await enroll(bare_station, issuer, FIRST)
+    assert await refused(bare_station, issuer, applicant) == code
 
 
 @pytest.mark.parametrize(
     ("applicant", "code"),
     [
         (replace(SECOND, device_fingerprint=FIRST.device_fingerprint), "registry.device-key-taken"),
-        (replace(SECOND, nuc_index=FIRST.nuc_index), "registry.duplicate-nuc"),
+        (replace(SECOND, nuc_blind_index=FIRST.nuc_blind_index), "registry.duplicate-nuc"),
     ],
 )
 async def test_another_unit_may_not_have_the_key_or_the_sensor_of_one(
-    office: Office, issuer: Issuer, applicant: Applicant, code: str
+    bare_station: BareStation, issuer: Issuer, applicant: Applicant, code: str
 ) -> None:
-    await enroll(office, issuer, FIRST)
-    assert await refused(office, issuer, applicant) == code
+    await enroll(bare_station, issuer, FIRST)
+    assert await refused(bare_station, issuer, applicant) == code
 
 
-async def test_a_unit_shows_its_own_certificate_and_not_anothers(office: Office, issuer: Issuer) -> None:
-    await enroll(office, issuer, FIRST)
-    await enroll(office, issuer, SECOND)
+async def test_a_unit_shows_its_own_certificate_and_not_anothers(bare_station: BareStation, issuer: Issuer) -> None:
+    await enroll(bare_station, issuer, FIRST)
+    await enroll(bare_station, issuer, SECOND)
     own, others = (fingerprint(certificate) for certificate in issuer.made)
-    assert (await enroll(office, issuer, replace(FIRST, certificate_sha256=own))).resumed
-    assert await refused(office, issuer, replace(FIRST, certificate_sha256=others)) == "identity.unknown-certificate"
+    assert (await enroll(bare_station, issuer, replace(FIRST, certificate_sha256=own))).resumed
+    assert (
+        await refused(bare_station, issuer, replace(FIRST, certificate_sha256=others)) == "identity.unknown-certificate"
+    )
 
 
-async def test_two_units_without_a_tpm_are_not_alike_for_having_none(office: Office, issuer: Issuer) -> None:
-    async with office.database.write() as connection:
+async def test_two_units_without_a_tpm_are_not_alike_for_having_none(bare_station: BareStation, issuer: Issuer) -> None:
+    async with bare_station.database.write() as connection:
         for applicant in (FIRST, SECOND):
             without = replace(applicant, ek_fingerprint=None, key_holder=KeyHolder.SOFTWARE)
-            await units.admit(connection, without, NOW, issuer.issue, lambda: TABLES)
+            await units.issue_new(connection, without, NOW, issuer.issue, lambda: TABLES)
         with pytest.raises(BirthmarkError) as caught:
-            await units.admit(connection, replace(FIRST, ek_fingerprint=None), NOW, issuer.issue, lambda: TABLES)
+            await units.issue_new(connection, replace(FIRST, ek_fingerprint=None), NOW, issuer.issue, lambda: TABLES)
     assert caught.value.code == "registry.serial-taken"
 
 
 # --- what becomes of a unit ---
 
 
-async def test_a_receipt_makes_a_unit_provisioned_once(office: Office, issuer: Issuer) -> None:
-    unit = (await enroll(office, issuer, FIRST)).unit
-    async with office.database.write() as connection:
+async def test_a_receipt_makes_a_unit_provisioned_once(bare_station: BareStation, issuer: Issuer) -> None:
+    unit = (await enroll(bare_station, issuer, FIRST)).unit
+    async with bare_station.database.write() as connection:
         confirmed = await units.confirm(connection, unit.id, NOW + 1, 1234)
         again = await units.confirm(connection, unit.id, NOW + 2, 9999)
     assert (confirmed.state, confirmed.provisioned_at, confirmed.duration_ms) == (UnitState.PROVISIONED, NOW + 1, 1234)
     assert again == confirmed
-    assert await events(office) == ["issued", "provisioned"]
+    assert await events(bare_station) == ["issued", "provisioned"]
 
 
-async def test_a_unit_revoked_or_released_meanwhile_is_not_provisioned(office: Office, issuer: Issuer) -> None:
-    one, other = [(await enroll(office, issuer, applicant)).unit for applicant in (FIRST, SECOND)]
-    async with office.database.write() as connection:
+async def test_a_unit_revoked_or_released_meanwhile_is_not_provisioned(
+    bare_station: BareStation, issuer: Issuer
+) -> None:
+    one, other = [(await enroll(bare_station, issuer, applicant)).unit for applicant in (FIRST, SECOND)]
+    async with bare_station.database.write() as connection:
         await release(connection)
         await revocation.revoke(connection, SECOND.serial, RevocationCode.HOLD, "lost", NOW)
         for unit, code in ((one, "registry.released-meanwhile"), (other, "registry.unit-revoked")):
             with pytest.raises(BirthmarkError) as caught:
                 await units.confirm(connection, unit.id, NOW)
             assert caught.value.code == code
-    assert await refused(office, issuer, SECOND) == "registry.unit-revoked"
+    assert await refused(bare_station, issuer, SECOND) == "registry.unit-revoked"
 
 
-async def test_what_was_released_is_free_for_another_and_unknown_as_a_unit(office: Office, issuer: Issuer) -> None:
-    first = (await enroll(office, issuer, FIRST)).unit
-    async with office.database.write() as connection:
+async def test_what_was_released_is_free_for_another_and_unknown_as_a_unit(
+    bare_station: BareStation, issuer: Issuer
+) -> None:
+    first = (await enroll(bare_station, issuer, FIRST)).unit
+    async with bare_station.database.write() as connection:
         await release(connection)
         with pytest.raises(BirthmarkError) as caught:
             await release(connection)
     assert caught.value.code == "registry.unknown-unit"
-    second = await enroll(office, issuer, replace(FIRST, ek_fingerprint=b"tpm 9", device_fingerprint=b"device 9"))
+    second = await enroll(bare_station, issuer, replace(FIRST, ek_fingerprint=b"tpm 9", device_fingerprint=b"device 9"))
     assert not second.resumed
-    async with office.database.read() as connection:
+    async with bare_station.database.read() as connection:
         gone = await units.by_id(connection, first.id)
         assert (gone.state, gone.closed_at, gone.closed_reason) == (UnitState.RELEASED, NOW + 5, "a new TPM")
         assert (await units.active(connection, FIRST.serial)).id == second.unit.id
-        assert [unit.id for unit in await units.listed(connection)] == [second.unit.id]
+        assert [unit.id for unit in await units.list_active(connection)] == [second.unit.id]
 
 
-async def test_units_are_listed_the_latest_first_in_pages_and_counted_by_state(office: Office, issuer: Issuer) -> None:
-    made = [(await enroll(office, issuer, applicant)).unit for applicant in (FIRST, SECOND)]
-    async with office.database.write() as connection:
+async def test_units_are_listed_the_latest_first_in_pages_and_counted_by_state(
+    bare_station: BareStation, issuer: Issuer
+) -> None:
+    made = [(await enroll(bare_station, issuer, applicant)).unit for applicant in (FIRST, SECOND)]
+    async with bare_station.database.write() as connection:
         await units.confirm(connection, made[0].id, NOW)
-    async with office.database.read() as connection:
-        [latest] = await units.listed(connection, limit=1)
-        [earlier] = await units.listed(connection, before=latest.id)
+    async with bare_station.database.read() as connection:
+        [latest] = await units.list_active(connection, limit=1)
+        [earlier] = await units.list_active(connection, before=latest.id)
         assert (latest.id, earlier.id) == (made[1].id, made[0].id)
         assert latest.tables == earlier.tables == TABLES
-        assert await units.counted(connection) == {
+        assert await units.count_by_state(connection) == {
             UnitState.ISSUED: 1,
             UnitState.PROVISIONED: 1,
             UnitState.REVOKED: 0,

@@ -16,20 +16,20 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from shared.types import board_serial
-from station.authority.profile import DeviceSubject
-from station.enrollment import Enrolled, EnrollmentRequest
+from station.authority.profiles import DeviceSubject
+from station.provisioning.offline import ProvisionedUnit, ProvisioningRequest
 from station.registry import revocation, units
 from station.registry.revocation import RevocationCode
 from station.validation.certificates import CameraBundle
 from station.validation.verdict import Reason
-from tests.unit.station.office import NOW, Office, open_office
+from tests.harness.bare_station import NOW, BareStation, open_bare_station
 
 HASH = hashlib.sha256(b"an image").hexdigest()
 GPS = hashlib.sha256(b"a place").hexdigest()
 
 
-async def enroll(office: Office, serial: str = "CAM-1") -> Enrolled:
-    return await office.enroller.enroll(EnrollmentRequest(serial), "test")
+async def enroll(bare_station: BareStation, serial: str = "CAM-1") -> ProvisionedUnit:
+    return await bare_station.offline_provisioner.provision(ProvisioningRequest(serial), "test")
 
 
 def as_pem(der: bytes) -> str:
@@ -47,13 +47,13 @@ def bundle(key: ec.EllipticCurvePrivateKey, sent: str, image_hash: str = HASH, g
     return CameraBundle(sent, image_hash, NOW, signature, gps)
 
 
-def signed(enrolled: Enrolled) -> CameraBundle:
+def signed(enrolled: ProvisionedUnit) -> CameraBundle:
     assert enrolled.private_key is not None
     return bundle(enrolled.private_key, as_pem(enrolled.chain[0]))
 
 
-async def reason(office: Office, made: CameraBundle) -> Reason:
-    return (await office.certificates.validate(made)).reason
+async def reason(bare_station: BareStation, made: CameraBundle) -> Reason:
+    return (await bare_station.certificates.validate(made)).reason
 
 
 @pytest.mark.parametrize("sent", [as_pem, as_der])
@@ -62,11 +62,11 @@ async def reason(office: Office, made: CameraBundle) -> Reason:
 async def test_a_bundle_passes_with_pem_and_der_with_and_without_gps_in_any_case(
     tmp_path: Path, sent: Callable[[bytes], str], gps: str | None, image_hash: str
 ) -> None:
-    async with open_office(tmp_path) as office:
-        enrolled = await enroll(office)
+    async with open_bare_station(tmp_path) as bare_station:
+        enrolled = await enroll(bare_station)
         assert enrolled.private_key is not None
         made = bundle(enrolled.private_key, sent(enrolled.chain[0]), image_hash, gps)
-        assert await reason(office, made) is Reason.VALID
+        assert await reason(bare_station, made) is Reason.VALID
 
 
 @pytest.mark.parametrize(
@@ -81,77 +81,77 @@ async def test_a_bundle_passes_with_pem_and_der_with_and_without_gps_in_any_case
     ],
 )
 async def test_a_changed_bundle_fails(tmp_path: Path, change: dict[str, object]) -> None:
-    async with open_office(tmp_path) as office:
-        made = msgspec.structs.replace(signed(await enroll(office)), **change)
-        assert await reason(office, made) is Reason.BAD_SIGNATURE
+    async with open_bare_station(tmp_path) as bare_station:
+        made = msgspec.structs.replace(signed(await enroll(bare_station)), **change)
+        assert await reason(bare_station, made) is Reason.BAD_SIGNATURE
 
 
 async def test_the_certificate_in_another_form_than_was_signed_fails(tmp_path: Path) -> None:
-    async with open_office(tmp_path) as office:
-        enrolled = await enroll(office)
+    async with open_bare_station(tmp_path) as bare_station:
+        enrolled = await enroll(bare_station)
         made = msgspec.structs.replace(signed(enrolled), camera_cert=as_der(enrolled.chain[0]))
-        assert await reason(office, made) is Reason.BAD_SIGNATURE
+        assert await reason(bare_station, made) is Reason.BAD_SIGNATURE
 
 
 async def test_another_units_signature_fails(tmp_path: Path) -> None:
-    async with open_office(tmp_path) as office:
-        one, other = await enroll(office, "CAM-1"), await enroll(office, "CAM-2")
+    async with open_bare_station(tmp_path) as bare_station:
+        one, other = await enroll(bare_station, "CAM-1"), await enroll(bare_station, "CAM-2")
         assert other.private_key is not None
         made = bundle(other.private_key, as_pem(one.chain[0]))
-        assert await reason(office, made) is Reason.BAD_SIGNATURE
+        assert await reason(bare_station, made) is Reason.BAD_SIGNATURE
 
 
 async def test_revocation_counts_at_once_and_reinstatement_too(tmp_path: Path) -> None:
-    async with open_office(tmp_path) as office:
-        made = signed(await enroll(office))
-        async with office.database.write() as connection:
+    async with open_bare_station(tmp_path) as bare_station:
+        made = signed(await enroll(bare_station))
+        async with bare_station.database.write() as connection:
             await revocation.revoke(connection, "CAM-1", RevocationCode.HOLD, "lost", NOW)
-        assert await reason(office, made) is Reason.REVOKED
-        async with office.database.write() as connection:
+        assert await reason(bare_station, made) is Reason.REVOKED
+        async with bare_station.database.write() as connection:
             await revocation.reinstate(connection, "CAM-1", "found", NOW)
-        assert await reason(office, made) is Reason.VALID
+        assert await reason(bare_station, made) is Reason.VALID
 
 
 async def test_a_released_units_certificate_fails_and_its_new_one_passes(tmp_path: Path) -> None:
-    async with open_office(tmp_path) as office:
-        old = signed(await enroll(office))
-        async with office.database.write() as connection:
+    async with open_bare_station(tmp_path) as bare_station:
+        old = signed(await enroll(bare_station))
+        async with bare_station.database.write() as connection:
             await units.release(connection, "CAM-1", "sold", NOW)
-        new = signed(await enroll(office))
-        assert await reason(office, old) is Reason.REVOKED
-        assert await reason(office, new) is Reason.VALID
+        new = signed(await enroll(bare_station))
+        assert await reason(bare_station, old) is Reason.REVOKED
+        assert await reason(bare_station, new) is Reason.VALID
 
 
 @pytest.mark.parametrize("days", [-1, 731])
 async def test_a_certificate_outside_its_validity_fails(tmp_path: Path, days: int) -> None:
-    async with open_office(tmp_path) as office:
-        made = signed(await enroll(office))
-        office.clock.now += days * 86_400
-        assert await reason(office, made) is Reason.OUT_OF_DATE
+    async with open_bare_station(tmp_path) as bare_station:
+        made = signed(await enroll(bare_station))
+        bare_station.clock.now += days * 86_400
+        assert await reason(bare_station, made) is Reason.OUT_OF_DATE
 
 
 async def test_a_certificate_of_another_authority_fails(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    async with open_office(tmp_path / "a") as office, open_office(tmp_path / "b") as other:
-        await enroll(office)
-        assert await reason(office, signed(await enroll(other))) is Reason.UNTRUSTED
+    async with open_bare_station(tmp_path / "a") as bare_station, open_bare_station(tmp_path / "b") as other:
+        await enroll(bare_station)
+        assert await reason(bare_station, signed(await enroll(other))) is Reason.UNTRUSTED
 
 
 async def test_a_certificate_signed_with_the_authoritys_key_but_unknown_to_its_registry_fails(tmp_path: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    async with open_office(tmp_path) as office:
+    async with open_bare_station(tmp_path) as bare_station:
         subject = DeviceSubject(board_serial("CAM-9"), key.public_key(), b"")
-        forged = office.authority.issue(subject, dt.datetime.fromtimestamp(NOW, dt.UTC))
+        forged = bare_station.authority.issue(subject, dt.datetime.fromtimestamp(NOW, dt.UTC))
         made = bundle(key, as_der(forged.public_bytes(Encoding.DER)))
-        assert await reason(office, made) is Reason.UNKNOWN_UNIT
+        assert await reason(bare_station, made) is Reason.UNKNOWN_UNIT
 
 
 async def test_the_stations_own_certificate_is_no_cameras(tmp_path: Path) -> None:
-    async with open_office(tmp_path) as office:
-        made = signed(await enroll(office))
-        station = as_der(office.authority.station.public_bytes(Encoding.DER))
-        assert await reason(office, msgspec.structs.replace(made, camera_cert=station)) is Reason.UNKNOWN_UNIT
+    async with open_bare_station(tmp_path) as bare_station:
+        made = signed(await enroll(bare_station))
+        station = as_der(bare_station.authority.station.public_bytes(Encoding.DER))
+        assert await reason(bare_station, msgspec.structs.replace(made, camera_cert=station)) is Reason.UNKNOWN_UNIT
 
 
 @pytest.mark.parametrize(
@@ -166,19 +166,19 @@ async def test_the_stations_own_certificate_is_no_cameras(tmp_path: Path) -> Non
     ],
 )
 async def test_what_is_no_certificate_fails_like_everything_else(tmp_path: Path, sent: str) -> None:
-    async with open_office(tmp_path) as office:
-        made = msgspec.structs.replace(signed(await enroll(office)), camera_cert=sent)
-        verdict = await office.certificates.validate(made)
+    async with open_bare_station(tmp_path) as bare_station:
+        made = msgspec.structs.replace(signed(await enroll(bare_station)), camera_cert=sent)
+        verdict = await bare_station.certificates.validate(made)
     assert (verdict.reason, verdict.message) == (Reason.MALFORMED, "FAIL")
 
 
 async def test_every_cut_and_every_flipped_byte_of_a_certificate_fails_without_an_error(tmp_path: Path) -> None:
-    async with open_office(tmp_path) as office:
-        enrolled = await enroll(office)
+    async with open_bare_station(tmp_path) as bare_station:
+        enrolled = await enroll(bare_station)
         made, der = signed(enrolled), enrolled.chain[0]
         damaged = [der[:length] for length in range(0, len(der), 37)]
         damaged += [der[:i] + bytes([der[i] ^ 0xFF]) + der[i + 1 :] for i in range(len(der))]
         for one in damaged:
             assert not (
-                await office.certificates.validate(msgspec.structs.replace(made, camera_cert=as_der(one)))
+                await bare_station.certificates.validate(msgspec.structs.replace(made, camera_cert=as_der(one)))
             ).valid

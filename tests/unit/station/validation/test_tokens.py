@@ -10,150 +10,152 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from shared.derivation import token_key
+from shared.birthmark.derivation import token_key
+from shared.birthmark.nuc_token import NucToken, seal_token
 from shared.errors import BirthmarkError
-from shared.nuc_token import NucToken, seal_token
 from shared.types import NucHash, TableId, key_index
-from station.enrollment import Enrolled, EnrollmentRequest
+from station.provisioning.offline import ProvisionedUnit, ProvisioningRequest
 from station.registry import revocation, units
 from station.registry.revocation import RevocationCode
 from station.registry.schema import units as table
 from station.validation.verdict import Reason
-from tests.unit.station.office import NOW, Office, open_office
+from tests.harness.bare_station import NOW, BareStation, open_bare_station
 
 
-def token(office: Office, enrolled: Enrolled, which: TableId | None = None, index: int = 5) -> NucToken:
+def token(
+    bare_station: BareStation, enrolled: ProvisionedUnit, which: TableId | None = None, index: int = 5
+) -> NucToken:
     """As the camera makes it: under one of its tables, or under another to see it fail."""
     assert enrolled.nuc_hash is not None
     which = enrolled.unit.tables[0] if which is None else which
-    key = token_key(office.tables.master_key(which), key_index(index))
+    key = token_key(bare_station.tables.master_key(which), key_index(index))
     return seal_token(key, os.urandom(12), enrolled.nuc_hash, which, key_index(index))
 
 
-async def enroll(office: Office, serial: str = "CAM-1") -> Enrolled:
-    return await office.enroller.enroll(EnrollmentRequest(serial), "test")
+async def enroll(bare_station: BareStation, serial: str = "CAM-1") -> ProvisionedUnit:
+    return await bare_station.offline_provisioner.provision(ProvisioningRequest(serial), "test")
 
 
-async def reason(office: Office, made: NucToken) -> Reason:
-    verdict = await office.tokens.validate(made)
+async def reason(bare_station: BareStation, made: NucToken) -> Reason:
+    verdict = await bare_station.tokens.validate(made)
     assert verdict.valid is (verdict.reason is Reason.VALID)
     return verdict.reason
 
 
 @pytest.mark.parametrize("index", [0, 1, 500, 999])
 async def test_a_units_token_passes_under_each_of_its_tables_and_at_every_index(tmp_path: Path, index: int) -> None:
-    async with open_office(tmp_path) as office:
-        enrolled = await enroll(office)
+    async with open_bare_station(tmp_path) as bare_station:
+        enrolled = await enroll(bare_station)
         for which in enrolled.unit.tables:
-            assert await reason(office, token(office, enrolled, which, index)) is Reason.VALID
+            assert await reason(bare_station, token(bare_station, enrolled, which, index)) is Reason.VALID
 
 
 @pytest.mark.parametrize("field", ["ciphertext", "auth_tag", "nonce"])
 @pytest.mark.parametrize("place", [0, -1])
 async def test_one_changed_digit_anywhere_fails(tmp_path: Path, field: str, place: int) -> None:
-    async with open_office(tmp_path) as office:
-        good = token(office, await enroll(office))
+    async with open_bare_station(tmp_path) as bare_station:
+        good = token(bare_station, await enroll(bare_station))
         text = list(getattr(good, field))
         text[place] = "0" if text[place] != "0" else "1"
         changed = msgspec.structs.replace(good, **{field: "".join(text)})
-        assert await reason(office, changed) is Reason.NOT_AUTHENTIC
+        assert await reason(bare_station, changed) is Reason.NOT_AUTHENTIC
 
 
 async def test_another_index_fails(tmp_path: Path) -> None:
-    async with open_office(tmp_path) as office:
-        good = token(office, await enroll(office), index=5)
-        assert await reason(office, msgspec.structs.replace(good, key_index=6)) is Reason.NOT_AUTHENTIC
+    async with open_bare_station(tmp_path) as bare_station:
+        good = token(bare_station, await enroll(bare_station), index=5)
+        assert await reason(bare_station, msgspec.structs.replace(good, key_index=6)) is Reason.NOT_AUTHENTIC
 
 
 async def test_the_name_of_another_table_fails(tmp_path: Path) -> None:
-    async with open_office(tmp_path) as office:
-        enrolled = await enroll(office)
-        good = token(office, enrolled)
+    async with open_bare_station(tmp_path) as bare_station:
+        enrolled = await enroll(bare_station)
+        good = token(bare_station, enrolled)
         other = msgspec.structs.replace(good, table_id=enrolled.unit.tables[1])
-        assert await reason(office, other) is Reason.NOT_AUTHENTIC
+        assert await reason(bare_station, other) is Reason.NOT_AUTHENTIC
 
 
 async def test_a_token_made_under_a_table_that_is_not_the_units_fails(tmp_path: Path) -> None:
-    async with open_office(tmp_path) as office:
-        enrolled = await enroll(office)
-        foreign = next(which for which in office.tables.ids() if which not in enrolled.unit.tables)
-        assert await reason(office, token(office, enrolled, foreign)) is Reason.OTHER_TABLE
+    async with open_bare_station(tmp_path) as bare_station:
+        enrolled = await enroll(bare_station)
+        foreign = next(which for which in bare_station.tables.ids() if which not in enrolled.unit.tables)
+        assert await reason(bare_station, token(bare_station, enrolled, foreign)) is Reason.OTHER_TABLE
 
 
 async def test_a_table_that_does_not_exist_fails(tmp_path: Path) -> None:
-    async with open_office(tmp_path) as office:
-        good = token(office, await enroll(office))
+    async with open_bare_station(tmp_path) as bare_station:
+        good = token(bare_station, await enroll(bare_station))
         for table_id in (10, 2499):
-            assert await reason(office, msgspec.structs.replace(good, table_id=table_id)) is Reason.UNKNOWN_TABLE
+            assert await reason(bare_station, msgspec.structs.replace(good, table_id=table_id)) is Reason.UNKNOWN_TABLE
 
 
 async def test_a_nuc_hash_that_nobody_has_fails(tmp_path: Path) -> None:
-    async with open_office(tmp_path) as office:
-        enrolled = await enroll(office)
+    async with open_bare_station(tmp_path) as bare_station:
+        enrolled = await enroll(bare_station)
         which = enrolled.unit.tables[0]
-        key = token_key(office.tables.master_key(which), key_index(5))
+        key = token_key(bare_station.tables.master_key(which), key_index(5))
         stranger = seal_token(key, os.urandom(12), NucHash(os.urandom(32)), which, key_index(5))
-        assert await reason(office, stranger) is Reason.UNKNOWN_UNIT
+        assert await reason(bare_station, stranger) is Reason.UNKNOWN_UNIT
 
 
 async def test_a_revocation_and_a_reinstatement_count_from_the_next_token_on(tmp_path: Path) -> None:
-    async with open_office(tmp_path) as office:
-        good = token(office, await enroll(office))
-        assert await reason(office, good) is Reason.VALID
-        async with office.database.write() as connection:
+    async with open_bare_station(tmp_path) as bare_station:
+        good = token(bare_station, await enroll(bare_station))
+        assert await reason(bare_station, good) is Reason.VALID
+        async with bare_station.database.write() as connection:
             await revocation.revoke(connection, "CAM-1", RevocationCode.HOLD, "lost", NOW)
-        assert await reason(office, good) is Reason.REVOKED
-        async with office.database.write() as connection:
+        assert await reason(bare_station, good) is Reason.REVOKED
+        async with bare_station.database.write() as connection:
             await revocation.reinstate(connection, "CAM-1", "found", NOW)
-        assert await reason(office, good) is Reason.VALID
+        assert await reason(bare_station, good) is Reason.VALID
 
 
 async def test_a_released_unit_is_unknown_and_the_one_after_it_passes(tmp_path: Path) -> None:
-    async with open_office(tmp_path) as office:
-        first = await enroll(office)
-        async with office.database.write() as connection:
+    async with open_bare_station(tmp_path) as bare_station:
+        first = await enroll(bare_station)
+        async with bare_station.database.write() as connection:
             await units.release(connection, "CAM-1", "sold", NOW)
-        assert await reason(office, token(office, first)) is Reason.UNKNOWN_UNIT
+        assert await reason(bare_station, token(bare_station, first)) is Reason.UNKNOWN_UNIT
         assert first.nuc_hash is not None
         nuc = first.nuc_hash.secret().hex()
-        second = await office.enroller.enroll(EnrollmentRequest("CAM-1", None, nuc), "test")
-        assert await reason(office, token(office, second)) is Reason.VALID
+        second = await bare_station.offline_provisioner.provision(ProvisioningRequest("CAM-1", None, nuc), "test")
+        assert await reason(bare_station, token(bare_station, second)) is Reason.VALID
 
 
 async def test_a_unit_that_owes_its_receipt_fails(tmp_path: Path) -> None:
-    async with open_office(tmp_path) as office:
-        enrolled = await enroll(office)
-        async with office.database.write() as connection:
+    async with open_bare_station(tmp_path) as bare_station:
+        enrolled = await enroll(bare_station)
+        async with bare_station.database.write() as connection:
             await connection.execute(table.update().values(state="issued", provisioned_at=None))
-        assert await reason(office, token(office, enrolled)) is Reason.NOT_PROVISIONED
+        assert await reason(bare_station, token(bare_station, enrolled)) is Reason.NOT_PROVISIONED
 
 
 async def test_every_failure_has_the_same_message_and_names_no_unit(tmp_path: Path) -> None:
-    async with open_office(tmp_path) as office:
-        good = token(office, await enroll(office))
+    async with open_bare_station(tmp_path) as bare_station:
+        good = token(bare_station, await enroll(bare_station))
         changed = [msgspec.structs.replace(good, **change) for change in ({"key_index": 6}, {"table_id": 2000})]
-        verdicts = [await office.tokens.validate(made) for made in changed]
+        verdicts = [await bare_station.tokens.validate(made) for made in changed]
         assert {verdict.message for verdict in verdicts} == {"FAIL"}
-        assert (await office.tokens.validate(good)).message == "PASS"
+        assert (await bare_station.tokens.validate(good)).message == "PASS"
 
 
 async def test_validation_logs_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async with open_office(tmp_path) as office:
-        good = token(office, await enroll(office))
+    async with open_bare_station(tmp_path) as bare_station:
+        good = token(bare_station, await enroll(bare_station))
         caplog.clear()
         with caplog.at_level(logging.INFO):
-            await office.tokens.validate(good)
-            await office.tokens.validate(msgspec.structs.replace(good, key_index=6))
+            await bare_station.tokens.validate(good)
+            await bare_station.tokens.validate(msgspec.structs.replace(good, key_index=6))
     assert caplog.records == []
 
 
 async def test_a_token_that_does_not_open_is_looked_up_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with open_office(tmp_path) as office:
-        good = token(office, await enroll(office))
+    async with open_bare_station(tmp_path) as bare_station:
+        good = token(bare_station, await enroll(bare_station))
         asked: list[int] = []
-        lookup = office.tokens._lookup
+        lookup = bare_station.tokens._lookup
         query = lookup._query
 
         async def counting(wanted: set[bytes]) -> object:
@@ -162,17 +164,17 @@ async def test_a_token_that_does_not_open_is_looked_up_all_the_same(
 
         monkeypatch.setattr(lookup, "_query", counting)
         for made in (good, msgspec.structs.replace(good, key_index=6), msgspec.structs.replace(good, table_id=2000)):
-            await office.tokens.validate(made)
+            await bare_station.tokens.validate(made)
     assert asked == [1, 1, 1]
 
 
 async def test_a_thousand_tokens_at_once_are_each_answered_rightly_in_a_few_queries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with open_office(tmp_path) as office:
-        made = [token(office, await enroll(office, f"CAM-{number}")) for number in range(10)]
+    async with open_bare_station(tmp_path) as bare_station:
+        made = [token(bare_station, await enroll(bare_station, f"CAM-{number}")) for number in range(10)]
         bad = [msgspec.structs.replace(good, key_index=6) for good in made]
-        lookup, queries = office.tokens._lookup, 0
+        lookup, queries = bare_station.tokens._lookup, 0
         query = lookup._query
 
         async def counting(wanted: set[bytes]) -> object:
@@ -182,15 +184,15 @@ async def test_a_thousand_tokens_at_once_are_each_answered_rightly_in_a_few_quer
 
         monkeypatch.setattr(lookup, "_query", counting)
         asked = [one for _ in range(50) for pair in zip(made, bad, strict=True) for one in pair]
-        verdicts = await asyncio.gather(*(office.tokens.validate(one) for one in asked))
+        verdicts = await asyncio.gather(*(bare_station.tokens.validate(one) for one in asked))
     assert [verdict.valid for verdict in verdicts] == [True, False] * 500
     assert queries <= 10
 
 
 async def test_an_asker_who_gives_up_leaves_the_others_their_answers(tmp_path: Path) -> None:
-    async with open_office(tmp_path) as office:
-        good = token(office, await enroll(office))
-        first, second = (asyncio.create_task(office.tokens.validate(good)) for _ in range(2))
+    async with open_bare_station(tmp_path) as bare_station:
+        good = token(bare_station, await enroll(bare_station))
+        first, second = (asyncio.create_task(bare_station.tokens.validate(good)) for _ in range(2))
         await asyncio.sleep(0)
         first.cancel()
         assert (await second).valid
@@ -199,14 +201,14 @@ async def test_an_asker_who_gives_up_leaves_the_others_their_answers(tmp_path: P
 async def test_a_registry_that_cannot_be_asked_is_an_error_and_the_next_answer_is_right(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with open_office(tmp_path) as office:
-        good = token(office, await enroll(office))
+    async with open_bare_station(tmp_path) as bare_station:
+        good = token(bare_station, await enroll(bare_station))
 
         async def failing(_: set[bytes]) -> object:
             raise BirthmarkError("registry.unavailable")
 
         with monkeypatch.context() as patch:
-            patch.setattr(office.tokens._lookup, "_query", failing)
+            patch.setattr(bare_station.tokens._lookup, "_query", failing)
             with pytest.raises(BirthmarkError):
-                await office.tokens.validate(good)
-        assert (await office.tokens.validate(good)).valid
+                await bare_station.tokens.validate(good)
+        assert (await bare_station.tokens.validate(good)).valid

@@ -11,29 +11,30 @@ from aiohttp import ClientResponse, ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from station.events import Lost, NoticeChanged, PortChanged, PortGone, PortState, Topic, UnitChanged
-from station.web import keys, page
-from tests.web.bench import MARKUP, Bench, Client, bench
-from virtual.patience import PATIENCE_SECONDS
+from station.web import app_keys
+from station.web.pages import overview
+from tests.harness.page_testbed import MARKUP, Client, PageTestbed, open_page_testbed
+from virtual.timeouts import TIMEOUT_SECONDS
 
 PORT = "/dev/ttyACM0"
 
 
 @pytest.fixture
-async def a_bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    async with bench(tmp_path) as made:
+async def testbed(tmp_path: Path) -> AsyncIterator[PageTestbed]:
+    async with open_page_testbed(tmp_path) as made:
         yield made
 
 
 @pytest.fixture
-async def client(a_bench: Bench) -> AsyncIterator[Client]:
-    async with TestClient(TestServer(a_bench.app)) as made:
+async def client(testbed: PageTestbed) -> AsyncIterator[Client]:
+    async with TestClient(TestServer(testbed.app)) as made:
         yield made
 
 
 async def next_event(stream: ClientResponse) -> tuple[str, str]:
     """The name and data of the next event; comments are passed over."""
     name, lines = "", []
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while True:
             line = (await stream.content.readline()).decode().rstrip("\r\n")
             field, _, value = line.partition(": ")
@@ -55,11 +56,11 @@ async def opened(client: Client | ClientSession, address: str = "/events") -> Cl
     return stream
 
 
-async def test_a_listener_first_gets_everything_as_it_is(a_bench: Bench, client: Client) -> None:
-    a_bench.bus.tell(PortChanged(PORT, PortState.WORKING, 2, "serial-2"))
-    await a_bench.provision("unit-1")
+async def test_a_listener_first_gets_everything_as_it_is(testbed: PageTestbed, client: Client) -> None:
+    testbed.bus.tell(PortChanged(PORT, PortState.WORKING, 2, "serial-2"))
+    await testbed.provision("unit-1")
     stream = await client.get("/events")
-    assert await next_event(stream) == ("edition", a_bench.app[keys.EDITION])
+    assert await next_event(stream) == ("edition", testbed.app[app_keys.ASSET_VERSION])
     assert await next_event(stream) == ("notices", "")
     name, data = await next_event(stream)
     assert name == "sessions"
@@ -69,40 +70,40 @@ async def test_a_listener_first_gets_everything_as_it_is(a_bench: Bench, client:
     assert "unit-1" in data
 
 
-async def test_a_change_on_a_port_is_delivered(a_bench: Bench, client: Client) -> None:
+async def test_a_change_on_a_port_is_delivered(testbed: PageTestbed, client: Client) -> None:
     stream = await opened(client)
-    a_bench.bus.tell(PortChanged(PORT, PortState.WORKING, 3, "serial-3", note="Verifying"))
+    testbed.bus.tell(PortChanged(PORT, PortState.WORKING, 3, "serial-3", note="Verifying"))
     name, data = await next_event(stream)
     assert name == "sessions"
     assert "serial-3" in data
-    a_bench.bus.tell(PortGone(PORT))
+    testbed.bus.tell(PortGone(PORT))
     name, data = await next_event(stream)
     assert name == "sessions"
     assert "Nothing is plugged in." in data
 
 
-async def test_a_notice_is_delivered_and_taken_away(a_bench: Bench, client: Client) -> None:
+async def test_a_notice_is_delivered_and_taken_away(testbed: PageTestbed, client: Client) -> None:
     stream = await opened(client)
     for text in ("TPM makers' certificates: <b>.pem: bad", ""):
-        a_bench.bus.tell(NoticeChanged(Topic.MAKERS, text))
+        testbed.bus.tell(NoticeChanged(Topic.MAKERS, text))
         name, data = await next_event(stream)
         assert name == "notices"
         assert ("&lt;b&gt;.pem: bad" in data) is bool(text)
         assert (await next_event(stream))[0] == "sessions"
 
 
-async def test_a_new_unit_is_delivered_to_the_pages_that_show_it(a_bench: Bench, client: Client) -> None:
+async def test_a_new_unit_is_delivered_to_the_pages_that_show_it(testbed: PageTestbed, client: Client) -> None:
     stream, searching = await opened(client), await opened(client, "/events?search=other")
-    await a_bench.provision("unit-7")
+    await testbed.provision("unit-7")
     name, data = await next_event(stream)
     assert (name, "unit-7" in data) == ("units", True)
     name, data = await next_event(searching)
     assert (name, "unit-7" in data) == ("units", False)
 
 
-async def test_what_a_device_calls_itself_is_escaped_in_the_stream_too(a_bench: Bench, client: Client) -> None:
+async def test_what_a_device_calls_itself_is_escaped_in_the_stream_too(testbed: PageTestbed, client: Client) -> None:
     stream = await opened(client)
-    a_bench.bus.tell(PortChanged(MARKUP, PortState.FAILED, 1, MARKUP, MARKUP, MARKUP, MARKUP))
+    testbed.bus.tell(PortChanged(MARKUP, PortState.FAILED, 1, MARKUP, MARKUP, MARKUP, MARKUP))
     name, data = await next_event(stream)
     assert name == "sessions"
     assert "&lt;img" in data
@@ -110,29 +111,29 @@ async def test_what_a_device_calls_itself_is_escaped_in_the_stream_too(a_bench: 
     assert "<script" not in data
 
 
-async def test_a_text_cannot_forge_an_event(a_bench: Bench, client: Client) -> None:
+async def test_a_text_cannot_forge_an_event(testbed: PageTestbed, client: Client) -> None:
     stream = await opened(client)
-    a_bench.bus.tell(PortChanged(PORT, PortState.WORKING, 1, "x\r\n\r\nevent: edition\rdata: forged\n\n", note="y"))
+    testbed.bus.tell(PortChanged(PORT, PortState.WORKING, 1, "x\r\n\r\nevent: edition\rdata: forged\n\n", note="y"))
     name, data = await next_event(stream)
     assert name == "sessions"
     assert "event: edition" in data
 
 
-async def test_a_burst_is_sent_as_one(a_bench: Bench, client: Client) -> None:
+async def test_a_burst_is_sent_as_one(testbed: PageTestbed, client: Client) -> None:
     stream = await opened(client)
     for step in range(1, 7):
-        a_bench.bus.tell(PortChanged(PORT, PortState.WORKING, step, "serial"))
+        testbed.bus.tell(PortChanged(PORT, PortState.WORKING, step, "serial"))
     _, data = await next_event(stream)
     assert "Step 6 of 6" in data
 
 
-async def test_a_listener_that_was_too_slow_is_told_everything_anew(a_bench: Bench, client: Client) -> None:
+async def test_a_listener_that_was_too_slow_is_told_everything_anew(testbed: PageTestbed, client: Client) -> None:
     stream = await opened(client)
-    await a_bench.provision("unit-before")
+    await testbed.provision("unit-before")
     # More than a listener may be behind, in one go: the bus forgets what it had for it and says only Lost.
-    with a_bench.bus.listen() as witness:
+    with testbed.bus.listen() as witness:
         for number in range(1000):
-            a_bench.bus.tell(PortChanged(PORT, PortState.WORKING, 1 + number % 6, f"serial-{number}"))
+            testbed.bus.tell(PortChanged(PORT, PortState.WORKING, 1 + number % 6, f"serial-{number}"))
         assert any(isinstance(witness.get_nowait(), Lost) for _ in range(witness.qsize()))
     names: dict[str, str] = {}
     while not {"sessions", "units"} <= set(names) or "serial-999" not in names["sessions"]:
@@ -142,7 +143,7 @@ async def test_a_listener_that_was_too_slow_is_told_everything_anew(a_bench: Ben
 
 
 async def test_a_quiet_stream_beats(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "PULSE_SECONDS", 0.05)
+    monkeypatch.setattr(overview, "PULSE_SECONDS", 0.05)
     stream = await opened(client)
     assert await next_event(stream) == ("pulse", "")
 
@@ -150,7 +151,7 @@ async def test_a_quiet_stream_beats(client: Client, monkeypatch: pytest.MonkeyPa
 async def test_there_is_room_for_so_many_listeners_and_a_sentence_for_the_next(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page, "LISTENERS_MAX", 2)
+    monkeypatch.setattr(overview, "LISTENERS_MAX", 2)
     _kept = [await opened(client), await opened(client)]
     answer = await client.get("/events")
     assert answer.status == 503
@@ -158,46 +159,46 @@ async def test_there_is_room_for_so_many_listeners_and_a_sentence_for_the_next(
 
 
 async def test_a_listener_that_hangs_up_is_forgotten(
-    a_bench: Bench, client: Client, monkeypatch: pytest.MonkeyPatch
+    testbed: PageTestbed, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page, "PULSE_SECONDS", 0.05)
+    monkeypatch.setattr(overview, "PULSE_SECONDS", 0.05)
     stream = await opened(client)
-    assert len(a_bench.app[keys.STREAMS]) == 1
+    assert len(testbed.app[app_keys.STREAMS]) == 1
     stream.close()
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while a_bench.app[keys.STREAMS]:  # noqa: ASYNC110 - nothing tells when
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while testbed.app[app_keys.STREAMS]:  # noqa: ASYNC110 - nothing tells when
             await asyncio.sleep(0.02)
 
 
 async def test_a_stream_ends_after_its_time(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "PULSE_SECONDS", 0.05)
-    monkeypatch.setattr(page, "STREAM_SECONDS", 0.3)
+    monkeypatch.setattr(overview, "PULSE_SECONDS", 0.05)
+    monkeypatch.setattr(overview, "STREAM_SECONDS", 0.3)
     stream = await client.get("/events")
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         body = await stream.content.read()
     assert body.endswith(b"\r\n\r\n")
 
 
 async def test_a_registry_that_fails_ends_the_stream_and_tells_nothing_of_it(
-    a_bench: Bench, client: Client, tmp_path: Path
+    testbed: PageTestbed, client: Client, tmp_path: Path
 ) -> None:
     stream = await opened(client)
-    await a_bench.database.close()
+    await testbed.database.close()
     (tmp_path / "registry.sqlite").write_bytes(b"not a database at all" * 1000)
     for suffix in ("-wal", "-shm"):
         (tmp_path / f"registry.sqlite{suffix}").unlink(missing_ok=True)
-    a_bench.bus.tell(UnitChanged("unit"))
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    testbed.bus.tell(UnitChanged("unit"))
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         assert await stream.content.read() == b""
 
 
-async def test_a_station_that_stops_does_not_wait_for_its_pages(a_bench: Bench) -> None:
-    runner = web.AppRunner(a_bench.app, shutdown_timeout=600)
+async def test_a_station_that_stops_does_not_wait_for_its_pages(testbed: PageTestbed) -> None:
+    runner = web.AppRunner(testbed.app, shutdown_timeout=600)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     async with ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}") as client:
         stream = await opened(client)
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             await runner.cleanup()
             assert await stream.content.read() == b""

@@ -21,13 +21,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from station.config import EnrollmentConfig, StationConfig
 from station.events import PortChanged, PortState
-from station.nuc_index import NucIndex
 from station.registry.schema import audit
-from station.web import background, keys
-from station.web.api import metrics
-from station.web.api.table import ENDPOINTS
-from station.web.problems import STATUS
-from tests.unit.station.web.api.calls import BULK, DEVICES, PROVISION, Api, opened, problem
+from station.secrets.blind_index import BlindIndex
+from station.web import app_keys
+from station.web.http.problems import STATUS
+from station.web.ops import background, metrics_page
+from station.web.routes import ENDPOINTS
+from tests.harness.api_client import BULK, DEVICES, PROVISION, Api, opened, problem
 
 ALERTS = Path(__file__).parents[5] / "prometheus" / "alerts.yml"
 
@@ -86,15 +86,15 @@ async def test_a_serial_with_an_underscore_gets_a_certificate(api: Api) -> None:
 
 
 async def test_a_bug_with_one_unit_of_many_is_its_line_and_no_more(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    enroller = api.bench.app[keys.ENROLLER]
-    enroll = enroller.enroll
+    offline_provisioner = api.testbed.app[app_keys.OFFLINE_PROVISIONER]
+    enroll = offline_provisioner.provision
 
     async def failing(wanted: Any, origin: str) -> Any:
         if wanted.device_serial == "CAM-1":
             raise ValueError("inside")
         return await enroll(wanted, origin)
 
-    monkeypatch.setattr(enroller, "enroll", failing)
+    monkeypatch.setattr(offline_provisioner, "enroll", failing)
     answer = await api.post(BULK, {"devices": [{"device_serial": f"CAM-{n}"} for n in range(3)]})
     text = await answer.text()
     assert [json.loads(line)["status"] for line in text.splitlines()] == [201, 500, 201]
@@ -147,7 +147,7 @@ async def test_no_answer_about_units_holds_a_secret(api: Api) -> None:
     for path in (DEVICES, f"{DEVICES}/CAM-1", f"{DEVICES}/CAM-1/certificate", "/stats", "/health", "/metrics", "/"):
         text = await (await api.get(path)).text()
         assert not [secret for secret in secrets if secret in text]
-    index = NucIndex(api.bench.secret).of_bytes(bytes.fromhex(made["nuc_hash"]))
+    index = BlindIndex(api.testbed.secret).of_bytes(bytes.fromhex(made["nuc_hash"]))
     assert index.hex() not in await (await api.get(f"{DEVICES}/CAM-1")).text()
 
 
@@ -175,17 +175,17 @@ async def test_a_revocation_shows_at_once_in_validation_list_unit_and_page(api: 
         ("revoke", "revoked", fails, True),
         ("reinstate", "provisioned", passes, False),
     ):
-        with api.bench.bus.listen() as events:
+        with api.testbed.bus.listen() as events:
             answer = await api.post(f"{DEVICES}/CAM-1/{action}", {"reason": f"for {action}"})
             assert (await answer.json())["state"] == state
             assert events.get_nowait().serial == "CAM-1"  # type: ignore[union-attr]
         assert await api.validate(api.token(made)) == verdict
         crl = x509.load_der_x509_crl(await (await api.client.get("/crl")).read())
         assert (crl.get_revoked_certificate_by_serial_number(number) is not None) is listed
-        assert crl.is_signature_valid(api.bench.authority.intermediate.public_key())  # type: ignore[arg-type]
+        assert crl.is_signature_valid(api.testbed.authority.intermediate.public_key())  # type: ignore[arg-type]
         page = await (await api.client.get("/", headers={"Accept": "text/html"})).text()
         assert ("Revoked</span>" in page) is listed
-    async with api.bench.database.read() as connection:
+    async with api.testbed.database.read() as connection:
         rows = (await connection.execute(audit.select().where(audit.c.event.in_(["revoked", "reinstated"])))).all()
     assert [json.loads(row.detail)["by"] for row in rows] == ["for everything"] * 2
 
@@ -263,11 +263,11 @@ async def test_the_list_comes_as_der_or_pem(api: Api, query: str, accept: str, k
     answer = await api.client.get(f"/crl{query}", headers={"Accept": accept})
     assert answer.content_type == kind
     load = x509.load_pem_x509_crl if kind.endswith("pem-file") else x509.load_der_x509_crl
-    assert load(await answer.read()).issuer == api.bench.authority.intermediate.subject
+    assert load(await answer.read()).issuer == api.testbed.authority.intermediate.subject
 
 
 async def test_the_authoritys_certificates_come_as_pem_and_one_as_der(api: Api) -> None:
-    authority = api.bench.authority
+    authority = api.testbed.authority
     pem = await (await api.client.get("/ca")).read()
     assert x509.load_pem_x509_certificates(pem) == [authority.intermediate, authority.root]
     for name in ("root", "intermediate"):
@@ -294,7 +294,7 @@ async def test_the_statistics_have_the_public_smas_fields_and_add_up(api: Api) -
 async def test_a_station_whose_registry_is_gone_is_not_ready(api: Api, tmp_path: Path) -> None:
     answer = await api.client.get("/ready")
     assert (answer.status, (await answer.json())["status"]) == (200, "ready")
-    await api.bench.database.close()
+    await api.testbed.database.close()
     for file in tmp_path.glob("registry.sqlite*"):
         file.unlink()
     (tmp_path / "registry.sqlite").write_bytes(b"no database" * 1000)
@@ -312,9 +312,9 @@ async def series(api: Api) -> set[str]:
 
 
 async def test_the_metrics_count_sessions_units_ports_and_disk(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(metrics_page, "FRESH_SECONDS", 0.0)
     await api.provision("CAM-1")
-    api.bench.bus.tell(PortChanged("/dev/ttyACM0", PortState.FAILED, code="csr.subject-differs"))
+    api.testbed.bus.tell(PortChanged("/dev/ttyACM0", PortState.FAILED, code="csr.subject-differs"))
     text = await (await api.client.get("/metrics")).text()
     assert 'birthmark_sessions_total{code="csr.subject-differs",outcome="failed"} 1.0' in text
     assert 'birthmark_units{state="provisioned"} 1.0' in text
@@ -327,12 +327,12 @@ async def test_the_metrics_count_sessions_units_ports_and_disk(api: Api, monkeyp
 
 async def test_a_tampered_audit_log_shows_in_the_metrics(api: Api) -> None:
     await api.provision("CAM-1")
-    await background.check_audit(api.bench.app)
+    await background.check_audit(api.testbed.app)
     assert "birthmark_audit_intact 1.0" in await (await api.client.get("/metrics")).text()
-    async with api.bench.database.write() as connection:
+    async with api.testbed.database.write() as connection:
         await connection.exec_driver_sql("DROP TRIGGER audit_no_update")
         await connection.execute(audit.update().where(audit.c.event == "issued").values(serial="CAM-2"))
-    await background.check_audit(api.bench.app)
+    await background.check_audit(api.testbed.app)
     assert "birthmark_audit_intact 0.0" in await (await api.client.get("/metrics")).text()
 
 
@@ -342,7 +342,7 @@ async def test_a_station_that_stops_during_its_first_check_leaves_no_connection_
         folder.mkdir()
         async with opened(folder) as api:
             await asyncio.sleep(0)
-            assert not api.bench.app[keys.CLOSING].is_set()
+            assert not api.testbed.app[app_keys.CLOSING].is_set()
     gc.collect()  # pytest makes an error of a connection that is found open here
 
 
@@ -367,7 +367,7 @@ async def test_the_description_names_every_route_and_nothing_else(api: Api) -> N
     described = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
     assert described == {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS}
     routed = {
-        (r.method, r.resource.canonical) for r in api.bench.app.router.routes() if r.resource and r.method != "HEAD"
+        (r.method, r.resource.canonical) for r in api.testbed.app.router.routes() if r.resource and r.method != "HEAD"
     }
     page = {("GET", "/events"), ("GET", "/login"), ("POST", "/login"), ("POST", "/logout"), ("GET", "/static")}
     assert routed == described | page

@@ -1,0 +1,1 @@
+"""The board: its facts, its USB gadget, its LED, its service manager."""

@@ -1,0 +1,133 @@
+"""`birthmark-agent token`, `sign` and `export`: what a camera does with its identity, from a shell."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from base64 import b64encode
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from device_agent.camera import Camera
+from device_agent.cli.common import OTHER_TPM, STATE_DIR
+from runtime.commands import AS_JSON, print_json
+from shared.errors import BirthmarkError
+
+_CHUNK_BYTES: Final = 1 << 20
+_BUNDLE_BYTES: Final = 4 << 20
+
+CANNOT_EXPORT: Final = {
+    "device_private_key": "it was born in the TPM and never leaves it; `device_agent.camera.Camera.sign` uses it there",
+    "master_keys": "the TPM holds keys made from them, not the master keys; `Camera.token` uses those there",
+}
+
+
+@click.command()
+@STATE_DIR
+@OTHER_TPM
+@click.option("--table", type=int, help="One of the unit's three tables; chance unless given.")
+@click.option("--index", type=int, help="0 to 999; chance unless given.")
+def token(state_dir: Path, tpm: str | None, table: int | None, index: int | None) -> None:
+    """Print a fresh NUC token: the JSON of Birthmark's `camera_token`."""
+    with Camera.open(state_dir, tpm) as camera:
+        print_json(camera.token(table, index))
+
+
+@click.command()
+@STATE_DIR
+@OTHER_TPM
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--bundle", type=click.Path(path_type=Path), help="A JSON object to sign as Birthmark's cameras do.")
+@AS_JSON
+def sign(state_dir: Path, tpm: str | None, file: Path | None, bundle: Path | None, as_json: bool) -> None:
+    """Sign a FILE with the device key: prints base64 of a DER ECDSA P-256 signature with SHA-256.
+
+    With --bundle the JSON object is printed with its `device_signature`.
+    """
+    if (file is None) == (bundle is None):
+        raise click.UsageError("give either a FILE or --bundle")
+    if bundle is not None:
+        content = _read_bundle(bundle)
+        with Camera.open(state_dir, tpm) as camera:
+            print_json(camera.sign_bundle(content))
+    elif file is not None:
+        digest = _digest(file)
+        with Camera.open(state_dir, tpm) as camera:
+            signature = b64encode(camera.sign_digest(digest)).decode()
+        if as_json:
+            print_json({"file": str(file), "sha256": digest.hex(), "signature": signature})
+        else:
+            click.echo(signature)
+
+
+@click.command()
+@STATE_DIR
+@OTHER_TPM
+@click.option("--format", "kind", type=click.Choice(["provisioning-json"]), required=True)
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="A new file; it holds the NUC hash.")
+@AS_JSON
+def export(state_dir: Path, tpm: str | None, kind: str, output: Path, as_json: bool) -> None:
+    """Write Birthmark's `provisioning.json`, as far as a unit with a TPM can.
+
+    What cannot be exported is named in the file under `not_exported`, and on stderr, with the reason.
+    """
+    with Camera.open(state_dir, tpm) as camera:
+        public = camera.certificate.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        chain = b"".join(certificate.public_bytes(Encoding.PEM) for certificate in camera.certificate_chain[1:])
+        content = {
+            "device_serial": camera.serial,
+            "device_family": camera.model,
+            "device_certificate": camera.certificate.public_bytes(Encoding.PEM).decode(),
+            "certificate_chain": chain.decode(),
+            "device_public_key": public.decode(),
+            "table_assignments": list(camera.table_ids),
+            "nuc_hash": camera.nuc_hash().secret().hex(),
+            "not_exported": CANNOT_EXPORT,
+        }
+    _write_private(output, json.dumps(content, indent=2).encode() + b"\n")
+    for field, reason in CANNOT_EXPORT.items():
+        click.echo(f"not exported: {field}: {reason}", err=True)
+    if as_json:
+        print_json({"output": str(output), "format": kind, "not_exported": CANNOT_EXPORT})
+    else:
+        click.echo(f"Wrote {output}. It holds the NUC hash, which is secret.")
+
+
+def _read_bundle(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_BUNDLE_BYTES + 1)
+        if len(data) > _BUNDLE_BYTES:
+            raise BirthmarkError("bundle.malformed", f"{path} is larger than {_BUNDLE_BYTES >> 20} MiB")
+        content = json.loads(data)
+    except OSError as error:
+        raise BirthmarkError("file.unreadable", f"{path}: {error.strerror}") from error
+    except (ValueError, RecursionError):
+        raise BirthmarkError("bundle.malformed", f"{path} is not JSON") from None
+    if not isinstance(content, dict):
+        raise BirthmarkError("bundle.malformed", f"{path} is not a JSON object")
+    return content
+
+
+def _digest(path: Path) -> bytes:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+    except OSError as error:
+        raise BirthmarkError("file.unreadable", f"{path}: {error.strerror}") from error
+    return digest.digest()
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise BirthmarkError("file.unwritable", f"{path}: {error.strerror}") from error
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)

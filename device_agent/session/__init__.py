@@ -1,0 +1,1 @@
+"""One session after another, from the agent's end."""

@@ -1,0 +1,159 @@
+"""Puts an agent together from what the command line says: state directory, TPM, board, NUC map, root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from device_agent.board.device_tree import read_board
+from device_agent.session.agent_session import AgentContext, AgentSession
+from device_agent.session.trust import load_root
+from device_agent.storage.disk import Disk
+from device_agent.storage.identity import KEPT, Identity, IdentityStore, SealedMap
+from device_agent.storage.sealed_map import NucMap, read_nuc_map
+from device_agent.tpm.source import TpmSource
+from shared.errors import BirthmarkError
+from shared.types import NucHash
+
+_ROOT: Final = "root.pem"
+"""The root that a unit goes on trusting after its identity was removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `birthmark-agent run` is told."""
+
+    state_dir: Path
+    tpm: str
+    nuc_map: Path | None
+    keep_nuc_map: bool
+    serial: str | None
+    root_certificate: Path | None
+    model: str | None = None
+
+
+class Agent:
+    """An agent that is ready for sessions."""
+
+    def __init__(
+        self,
+        options: Options,
+        tpm: TpmSource,
+        disk: Disk | None = None,
+        say: Callable[[str], None] = lambda _text: None,
+    ) -> None:
+        """`say` is told what is done beyond provisioning, in a sentence."""
+        self._say = say
+        self._disk = disk or Disk()
+        self._options = options
+        self._tpm = tpm
+        self.store: Final = IdentityStore(options.state_dir, self._disk)
+        self._board = read_board(options.serial, options.model)
+        self._pinned = load_root(options.root_certificate) if options.root_certificate else None
+        self._clear_map: Path | None = None
+        """The file with the map that is sealed in the identity, or will be; it goes once the unit is provisioned."""
+        self.store.tidy()
+        self._nuc_map = self._read_nuc_map()
+
+    def prepare(self) -> None:
+        """Have the TPM open and its keys made, which takes seconds on a chip, before a station waits for them.
+
+        Raises `tpm.not-this-one` when the identity there is was made with another TPM.
+        """
+        tpm = self._tpm.get()
+        tpm.public_areas()
+        known = self.store.load()
+        if known is not None and not known.is_for(tpm.device_public_key()):
+            raise BirthmarkError("tpm.not-this-one", str(self._options.state_dir))
+
+    def agent_session(self) -> AgentSession:
+        """The unit's side of one session."""
+        known = self.store.load()
+        context = AgentContext(self._board, self._tpm.name, self._nuc_map, self._root(known))
+        return AgentSession(self._tpm.get(), self.store, context)
+
+    def failed(self, error: BirthmarkError) -> None:
+        """A session came to nothing; a TPM that was the cause is opened afresh for the next."""
+        if error.code.startswith("tpm."):
+            self._tpm.drop()
+
+    def provisioned(self) -> None:
+        """The map on disk has served: from now on it is kept sealed, and the clear one is removed."""
+        if self._clear_map is not None:
+            self._nuc_map = None
+            self._disk.remove(self._clear_map)
+            self._disk.sync(self._clear_map.parent)
+            self._say(f"The NUC map is sealed in the identity; the clear file {self._clear_map} was removed.")
+            self._clear_map = None
+
+    def _root(self, known: Identity | None) -> x509.Certificate | None:
+        remembered = self._options.state_dir / _ROOT
+        if self._pinned:
+            return self._pinned
+        if remembered.exists():
+            return load_root(remembered)
+        return known.chain[-1] if known else None
+
+    def _read_nuc_map(self) -> NucMap | None:
+        """The map that was given, unless this unit has it already; a clear one that was left behind is removed."""
+        known = self.store.load()
+        sealed = known.sealed_map if known else self.store.kept_map()
+        path = self._options.nuc_map
+        if path is None or (sealed is not None and not path.exists()):
+            if sealed is None:
+                raise BirthmarkError("nuc.map-missing", str(path) if path else "")
+            if known is None:
+                self._tpm.get().unseal(sealed.hash)  # a kept map of another TPM is told before a station waits
+            return None
+        given = read_nuc_map(path)
+        if not self._options.keep_nuc_map:
+            self._clear_map = path
+        if sealed is None or not self._is_sealed(given, sealed, known):
+            return given
+        if known is not None and known.provisioned:
+            self.provisioned()
+        return None
+
+    def _is_sealed(self, given: NucMap, sealed: SealedMap, known: Identity | None) -> bool:
+        try:
+            return NucHash(self._tpm.get().unseal(sealed.hash)) == given.hash
+        except BirthmarkError as error:
+            if known is None and error.code == "tpm.not-this-one":
+                return False  # what is kept is of no use here, and the given one takes its place
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What `forget` removed."""
+
+    identity: Identity | None
+    """None where there was none, or a damaged one."""
+    anything: bool
+    map_kept: bool
+
+
+def forget(state_dir: Path, *, forget_root: bool, forget_map: bool) -> Forgotten:
+    """Remove the identity. The root it trusted is remembered and its sealed NUC map kept, unless told otherwise.
+
+    Raises `nuc.map-not-kept`, and removes nothing, where the map is to be kept and cannot be.
+    """
+    disk = Disk()
+    store = IdentityStore(state_dir, disk)
+    known: Identity | None = None
+    with suppress(BirthmarkError):  # a damaged identity is the reason to remove one
+        known = store.load()
+    remembered = state_dir / _ROOT
+    root_known = remembered.exists()
+    if not forget_root and known is not None and not root_known:
+        disk.write(remembered, known.chain[-1].public_bytes(Encoding.PEM))
+    found = store.forget(keep_map=not forget_map)
+    if forget_root:
+        disk.remove(remembered)
+    return Forgotten(known, found or (forget_root and root_known), (state_dir / KEPT).exists())

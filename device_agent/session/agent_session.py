@@ -1,0 +1,219 @@
+"""What the agent does in a session, apart from the cable: say who it is, prove it, store what it is given.
+
+Nothing secret is told before the station has proven itself, and nothing is stored before everything is verified. The
+steps are called in order by whoever has a session (`device_agent.session.conversation`, or a test); no byte is read
+here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from device_agent.board.device_tree import Board
+from device_agent.session.trust import TrustedStation, verify_device_chain, verify_station
+from device_agent.storage.identity import Identity, IdentityFile, IdentityStore, SealedMap, Secrets, StoredTable
+from device_agent.storage.sealed_map import NucMap, seal_map
+from device_agent.storage.tpm_blob import Blob
+from device_agent.tpm import Tpm
+from shared import limits
+from shared.errors import BirthmarkError
+from shared.protocol.messages import (
+    VERSION,
+    Challenge,
+    ChallengeBody,
+    Credentials,
+    CredentialsBody,
+    Hello,
+    Proof,
+    Receipt,
+    ReceiptBody,
+    TableImport,
+    decode_body,
+    encode,
+)
+from shared.protocol.messages import Identity as IdentityMessage
+from shared.protocol.nuc_encryption import encrypt_nuc_hash
+from shared.protocol.signing import signed_bytes, stored_digest
+from shared.text import printable
+from shared.types import NucHash, TableId
+
+AGENT: Final = f"birthmark-agent {version('birthmark-provisioning')}"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentContext:
+    """What does not change from one session to the next."""
+
+    board: Board
+    tpm_name: str
+    """How the TPM was chosen, for later commands to find it again: `simulator`, or a TCTI."""
+    nuc_map: NucMap | None
+    """As captured; None for a unit that has it sealed already."""
+    root: x509.Certificate | None
+    """The root this unit trusts; None for one that has seen none yet."""
+
+
+class AgentSession:
+    """One unit in one session. A new session needs a new one."""
+
+    def __init__(self, tpm: Tpm, store: IdentityStore, context: AgentContext) -> None:
+        self._tpm = tpm
+        self._store = store
+        self._context = context
+        self._known: Final = store.load()
+        self._sealed: Final = self._known.sealed_map if self._known else store.kept_map()
+        self._publics = tpm.public_areas()  # slow on a chip: made before a station waits for it
+        self._hello: Hello | None = None
+        self._station: TrustedStation | None = None
+
+    def identify(self, hello: Hello, transcript: bytes) -> IdentityMessage:
+        """Answer a greeting. `transcript` is the digest after it."""
+        self._hello = hello
+        public_areas = self._publics
+        return IdentityMessage(
+            version=VERSION,
+            hello=transcript,
+            nonce=os.urandom(32),
+            agent=AGENT,
+            model=self._context.board.model,
+            serial=self._context.board.serial,
+            certificate=_fingerprint(self._known.chain[0]) if self._known else b"",
+            tpm_manufacturer=printable(self._tpm.manufacturer, 64),
+            tpm_firmware=printable(self._tpm.firmware, 64),
+            ek_certificate=public_areas.ek_certificate,
+            ek_public=public_areas.ek,
+            ak_public=public_areas.ak,
+            srk_public=public_areas.srk,
+            device_public=public_areas.device,
+        )
+
+    def prove(self, challenge: Challenge, before: bytes, after: bytes) -> Proof:
+        """Make sure of the station, then answer it. `before` and `after` are the digests around the Challenge.
+
+        Raises `trust.*`, `session.challenge-malformed`, `tpm.*` and, where there is no NUC hash, `nuc.map-missing`.
+        """
+        if self._hello is None:
+            raise ValueError("a challenge before a greeting")
+        self._station = verify_station(
+            self._hello.chain,
+            self._hello.time,
+            signed_bytes(ChallengeBody, before, challenge.body),
+            challenge.signature,
+            self._context.root,
+        )
+        body = decode_body(ChallengeBody, challenge.body)
+        secret = self._tpm.activate(body.credential, body.encrypted_secret)
+        if len(secret) != 32:
+            raise BirthmarkError("session.challenge-malformed", f"its secret has {len(secret)} bytes, not 32")
+        device = self._tpm.certify_device_key(after)
+        storage = self._tpm.certify_storage_key(after)
+        return Proof(
+            secret=secret,
+            device_attest=device.attest,
+            device_signature=device.signature,
+            srk_attest=storage.attest,
+            srk_signature=storage.signature,
+            csr=self._request(),
+            nuc_hash=encrypt_nuc_hash(self._nuc_hash(), body.hpke_key, after),
+        )
+
+    def accept(self, credentials: Credentials, before: bytes, after: bytes) -> Receipt:
+        """Verify what the station gives, store it, and sign for it. `before` and `after` as in `prove`.
+
+        Raises `trust.*`, `tpm.*` and `disk.*`; the identity there was is then there still.
+        """
+        if self._station is None:
+            raise ValueError("credentials before a challenge")
+        signed = signed_bytes(CredentialsBody, before, credentials.body)
+        self._station.verify(credentials.signature, signed)
+        body = decode_body(CredentialsBody, credentials.body)
+        chain = verify_device_chain(
+            body.chain, self._station, self._tpm.device_public_key(), self._context.board.serial
+        )
+        table_ids = tuple(TableId(table.table_id) for table in body.tables)
+        if len(table_ids) != limits.TABLES_PER_UNIT or len(set(table_ids)) != len(table_ids):
+            raise BirthmarkError("trust.tables-malformed", ", ".join(map(str, table_ids)))
+        blobs = [self._tpm.import_key(table.public, table.duplicate, table.seed) for table in body.tables]
+        certified = [self._tpm.certify_blob(blob, after) for blob in blobs]
+        self._keep(body, chain, dict(zip(table_ids, blobs, strict=True)))
+        receipt = encode(
+            ReceiptBody(
+                stored=stored_digest(body.chain, table_ids),
+                tables=tuple(
+                    TableImport(table_id=table, attest=statement.attest, signature=statement.signature)
+                    for table, statement in zip(table_ids, certified, strict=True)
+                ),
+            )
+        )
+        digest = hashlib.sha256(signed_bytes(ReceiptBody, after, receipt)).digest()
+        return Receipt(body=receipt, signature=self._tpm.sign(digest))
+
+    def done(self) -> Identity:
+        """The station has recorded the receipt."""
+        self._store.mark_provisioned()
+        self._store.tidy()
+        identity = self._store.load()
+        if identity is None:
+            raise BirthmarkError("identity.missing")
+        return identity
+
+    def _nuc_hash(self) -> NucHash:
+        if self._context.nuc_map is not None:
+            return self._context.nuc_map.hash
+        return NucHash(self._tpm.unseal(self._known_map().hash))
+
+    def _known_map(self) -> SealedMap:
+        if self._sealed is None:
+            raise BirthmarkError("nuc.map-missing")
+        return self._sealed
+
+    def _request(self) -> bytes:
+        """A CSR (PKCS #10) signed in the TPM, for the board's serial number."""
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self._context.board.serial)])
+        request = x509.CertificateSigningRequestBuilder().subject_name(name)
+        return request.sign(self._tpm.device_key(), hashes.SHA256()).public_bytes(Encoding.DER)
+
+    def _keep(self, body: CredentialsBody, chain: tuple[x509.Certificate, ...], tables: dict[TableId, Blob]) -> None:
+        known = self._known
+        about = IdentityFile(
+            serial=self._context.board.serial,
+            model=self._context.board.model,
+            authority_id=printable(body.authority_id),
+            validation_endpoint=printable(body.validation_endpoint),
+            station=printable(self._hello.station if self._hello else ""),
+            table_ids=tuple(tables),
+            tpm=self._context.tpm_name,
+            tpm_manufacturer=self._tpm.manufacturer,
+            tpm_firmware=self._tpm.firmware,
+        )
+        nuc_map: bytes | Path
+        if self._context.nuc_map is not None:
+            key = os.urandom(32)
+            nuc_map = seal_map(self._context.nuc_map, key)
+            hash_blob, key_blob = self._tpm.seal(self._context.nuc_map.hash.secret()), self._tpm.seal(key)
+        else:
+            sealed = self._known_map()
+            nuc_map, hash_blob, key_blob = sealed.file, sealed.hash, sealed.key
+        kept = Secrets(
+            tables=tuple(StoredTable(table_id=table, key=blob) for table, blob in tables.items()),
+            nuc_hash=hash_blob,
+            nuc_map_key=key_blob,
+        )
+        # What the station has recorded once it need not record again for the unit to be a camera.
+        recorded = known is not None and known.provisioned
+        same = known is not None and known.chain == chain and known.about.table_ids == about.table_ids
+        self._store.store(about, kept, chain, nuc_map, provisioned=recorded and same)
+
+
+def _fingerprint(certificate: x509.Certificate) -> bytes:
+    return certificate.fingerprint(hashes.SHA256())

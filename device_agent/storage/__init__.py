@@ -1,0 +1,1 @@
+"""What the agent keeps on the disk, and how it writes it."""

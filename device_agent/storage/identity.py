@@ -1,0 +1,252 @@
+"""The identity a Pi keeps: written as a whole, read with suspicion, replaced only by another whole one.
+
+`identity` in the state directory is a symbolic link to a directory `.identity-…`. A new identity is a new directory,
+synced, to which the link is then moved in one step: at any instant there is the old one, the new one, or none. The
+file `provisioned` in it says that the station has recorded the receipt. Where an identity was removed and its sealed
+NUC map was not, the map waits in `kept-nuc-map` for the next identity.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from msgspec import Meta
+
+from device_agent.storage.disk import Disk
+from device_agent.storage.tpm_blob import Blob
+from shared import limits
+from shared.errors import BirthmarkError
+from shared.x509_profile import UNREADABLE
+
+LINK: Final = "identity"
+_PREFIX: Final = ".identity-"
+_NEW_LINK: Final = ".identity.new"
+PROVISIONED: Final = "provisioned"
+CERTIFICATE: Final = "certificate.pem"
+CHAIN: Final = "chain.pem"
+_SECRETS: Final = "secrets.msgpack"
+KEPT: Final = "kept-nuc-map"
+_KEPT_KEYS: Final = "keys.msgpack"
+_MAP: Final = "nuc-map.sealed"
+_READ_BYTES: Final = 256 * 1024
+
+
+class StoredTable(msgspec.Struct, frozen=True):
+    table_id: Annotated[int, Meta(ge=0, lt=limits.TABLE_COUNT_MAX)]
+    key: Blob
+
+
+class Secrets(msgspec.Struct, frozen=True, kw_only=True):
+    """What `secrets.msgpack` holds: nothing that is of use without this Pi's TPM."""
+
+    tables: Annotated[tuple[StoredTable, ...], Meta(min_length=1, max_length=16)]
+    nuc_hash: Blob
+    nuc_map_key: Blob
+
+
+class _KeptMap(msgspec.Struct, frozen=True, kw_only=True):
+    """What `keys.msgpack` holds: of a removed identity's secrets those of its NUC map."""
+
+    nuc_hash: Blob
+    nuc_map_key: Blob
+
+
+@dataclass(frozen=True, slots=True)
+class SealedMap:
+    """A NUC map as it is kept, and what only its TPM can unseal."""
+
+    file: Path
+    """AES-256-GCM under the sealed key: nonce 12, ciphertext, tag 16."""
+    hash: Blob
+    key: Blob
+
+
+class IdentityFile(msgspec.Struct, frozen=True, kw_only=True):
+    """What `identity.json` holds: nothing secret."""
+
+    version: int = 1
+    serial: str
+    model: str
+    authority_id: str
+    validation_endpoint: str
+    station: str
+    table_ids: tuple[int, ...]
+    tpm: str
+    """How the TPM is found: `simulator`, or a TCTI such as `device:/dev/tpmrm0`."""
+    tpm_manufacturer: str
+    tpm_firmware: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A whole identity, as read from `path`."""
+
+    link: Path
+    """Where it is found, now and after it is replaced by another."""
+    path: Path
+    about: IdentityFile
+    secrets: Secrets
+    chain: tuple[x509.Certificate, ...]
+    """Own certificate first, root last."""
+    provisioned: bool
+
+    def is_for(self, device_key: ec.EllipticCurvePublicKey) -> bool:
+        """Whether it was made with the TPM that has this device key: a copy of it elsewhere is of no use."""
+        return self.chain[0].public_key() == device_key
+
+    @property
+    def sealed_map(self) -> SealedMap:
+        return SealedMap(self.path / _MAP, self.secrets.nuc_hash, self.secrets.nuc_map_key)
+
+
+class IdentityStore:
+    """The identity of one state directory."""
+
+    def __init__(self, state_dir: Path, disk: Disk) -> None:
+        self._state_dir = state_dir
+        self._disk = disk
+
+    def load(self) -> Identity | None:
+        """The identity there is, if any. Raises `identity.damaged` when it cannot be read."""
+        link = self._state_dir / LINK
+        try:
+            path = link.resolve(strict=True)
+        except FileNotFoundError:
+            return None
+        about = _decoded(path / "identity.json", msgspec.json.Decoder(IdentityFile).decode)
+        kept = _decoded(path / _SECRETS, msgspec.msgpack.Decoder(Secrets).decode)
+        chain = _decoded(path / CHAIN, x509.load_pem_x509_certificates)
+        return Identity(link, path, about, kept, tuple(chain), (path / PROVISIONED).exists())
+
+    def kept_map(self) -> SealedMap | None:
+        """The NUC map of an identity that was removed, if it was kept. Raises `identity.damaged`."""
+        path = self._state_dir / KEPT
+        if not path.exists():
+            return None
+        kept = _decoded(path / _KEPT_KEYS, msgspec.msgpack.Decoder(_KeptMap).decode)
+        return SealedMap(path / _MAP, kept.nuc_hash, kept.nuc_map_key)
+
+    def store(
+        self,
+        about: IdentityFile,
+        kept: Secrets,
+        chain: tuple[x509.Certificate, ...],
+        nuc_map: bytes | Path,
+        *,
+        provisioned: bool,
+    ) -> None:
+        """Write a new identity and make it the one there is.
+
+        `nuc_map` is the sealed map, or where it already is; `provisioned` whether the station has recorded it before.
+        """
+        path = self._state_dir / (_PREFIX + secrets.token_hex(8))
+        try:
+            self._write(path, about, kept, chain, nuc_map, provisioned=provisioned)
+        except BirthmarkError:
+            with suppress(BirthmarkError):  # what cannot be removed now is removed at the next start
+                self.tidy()  # a disk that is full must not fill further with each try
+            raise
+
+    def _write(
+        self,
+        path: Path,
+        about: IdentityFile,
+        kept: Secrets,
+        chain: tuple[x509.Certificate, ...],
+        nuc_map: bytes | Path,
+        *,
+        provisioned: bool,
+    ) -> None:
+        disk = self._disk
+        disk.make_directory(path)
+        disk.write(path / "identity.json", msgspec.json.format(msgspec.json.encode(about)) + b"\n")
+        disk.write(path / _SECRETS, msgspec.msgpack.encode(kept))
+        disk.write(path / CERTIFICATE, chain[0].public_bytes(Encoding.PEM))
+        disk.write(path / CHAIN, b"".join(certificate.public_bytes(Encoding.PEM) for certificate in chain))
+        if isinstance(nuc_map, Path):
+            disk.link(nuc_map, path / _MAP)
+        else:
+            disk.write(path / _MAP, nuc_map)
+        if provisioned:
+            disk.write(path / PROVISIONED, b"")
+        disk.sync(path)
+        disk.sync(self._state_dir)  # or the link might survive a power cut, and what it points to not
+        new_link = self._state_dir / _NEW_LINK
+        disk.remove(new_link)
+        disk.point(new_link, path.name)
+        disk.rename(new_link, self._state_dir / LINK)
+        disk.sync(self._state_dir)
+
+    def mark_provisioned(self) -> None:
+        """The station has recorded the receipt."""
+        path = (self._state_dir / LINK).resolve(strict=True)
+        if not (path / PROVISIONED).exists():
+            self._disk.write(path / PROVISIONED, b"")
+            self._disk.sync(path)
+
+    def tidy(self) -> None:
+        """Remove what an interrupted `store` or `forget` left behind, and identities that were replaced."""
+        link = self._state_dir / LINK
+        current = link.readlink().name if link.is_symlink() else ""
+        for path in self._state_dir.glob(_PREFIX + "*"):
+            if path.name != current:
+                self._disk.remove(path)
+        if link.exists():  # it has a map of its own
+            self._disk.remove(self._state_dir / KEPT)
+
+    def forget(self, *, keep_map: bool) -> bool:
+        """Remove the identity there is; with `keep_map` its sealed NUC map stays for the next one.
+
+        Returns whether there was anything to remove. Raises `nuc.map-not-kept` when the map there is cannot be kept;
+        nothing is removed then.
+        """
+        link = self._state_dir / LINK
+        found = link.is_symlink()
+        if keep_map:
+            if found:
+                self._keep_map(link)
+        else:
+            found = found or (self._state_dir / KEPT).exists()
+            self._disk.remove(self._state_dir / KEPT)
+        self._disk.remove(link)
+        self._disk.sync(self._state_dir)
+        self.tidy()
+        return found
+
+    def _keep_map(self, identity: Path) -> None:
+        try:
+            held = _decoded(identity / _SECRETS, msgspec.msgpack.Decoder(Secrets).decode)
+            kept = _KeptMap(nuc_hash=held.nuc_hash, nuc_map_key=held.nuc_map_key)
+            sealed = (identity / _MAP).resolve(strict=True)
+        except (BirthmarkError, OSError) as error:
+            raise BirthmarkError("nuc.map-not-kept", str(self._state_dir)) from error
+        new, disk = self._state_dir / (_PREFIX + secrets.token_hex(8)), self._disk
+        disk.make_directory(new)
+        disk.write(new / _KEPT_KEYS, msgspec.msgpack.encode(kept))
+        disk.link(sealed, new / _MAP)
+        disk.sync(new)
+        disk.remove(self._state_dir / KEPT)  # of an earlier try: the identity is still there
+        disk.rename(new, self._state_dir / KEPT)
+        disk.sync(self._state_dir)
+
+
+Decoded = TypeVar("Decoded")
+
+
+def _decoded(path: Path, decode: Callable[[bytes], Decoded]) -> Decoded:
+    try:
+        with path.open("rb") as file:
+            return decode(file.read(_READ_BYTES))
+    except PermissionError as error:
+        raise BirthmarkError("identity.permission", str(path)) from error
+    except (OSError, *UNREADABLE, RecursionError) as error:  # msgspec's errors are ValueErrors
+        raise BirthmarkError("identity.damaged", str(path)) from error

@@ -1,0 +1,1 @@
+"""What both programs need of the operating system: the command group and the service manager."""

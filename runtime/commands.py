@@ -1,0 +1,33 @@
+"""How commands of both ends behave: errors told in one way with one set of exit codes, and JSON printed in one way."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Final
+
+import click
+import msgspec
+
+from shared.errors import BirthmarkError, format_error
+
+AS_JSON: Final = click.option("--json", "as_json", is_flag=True, help="Print one JSON value for a program to read.")
+
+
+class CommandGroup(click.Group):
+    """A group whose commands end with our errors: told on stderr, with the exit code that belongs to them."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BirthmarkError as error:
+            click.echo(format_error(error), err=True)
+            sys.exit(error.exit_code)
+        except BrokenPipeError:  # `… | head` has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+
+
+def print_json(value: object) -> None:
+    """One JSON value, indented, on stdout."""
+    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())

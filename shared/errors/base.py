@@ -1,0 +1,54 @@
+"""The one error family. Every failure has a stable code, a sentence for people, and what to do about it.
+
+The catalogue is data, in `shared.errors.catalogue`.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+from shared.errors.catalogue import CATALOGUE
+
+
+class ExitCode(IntEnum):
+    """What our commands exit with. 2 is left to click, for a command line that does not parse."""
+
+    OK = 0
+    FAILED = 1
+    TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: the same command may succeed later
+
+
+class BirthmarkError(Exception):
+    """A failure with a code from the catalogue.
+
+    `detail` adds the particulars of this one occurrence to the sentence. It is for the operator of the machine
+    where the error was raised: it may hold a path or a number, never a secret, and never text from the peer that
+    has not gone through `shared.text`. `case` chooses among the fault's `cases` of advice.
+    """
+
+    def __init__(self, code: str, detail: str = "", case: str = "") -> None:
+        self.kind: Final = CATALOGUE[code]
+        self.detail: Final = detail
+        self.advice: Final = self.kind.cases[case] if case else self.kind.advice
+        super().__init__(code, detail, case)
+
+    @property
+    def code(self) -> str:
+        return self.kind.code
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.kind.sentence}: {self.detail}" if self.detail else self.kind.sentence
+
+    @property
+    def exit_code(self) -> ExitCode:
+        return ExitCode.TRY_AGAIN if self.kind.retry else ExitCode.FAILED
+
+    def __str__(self) -> str:
+        return f"{self.sentence} [{self.code}]"
+
+
+def format_error(error: BirthmarkError) -> str:
+    """An error as a command tells it to a person: what happened, what to do, and the code to look it up by."""
+    return f"error: {error.sentence}\n  {error.advice}\n  [{error.code}]"

@@ -1,0 +1,179 @@
+"""What the station finds wrong with a TPM and what it says. Data only."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from shared.errors.kind import ErrorKind
+
+_SIMULATOR: Final = {
+    "simulator": "Its TPM calls itself a simulator: `birthmark-station serve --ek-policy simulator` accepts one, for "
+    "tests only."
+}
+
+KINDS: Final[tuple[ErrorKind, ...]] = (
+    ErrorKind(
+        "attestation.ak-not-fixed",
+        "the attestation key could have been made outside this TPM",
+        "The unit is faulty or hostile; an honest agent makes it inside.",
+    ),
+    ErrorKind(
+        "attestation.ak-not-restricted",
+        "the attestation key signs whatever it is given",
+        "The unit is faulty or hostile: such a key can forge the TPM's statements.",
+    ),
+    ErrorKind(
+        "attestation.ak-wrong-kind",
+        "the attestation key is not a P-256 key that only signs, with SHA-256",
+        "Update the agent; if it is current, the unit is hostile.",
+    ),
+    ErrorKind(
+        "attestation.attest-malformed",
+        "a statement of the TPM cannot be read",
+        "The unit is faulty or hostile.",
+    ),
+    ErrorKind(
+        "attestation.certify-other-ak",
+        "a statement is not signed by this unit's attestation key",
+        "The unit is faulty or hostile: it shows what another TPM said.",
+    ),
+    ErrorKind(
+        "attestation.certify-other-key",
+        "the TPM's statement is about another key than the unit's",
+        "The unit is faulty or hostile: the key it shows is not the one in the TPM.",
+    ),
+    ErrorKind(
+        "attestation.certify-other-session",
+        "the TPM's statement was made for another session",
+        "Plug the unit in again; if it stays so, it replays what was once said.",
+    ),
+    ErrorKind(
+        "attestation.device-key-not-fixed",
+        "the device key could have been made outside this TPM, or could leave it",
+        "The unit is faulty or hostile; an honest agent makes it inside.",
+    ),
+    ErrorKind(
+        "attestation.device-key-wrong-kind",
+        "the device key is not a P-256 key that signs, and does nothing else",
+        "Update the agent; if it is current, the unit is hostile.",
+    ),
+    ErrorKind(
+        "attestation.ek-forged",
+        "the endorsement key certificate names a maker we know, but is not signed by it",
+        "The TPM is not genuine; or its maker has another certificate of this name, which must lie there as well.",
+        cases=_SIMULATOR,
+    ),
+    ErrorKind(
+        "attestation.ek-malformed",
+        "the endorsement key certificate cannot be read",
+        "Try it with `birthmark-station ek verify FILE`; the TPM or its NV index may be damaged.",
+    ),
+    ErrorKind(
+        "attestation.ek-missing",
+        "the TPM has no endorsement key certificate",
+        "Use a TPM with its maker's certificate, or let the station accept it unverified: `birthmark-station serve "
+        "--ek-policy record`.",
+    ),
+    ErrorKind(
+        "attestation.ek-no-template",
+        "the endorsement key is not of a kind that TPM makers certify",
+        "It must be of a TCG template (L-1, L-2, H-1 to H-3, H-6, H-7); update the agent or ask the TPM's maker.",
+    ),
+    ErrorKind(
+        "attestation.ek-not-an-ek",
+        "the certificate is not one for an endorsement key",
+        "A certificate for another purpose proves nothing of a TPM; the unit is faulty or hostile.",
+    ),
+    ErrorKind(
+        "attestation.ek-other-key",
+        "the endorsement key certificate is for another TPM's key",
+        "The unit is hostile, or its TPM was swapped while it ran; plug it in again.",
+    ),
+    ErrorKind(
+        "attestation.ek-self-signed",
+        "the endorsement key certificate vouches for itself",
+        "No TPM maker's does; the unit is hostile, or its certificate was made for a test.",
+    ),
+    ErrorKind(
+        "attestation.ek-untrusted",
+        "the endorsement key certificate leads to no TPM maker known to the station",
+        "Take that issuer's certificate from the TPM's maker (a chip may give any address) and put it, PEM or DER, "
+        "into the station's directory of them: it counts at once.",
+        cases=_SIMULATOR,
+    ),
+    ErrorKind(
+        "attestation.not-a-certify",
+        "a statement of the TPM is not one on a key",
+        "The unit is faulty or hostile.",
+    ),
+    ErrorKind(
+        "attestation.not-a-storage-key",
+        "the key cannot receive anything",
+        "The unit is faulty or hostile; an honest agent shows a storage key.",
+    ),
+    ErrorKind(
+        "attestation.public-malformed",
+        "the public part of a TPM key cannot be read",
+        "Update the agent; if it is current, the unit is faulty or hostile.",
+    ),
+    ErrorKind(
+        "attestation.secret-wrong",
+        "the unit did not give back the secret that only its TPM can open",
+        "Its keys are not in the TPM whose certificate it shows; the unit is hostile.",
+    ),
+    ErrorKind(
+        "attestation.signature-malformed",
+        "a signature of the TPM cannot be read",
+        "The unit is faulty or hostile.",
+    ),
+    ErrorKind(
+        "attestation.srk-not-fixed",
+        "the storage key could have been made outside this TPM, or could leave it",
+        "The unit is faulty or hostile: table keys wrapped to it could be read.",
+    ),
+    ErrorKind(
+        "attestation.srk-wrong-kind",
+        "the storage key is not a P-256 storage key with AES-128",
+        "Update the agent; if it is current, the unit is hostile.",
+    ),
+    ErrorKind(
+        "attestation.table-not-imported",
+        "the TPM does not say that it holds the table's key",
+        "Plug the unit in again; if it stays so, it is hostile.",
+    ),
+    ErrorKind(
+        "csr.asks-too-much",
+        "the certificate request asks for extensions or attributes",
+        "What stands in a certificate is the station's to say; update the agent.",
+    ),
+    ErrorKind(
+        "csr.bad-signature",
+        "the certificate request is not signed by its own key",
+        "The unit is faulty or hostile.",
+    ),
+    ErrorKind(
+        "csr.malformed",
+        "the certificate request cannot be read",
+        "Update the agent; if it is current, the unit is faulty or hostile.",
+    ),
+    ErrorKind(
+        "csr.other-key",
+        "the certificate request is for another key than the one proven to be in the TPM",
+        "The unit is hostile.",
+    ),
+    ErrorKind(
+        "csr.subject-differs",
+        "the certificate request is made out to somebody else than the unit",
+        "Its subject must be the board serial and nothing more; update the agent.",
+    ),
+    ErrorKind(
+        "csr.weak-key",
+        "the certificate request is not for a P-256 key",
+        "Update the agent; if it is current, the unit is hostile.",
+    ),
+    ErrorKind(
+        "csr.weak-signature",
+        "the certificate request is not signed with SHA-256",
+        "Update the agent; if it is current, the unit is hostile.",
+    ),
+)

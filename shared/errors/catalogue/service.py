@@ -1,0 +1,108 @@
+"""What goes wrong in the authority's service: access, audit, backup, enrolment without a cable, import. Data only."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from shared.errors.kind import ErrorKind
+
+KINDS: Final[tuple[ErrorKind, ...]] = (
+    ErrorKind(
+        "access.denied",
+        "the bearer token is unknown, expired or revoked",
+        "`birthmark-station tokens list` shows the tokens; make another with `birthmark-station tokens create`.",
+    ),
+    ErrorKind(
+        "access.required",
+        "this needs a bearer token, or an operator who is signed in",
+        "Make a token with `birthmark-station tokens create NAME --scope read`, and send it as Authorization: Bearer, "
+        "or sign in with it at /login.",
+    ),
+    ErrorKind(
+        "access.scope-missing",
+        "the bearer token does not allow this",
+        "Use a token with the scope that the documentation names, made with `birthmark-station tokens create`.",
+    ),
+    ErrorKind(
+        "access.token-exists",
+        "there is a token of that name",
+        "Choose another name, or revoke the old one first with `birthmark-station tokens revoke NAME`.",
+    ),
+    ErrorKind("access.token-unknown", "there is no such token", "`birthmark-station tokens list` shows the tokens."),
+    ErrorKind(
+        "audit.broken",
+        "the audit log is not whole",
+        "Somebody or something changed the registry behind the station's back: keep a copy of it as evidence, find out "
+        "who could write it, and compare it with the last backup.",
+    ),
+    ErrorKind(
+        "audit.headless",
+        "the record of where the audit log ends is missing",
+        "The registry is damaged: `birthmark-station audit verify` says more; restore it from a backup.",
+    ),
+    ErrorKind(
+        "backup.damaged",
+        "the backup was changed, or is damaged",
+        "Nothing was restored. Use another copy of it.",
+    ),
+    ErrorKind(
+        "backup.exists", "there is a file of that name already", "Choose another name: no backup is overwritten."
+    ),
+    ErrorKind(
+        "backup.file-unusable",
+        "the backup cannot be read or written",
+        "Check the path, its owner and the space on its disk.",
+    ),
+    ErrorKind(
+        "backup.malformed",
+        "the file is not a backup of a station",
+        "Nothing was restored. Give a file that `birthmark-station backup` made, whole.",
+    ),
+    ErrorKind(
+        "backup.not-opened",
+        "the backup does not open: the passphrase is another, or the file is damaged",
+        "Nothing was restored. Check the passphrase; if it is right, use another copy of the file.",
+    ),
+    ErrorKind("backup.too-new", "the backup was made by a newer version", "Update this station's software first."),
+    ErrorKind(
+        "enrollment.csr-key-unsupported",
+        "the certificate request is not for a P-256 key",
+        "Make one: openssl ecparam -genkey -name prime256v1.",
+    ),
+    ErrorKind(
+        "enrollment.csr-malformed",
+        "the certificate request cannot be read, or its signature is not its key's",
+        "Send a PKCS#10 request, PEM or base64 of DER, as `openssl req -new` makes it.",
+    ),
+    ErrorKind(
+        "enrollment.family-invalid",
+        "the device family is not 1 to 64 printable characters",
+        "Give a short name such as Raspberry Pi.",
+    ),
+    ErrorKind(
+        "enrollment.file-unusable",
+        "the file of units, or the place for their files, cannot be used",
+        "See `birthmark-station provision --help` for the columns.",
+    ),
+    ErrorKind(
+        "enrollment.nuc-hash-invalid",
+        "the NUC hash is not 64 hexadecimal digits, or all zeros",
+        "It is the SHA-256 of the NUC map, in hexadecimal; leave it away to have one made.",
+    ),
+    ErrorKind(
+        "enrollment.station-keys-off",
+        "this station makes no private keys for others",
+        "Send a certificate request, or set station_made_keys = true under [enrollment] in station.toml.",
+    ),
+    ErrorKind(
+        "import.inconsistent",
+        "the data to import contradicts itself",
+        "Nothing was imported. Correct what is named in a copy of the directory, and import that.",
+    ),
+    ErrorKind(
+        "import.unreadable",
+        "the data to import cannot be read",
+        "Nothing was imported. Give the `data` directory of the public SMA, with device_registry.json, key_tables.json "
+        "and the files of its authority.",
+    ),
+)

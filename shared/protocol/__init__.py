@@ -1,0 +1,1 @@
+"""The session's protocol, sans-I/O: frames, messages, states, transcript, signatures."""

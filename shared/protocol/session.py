@@ -1,0 +1,170 @@
+"""One end of a session, sans-I/O: bytes in, events out; messages in, bytes out. Both roles are this one class.
+
+It frames, decodes, keeps the state of `shared.protocol.states` and the transcript, and refuses what may not come next.
+It verifies no signature and no certificate: an event carries the transcript as it was before its message, which is what
+the caller needs to do so. It knows no time: who waits, and how long, is the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from shared import limits
+from shared.errors import BirthmarkError
+from shared.protocol.framing import FrameDecoder, encode_frame
+from shared.protocol.messages import VERSION, Hello, Identity, Message, Refusal, decode, encode
+from shared.protocol.states import REPEATS, SENDER, TRANSITIONS, UNDERWAY, Role, State, Step
+from shared.protocol.transcript import Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The other end's message, allowed by the table. `transcript` is the digest of all frames before it."""
+
+    step: Step
+    message: Message
+    transcript: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The other end broke the protocol; the session is over, and a Refusal that says so is on its way out."""
+
+    error: BirthmarkError
+
+
+Event: TypeAlias = Received | Failed
+
+
+def step_of(message: Message) -> Step:
+    """Which step of the session a message is."""
+    return Step(str(message.__struct_config__.tag))
+
+
+class Session:
+    """Feed `receive` with what the port gives, in pieces of any size; write what `take_outgoing` returns."""
+
+    def __init__(self, role: Role) -> None:
+        self.role: Final = role
+        self.state = State.IDLE
+        self._decoder = FrameDecoder()
+        self._transcript = Transcript()
+        self._outgoing = bytearray()
+        self._repeatable: dict[Step, bytes] = {}
+        self._last_sent: bytes | None = None
+        self._noise_before = 0
+        self._oversized_before = 0
+
+    @property
+    def noise_bytes(self) -> int:
+        """Bytes skipped since this session's Hello because they were in no frame."""
+        return self._decoder.noise_bytes - self._noise_before
+
+    def transcript(self) -> bytes:
+        """The 32-byte digest of all frames of this session so far."""
+        return self._transcript.digest()
+
+    def take_outgoing(self) -> bytes:
+        """What is to be written to the port now; it is handed out once."""
+        data = bytes(self._outgoing)
+        self._outgoing.clear()
+        return data
+
+    def send(self, message: Message) -> None:
+        """Say `message`. Saying what the table does not allow is a mistake of ours and raises ValueError."""
+        step = step_of(message)
+        if self.role not in SENDER[step] or step not in TRANSITIONS[self.state]:
+            raise ValueError(f"the {self.role} may not send {step} in state {self.state}")
+        payload = encode(message)
+        frame = encode_frame(payload)
+        self._enter(step, payload)
+        self._last_sent = payload
+        self._outgoing += frame
+
+    def repeat_hello(self) -> None:
+        """Say the last Hello once more, to a line on which nobody has answered it."""
+        if self.role is not Role.STATION or self.state is not State.GREETED:
+            raise ValueError(f"the {self.role} may not repeat a Hello in state {self.state}")
+        self._outgoing += encode_frame(self._repeatable[Step.HELLO])
+
+    def refuse(self, error: BirthmarkError) -> None:
+        """End the session and tell the other end why; where there is none to end, do nothing.
+
+        Only the code crosses the cable: the detail is for the operator at this end.
+        """
+        if Step.REFUSAL in TRANSITIONS[self.state]:
+            self.send(Refusal(code=error.code))
+
+    def receive(self, data: bytes) -> Iterator[Event]:
+        """The events that `data` completes, in order. Never raises.
+
+        Iterate to the end, and answer an event before asking for the next: a frame is judged when its turn comes, in
+        the state the answer to the one before has left.
+        """
+        for payload in self._decoder.receive(data):
+            if event := self._accept(payload):
+                yield event
+        if self.state in UNDERWAY:
+            if self._decoder.oversized > self._oversized_before:
+                yield self._fail(BirthmarkError("link.frame-too-large"))
+            elif self.noise_bytes > limits.NOISE_BYTES:
+                yield self._fail(BirthmarkError("link.noise", f"{self.noise_bytes} bytes"))
+
+    def _accept(self, payload: bytes) -> Event | None:
+        if payload == self._last_sent:
+            return None  # a terminal that still echoes
+        try:
+            message = decode(payload)
+        except BirthmarkError as error:
+            return None if self.state in (State.DONE, State.REFUSED) else self._fail(error)
+        step = step_of(message)
+        if SENDER[step] == {self.role}:
+            return None  # our own words, echoed later
+        if step in REPEATS.get(self.state, ()) and payload == self._repeatable.get(step):
+            if step is Step.HELLO and not self._outgoing:  # what waits to be written is that answer
+                self._outgoing += encode_frame(self._repeatable[Step.IDENTITY])
+            return None
+        if step not in TRANSITIONS[self.state]:
+            # Outside a session it is a leftover of an older one; a Refusal is never answered with a Refusal.
+            if self.state not in UNDERWAY or step is Step.REFUSAL:
+                return None
+            return self._fail(BirthmarkError("session.unexpected-message", f"{step} while {self.state}"))
+        if isinstance(message, Hello) and VERSION not in message.versions:
+            spoken = ", ".join(str(version) for version in message.versions)
+            return self._fail(BirthmarkError("message.version-unknown", f"the station speaks {spoken}"))
+        if isinstance(message, Identity):
+            if message.version != VERSION:
+                return self._fail(BirthmarkError("message.version-unknown", f"{message.version}"))
+            if message.hello != self._transcript.digest():
+                return None  # an answer to an older Hello
+        before = self._transcript.digest()
+        self._enter(step, payload)
+        return Received(step, message, before)
+
+    def _enter(self, step: Step, payload: bytes) -> None:
+        if step is Step.HELLO:
+            self._transcript = Transcript()
+            self._repeatable.clear()
+            self._noise_before = self._decoder.noise_bytes
+            self._oversized_before = self._decoder.oversized
+        self._transcript.absorb(payload)
+        if step in (Step.HELLO, Step.IDENTITY):
+            self._repeatable[step] = payload
+        self.state = TRANSITIONS[self.state][step]
+
+    def _fail(self, error: BirthmarkError) -> Failed:
+        if self.state is State.IDLE:  # nothing to end, but a newer peer should learn why it is not understood
+            self._outgoing[:] = encode_frame(encode(Refusal(code=error.code)))  # once, however often it is provoked
+        else:
+            self.refuse(error)
+        return Failed(error)
+
+
+def refusal_error(refusal: Refusal) -> BirthmarkError:
+    """The other end's refusal as an error of ours: our words for a code we know, its code for one we do not."""
+    try:
+        return BirthmarkError(refusal.code)
+    except KeyError:
+        return BirthmarkError("session.refused", refusal.code)

@@ -1,0 +1,1 @@
+"""Endorsement keys: their certificates, their vendors, their templates."""

@@ -1,0 +1,171 @@
+"""The TPM makers a station believes: their roots and intermediates, read from a directory. Judges no TPM.
+
+Every CA certificate in the directory is trusted as it stands, because the operator put it there: an issuing CA needs no
+root beside it. Where its own issuers lie there too, the highest of them is named as the anchor, and what they say of
+the length of a path holds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from shared.errors import BirthmarkError
+from shared.text import printable
+from station.attestation.ek.vendor_certificate import VendorCertificate, pem_begun, pem_certificates
+
+FILES_MAX: Final = 1024
+FILE_BYTES_MAX: Final = 1024 * 1024
+CERTIFICATES_MAX: Final = 1024
+"""TPM makers' collections hold some hundreds of certificates of about 1 KiB each; a bundle file may hold many."""
+
+DEPTH_MAX: Final = 5
+"""Certificates in a path above the EK certificate's own, root included. Makers use three."""
+
+_SAME_NAME_MAX: Final = 32
+"""Certificates of one name that are tried as an issuer: makers renew a name a few times."""
+
+
+Certificates: TypeAlias = tuple[VendorCertificate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EkRoots:
+    """Makers' certificates that have been read."""
+
+    directory: Path = Path()
+    issuers: Certificates = ()
+    problems: list[str] = field(default_factory=list)
+    """What could not be used and why, for the operator."""
+    files: dict[str, Certificates] = field(default_factory=dict)
+    """What was read from each file, used or not."""
+    _by_subject: dict[str, list[VendorCertificate]] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        return len(self.issuers)
+
+    def named(self, issuer: str) -> list[VendorCertificate]:
+        """Those with the subject `issuer` (RFC 4514); which of them signed is for the caller to find out."""
+        return self._by_subject.get(_comparable(issuer), [])[:_SAME_NAME_MAX]
+
+    def path(self, issuer: VendorCertificate) -> list[VendorCertificate]:
+        """From `issuer` up to its anchor, at most `DEPTH_MAX` + 1 long."""
+        path = [issuer]
+        while len(path) <= DEPTH_MAX:
+            parent = next(
+                (c for c in self.named(path[-1].issuer) if c.der != path[-1].der and path[-1].is_issued_by(c)), None
+            )
+            if parent is None or any(parent.der == c.der for c in path):
+                break
+            path.append(parent)
+        return path
+
+
+def load_ek_roots(directory: Path, before: EkRoots | None = None) -> EkRoots:
+    """Read the PEM and DER files in `directory`. What is no maker's certificate becomes a problem, never an error.
+
+    `before` is what was read from it earlier. A directory or a file that was read then and cannot be now, as in the
+    middle of being copied, stays in use as it was, and is a problem; what has been taken away is used no longer.
+    """
+    problems: list[str] = []
+    paths = _files(directory, problems)
+    if paths is None:
+        kept = before.count if before else 0
+        problem = (
+            f"{problems[0]}; the {kept} makers' certificates read before are still in use" if kept else problems[0]
+        )
+        return replace(before, problems=[problem]) if before else EkRoots(directory, problems=[problem])
+    files = {path.name: _read(path, before.files.get(path.name, ()) if before else (), problems) for path in paths}
+    found: list[tuple[str, VendorCertificate]] = []
+    for name, certificates in files.items():
+        for certificate in certificates:
+            if why := certificate.why_no_issuer():
+                problems.append(f"{name}: {printable(certificate.subject)} is not used: {why}")
+            elif len(found) < CERTIFICATES_MAX:
+                found.append((name, certificate))
+            else:
+                problems.append(f"{name}: not used, there are more than {CERTIFICATES_MAX} certificates")
+    roots = _indexed(directory, files, [certificate for _, certificate in found], problems)
+    used = []
+    for name, certificate in found:
+        if why := _why_no_path(roots.path(certificate)):
+            problems.append(f"{name}: {printable(certificate.subject)} is not used: {why}")
+        else:
+            used.append(certificate)
+    return _indexed(directory, files, used, problems)
+
+
+def _indexed(
+    directory: Path, files: dict[str, Certificates], certificates: list[VendorCertificate], problems: list[str]
+) -> EkRoots:
+    by_subject: dict[str, list[VendorCertificate]] = defaultdict(list)
+    for certificate in certificates:
+        by_subject[_comparable(certificate.subject)].append(certificate)
+    return EkRoots(directory, tuple(certificates), problems, files, dict(by_subject))
+
+
+def _comparable(name: str) -> str:
+    """RFC 5280, 7.1: names compare without regard to case and to runs of spaces."""
+    return " ".join(name.casefold().split())
+
+
+def _why_no_path(path: list[VendorCertificate]) -> str:
+    if len(path) > DEPTH_MAX:
+        return f"its path is longer than {DEPTH_MAX} certificates"
+    for below, certificate in enumerate(path):
+        constraints = certificate.basic_constraints
+        if constraints is not None and constraints.path_length is not None and constraints.path_length < below:
+            return f"{printable(certificate.subject)} allows only {constraints.path_length} CAs below it"
+    return ""
+
+
+def _files(directory: Path, problems: list[str]) -> list[Path] | None:
+    """None where the directory cannot be read, which is then the last of `problems`."""
+    try:
+        with os.scandir(directory) as entries:
+            paths = [Path(entry.path) for entry in entries if not entry.name.startswith(".") and entry.is_file()]
+    except OSError as error:
+        problems.append(f"{directory}: {error.strerror}")
+        return None
+    if len(paths) > FILES_MAX:
+        problems.append(f"{directory}: only the first {FILES_MAX} of {len(paths)} files were read")
+    return sorted(paths)[:FILES_MAX]
+
+
+def _read(path: Path, before: Certificates, problems: list[str]) -> Certificates:
+    """The certificates in a file, and with them those `before` where not all of it can be read."""
+    read: list[VendorCertificate] = []
+    why = ""
+    try:
+        with path.open("rb") as file:
+            content = file.read(FILE_BYTES_MAX + 1)
+        blocks = [] if (huge := len(content) > FILE_BYTES_MAX) else pem_certificates(content) or [content]
+        if huge:
+            why = f"larger than {FILE_BYTES_MAX} bytes"
+        elif (begun := pem_begun(content)) > len(blocks):
+            why = f"{begun - len(blocks)} of {begun} certificates are cut off or damaged"
+    except OSError as error:
+        blocks, why = [], str(error.strerror)
+    except BirthmarkError as error:
+        blocks, why = [], f"no certificate that can be read: {error.detail}"
+    for number, der in enumerate(blocks, 1):
+        try:
+            read.append(VendorCertificate.read(der))
+        except BirthmarkError as error:
+            which = (
+                f"certificate {number} of {len(blocks)} cannot be read"
+                if len(blocks) > 1
+                else "no certificate that can be read"
+            )
+            why = why or f"{which}: {error.detail}"
+    if not why:
+        return tuple(read)
+    new = {certificate.der for certificate in read}
+    kept = [certificate for certificate in before if certificate.der not in new]
+    still = f"; {len(kept)} read from it before are still in use" if kept else ""
+    problems.append(f"{path.name}: {why}{still}")
+    return (*read, *kept)

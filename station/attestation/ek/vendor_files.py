@@ -1,0 +1,34 @@
+"""TPM makers' certificates on their way into a station: the files of a directory, or one file. Judges none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from shared.errors import BirthmarkError
+from station.attestation.ek.roots import FILE_BYTES_MAX, FILES_MAX
+
+
+def read_maker_files(source: Path) -> Mapping[str, bytes]:
+    """Name and content of each file in the directory `source`, hidden ones left out, or of the file `source`.
+
+    Raises `config.invalid` when one cannot be read, or there are more or larger ones than a station reads.
+    """
+    try:
+        if source.is_dir():
+            paths = sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith("."))
+        else:
+            paths = [source]
+        if len(paths) > FILES_MAX:
+            raise BirthmarkError("config.invalid", f"{source} holds {len(paths)} files, more than {FILES_MAX}")
+        return {path.name: _content(path) for path in paths}
+    except OSError as error:
+        raise BirthmarkError("config.invalid", f"{error.filename or source}: {error.strerror}") from error
+
+
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(FILE_BYTES_MAX + 1)
+    if len(content) > FILE_BYTES_MAX:
+        raise BirthmarkError("config.invalid", f"{path} is larger than {FILE_BYTES_MAX} bytes")
+    return content

@@ -1,0 +1,146 @@
+"""Whether an endorsement key is one that a TPM maker vouches for. Takes bytes, gives a verdict; knows no session.
+
+1. The certificate is read, padding and all (`maker_certificate`).
+2. It is for the very key the unit has shown. Whatever the policy, another TPM's certificate is refused.
+3. It is an EK certificate: no CA's, for encrypting, of the TCG's extended key usage, nothing critical unknown.
+4. A maker's certificate from the station's directory issued it.
+
+Lifetimes are not enforced: TPM makers let them end while the chips live on, and no new certificate ever reaches a chip.
+Revocation is not looked up: a station works without a network.
+
+What the caller must still do: have the TPM prove that it holds the key (`evidence`). A certificate is public.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
+
+from shared.errors import BirthmarkError
+from shared.text import printable
+from station.attestation.ek import issuer_hints
+from station.attestation.ek.roots import EkRoots
+from station.attestation.ek.tpm_facts import TpmFacts, facts_of
+from station.attestation.ek.vendor_certificate import EK_USAGE, VendorCertificate
+from station.attestation.tpm2.structures import PublicKey
+from station.config import EkPolicy
+
+
+class EkTrust(StrEnum):
+    """How far a unit's TPM is known to be genuine."""
+
+    VERIFIED = "verified"
+    """A known maker vouches for it."""
+    SIMULATED = "simulated"
+    """It says it is a simulator, and simulators are accepted."""
+    UNVERIFIED = "unverified"
+    """It was accepted unseen."""
+
+
+@dataclass(frozen=True, slots=True)
+class EkVerdict:
+    """An endorsement key that is accepted, and on what grounds. A refusal is an error."""
+
+    trust: EkTrust
+    reason: str
+    """Why it is not verified, or what is odd about it; empty if nothing is."""
+    anchor: str
+    """The highest known certificate above it (RFC 4514); empty if there is none."""
+    facts: TpmFacts | None
+
+
+def verify_ek(der_padded: bytes, roots: EkRoots, policy: EkPolicy, *, now: dt.datetime, key: PublicKey) -> EkVerdict:
+    """Judge the certificate `der_padded` (as read from NV; empty if there is none) of the endorsement key `key`.
+
+    `require` raises `attestation.ek-missing`, `-malformed`, `-other-key`, `-not-an-ek`, `-untrusted`,
+    `-self-signed` or `-forged`.
+    `record` raises only `attestation.ek-other-key`; all else makes the unit unverified.
+    `simulator` is as `require`, except that a certificate that calls itself swtpm's (manufacturer id:00001014, model
+    swtpm) needs no known issuer: swtpm makes a CA on the spot, which nobody can know beforehand. So anybody can write
+    such a certificate, with any key; it proves nothing, and neither does all that rests on it.
+    """
+    facts = None
+    try:
+        certificate = _read_for(key, der_padded)
+        facts = facts_of(certificate)
+        return judge_certificate(certificate, roots, now)
+    except BirthmarkError as error:
+        if error.code == "attestation.ek-other-key":
+            raise
+        match policy:
+            case EkPolicy.REQUIRE:
+                raise
+            case EkPolicy.RECORD:
+                return EkVerdict(EkTrust.UNVERIFIED, error.sentence, "", facts)
+            case EkPolicy.SIMULATOR:
+                no_issuer = error.code in ("attestation.ek-untrusted", "attestation.ek-forged")
+                if not no_issuer or facts is None or not facts.is_swtpm:
+                    raise
+                return EkVerdict(EkTrust.SIMULATED, "it is a TPM simulator, whose keys are files", "", facts)
+            case _ as unreachable:
+                assert_never(unreachable)
+
+
+def _read_for(key: PublicKey, der_padded: bytes) -> VendorCertificate:
+    if not der_padded:
+        raise BirthmarkError("attestation.ek-missing")
+    certificate = VendorCertificate.read(der_padded)
+    if certificate.key != key:
+        raise BirthmarkError("attestation.ek-other-key")
+    return certificate
+
+
+def judge_certificate(certificate: VendorCertificate, roots: EkRoots, now: dt.datetime) -> EkVerdict:
+    """Steps 3 and 4: the verdict on a certificate by itself, whoever shows it. Raises as `require` does."""
+    if why := _why_no_ek(certificate):
+        raise BirthmarkError("attestation.ek-not-an-ek", why)
+    issuer = next((c for c in roots.named(certificate.issuer) if certificate.is_issued_by(c)), None)
+    if issuer is None:
+        raise _no_issuer(certificate, roots)
+    facts = facts_of(certificate)
+    oddities = []
+    if (end := certificate.view.not_valid_after_utc) < now:
+        oddities.append(f"its lifetime ended on {end:%Y-%m-%d}, which TPM makers let happen")
+    if facts is not None and facts.is_swtpm:
+        oddities.append("it calls itself a TPM simulator")
+    return EkVerdict(EkTrust.VERIFIED, "; ".join(oddities), printable(roots.path(issuer)[-1].subject), facts)
+
+
+def _no_issuer(certificate: VendorCertificate, roots: EkRoots) -> BirthmarkError:
+    """Which certificate is missing, and where it belongs; or that the one it names is here and did not sign."""
+    named = roots.named(certificate.issuer)
+    if not named and certificate.issuer == certificate.subject:
+        return BirthmarkError("attestation.ek-self-signed", printable(certificate.issuer))
+    issuer = f"its issuer is {printable(certificate.issuer) or 'without a name'}"
+    facts = facts_of(certificate)
+    case = "simulator" if facts is not None and facts.is_swtpm else ""
+    if any(not certificate.names_another_key(candidate) for candidate in named):
+        return BirthmarkError("attestation.ek-forged", f"{issuer}, whose certificate is in {roots.directory}", case)
+    particulars = []
+    if key := certificate.issuer_key_identifier:
+        particulars.append(f"authority key identifier {key.hex(':')}")
+    if address := issuer_hints.issuer_address(certificate.der):
+        particulars.append(f"the chip gives its address as {address}")
+    said = f" ({'; '.join(particulars)})" if particulars else ""
+    known = "only one of that name with another key" if named else "not"
+    return BirthmarkError("attestation.ek-untrusted", f"{issuer}{said}, which is {known} in {roots.directory}", case)
+
+
+def _why_no_ek(certificate: VendorCertificate) -> str:
+    """TCG EK Credential Profile 2.5, 3.1.3, as far as real certificates keep to it."""
+    constraints, usage, extended = certificate.basic_constraints, certificate.key_usage, certificate.extended_key_usage
+    if constraints is not None and constraints.ca:
+        return "it is a CA's"
+    if usage is not None and (usage.key_cert_sign or usage.crl_sign):
+        return "its key may sign certificates"
+    if usage is not None and not (usage.key_encipherment or usage.key_agreement):
+        return "its key is not for encrypting"
+    if extended is None and facts_of(certificate) is None:
+        return "neither its extended key usage nor its subjectAltName speak of a TPM"
+    if extended is not None and EK_USAGE not in extended:
+        return "its extended key usage is another"
+    if unknown := certificate.not_understood():
+        return f"it has unknown critical extensions ({', '.join(unknown)})"
+    return ""

@@ -1,0 +1,28 @@
+"""TPM2_MakeCredential in software: a secret that only the TPM holding both an EK and an AK can give back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from station.attestation.tpm2.protection import outer_wrap, share_seed
+from station.attestation.tpm2.structures import Public, sized
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What TPM2_ActivateCredential takes, marshalled."""
+
+    id_object: bytes
+    """TPM2B_ID_OBJECT (Part 2, 12.4.3)."""
+    encrypted_secret: bytes
+    """TPM2B_ENCRYPTED_SECRET (Part 2, 11.4.3)."""
+
+
+def make_credential(ek: Public, ak_name: bytes, secret: bytes) -> Credential:
+    """Protect `secret` (at most as long as the EK's name hash) for the holder of `ek` and of the object `ak_name`.
+
+    TCG TPM 2.0 Part 1, section 24 (credential protection). Raises `attestation.not-a-storage-key` for an EK that has
+    no symmetric parameters.
+    """
+    seed, encrypted_secret = share_seed(ek, b"IDENTITY")
+    return Credential(sized(outer_wrap(ek, seed, ak_name, sized(secret))), encrypted_secret)

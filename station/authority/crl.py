@@ -1,0 +1,48 @@
+"""The profile of the certificate revocation list (RFC 5280 section 5). Builds what is to be signed, signs not."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography import x509
+
+from station.authority.profiles import BACKDATE, authority_key_identifier
+
+LIFETIME: Final = dt.timedelta(days=7)
+"""From thisUpdate to nextUpdate: how long a verifier may go on with what it has. A new one is signed at half of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RevokedCertificate:
+    """A revoked certificate. `reason` is a CRLReason by its name in RFC 5280 section 5.3.1."""
+
+    certificate_serial: int
+    revoked_at: dt.datetime
+    reason: str
+
+
+def revocation_list(
+    issuer: x509.Certificate, revoked: Iterable[RevokedCertificate], number: int, now: dt.datetime
+) -> x509.CertificateRevocationListBuilder:
+    """A full list by `issuer` of what it issued itself."""
+    begin = now.replace(microsecond=0) - BACKDATE
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(issuer.subject)
+        .last_update(begin)
+        .next_update(begin + LIFETIME)
+        .add_extension(authority_key_identifier(issuer), critical=False)
+        .add_extension(x509.CRLNumber(number), critical=False)
+    )
+    for line in revoked:
+        builder = builder.add_revoked_certificate(
+            x509.RevokedCertificateBuilder()
+            .serial_number(line.certificate_serial)
+            .revocation_date(line.revoked_at.replace(microsecond=0))
+            .add_extension(x509.CRLReason(x509.ReasonFlags(line.reason)), critical=False)
+            .build()
+        )
+    return builder

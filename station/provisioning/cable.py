@@ -1,0 +1,274 @@
+"""What the station does in a session, apart from the cable: greet, challenge, verify, issue, confirm, refuse.
+
+Everything is verified before anything is written, and everything written is one transaction. The steps are called in
+order by whoever has a session (`station.ports`, or a test); this module reads no byte from anywhere.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hmac
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cryptography import x509
+
+from shared.birthmark.derivation import extract
+from shared.errors import BirthmarkError
+from shared.protocol.messages import (
+    VERSION,
+    Challenge,
+    ChallengeBody,
+    Credentials,
+    CredentialsBody,
+    Hello,
+    Identity,
+    Proof,
+    Receipt,
+    ReceiptBody,
+    WrappedTable,
+    decode_body,
+    encode,
+)
+from shared.protocol.nuc_encryption import NucHashDecryptor
+from shared.protocol.signing import signed_bytes, stored_digest, verify_signature
+from shared.text import printable
+from shared.types import BoardSerial, TableId, board_serial
+from station.attestation.ek.vendor_directory import MakersDirectory
+from station.attestation.ek.verification import EkTrust, EkVerdict, verify_ek
+from station.attestation.evidence import Claims, examine_identity, examine_import, examine_proof
+from station.attestation.tpm2.credential import make_credential
+from station.attestation.tpm2.wrapping import WrappedKey, wrap_hmac_key
+from station.authority.authority import Authority
+from station.config import EkPolicy, StationConfig
+from station.events import Bus, UnitChanged
+from station.provisioning.issuance import device_subject
+from station.provisioning.refusal_limiter import RefusalLimiter
+from station.registry import audit, units
+from station.registry.audit import Event
+from station.registry.database import Database
+from station.registry.records import Applicant, Issuance, KeyHolder, Unit
+from station.secrets.blind_index import BlindIndex
+from station.secrets.key_tables import KeyTables
+from station.secrets.station_secret import StationSecret
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengedUnit:
+    """A unit that has said who it is and been asked to prove it. Holds this session's secrets, for its length only."""
+
+    message: Challenge
+    serial: BoardSerial
+    identity: Identity
+    claims: Claims
+    ek: EkVerdict
+    secret: bytes
+    opener: NucHashDecryptor
+    begun: float
+    """When its first word came: seconds of a clock that never goes back."""
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedUnit:
+    """A unit that has been given its credentials and owes a receipt."""
+
+    message: Credentials
+    issuance: Issuance
+    claims: Claims
+    stored: bytes
+    names: dict[TableId, bytes]
+    """The TPM names of the wrapped table keys."""
+    begun: float
+
+
+class CableProvisioner:
+    """One station's provisioning, for any number of sessions at once."""
+
+    def __init__(
+        self,
+        config: StationConfig,
+        policy: EkPolicy,
+        makers: MakersDirectory,
+        secret: StationSecret,
+        authority: Authority,
+        tables: KeyTables,
+        database: Database,
+        bus: Bus,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._config = config
+        self._policy = policy
+        self._makers = makers
+        self._nuc_index = BlindIndex(secret)
+        self._authority = authority
+        self._tables = tables
+        self._database = database
+        self._bus = bus
+        self._clock = clock
+        self._refusals = RefusalLimiter()
+
+    def hello(self) -> Hello:
+        """A greeting with a nonce of its own."""
+        return Hello(
+            versions=(VERSION,),
+            nonce=os.urandom(32),
+            station=self._config.name,
+            chain=self._authority.station_chain,
+            time=int(self._authority.now(self._now()).timestamp()),
+        )
+
+    def challenge(self, identity: Identity, transcript: bytes) -> ChallengedUnit:
+        """Examine who a unit says it is, and make what only its TPM can answer.
+
+        `transcript` is the digest after the Identity. Raises `identity.*` and `attestation.*`.
+        """
+        begun = time.monotonic()
+        serial = board_serial(identity.serial)
+        claims = examine_identity(identity)
+        makers = self._makers.current()
+        ek = verify_ek(identity.ek_certificate, makers, self._policy, now=self._now(), key=claims.ek.key())
+        secret = os.urandom(32)
+        credential = make_credential(claims.ek, claims.ak.name(), secret)
+        opener = NucHashDecryptor()
+        body = encode(
+            ChallengeBody(
+                credential=credential.id_object,
+                encrypted_secret=credential.encrypted_secret,
+                hpke_key=opener.public,
+            )
+        )
+        signature = self._authority.sign_as_station(signed_bytes(ChallengeBody, transcript, body))
+        return ChallengedUnit(
+            Challenge(body=body, signature=signature), serial, identity, claims, ek, secret, opener, begun
+        )
+
+    async def issue(self, unit: ChallengedUnit, proof: Proof, before: bytes, after: bytes, port: str) -> IssuedUnit:
+        """Verify everything, then give the unit its certificate and tables in one transaction.
+
+        `before` and `after` are the transcript's digests around the Proof. Raises `attestation.*`, `csr.*`, `nuc.*`,
+        `registry.*` and `identity.unknown-certificate`; nothing is then written.
+        """
+        proven = examine_proof(unit.claims, proof, before, unit.secret, unit.serial)
+        nuc_hash = unit.opener.open(proof.nuc_hash, before)
+        identity = unit.identity
+        facts = unit.ek.facts
+        applicant = Applicant(
+            serial=unit.serial,
+            key_holder=KeyHolder.TPM,
+            family=self._config.enrollment.device_family,
+            model=printable(identity.model),
+            agent=printable(identity.agent, 64),
+            station=self._config.name,
+            port=printable(port),
+            ek_fingerprint=unit.claims.ek_fingerprint,
+            device_fingerprint=unit.claims.device_fingerprint,
+            nuc_blind_index=self._nuc_index.of(nuc_hash),
+            certificate_sha256=identity.certificate,
+            ek_trust=unit.ek.trust.value,
+            ek_reason=printable(unit.ek.reason, 512),
+            ek_anchor=printable(unit.ek.anchor, 512),
+            tpm_manufacturer=printable(facts.manufacturer_name if facts else identity.tpm_manufacturer, 64),
+            tpm_model=printable(facts.model if facts else "", 64),
+            tpm_firmware=printable(proven.firmware, 64),
+        )
+        now = self._now()
+
+        def certificate(tables: tuple[TableId, ...]) -> x509.Certificate:
+            subject = device_subject(
+                self._config,
+                self._tables,
+                tables,
+                serial=unit.serial,
+                key=unit.claims.device_key,
+                hardware_serial=unit.claims.ek_fingerprint,
+                family=applicant.family,
+                nuc_hash=nuc_hash,
+                verified=unit.ek.trust is EkTrust.VERIFIED,
+            )
+            return self._authority.issue(subject, now)
+
+        async with self._database.write() as connection:
+            enrollment = await units.issue_or_resume(
+                connection,
+                applicant,
+                int(now.timestamp()),
+                certificate,
+                self._tables.choose,
+            )
+        self._bus.tell(UnitChanged(unit.serial))
+        return self._credentials(unit, enrollment, after)
+
+    def _credentials(self, unit: ChallengedUnit, enrollment: Issuance, transcript: bytes) -> IssuedUnit:
+        chain = self._authority.chain(enrollment.unit.certificate)
+        wrapped: dict[TableId, WrappedKey] = {
+            table: wrap_hmac_key(unit.claims.srk, extract(self._tables.master_key(table)))
+            for table in enrollment.unit.tables
+        }
+        body = encode(
+            CredentialsBody(
+                chain=chain,
+                tables=tuple(
+                    WrappedTable(table_id=table, public=key.public, duplicate=key.duplicate, seed=key.seed)
+                    for table, key in wrapped.items()
+                ),
+                authority_id=self._config.authority.authority_id,
+                validation_endpoint=self._config.validation_endpoint,
+            )
+        )
+        signature = self._authority.sign_as_station(signed_bytes(CredentialsBody, transcript, body))
+        return IssuedUnit(
+            Credentials(body=body, signature=signature),
+            enrollment,
+            unit.claims,
+            stored_digest(chain, enrollment.unit.tables),
+            {table: key.name for table, key in wrapped.items()},
+            unit.begun,
+        )
+
+    async def confirm(self, issued: IssuedUnit, receipt: Receipt, transcript: bytes) -> Unit:
+        """Check that the unit holds what it was given; it is then provisioned.
+
+        `transcript` is the digest before the Receipt. Raises `session.receipt-forged`, `session.receipt-differs`,
+        `attestation.table-not-imported` and others of `attestation.*`.
+        """
+        signed = signed_bytes(ReceiptBody, transcript, receipt.body)
+        verify_signature(issued.claims.device_key, receipt.signature, signed, "session.receipt-forged")
+        body = decode_body(ReceiptBody, receipt.body)
+        if not hmac.compare_digest(body.stored, issued.stored):
+            raise BirthmarkError("session.receipt-differs")
+        if [table.table_id for table in body.tables] != list(issued.names):
+            raise BirthmarkError("session.receipt-differs", "it is for other tables")
+        for table in body.tables:
+            examine_import(issued.claims, table, issued.names[TableId(table.table_id)], transcript)
+        async with self._database.write() as connection:
+            duration = int((time.monotonic() - issued.begun) * 1000)
+            unit = await units.confirm(connection, issued.issuance.unit.id, int(self._clock()), duration)
+        self._bus.tell(UnitChanged(unit.serial))
+        return unit
+
+    async def refused(self, serial: str, port: str, error: BirthmarkError) -> None:
+        """Record a refusal. `serial` is what the device said it was, cleaned, or empty.
+
+        A port that is refused without end gets a row only now and then, which says how many it stands for.
+        """
+        suppressed = self._refusals.suppressed(port)
+        if suppressed is None:
+            return
+        repeated = {"unrecorded_before": suppressed} if suppressed else {}
+        async with self._database.write() as connection:
+            await audit.append(
+                connection,
+                int(self._clock()),
+                Event.REFUSED,
+                printable(serial, 64),
+                code=error.code,
+                detail=error.detail,
+                port=printable(port),
+                station=self._config.name,
+                **repeated,
+            )
+
+    def _now(self) -> dt.datetime:
+        return dt.datetime.fromtimestamp(self._clock(), dt.UTC)

@@ -1,0 +1,178 @@
+"""The files in which the command line hands out what units are given: `provisioning_SERIAL.json`, private, each whole.
+
+A file is on the disk before its unit is committed, so a crash leaves a file without a unit, which the next run
+replaces, and never a unit whose only secrets are lost.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import os
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from runtime.files import sync_directory, write_private
+from shared import limits
+from shared.errors import BirthmarkError
+from shared.text import printable
+from station.provisioning.offline import CSR_CHARACTERS, OfflineProvisioner, ProvisionedUnit, ProvisioningRequest
+from station.registry import queries
+from station.registry.database import Database
+from station.registry.records import Unit, UnitState
+
+ORIGIN: Final = "command line"
+LIST_BYTES: Final = 64 * 1024 * 1024
+"""A list of 100,000 units with NUC hashes is 10 MB."""
+
+_COLUMNS: Final = ("device_serial", "device_family", "nuc_hash", "csr_file")
+
+
+class Outcome(StrEnum):
+    PROVISIONED = "provisioned"
+    ALREADY = "already"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one unit of a list."""
+
+    serial: str
+    outcome: Outcome
+    file: Path | None = None
+    error: BirthmarkError | None = None
+
+
+class ProvisioningFiles:
+    """Provisions units and leaves their files in one directory, made private when it is made."""
+
+    def __init__(self, folder: Path, offline_provisioner: OfflineProvisioner, database: Database) -> None:
+        self._folder = folder
+        self._enroller = offline_provisioner
+        self._database = database
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise BirthmarkError("enrollment.file-unusable", f"{folder}: {error.strerror}") from error
+
+    def path(self, serial: str) -> Path:
+        return self._folder / f"provisioning_{serial}.json"
+
+    async def provision(self, request: ProvisioningRequest) -> Unit:
+        """Raises what `OfflineProvisioner.provision` raises, and `enrollment.file-unusable`; there is then no new unit."""
+        return (await self._enroller.provision(request, ORIGIN, self._keep)).unit
+
+    async def provision_all(self, requests: list[ProvisioningRequest]) -> AsyncIterator[Result]:
+        """Each by itself. A unit that an earlier run provisioned, and whose file is here, is left as it is."""
+        for request in requests:
+            serial = request.device_serial
+            try:
+                if await self._done(serial):
+                    yield Result(serial, Outcome.ALREADY, self.path(serial))
+                else:
+                    await self.provision(request)
+                    yield Result(serial, Outcome.PROVISIONED, self.path(serial))
+            except BirthmarkError as error:
+                yield Result(serial, Outcome.FAILED, error=error)
+
+    async def _done(self, serial: str) -> bool:
+        try:
+            async with self._database.read() as connection:
+                unit = await queries.by_serial(connection, serial)
+        except BirthmarkError as error:
+            if error.code == "registry.unknown-unit":
+                return False
+            raise
+        return unit.state is not UnitState.RELEASED and self._holds(unit)
+
+    def _holds(self, unit: Unit) -> bool:
+        certificate = x509.load_der_x509_certificate(unit.certificate).public_bytes(Encoding.PEM).decode()
+        try:
+            content = msgspec.json.decode(self.path(unit.serial).read_bytes(), type=_Certificate)
+        except (OSError, msgspec.MsgspecError):
+            return False
+        return content.device_certificate == certificate
+
+    def _keep(self, provisioned: ProvisionedUnit) -> None:
+        path = self.path(provisioned.unit.serial)
+        made = path.with_name(f".{path.name}.{os.getpid()}")
+        content = msgspec.json.format(msgspec.json.encode(provisioned.provisioning())) + b"\n"
+        try:
+            made.unlink(missing_ok=True)
+            write_private(made, content)
+            if path.exists():
+                path.rename(path.with_name(f"{path.name}.replaced-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"))
+            made.rename(path)
+            sync_directory(self._folder)
+        except OSError as error:
+            raise BirthmarkError("enrollment.file-unusable", f"{path}: {error.strerror}") from error
+
+
+class _Certificate(msgspec.Struct):
+    device_certificate: str
+
+
+def read_list(path: Path) -> list[ProvisioningRequest]:
+    """The units of a CSV file with a heading: device_serial, and if wanted device_family, nuc_hash, csr_file.
+
+    `csr_file` is relative to the list. Raises `enrollment.file-unusable`, naming the line.
+    """
+    text = _read(path, LIST_BYTES).decode("utf-8-sig", errors="replace")
+    rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    requests: list[ProvisioningRequest] = []
+    seen: set[str] = set()
+    try:
+        _check_heading(path, rows.fieldnames)
+        for row in rows:
+            where = f"{path}, line {rows.line_num}"
+            if None in row or None in row.values():
+                raise BirthmarkError("enrollment.file-unusable", f"{where} has more or fewer fields than the heading")
+            values = {name: value.strip() for name, value in row.items()}
+            serial = values["device_serial"]
+            if serial in seen:
+                raise BirthmarkError("enrollment.file-unusable", f"{where} repeats a serial number")
+            seen.add(serial)
+            csr = read_csr_file(path.parent / values["csr_file"]) if values.get("csr_file") else None
+            family, nuc_hash = values.get("device_family") or None, values.get("nuc_hash") or None
+            requests.append(ProvisioningRequest(serial, family, nuc_hash, csr))
+    except csv.Error:
+        raise BirthmarkError("enrollment.file-unusable", f"{path}, line {rows.line_num} is not CSV") from None
+    return requests
+
+
+def _check_heading(path: Path, heading: object) -> None:
+    names = list(heading) if isinstance(heading, list) else []
+    if "device_serial" not in names or len(set(names)) != len(names) or not set(names) <= set(_COLUMNS):
+        told = printable(", ".join(map(str, names)), limits.SERIAL_CHARACTERS)
+        raise BirthmarkError(
+            "enrollment.file-unusable", f"{path}: its heading is not of {', '.join(_COLUMNS)}, but: {told}"
+        )
+
+
+def read_csr_file(path: Path) -> str:
+    """A certificate request, PEM or DER, as `ProvisioningRequest` takes it."""
+    data = _read(path, CSR_CHARACTERS)
+    if data.startswith(b"\x30"):
+        return base64.b64encode(data).decode()
+    return data.decode("ascii", errors="replace")
+
+
+def _read(path: Path, most: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in a path
+        raise BirthmarkError("enrollment.file-unusable", f"{path}: {error}") from None
+    if len(data) > most:
+        raise BirthmarkError("enrollment.file-unusable", f"{path} is larger than {most} bytes")
+    return data

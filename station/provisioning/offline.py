@@ -1,0 +1,252 @@
+"""Provisioning without a cable: a unit is named, its certificate made, its tables given, in one transaction.
+
+Used by the HTTP interface and the command line. Nothing here proves anything about the unit; who asks is trusted to
+say who it is, and its row says that its key lives in software or was made here.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime as dt
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import msgspec
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from msgspec import Meta
+
+from shared import limits
+from shared.errors import BirthmarkError
+from shared.text import printable
+from shared.types import NucHash, TableId, board_serial
+from shared.x509_profile import UNREADABLE
+from station.authority.authority import Authority
+from station.config import StationConfig
+from station.events import Bus, UnitChanged
+from station.provisioning.issuance import device_subject
+from station.registry import units
+from station.registry.database import Database
+from station.registry.records import Applicant, KeyHolder, Unit
+from station.secrets.blind_index import BlindIndex, key_fingerprint
+from station.secrets.key_tables import KeyTables
+from station.secrets.station_secret import StationSecret
+
+FAMILY_CHARACTERS: Final = 64
+CSR_CHARACTERS: Final = 2 * limits.CSR_BYTES
+
+_Family = Annotated[str, Meta(max_length=FAMILY_CHARACTERS, extra_json_schema={"format": "printable"})]
+
+FIELD_OF: Final = {
+    "enrollment.csr-key-unsupported": "csr",
+    "enrollment.csr-malformed": "csr",
+    "enrollment.family-invalid": "device_family",
+    "enrollment.nuc-hash-invalid": "nuc_hash",
+    "enrollment.station-keys-off": "csr",
+    "identity.serial-invalid": "device_serial",
+    "registry.device-key-taken": "csr",
+    "registry.duplicate-nuc": "nuc_hash",
+    "registry.serial-taken": "device_serial",
+}
+"""Which field of a request an error is about."""
+
+CONFLICTS: Final = frozenset({"registry.device-key-taken", "registry.duplicate-nuc", "registry.serial-taken"})
+"""Errors that say that the unit, or what makes it unique, is known already: HTTP's 409."""
+
+
+class ProvisioningRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is asked for, as it comes in; `OfflineProvisioner.provision` checks what a field means."""
+
+    device_serial: Annotated[str, Meta(max_length=limits.SERIAL_CHARACTERS, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*\Z")]
+    device_family: _Family | None = None
+    """Default: the configured family."""
+    nuc_hash: Annotated[str, Meta(max_length=64, pattern=r"^(?!0{64})([0-9a-fA-F]{64})?\Z")] | None = None
+    """64 hexadecimal digits; absent or empty, one is made, as the public SMA does, and answered."""
+    csr: Annotated[str, Meta(max_length=CSR_CHARACTERS, extra_json_schema={"format": "pkcs10"})] | None = None
+    """PKCS#10, PEM or base64 of DER."""
+
+    def __repr__(self) -> str:
+        return f"ProvisioningRequest({self.device_serial!r})"  # a NUC hash is secret
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ProvisionedUnit:
+    """A new unit and what it is given. Secrets are in it, for this once: they are stored nowhere."""
+
+    unit: Unit
+    chain: tuple[bytes, ...]
+    """DER: device, intermediate, root."""
+    public_key: ec.EllipticCurvePublicKey
+    private_key: ec.EllipticCurvePrivateKey | None
+    """None when the unit has its own."""
+    nuc_hash: NucHash | None
+    """None when the unit gave its own and keeps its own key: it knows it."""
+    master_keys: dict[TableId, bytes]
+    """Empty when the unit keeps its own key."""
+
+    def provisioning(self) -> dict[str, object]:
+        """The content of Birthmark's `provisioning.json`; without its secret fields for a unit with its own key."""
+        device, intermediate, _root = (
+            x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM).decode() for der in self.chain
+        )
+        content: dict[str, object] = {
+            "device_serial": self.unit.serial,
+            "device_family": self.unit.family,
+            "device_certificate": device,
+            "certificate_chain": intermediate,
+            "device_public_key": self.public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
+            "table_assignments": list(self.unit.tables),
+            "key_holder": self.unit.key_holder.value,
+        }
+        if self.nuc_hash is not None:
+            content["nuc_hash"] = self.nuc_hash.secret().hex()
+        if self.private_key is not None:
+            content["device_private_key"] = self.private_key.private_bytes(
+                Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            ).decode()
+            content["master_keys"] = {str(table): key.hex() for table, key in self.master_keys.items()}
+        return content
+
+
+class OfflineProvisioner:
+    """One station's provisioning without a cable, for any number of requests at once."""
+
+    def __init__(
+        self,
+        config: StationConfig,
+        secret: StationSecret,
+        authority: Authority,
+        tables: KeyTables,
+        database: Database,
+        bus: Bus,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._config = config
+        self._nuc_index = BlindIndex(secret)
+        self._authority = authority
+        self._tables = tables
+        self._database = database
+        self._bus = bus
+        self._clock = clock
+
+    async def provision(
+        self, request: ProvisioningRequest, origin: str, keep: Callable[[ProvisionedUnit], None] | None = None
+    ) -> ProvisionedUnit:
+        """Make the unit, or nothing. `origin` says in the registry where the request came from.
+
+        `keep` is called with the result before it is committed: what it cannot keep is then not made.
+        Raises the errors that `FIELD_OF` names.
+        """
+        begun = time.monotonic()
+        serial = board_serial(request.device_serial)
+        family = self._family(request.device_family)
+        given = parse_nuc_hash(request.nuc_hash) if request.nuc_hash else None
+        nuc_hash = given or NucHash(os.urandom(32))
+        private_key = self._make_key() if request.csr is None else None
+        public_key = private_key.public_key() if private_key else read_csr((request.csr or "").encode(errors="replace"))
+        applicant = Applicant(
+            serial=serial,
+            key_holder=KeyHolder.STATION if private_key else KeyHolder.SOFTWARE,
+            family=family,
+            station=self._config.name,
+            port=printable(origin),
+            device_fingerprint=key_fingerprint(public_key),
+            nuc_blind_index=self._nuc_index.of(nuc_hash),
+        )
+        now = dt.datetime.fromtimestamp(self._clock(), dt.UTC)
+
+        def certificate(tables: tuple[TableId, ...]) -> x509.Certificate:
+            subject = device_subject(
+                self._config,
+                self._tables,
+                tables,
+                serial=serial,
+                key=public_key,
+                hardware_serial=b"",
+                family=family,
+                nuc_hash=nuc_hash,
+            )
+            return self._authority.issue(subject, now)
+
+        seconds = int(now.timestamp())
+        async with self._database.write() as connection:
+            unit = await units.issue_new(connection, applicant, seconds, certificate, self._tables.choose)
+            duration = int((time.monotonic() - begun) * 1000)
+            unit = await units.confirm(connection, unit.id, seconds, duration)
+            provisioned = ProvisionedUnit(
+                unit,
+                self._authority.chain(unit.certificate),
+                public_key,
+                private_key,
+                nuc_hash if private_key or given is None else None,
+                {table: self._tables.master_key(table) for table in unit.tables} if private_key else {},
+            )
+            if keep is not None:
+                keep(provisioned)
+        self._bus.tell(UnitChanged(serial))
+        return provisioned
+
+    async def enroll_each(
+        self, requests: Iterable[ProvisioningRequest], origin: str
+    ) -> AsyncIterator[ProvisionedUnit | BirthmarkError]:
+        """One result for each request, in order and as it is there; one that fails leaves the others alone."""
+        for request in requests:
+            try:
+                yield await self.provision(request, origin)
+            except BirthmarkError as error:
+                yield error
+
+    def _family(self, given: str | None) -> str:
+        family = given or self._config.enrollment.device_family
+        if printable(family, FAMILY_CHARACTERS) != family:
+            raise BirthmarkError("enrollment.family-invalid")
+        return family
+
+    def _make_key(self) -> ec.EllipticCurvePrivateKey:
+        if not self._config.enrollment.station_made_keys:
+            raise BirthmarkError("enrollment.station-keys-off")
+        return ec.generate_private_key(ec.SECP256R1())
+
+
+def parse_nuc_hash(text: str) -> NucHash:
+    """From 64 hexadecimal digits. Raises `enrollment.nuc-hash-invalid`; the text is not repeated in it."""
+    try:
+        # fromhex skips white space; a hash has none.
+        return NucHash(bytes.fromhex(text) if len(text) == 64 and text.isalnum() else b"")
+    except (ValueError, BirthmarkError):
+        raise BirthmarkError("enrollment.nuc-hash-invalid") from None
+
+
+def read_csr(data: bytes) -> ec.EllipticCurvePublicKey:
+    """The key that a request (PKCS#10: PEM, DER, or base64 of DER) proves to have; its subject is not looked at.
+
+    Raises `enrollment.csr-malformed` or `enrollment.csr-key-unsupported`.
+    """
+    if len(data) > CSR_CHARACTERS:
+        raise BirthmarkError("enrollment.csr-malformed", f"it is larger than {CSR_CHARACTERS} bytes")
+    try:
+        request = _parse_csr(data.strip() if data.lstrip().startswith(b"-----BEGIN") else data)
+        key = request.public_key()
+        valid = request.is_signature_valid
+    except (*UNREADABLE, TypeError, InvalidSignature, UnsupportedAlgorithm, binascii.Error):
+        raise BirthmarkError("enrollment.csr-malformed") from None
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise BirthmarkError("enrollment.csr-key-unsupported")
+    if not valid:
+        raise BirthmarkError("enrollment.csr-malformed", "its signature is not its key's")
+    return key
+
+
+def _parse_csr(data: bytes) -> x509.CertificateSigningRequest:
+    if data.startswith(b"-----BEGIN"):
+        return x509.load_pem_x509_csr(data)
+    if data.startswith(b"\x30"):
+        return x509.load_der_x509_csr(data)
+    return x509.load_der_x509_csr(base64.b64decode(data.strip(), validate=True))

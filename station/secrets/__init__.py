@@ -1,0 +1,1 @@
+"""What is sealed, and under what: the station secret, the key tables, blind indices."""

@@ -1,0 +1,90 @@
+"""The authority's key tables: made once, sealed in the registry, three chosen for each unit. Wraps and derives nothing.
+
+A table is one 32-byte master key; its thousand keys are derived (`shared.birthmark.derivation`). At rest each master
+key is AES-256-GCM under a key of the station secret, with the table's id as associated data, so rows cannot be
+exchanged.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import Final
+
+import sqlalchemy as sa
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared import limits
+from shared.birthmark.derivation import KEY_BYTES
+from shared.errors import BirthmarkError
+from shared.types import TableId, table_id
+from station.registry.schema import key_tables
+from station.secrets.station_secret import StationSecret
+
+_NONCE_BYTES: Final = 12
+_PURPOSE: Final = "key tables"
+
+
+class KeyTables:
+    """All master keys of this authority, opened."""
+
+    def __init__(self, master_keys: dict[TableId, bytes]) -> None:
+        self._master_keys = master_keys
+
+    def __len__(self) -> int:
+        return len(self._master_keys)
+
+    def master_key(self, table: TableId) -> bytes:
+        """32 bytes. Raises `table.unknown`."""
+        try:
+            return self._master_keys[table]
+        except KeyError:
+            raise BirthmarkError("table.unknown", str(table)) from None
+
+    def ids(self) -> list[TableId]:
+        """In ascending order."""
+        return sorted(self._master_keys)
+
+    def choose(self) -> tuple[TableId, ...]:
+        """Three different tables, in ascending order, any three as likely as any others."""
+        chosen = secrets.SystemRandom().sample(sorted(self._master_keys), limits.TABLES_PER_UNIT)
+        return tuple(sorted(chosen))
+
+
+async def create(connection: AsyncConnection, secret: StationSecret, count: int) -> None:
+    """Make `count` tables (3 to 2,500) and store them sealed."""
+    await store(connection, secret, {table_id(table): os.urandom(KEY_BYTES) for table in range(count)})
+
+
+async def store(connection: AsyncConnection, secret: StationSecret, master_keys: dict[TableId, bytes]) -> None:
+    """Store master keys, 32 bytes each, sealed."""
+    aead = AESGCM(secret.key(_PURPOSE))
+    rows = [{"id": table, "sealed": _seal(aead, table, key)} for table, key in master_keys.items()]
+    await connection.execute(key_tables.insert(), rows)
+
+
+async def load(connection: AsyncConnection, secret: StationSecret) -> KeyTables:
+    """Open all tables. Raises `table.unsealable` when one does not open, `data.incomplete` when there are too few."""
+    aead = AESGCM(secret.key(_PURPOSE))
+    rows = (await connection.execute(sa.select(key_tables).order_by(key_tables.c.id))).all()
+    if len(rows) < limits.TABLE_COUNT_MIN:
+        raise BirthmarkError("data.incomplete", f"the registry has {len(rows)} key tables")
+    return KeyTables({table_id(row.id): _open(aead, table_id(row.id), row.sealed) for row in rows})
+
+
+def _seal(aead: AESGCM, table: TableId, master_key: bytes) -> bytes:
+    nonce = os.urandom(_NONCE_BYTES)
+    return nonce + aead.encrypt(nonce, master_key, _associated(table))
+
+
+def _open(aead: AESGCM, table: TableId, sealed: bytes) -> bytes:
+    try:
+        return aead.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _associated(table))
+    except (InvalidTag, ValueError):
+        raise BirthmarkError("table.unsealable", str(table)) from None
+
+
+def _associated(table: TableId) -> bytes:
+    return b"key table " + str(table).encode()

@@ -1,0 +1,43 @@
+"""Everything a running station is made of, put together once and handed to whoever serves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from station.attestation.ek.vendor_directory import MakersDirectory
+from station.authority.authority import Authority
+from station.config import EkPolicy, StationConfig
+from station.events import Bus
+from station.provisioning.cable import CableProvisioner
+from station.provisioning.offline import OfflineProvisioner
+from station.registry.database import Database
+from station.secrets.key_tables import KeyTables
+from station.setup.root_key import ROOT_KEY_NAME
+from station.validation.certificates import CertificateValidator
+from station.validation.revocation_list import CurrentRevocationList
+from station.validation.tokens import TokenValidator
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """A station that is ready to serve."""
+
+    data_dir: Path
+    config: StationConfig
+    policy: EkPolicy
+    makers: MakersDirectory
+    authority: Authority
+    tables: KeyTables
+    database: Database
+    bus: Bus
+    provisioner: CableProvisioner
+    offline_provisioner: OfflineProvisioner
+    revocation_list: CurrentRevocationList
+    tokens: TokenValidator
+    certificates: CertificateValidator
+
+    @property
+    def root_key_left(self) -> bool:
+        """Whether the root's key is still lying in the data directory."""
+        return (self.data_dir / ROOT_KEY_NAME).exists()

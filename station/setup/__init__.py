@@ -1,0 +1,1 @@
+"""Who makes a station: its data directory, `init`, opening it, import, backup."""

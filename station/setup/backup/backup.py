@@ -1,0 +1,283 @@
+"""Backup of a station at work into one sealed file, and the way back: a whole data directory or none.
+
+Inside the seal (`station.setup.backup.sealed_file`) stand the files of the data directory one after another, each after
+2 bytes of length (big-endian) and an entry in MessagePack, name and size; a length of 0 ends them. The station secret
+is among them wherever it was kept; the root's key, which belongs elsewhere, is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from io import BufferedRandom
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import msgspec
+import sqlalchemy as sa
+
+from runtime.clock import unix_time
+from runtime.files import sync_directory, write_private
+from runtime.owner import acting_as, owner_of
+from shared.errors import BirthmarkError
+from station import config
+from station.attestation.ek.roots import FILE_BYTES_MAX, FILES_MAX
+from station.config import CONFIG_NAME, AttestationConfig
+from station.registry import audit, audit_check, revocation
+from station.registry.audit import Event
+from station.registry.database import BUSY_SECONDS
+from station.registry.schema import units
+from station.secrets.station_secret import SECRET_NAME, StationSecret
+from station.setup import data_dir
+from station.setup.backup.sealed_file import CHUNK, Opener, Sealer
+from station.setup.open import open_registry, open_station
+
+_REGISTRY: Final = "registry.sqlite"
+_EK_ROOTS: Final = AttestationConfig().ek_roots
+_NAME: Final = re.compile(
+    rf"(?:{re.escape(CONFIG_NAME)}|{_REGISTRY}|{SECRET_NAME}"
+    rf"|authority/[a-z0-9-]{{1,64}}\.(?:pem|key)|{_EK_ROOTS}/[A-Za-z0-9][A-Za-z0-9 ._()+,=@-]{{0,127}})\Z"
+)
+"""All that can be in a backup: nothing in it can name a place outside the directory that is being made."""
+
+_ENTRY_BYTES: Final = 512
+_ENTRIES_MAX: Final = FILES_MAX + 64
+_PAGES: Final = 1024
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and how much there is."""
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A backup that was made."""
+
+    file: Path
+    made_at: int
+    size: int
+    """Bytes."""
+    sha256: str
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreResult:
+    """A data directory that was made from a backup, and has been opened once as `serve` opens it."""
+
+    data_dir: Path
+    replaced: Path | None
+    station: str
+    made_at: int
+    units: int
+    audit_problems: tuple[str, ...]
+    """What was wrong with the audit log already when the backup was made."""
+
+
+def backup(directory: Path, file: Path, passphrase: str, progress: Progress) -> Backup:
+    """Write the station in `directory` into `file`, as it is at one moment; sessions go on meanwhile.
+
+    Root writes `file` itself, and reads the station as the user whose it is. Raises `data.*`, `config.invalid`,
+    `registry.unavailable`, `backup.exists` and `backup.file-unusable`; there is then no `file`.
+    """
+    owner = owner_of(directory)
+    with acting_as(owner):
+        data_dir.check(directory, supplied=StationSecret.supplied())
+        settings = config.load(directory / CONFIG_NAME)
+    if os.path.lexists(file):
+        raise BirthmarkError("backup.exists", str(file))
+    made_at = unix_time()
+    software = f"birthmark-provisioning {version('birthmark-provisioning')}"
+    try:
+        with _whole(file) as out, acting_as(owner), _snapshot(directory, progress) as registry:
+            sealer = Sealer(out, passphrase, made_at, settings.name, software)
+            for name, content in _small_files(directory, settings.ek_roots(directory)):
+                _put(sealer, name, len(content))
+                sealer.write(content)
+            size = os.fstat(registry.fileno()).st_size
+            _put(sealer, _REGISTRY, size)
+            for done in range(0, size, CHUNK):
+                sealer.write(registry.read(CHUNK))
+                progress("Sealing", done, size)
+            sealer.write(bytes(2))
+            sealer.finish()
+            out.flush()
+            os.fsync(out.fileno())
+            written = out.tell()
+            out.seek(0)
+            digest = hashlib.file_digest(out, "sha256").hexdigest()
+            # Before the file has its name: there is no backup of which the log does not know.
+            known = asyncio.run(_record_backup(directory, made_at, digest))
+    except OSError as error:
+        raise BirthmarkError("backup.file-unusable", f"{error.filename or file}: {error.strerror}") from error
+    return Backup(file, made_at, written, digest, known)
+
+
+def restore(file: Path, directory: Path, passphrase: str, progress: Progress, *, force: bool) -> RestoreResult:
+    """Make the data directory `directory` from a backup, whole or not at all.
+
+    With `force` what was there is moved aside. Raises `data.exists`, `data.unwritable`, `backup.*`, and whatever
+    keeps a station from starting with what the backup holds.
+    """
+    checked: tuple[int, tuple[str, ...]] = (0, ())
+    try:
+        with file.open("rb") as source:
+            size = os.fstat(source.fileno()).st_size
+            opener = Opener(source, passphrase)
+
+            def fill(folder: Path) -> None:
+                nonlocal checked
+                _unpack(opener, folder, size, progress)
+                _bring_ek_roots_home(folder)
+                checked = asyncio.run(_record_restoring(folder, opener.label.made_at))
+                for path in (*(path for path in folder.iterdir() if path.is_dir()), folder):
+                    sync_directory(path)
+
+            replaced = data_dir.create(directory, fill, force=force)
+    except OSError as error:
+        raise BirthmarkError("backup.file-unusable", f"{error.filename or file}: {error.strerror}") from error
+    return RestoreResult(directory, replaced, opener.label.station, opener.label.made_at, *checked)
+
+
+# --- making one ---
+
+
+@contextmanager
+def _whole(file: Path) -> Iterator[BufferedRandom]:
+    """A private file beside `file` that takes its name on leaving, or is gone."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)  # mkstemp makes it 0600
+    try:
+        with os.fdopen(descriptor, "w+b") as out:
+            yield out
+        os.rename(name, file)
+    except BaseException:
+        os.unlink(name)
+        raise
+    sync_directory(file.parent)
+
+
+@contextmanager
+def _snapshot(directory: Path, progress: Progress) -> Iterator[BinaryIO]:
+    """The registry as it is at one moment, in a private file that has no name: no crash can leave it behind."""
+    descriptor, name = tempfile.mkstemp(prefix=".backup.", dir=directory)
+    with os.fdopen(descriptor, "rb") as copy:
+        try:
+            target = sqlite3.connect(name)
+        finally:
+            os.unlink(name)
+        try:
+            with closing(target), closing(_connected(directory / _REGISTRY)) as source:
+                target.execute("PRAGMA journal_mode=OFF")
+                # Held open, this read keeps every step of the copy at the same moment, however busy the station is.
+                source.execute("BEGIN")
+                source.execute("SELECT count(*) FROM sqlite_master").fetchone()
+                source.backup(
+                    target, pages=_PAGES, progress=lambda _, left, all_: progress("Copying", all_ - left, all_)
+                )
+        except sqlite3.Error as error:
+            raise BirthmarkError("registry.unavailable", str(error)) from error
+        yield copy
+
+
+def _connected(registry: Path) -> sqlite3.Connection:
+    return sqlite3.connect(registry, timeout=BUSY_SECONDS, isolation_level=None)
+
+
+def _small_files(directory: Path, ek_roots: Path) -> Iterator[tuple[str, bytes]]:
+    yield CONFIG_NAME, (directory / CONFIG_NAME).read_bytes()
+    yield SECRET_NAME, StationSecret.load(directory).value()
+    for path in sorted((directory / "authority").iterdir()):
+        if path.suffix in (".pem", ".key"):
+            yield f"authority/{path.name}", path.read_bytes()
+    if ek_roots.is_dir():
+        used = [path for path in sorted(ek_roots.iterdir()) if path.is_file() and not path.name.startswith(".")]
+        for path in used[:FILES_MAX]:
+            if path.stat().st_size <= FILE_BYTES_MAX:  # as the station reads them
+                yield f"{_EK_ROOTS}/{path.name}", path.read_bytes()
+
+
+def _put(sealer: Sealer, name: str, size: int) -> None:
+    if not _NAME.match(name):
+        raise BirthmarkError("backup.file-unusable", f"{name!r} is no name for a file in a backup; rename it")
+    entry = msgspec.msgpack.encode(_Entry(name, size))
+    sealer.write(len(entry).to_bytes(2, "big") + entry)
+
+
+async def _record_backup(directory: Path, made_at: int, digest: str) -> int:
+    """The audit row; gives how many units the registry has."""
+    async with open_registry(directory) as registry, registry.write() as connection:
+        await audit.append(connection, unix_time(), Event.BACKED_UP, "", made_at=made_at, sha256=digest)
+        return int((await connection.execute(sa.select(sa.func.count()).select_from(units))).scalar_one())
+
+
+# --- the way back ---
+
+
+def _unpack(opener: Opener, folder: Path, size_max: int, progress: Progress) -> None:
+    """Every file of the backup into `folder`. Nothing is compressed: no more is written than the backup holds."""
+    found: set[str] = set()
+    while length := int.from_bytes(opener.read(2), "big"):
+        entry = _read_entry(opener, length)
+        most = size_max if entry.name == _REGISTRY else FILE_BYTES_MAX
+        if not _NAME.match(entry.name) or entry.name in found or not 0 <= entry.size <= most:
+            raise BirthmarkError("backup.malformed", "an entry is not one of a data directory")
+        if len(found) == _ENTRIES_MAX:
+            raise BirthmarkError("backup.malformed", "it has too many files")
+        found.add(entry.name)
+        path = folder / entry.name
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as out:
+            for done in range(0, entry.size, CHUNK):
+                out.write(opener.read(min(CHUNK, entry.size - done)))
+                progress("Restoring", done, entry.size)
+            out.flush()
+            os.fsync(out.fileno())
+    opener.end()
+    if missing := [name for name in data_dir.REQUIRED if name not in found]:
+        raise BirthmarkError("backup.malformed", f"it lacks {', '.join(missing)}")
+
+
+def _read_entry(opener: Opener, length: int) -> _Entry:
+    if length > _ENTRY_BYTES:
+        raise BirthmarkError("backup.malformed", "an entry is too long")
+    try:
+        return msgspec.msgpack.decode(opener.read(length), type=_Entry)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise BirthmarkError("backup.malformed", "an entry cannot be read") from None
+
+
+def _bring_ek_roots_home(folder: Path) -> None:
+    """TPM makers' certificates that were kept elsewhere are in the data directory now."""
+    settings = config.load(folder / CONFIG_NAME)
+    (folder / _EK_ROOTS).mkdir(mode=0o700, exist_ok=True)
+    if settings.attestation.ek_roots != _EK_ROOTS:
+        (folder / CONFIG_NAME).unlink()
+        attestation = msgspec.structs.replace(settings.attestation, ek_roots=_EK_ROOTS)
+        write_private(folder / CONFIG_NAME, config.to_toml(msgspec.structs.replace(settings, attestation=attestation)))
+
+
+async def _record_restoring(folder: Path, made_at: int) -> tuple[int, tuple[str, ...]]:
+    """Open the station as `serve` does, so that every key, certificate and table is tried; then the audit row."""
+    async with open_station(folder) as station:
+        async with station.database.read() as connection:
+            found = await audit_check.verify(connection)
+        async with station.database.write() as connection:
+            await revocation.skip_numbers(connection)
+            await audit.append(
+                connection, unix_time(), Event.RESTORED, "", made_at=made_at, audit_whole=not found.problems
+            )
+            known = int((await connection.execute(sa.select(sa.func.count()).select_from(units))).scalar_one())
+    return known, tuple(problem.sentence for problem in found.problems)

@@ -1,0 +1,119 @@
+"""The data directory and the files in it: created private, checked before use, replaced only as a whole.
+
+Whoever can read it is the authority, so nothing in it is ever readable by others, not even for a moment.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from runtime.files import sync_directory
+from runtime.owner import acting_as, maker_of, who_may
+from shared.errors import BirthmarkError
+from station.setup.data_lock import locked
+
+MARK: Final = "station.toml"
+"""The file that makes a directory a station's: only such a directory is ever replaced."""
+
+REQUIRED: Final = (
+    MARK,
+    "registry.sqlite",
+    "secrets/station.key",
+    "authority/root.pem",
+    "authority/intermediate.pem",
+    "authority/intermediate.key",
+    "authority/station.pem",
+    "authority/station.key",
+)
+"""What a whole data directory holds."""
+
+
+def create(data_dir: Path, fill: Callable[[Path], None], *, force: bool) -> Path | None:
+    """Make a whole data directory or none: `fill` fills a private directory beside it, which is then renamed.
+
+    With `force` the station that was there is moved aside, never deleted, and its new path returned. Root does it as
+    the user whose the directory is, or the private one it will lie in. Raises `data.exists` without `force`,
+    `data.not-a-station`, `data.in-use` while a station runs on it, and `data.unwritable`.
+    """
+    with ExitStack() as held:
+        try:
+            held.enter_context(acting_as(maker_of(data_dir)))
+            there = occupied(data_dir)
+            if there:
+                if not (data_dir / MARK).is_file():
+                    raise BirthmarkError("data.not-a-station", f"{data_dir} holds no {MARK}")
+                if not force:
+                    raise BirthmarkError("data.exists", str(data_dir))
+                held.enter_context(locked(data_dir))
+            data_dir.parent.mkdir(parents=True, exist_ok=True)
+            made = Path(tempfile.mkdtemp(prefix=f".{data_dir.name}.", dir=data_dir.parent))  # mkdtemp makes it 0700
+            try:
+                fill(made)
+            except BaseException:
+                shutil.rmtree(made, ignore_errors=True)
+                raise
+            aside = None
+            if there:
+                aside = data_dir.with_name(f"{data_dir.name}.replaced-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}")
+                data_dir.rename(aside)
+            made.rename(data_dir)
+            sync_directory(data_dir.parent)
+        except OSError as error:
+            raise BirthmarkError("data.unwritable", _told(error, data_dir)) from error
+    return aside
+
+
+def occupied(data_dir: Path) -> bool:
+    """Whether something is there that `create` would replace."""
+    try:
+        return any(data_dir.iterdir())
+    except FileNotFoundError:
+        return False
+    except NotADirectoryError:
+        return True
+
+
+def is_station(data_dir: Path) -> bool:
+    """Whether a station was made there, whole or not. Raises `data.unreadable`."""
+    try:
+        return (data_dir / MARK).is_file()
+    except OSError as error:
+        raise _unreadable(error, data_dir) from error
+
+
+def check(data_dir: Path, supplied: Collection[str] = ()) -> None:
+    """Refuse a directory that is missing, half made, or readable by others; `supplied` files come from elsewhere.
+
+    Raises `data.missing`, `data.incomplete`, `data.readable-by-others` or `data.unreadable`.
+    """
+    try:
+        if not occupied(data_dir):
+            raise BirthmarkError("data.missing", str(data_dir))
+        required = [name for name in REQUIRED if name not in supplied]
+        absent = [name for name in required if not (data_dir / name).is_file()]
+        if absent:
+            raise BirthmarkError("data.incomplete", f"{data_dir} lacks {', '.join(absent)}")
+        for path in (data_dir, *(data_dir / name for name in required)):
+            status = path.stat()
+            if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+                raise BirthmarkError("data.readable-by-others", f"{path} has mode {stat.S_IMODE(status.st_mode):04o}")
+    except OSError as error:
+        raise _unreadable(error, data_dir) from error
+
+
+def _unreadable(error: OSError, data_dir: Path) -> BirthmarkError:
+    return BirthmarkError("data.unreadable", _told(error, data_dir))
+
+
+def _told(error: OSError, data_dir: Path) -> str:
+    """Which path, what is wrong, and who may where it is not permitted."""
+    path = Path(error.filename or data_dir)
+    return f"{path}: {error.strerror}{who_may(path) if isinstance(error, PermissionError) else ''}"

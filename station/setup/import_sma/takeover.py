@@ -1,0 +1,122 @@
+"""The import itself: checks everything, then makes a station's data directory of it, whole or not at all."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.x509.oid import NameOID
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from runtime.clock import unix_time
+from station.authority import authority as authorities
+from station.authority.authority import ExistingAuthority, RootKey
+from station.config import AuthorityConfig, StationConfig, TablesConfig
+from station.registry import audit, revocation, units
+from station.registry.audit import Event
+from station.registry.records import Applicant, KeyHolder
+from station.registry.revocation import RevocationCode
+from station.secrets import key_tables
+from station.secrets.blind_index import BlindIndex
+from station.secrets.station_secret import StationSecret
+from station.setup.import_sma import checks, files
+from station.setup.import_sma.checks import CheckedUnit
+from station.setup.import_sma.files import Files
+from station.setup.init import InitResult, make_data_dir
+
+PORT = "import"
+"""What the registry names as the port of a unit that came this way."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportResult:
+    made: InitResult
+    units: int
+    revoked: int
+    tables: int
+    unregistered: int
+    """Serial numbers with tables but no registration, left behind by attempts that failed; not taken over."""
+    foreign_names: int
+    """Certificates whose issuer name is not their issuer's subject: good here, refused by `openssl verify`."""
+
+
+def take_over(
+    source: Path, directory: Path, name: str, authority: AuthorityConfig, *, force: bool, root_passphrase: str | None
+) -> ImportResult:
+    """Make `directory` from the public SMA's data directory `source`, which is only read.
+
+    `authority.organization` is taken from the imported certificates. Raises `import.*`, `data.exists`,
+    `data.unwritable` or `config.invalid`; nothing is then made.
+    """
+    found = files.read(source)
+    checks.check_authority(found)
+    keys = checks.check_tables(found.tables)
+    checked = checks.check_units(found, keys)
+    config = StationConfig(name=name, authority=_named(authority, found), tables=TablesConfig(count=len(keys)))
+    revoked = sum(unit.blacklisted_at is not None for unit in checked)
+
+    def fill_authority(folder: Path, secret: StationSecret) -> RootKey | None:
+        adopted = ExistingAuthority(found.root, found.intermediate, found.intermediate_key, found.former)
+        authorities.write_existing(folder, config, secret, dt.datetime.now(dt.UTC), adopted)
+        return authorities.encrypt_root_key(found.root_key, root_passphrase) if found.root_key else None
+
+    async def fill_registry(connection: AsyncConnection, secret: StationSecret) -> None:
+        await key_tables.store(connection, secret, keys)
+        index = BlindIndex(secret)
+        for unit in checked:
+            await _add(connection, unit, index, config.name)
+        await audit.append(
+            connection, unix_time(), Event.IMPORTED, "", units=len(checked), revoked=revoked, tables=len(keys)
+        )
+
+    made = make_data_dir(
+        directory,
+        config,
+        fill_authority,
+        fill_registry,
+        force=force,
+        given_passphrase=bool(root_passphrase),
+        ek_roots=None,
+    )
+    registered = {unit.serial for unit in checked}
+    subjects = {certificate.subject for certificate in (found.intermediate, *found.former)}
+    return ImportResult(
+        made,
+        units=len(checked),
+        revoked=revoked,
+        tables=len(keys),
+        unregistered=len(found.tables.assigned_tables.keys() - registered),
+        foreign_names=sum(unit.certificate.issuer not in subjects for unit in checked),
+    )
+
+
+def _named(authority: AuthorityConfig, found: Files) -> AuthorityConfig:
+    organizations = found.intermediate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    return AuthorityConfig(
+        organization=str(organizations[0].value) if organizations else authority.organization,
+        authority_id=authority.authority_id,
+        public_url=authority.public_url,
+        device_days=authority.device_days,
+        birthmark_extensions=authority.birthmark_extensions,
+    )
+
+
+async def _add(connection: AsyncConnection, unit: CheckedUnit, index: BlindIndex, station: str) -> None:
+    applicant = Applicant(
+        serial=unit.serial,
+        key_holder=KeyHolder.STATION,
+        family=unit.family,
+        station=station,
+        port=PORT,
+        device_fingerprint=unit.fingerprint,
+        nuc_blind_index=index.of(unit.nuc_hash),
+    )
+    added = await units.add(
+        connection, applicant, unit.certificate, unit.tables, unit.provisioned_at, event=Event.IMPORTED
+    )
+    await units.confirm(connection, added.id, unit.provisioned_at)
+    if unit.blacklisted_at is not None:
+        await revocation.revoke(
+            connection, unit.serial, RevocationCode.HOLD, unit.blacklist_reason, unit.blacklisted_at
+        )

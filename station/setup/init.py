@@ -1,0 +1,121 @@
+"""Makes a station's data directory, whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from runtime.clock import unix_time
+from runtime.files import write_private
+from station import config as configuration
+from station.attestation.ek.vendor_files import read_maker_files
+from station.authority import authority as authorities
+from station.authority.authority import RootKey
+from station.config import CONFIG_NAME, StationConfig
+from station.registry import audit, database
+from station.registry.audit import Event
+from station.registry.database import Database
+from station.secrets import key_tables
+from station.secrets.station_secret import SECRET_NAME, StationSecret
+from station.setup import data_dir
+from station.setup.root_key import ROOT_KEY_NAME, ROOT_PASSPHRASE_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class InitResult:
+    """What `init` made, and where it put what must now be taken away."""
+
+    data_dir: Path
+    replaced: Path | None
+    root_key: Path | None
+    root_passphrase: Path | None
+
+
+def init_data_dir(
+    directory: Path, config: StationConfig, *, force: bool, root_passphrase: str | None, ek_roots: Path | None
+) -> InitResult:
+    """Make a data directory, whole or not at all.
+
+    The root's key is left in it, encrypted under `root_passphrase`; without one a passphrase is made and left beside
+    it. Both are to be moved away: the station never reads them. `ek_roots` is a directory of TPM makers' certificates,
+    or one file, to be copied in. Raises `data.*` as `data_dir.create` does, and `config.invalid`.
+    """
+
+    def authority(folder: Path, secret: StationSecret) -> RootKey:
+        return authorities.create(folder, config, secret, dt.datetime.now(dt.UTC), root_passphrase)
+
+    async def registry(connection: AsyncConnection, secret: StationSecret) -> None:
+        await key_tables.create(connection, secret, config.tables.count)
+
+    return make_data_dir(
+        directory, config, authority, registry, force=force, given_passphrase=bool(root_passphrase), ek_roots=ek_roots
+    )
+
+
+def make_data_dir(
+    directory: Path,
+    config: StationConfig,
+    authority: Callable[[Path, StationSecret], RootKey | None],
+    registry: Callable[[AsyncConnection, StationSecret], Awaitable[None]],
+    *,
+    force: bool,
+    given_passphrase: bool,
+    ek_roots: Path | None,
+) -> InitResult:
+    """A data directory whose authority and registry are filled by the two functions, whole or not at all."""
+    config = configuration.check(config)
+    # As the caller: `fill` may run as another user, who cannot read them.
+    maker_files = read_maker_files(ek_roots) if ek_roots else {}
+    root_key: RootKey | None = None
+
+    def fill(folder: Path) -> None:
+        nonlocal root_key
+        secret = StationSecret.generate()
+        (folder / "secrets").mkdir(mode=0o700)
+        write_private(folder / SECRET_NAME, secret.value())
+        write_private(folder / CONFIG_NAME, configuration.to_toml(config))
+        root_key = authority(folder / "authority", secret)
+        if root_key is not None:
+            _leave_root_key(folder, root_key, given=given_passphrase)
+        target = config.ek_roots(folder)
+        target.mkdir(mode=0o700)
+        for name, content in maker_files.items():
+            write_private(target / name, content)
+        asyncio.run(_create_registry(folder / "registry.sqlite", config, secret, registry))
+
+    replaced = data_dir.create(directory, fill, force=force)
+    return InitResult(
+        directory,
+        replaced,
+        directory / ROOT_KEY_NAME if root_key else None,
+        directory / ROOT_PASSPHRASE_NAME if root_key and not given_passphrase else None,
+    )
+
+
+def _leave_root_key(folder: Path, root_key: RootKey, *, given: bool) -> None:
+    write_private(folder / ROOT_KEY_NAME, root_key.pem)
+    if not given:
+        write_private(folder / ROOT_PASSPHRASE_NAME, root_key.passphrase.encode() + b"\n")
+
+
+async def _create_registry(
+    path: Path,
+    config: StationConfig,
+    secret: StationSecret,
+    fill: Callable[[AsyncConnection, StationSecret], Awaitable[None]],
+) -> None:
+    await asyncio.to_thread(database.create, path)
+    registry = Database(path)
+    try:
+        async with registry.write() as connection:
+            await audit.append(
+                connection, unix_time(), Event.INITIALISED, "", settings=configuration.to_builtins(config)
+            )
+            await fill(connection, secret)
+    finally:
+        await registry.close()

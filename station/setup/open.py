@@ -1,0 +1,81 @@
+"""Puts a station together from its data directory, and makes that directory. Decides nothing of a session."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from runtime.clock import unix_time
+from station import config as configuration
+from station.attestation.ek.vendor_directory import MakersDirectory
+from station.authority.authority import Authority
+from station.config import CONFIG_NAME, EkPolicy, StationConfig
+from station.events import Bus
+from station.provisioning.cable import CableProvisioner
+from station.provisioning.offline import OfflineProvisioner
+from station.registry import audit, database
+from station.registry.audit import Event
+from station.registry.database import Database
+from station.secrets import key_tables
+from station.secrets.station_secret import StationSecret
+from station.services import Services
+from station.setup import data_dir
+from station.validation.certificates import CertificateValidator
+from station.validation.revocation_list import CurrentRevocationList
+from station.validation.tokens import TokenValidator
+
+
+@asynccontextmanager
+async def open_registry(directory: Path) -> AsyncIterator[Database]:
+    """Only the registry, brought to the newest schema. Raises `data.*` and `registry.*`."""
+    data_dir.check(directory, supplied=StationSecret.supplied())
+    path = directory / "registry.sqlite"
+    await asyncio.to_thread(database.migrate, path)
+    registry = Database(path)
+    try:
+        yield registry
+    finally:
+        await registry.close()
+
+
+@asynccontextmanager
+async def open_station(directory: Path, policy: EkPolicy | None = None) -> AsyncIterator[Services]:
+    """Everything, checked. `policy` overrides the configured one. Raises `data.*`, `config.*`, `authority.*`, …"""
+    data_dir.check(directory, supplied=StationSecret.supplied())
+    config = configuration.load(directory / CONFIG_NAME)
+    policy = policy or config.attestation.ek_policy
+    secret = StationSecret.load(directory)
+    authority = Authority.load(directory, config, secret)
+    makers = MakersDirectory(config.ek_roots(directory).absolute())
+    async with open_registry(directory) as registry:
+        async with registry.read() as connection:
+            tables = await key_tables.load(connection, secret)
+        await _record_settings(registry, config)
+        bus = Bus()
+        yield Services(
+            directory,
+            config,
+            policy,
+            makers,
+            authority,
+            tables,
+            registry,
+            bus,
+            CableProvisioner(config, policy, makers, secret, authority, tables, registry, bus),
+            OfflineProvisioner(config, secret, authority, tables, registry, bus),
+            CurrentRevocationList(authority, registry),
+            TokenValidator(secret, tables, registry),
+            CertificateValidator(authority, registry),
+        )
+
+
+async def _record_settings(registry: Database, config: StationConfig) -> None:
+    """Somebody edits station.toml, and the audit log has it from the next start on."""
+    settings = configuration.to_builtins(config)
+    async with registry.read() as connection:
+        known = await audit.recorded_settings(connection) == settings
+    if not known:
+        async with registry.write() as connection:
+            await audit.append(connection, unix_time(), Event.CONFIGURED, "", settings=settings)

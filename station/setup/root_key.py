@@ -1,0 +1,73 @@
+"""Moves the root's key, encrypted as it is, from the data directory to where its keeper wants it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from runtime.files import sync_directory, write_private
+from runtime.owner import acting_as, owner_of
+from shared.errors import BirthmarkError
+
+ROOT_KEY_NAME: Final = "root-key.pem"
+ROOT_PASSPHRASE_NAME: Final = "root-key.passphrase"  # noqa: S105 - a file name
+
+_KEY_BYTES: Final = 64 * 1024
+
+
+def target_file(target: Path) -> Path:
+    """Where the key goes: `target`, or in it where it is a directory."""
+    return target / ROOT_KEY_NAME if target.is_dir() else target
+
+
+def check_target(data_dir: Path, target: Path) -> None:
+    """Raises `data.root-key-unmoved` when the key could not be moved to `target`: asked before the key is made."""
+    file = target_file(target)
+    _require_elsewhere(data_dir, file)
+    if os.path.lexists(file):
+        raise BirthmarkError("data.root-key-unmoved", f"{file} is there already")
+    if not file.parent.is_dir():
+        raise BirthmarkError("data.root-key-unmoved", f"there is no directory {file.parent}")
+    if not os.access(file.parent, os.W_OK):
+        raise BirthmarkError("data.root-key-unmoved", f"{file.parent} cannot be written")
+
+
+def move_root_key(data_dir: Path, target: Path) -> Path:
+    """To `target`, written by who calls and read as the owner of `data_dir`. Returns the file; nothing is overwritten.
+
+    A key that an earlier try has copied already is only taken away here. Raises `data.root-key-unmoved`.
+    """
+    file = target_file(target)
+    source = data_dir / ROOT_KEY_NAME
+    _require_elsewhere(data_dir, file)  # else the key would pass for a copy of itself below
+    owner = owner_of(data_dir)
+    try:
+        with acting_as(owner):
+            key = _read(source)
+        if not (os.path.lexists(file) and _read(file) == key):
+            check_target(data_dir, target)
+            write_private(file, key)
+            sync_directory(file.parent)
+            if _read(file) != key:
+                raise BirthmarkError("data.root-key-unmoved", f"{file} does not hold what was written to it")
+        with acting_as(owner):
+            source.unlink()
+            sync_directory(data_dir)
+    except OSError as error:
+        raise BirthmarkError("data.root-key-unmoved", f"{error.filename or file}: {error.strerror}") from error
+    return file
+
+
+def _require_elsewhere(data_dir: Path, file: Path) -> None:
+    if file.resolve().is_relative_to(data_dir.resolve()):
+        raise BirthmarkError("data.root-key-unmoved", f"{file} is in the data directory itself")
+
+
+def _read(path: Path) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise BirthmarkError("data.root-key-unmoved", f"{path} is not a regular file")
+        return file.read(_KEY_BYTES)

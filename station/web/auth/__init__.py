@@ -1,0 +1,1 @@
+"""Who may do what: tokens, sign-in, sessions, requests from other sites."""

@@ -1,0 +1,103 @@
+"""Who may do what: by bearer token (RFC 6750), or signed in to the page with one (docs/decisions/0007-who-may.md)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from shared.errors import BirthmarkError
+from station.config import MetricsAccess, PageAccess
+from station.registry import tokens
+from station.registry.tokens import Scope, Token
+from station.web import app_keys
+from station.web.auth.cross_site import require_own_page
+from station.web.auth.sessions import SECONDS
+from station.web.http.clients import client, is_from_proxy, is_local
+from station.web.http.problems import TooManyError
+
+COOKIE: Final = "birthmark-session"
+_HEADER_CHARACTERS: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody who may do what they asked for, known by their token's name."""
+
+    name: str
+
+
+async def require(request: web.Request, scope: Scope) -> Caller:
+    """Whoever asks, when they may. Raises `access.*`, `http.cross-site`, or `http.too-many` after many wrong tokens."""
+    try:
+        token = await _token(request, scope)
+    except BirthmarkError as error:
+        if error.code == "access.denied":
+            spend_refusal(request)
+        raise
+    return Caller(token.name)
+
+
+async def _token(request: web.Request, scope: Scope) -> Token:
+    now = int(time.time())
+    database = request.app[app_keys.DATABASE]
+    if hdrs.AUTHORIZATION in request.headers:
+        kind, _, secret = request.headers[hdrs.AUTHORIZATION][:_HEADER_CHARACTERS].partition(" ")
+        if kind.lower() != "bearer":
+            raise BirthmarkError("access.denied")
+        return await tokens.authenticate(database, secret.strip(), scope, now)
+    token_id = request.app[app_keys.SESSIONS].token_of(request.cookies.get(COOKIE, ""), now)
+    if token_id is None:
+        raise BirthmarkError("access.required")
+    if request.method not in (hdrs.METH_GET, hdrs.METH_HEAD):
+        require_own_page(request)
+    return await tokens.recheck(database, token_id, scope, now)
+
+
+def spend_refusal(request: web.Request) -> None:
+    """Counts a wrong token. Raises `http.too-many` for a client that has sent many."""
+    if wait := request.app[app_keys.LIMITER].spend("refused_credentials", client(request)):
+        raise TooManyError(wait)
+
+
+async def page_reader(request: web.Request) -> Caller | None:
+    """Who reads the page; None for somebody at this machine who is not signed in. Raises `access.*`."""
+    try:
+        return await require(request, Scope.READ)
+    except BirthmarkError as error:
+        if error.code == "access.required" and _page_is_open(request):
+            return None
+        raise
+
+
+def _page_is_open(request: web.Request) -> bool:
+    return request.app[app_keys.CONFIG].web.page is PageAccess.LOOPBACK and is_local(request)
+
+
+async def require_metrics(request: web.Request) -> None:
+    """Raises `access.*` unless the settings, or a token with the scope `read`, allow it."""
+    setting = request.app[app_keys.CONFIG].web.metrics
+    if setting is MetricsAccess.OPEN or (setting is MetricsAccess.LOOPBACK and is_local(request)):
+        return
+    await require(request, Scope.READ)
+
+
+def sign_in(request: web.Request, response: web.StreamResponse, token: Token) -> None:
+    """Have the browser keep a session for `token`, out of every script's reach and sent by our own pages only."""
+    secret = request.app[app_keys.SESSIONS].open(token.id, time.time())
+    response.set_cookie(
+        COOKIE,
+        secret,
+        max_age=SECONDS,
+        path="/",
+        httponly=True,
+        samesite="Strict",
+        secure=request.secure or is_from_proxy(request),
+    )
+
+
+def sign_out(request: web.Request, response: web.StreamResponse) -> None:
+    request.app[app_keys.SESSIONS].close(request.cookies.get(COOKIE, ""))
+    response.del_cookie(COOKIE, path="/", httponly=True, samesite="Strict")

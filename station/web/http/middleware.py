@@ -1,0 +1,175 @@
+"""What holds for every request and answer: known host names, bounded time, errors translated, strict headers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from shared.errors import BirthmarkError
+from shared.text import printable
+from station.web import app_keys
+from station.web.auth.cross_site import same_site
+from station.web.endpoint import Endpoint
+from station.web.http.clients import client, host_name, is_loopback_name, is_own_address
+from station.web.http.problems import TooManyError, answer, headers_of, problem_of
+from station.web.pages.overview import EVENTS_PATH
+
+log = logging.getLogger(__name__)
+
+REQUEST_SECONDS: Final = 40.0
+"""From a request's headers to its answer: longer than the registry's patience with a lock (30 s)."""
+
+STATIC_PATH: Final = "/static/"
+
+_HSTS_SECONDS: Final = 365 * 86400
+"""RFC 6797: how long a browser that has once come by TLS will not come without it."""
+
+_STREAMS: Final = frozenset({EVENTS_PATH, "/api/v1/devices/provision/bulk"})
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
+
+HEADERS: Final = {
+    "Content-Security-Policy": "; ".join(
+        (
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "img-src 'self'",
+            "connect-src 'self'",
+            "form-action 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+            "require-trusted-types-for 'script'",
+            "trusted-types station",
+        )
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), serial=(), usb=()",
+    "Referrer-Policy": "no-referrer",
+    "Server": "birthmark-station",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+"""On every answer. Nothing is loaded from elsewhere, nothing inline runs, nobody may frame the page."""
+
+_HTTP_CODES: Final = {403: "http.no-such-page", 404: "http.no-such-page", 405: "http.method-not-allowed"}
+"""aiohttp's refusals as ours. Its only 403 is for the folder of assets itself, which is no page."""
+
+
+async def add_security_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Signal handler for `on_response_prepare`: so that errors, assets and streams have the headers too."""
+    response.headers.update(HEADERS)
+    if request.secure:
+        response.headers["Strict-Transport-Security"] = f"max-age={_HSTS_SECONDS}"
+    response.headers["Cache-Control"] = "no-cache" if request.path.startswith(STATIC_PATH) else "no-store"
+
+
+@web.middleware
+async def translate_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every error as an answer in the form the client asks for."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+        code = "http.too-large" if error.status == 413 else _HTTP_CODES.get(error.status, "http.malformed")
+        return answer(request, problem_of(BirthmarkError(code)), allow)
+    except BirthmarkError as error:
+        problem = problem_of(error)
+        if problem.status >= 500:
+            log.warning("%s %s: %s", request.method, printable(request.path), error)
+        return answer(request, problem, headers_of(error))
+    except ConnectionResetError:  # nobody is there to be answered
+        raise
+    except Exception:
+        log.exception("%s %s: a bug", request.method, printable(request.path))
+        return answer(request, problem_of(BirthmarkError("http.internal")))
+
+
+@web.middleware
+async def require_known_host(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Only names that are ours: another site's name that resolves to this machine (DNS rebinding) gets nothing.
+
+    Ours are the loopback names, the address the request came in at, the host of the configured public URL, and those
+    that the settings list.
+    """
+    hosts = request.headers.getall("Host", [])
+    if len(hosts) != 1 or not _is_ours(request, hosts[0]):
+        raise BirthmarkError("http.host-unknown")
+    return await handler(request)
+
+
+@web.middleware
+async def limit_duration(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """An end to every request but those that stream, which have one of their own."""
+    if request.path in _STREAMS:
+        return await handler(request)
+    try:
+        async with asyncio.timeout(REQUEST_SECONDS) as deadline:
+            return await handler(request)
+    except TimeoutError:
+        if deadline.expired():
+            raise BirthmarkError("http.too-slow", f"it took longer than {REQUEST_SECONDS:g} s") from None
+        raise
+
+
+@web.middleware
+async def count_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Counts every answer, under the endpoint's path as the router has it."""
+    begun = time.perf_counter()
+    status = "none"
+    try:
+        response = await handler(request)
+        status = str(response.status)
+        return response
+    finally:
+        endpoint = _endpoint(request)
+        path = endpoint.path if endpoint else "other"
+        metrics = request.app[app_keys.METRICS]
+        method = request.method if request.method in _METHODS else "other"
+        metrics.requests.labels(method, path, status).inc()
+        metrics.request_seconds.labels(path).observe(time.perf_counter() - begun)
+
+
+@web.middleware
+async def limited(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """So many requests of a client, and no more; before anything of a body is read."""
+    endpoint = _endpoint(request)
+    rate = endpoint.rate if endpoint else "page"
+    if wait := request.app[app_keys.LIMITER].spend(rate, client(request)):
+        request.app[app_keys.METRICS].rate_limited.labels(rate).inc()
+        raise TooManyError(wait)
+    return await handler(request)
+
+
+def _endpoint(request: web.Request) -> Endpoint | None:
+    resource = request.match_info.route.resource
+    if resource is None:
+        return None
+    method = "GET" if request.method == "HEAD" else request.method
+    return request.app[app_keys.ENDPOINTS].get((method, resource.canonical))
+
+
+MIDDLEWARES: Final[tuple[Middleware, ...]] = (
+    count_requests,
+    translate_errors,
+    require_known_host,
+    limited,
+    same_site,
+    limit_duration,
+)
+"""The outermost first."""
+
+
+def _is_ours(request: web.Request, host: str) -> bool:
+    name = host_name(host)
+    web_config = request.app[app_keys.CONFIG].web
+    if name in ("", request.app[app_keys.CONFIG].authority.public_host) or name in map(str.lower, web_config.hosts):
+        return bool(name)
+    return is_loopback_name(name) or is_own_address(request, name)

@@ -1,0 +1,46 @@
+"""The answer to what is no HTTP. aiohttp gives one by itself, which quotes the request, and logs it with a traceback;
+what is quoted may be a token in a header. It has no hook for that, so its method is replaced."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+import msgspec
+from aiohttp import web
+from aiohttp.http import HttpProcessingError
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_request import BaseRequest
+
+from shared.errors import BirthmarkError
+from station.web.http.problems import problem_of
+
+log = logging.getLogger(__name__)
+
+_original: Final = RequestHandler.handle_error
+
+
+def install(headers: dict[str, str]) -> None:
+    """From now on, in every application of this process. `headers` are on each such answer."""
+
+    def handle_error(
+        self: RequestHandler,
+        request: BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if not isinstance(exc, HttpProcessingError) or request.writer.output_size > 0:
+            return _original(self, request, status, exc, message)
+        log.debug("a request was no HTTP: %s", type(exc).__name__)
+        problem = problem_of(BirthmarkError("http.malformed", "it is no HTTP request"))
+        response = web.Response(
+            body=msgspec.json.encode(problem),
+            status=problem.status,
+            content_type="application/problem+json",
+            headers={**headers, "Cache-Control": "no-store"},
+        )
+        response.force_close()
+        return response
+
+    RequestHandler.handle_error = handle_error  # type: ignore[method-assign]

@@ -1,0 +1,98 @@
+"""`/health`: whether the station lives, with counts. `/ready`: whether it can do its work. For whoever watches it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections import Counter
+
+import msgspec
+from aiohttp import web
+
+from shared.errors import BirthmarkError
+from station.registry import units
+from station.registry.records import UnitState
+from station.web import app_keys
+from station.web.http.bodies import json_response
+
+
+class Health(msgspec.Struct, frozen=True):
+    """`service`, `status`, `timestamp` and the totals are what Birthmark's own SMA answers."""
+
+    service: str
+    status: str
+    version: str
+    timestamp: str
+    uptime_seconds: int
+    total_devices: int
+    """Units that are not released."""
+    total_tables: int
+    units: dict[str, int]
+    """By state."""
+    ports: dict[str, int]
+    """By state; only states that a port is in."""
+    maker_certificates: int
+    """TPM makers' certificates in use."""
+    maker_problems: int
+    """Files and certificates of theirs that cannot be used; the page and the log name them."""
+
+
+async def health(request: web.Request) -> web.Response:
+    """Raises `registry.unavailable`: a station without its registry is not healthy."""
+    app = request.app
+    async with app[app_keys.DATABASE].read() as connection:
+        counts = await units.count_by_state(connection)
+    makers = app[app_keys.MAKERS].roots
+    now = time.time()
+    body = Health(
+        service="sma",
+        status="healthy",
+        version=app[app_keys.VERSION],
+        timestamp=dt.datetime.fromtimestamp(int(now), dt.UTC).isoformat(),
+        uptime_seconds=max(0, int(now - app[app_keys.STARTED])),
+        total_devices=sum(count for state, count in counts.items() if state is not UnitState.RELEASED),
+        total_tables=app[app_keys.CONFIG].tables.count,
+        units={state.value: count for state, count in counts.items()},
+        maker_certificates=makers.count,
+        maker_problems=len(makers.problems),
+        ports=dict(Counter(port.state.value for port in app[app_keys.BUS].ports())),
+    )
+    return json_response(body)
+
+
+class Ready(msgspec.Struct, frozen=True):
+    status: str
+    """`ready`, or `not ready` when one of the others is false."""
+    registry: bool
+    """It can be read."""
+    authority: bool
+    """Its certificates are in their time."""
+    tables: bool
+    """As many key tables are loaded as the settings say."""
+
+
+async def ready(request: web.Request) -> web.Response:
+    """503 when not."""
+    app = request.app
+    registry, authority, tables = await _registry(app), _authority(app), len(app[app_keys.TABLES])
+    whole = tables == app[app_keys.CONFIG].tables.count
+    well = registry and authority and whole
+    return json_response(
+        Ready("ready" if well else "not ready", registry, authority, whole), status=200 if well else 503
+    )
+
+
+async def _registry(app: web.Application) -> bool:
+    try:
+        async with app[app_keys.DATABASE].read() as connection:
+            await units.count_by_state(connection)
+    except BirthmarkError:
+        return False
+    return True
+
+
+def _authority(app: web.Application) -> bool:
+    now = dt.datetime.now(dt.UTC)
+    authority = app[app_keys.AUTHORITY]
+    certificates = (authority.root, authority.intermediate, authority.station)
+    return all(c.not_valid_before_utc <= now <= c.not_valid_after_utc for c in certificates)

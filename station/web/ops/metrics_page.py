@@ -1,0 +1,58 @@
+"""`/metrics`: the counters as they stand, and gauges read for whoever asks, at most once in some seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from typing import Final
+
+from aiohttp import web
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from shared.errors import BirthmarkError
+from station.events import PortState
+from station.registry import queries, units
+from station.web import app_keys
+from station.web.auth.access import require_metrics
+from station.web.views.overview import EXPIRES_SOON
+
+FRESH_SECONDS: Final = 5.0
+"""How long what was read of the registry is told again: many who ask cost no more than one."""
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """Raises `access.*`. A registry that cannot be read is told as a metric, not as an error."""
+    await require_metrics(request)
+    app = request.app
+    now = time.monotonic()
+    if now - app[app_keys.GAUGES_READ][0] >= FRESH_SECONDS:
+        app[app_keys.GAUGES_READ][0] = now
+        await _read(app)
+    text = await asyncio.to_thread(generate_latest, app[app_keys.METRICS].registry)
+    return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def _read(app: web.Application) -> None:
+    metrics = app[app_keys.METRICS]
+    now = int(time.time())
+    try:
+        async with app[app_keys.DATABASE].read() as connection:
+            states = await units.count_by_state(connection)
+            metrics.expiring.set(await queries.expiring(connection, now, now + EXPIRES_SOON))
+    except BirthmarkError:
+        metrics.registry_up.set(0)
+    else:
+        metrics.registry_up.set(1)
+        for state, count in states.items():
+            metrics.units.labels(state.value).set(count)
+    ports = [port.state for port in app[app_keys.BUS].ports()]
+    for port_state in PortState:
+        metrics.ports.labels(port_state.value).set(ports.count(port_state))
+    authority = app[app_keys.AUTHORITY]
+    for name in ("root", "intermediate", "station"):
+        certificate = getattr(authority, name)
+        metrics.certificate_expiry.labels(name).set(certificate.not_valid_after_utc.timestamp())
+    disk = await asyncio.to_thread(shutil.disk_usage, app[app_keys.DATA_DIR])
+    metrics.disk_free.set(disk.free)
+    metrics.disk_size.set(disk.total)

@@ -1,0 +1,266 @@
+"""Every endpoint of the HTTP interface, as data. A new one is a line here and a handler beside it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from station.provisioning.offline import ProvisioningRequest
+from station.registry.tokens import Scope
+from station.validation.certificates import CameraBundle
+from station.web.api import authority, devices, document, provision, stats, validate
+from station.web.endpoint import JSON, Answer, Endpoint
+from station.web.ops import health, metrics_page
+from station.web.pages import overview
+
+_CHANGING: Final = ("http.cross-site", "http.field-invalid", "http.malformed", "http.too-large", "http.too-slow")
+_BODY: Final = (*_CHANGING, "http.unsupported-media-type")
+_ENROLLMENT: Final = (
+    "enrollment.csr-key-unsupported",
+    "enrollment.csr-malformed",
+    "enrollment.family-invalid",
+    "enrollment.nuc-hash-invalid",
+    "enrollment.station-keys-off",
+    "identity.serial-invalid",
+    "registry.device-key-taken",
+    "registry.duplicate-nuc",
+    "registry.serial-taken",
+)
+_VALIDATION_TEXT: Final = (
+    "The token is opened under the key of its table and index; it is valid when it holds the NUC hash of a provisioned "
+    "unit that has this table and is not revoked. A FAIL is a 200, says nothing of its reason and takes "
+    "as long as a PASS."
+)
+_EXAMPLE: Final = (
+    '{"camera_token": {"ciphertext": "b6cf15a3945b37df4168c978f14958952f5c9012c2c40877a374ebeda42fd523", '
+    '"auth_tag": "5d57c67471ff18399dd9da205dfd31d3", "nonce": "000102030405060708090a0b", "table_id": 0, '
+    '"key_index": 0}, "manufacturer_authority_id": "CANON_001"}'
+)
+_VALIDATION: Final = (Answer(200, "PASS or FAIL.", {JSON: validate.Validation}),)
+_DEVICE: Final = (Answer(200, "The unit as it is now.", {JSON: devices.Device}),)
+_JSON_HEADER: Final = "-H 'Content-Type: application/json'"
+_BEARER: Final = '-H "Authorization: Bearer $TOKEN"'
+
+
+def _token(path: str) -> Endpoint:
+    return Endpoint(
+        "POST",
+        path,
+        validate.token,
+        "validation",
+        "Validate a NUC token",
+        _VALIDATION,
+        _BODY,
+        _VALIDATION_TEXT,
+        rate="validation",
+        body=validate.TokenRequest,
+        curl=f"{_JSON_HEADER} -d '{_EXAMPLE}'",
+    )
+
+
+ENDPOINTS: Final = (
+    _token("/validate"),
+    _token("/api/v1/validate/nuc"),
+    Endpoint(
+        "POST",
+        "/validate-cert",
+        validate.certificate,
+        "validation",
+        "Validate what a camera signed with its certificate",
+        _VALIDATION,
+        _BODY,
+        "Signed are four lines, each ended by a newline: the image hash in lower case, camera_cert as it was sent, the "
+        "timestamp, and the GPS hash in lower case or nothing.",
+        rate="validation",
+        body=CameraBundle,
+        curl=f'{_JSON_HEADER} -d \'{{"camera_cert": "bm8gY2VydGlmaWNhdGU=", "image_hash": "{"ab" * 32}", '
+        f'"timestamp": 1795500000, "gps_hash": null, "bundle_signature": "bm8gc2lnbmF0dXJl"}}\'',
+    ),
+    Endpoint(
+        "POST",
+        "/api/v1/devices/provision",
+        provision.one,
+        "provisioning",
+        "Provision a unit",
+        (Answer(201, "What the unit is given, this once.", {JSON: provision.Provisioning}, ("Location",)),),
+        (*_BODY, *_ENROLLMENT),
+        "With a certificate request the unit keeps its own key. Without one the station makes the key pair, answers it "
+        "once with the master keys of the unit's tables, and stores neither; a setting turns that off.",
+        rate="changing",
+        scope=Scope.PROVISION,
+        body=ProvisioningRequest,
+        curl=f'{_BEARER} {_JSON_HEADER} -d \'{{"device_serial": "camera-0001"}}\'',
+    ),
+    Endpoint(
+        "POST",
+        "/api/v1/devices/provision/bulk",
+        provision.bulk,
+        "provisioning",
+        "Provision many units, each independently of the others",
+        (Answer(200, "A line of JSON for each unit, in order.", {provision.NDJSON: provision.BulkResult}),),
+        _BODY,
+        "Results are streamed as they are there. A client that hangs up leaves the rest of its units as they are.",
+        rate="changing",
+        scope=Scope.PROVISION,
+        body=provision.BulkRequest,
+        curl=f"{_BEARER} {_JSON_HEADER} "
+        '-d \'{"devices": [{"device_serial": "camera-0002"}, {"device_serial": "camera-0003"}]}\'',
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/devices",
+        devices.listed,
+        "units",
+        "List units, the latest first",
+        (Answer(200, "A page of units.", {JSON: devices.Devices}),),
+        ("http.parameter-invalid", "registry.cursor-invalid"),
+        rate="reading",
+        scope=Scope.READ,
+        parameters=devices.DevicesQuery,
+        curl=_BEARER,
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/devices/{serial}",
+        devices.one,
+        "units",
+        "One unit",
+        (Answer(200, "The unit; of several released ones, the latest.", {JSON: devices.Device}),),
+        ("registry.unknown-unit",),
+        rate="reading",
+        scope=Scope.READ,
+        curl=_BEARER,
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/devices/{serial}/certificate",
+        devices.certificate,
+        "units",
+        "A unit's certificate",
+        (Answer(200, "The certificate.", {devices.PEM_CHAIN: None, devices.DER: None}),),
+        ("http.parameter-invalid", "registry.unknown-unit"),
+        rate="reading",
+        scope=Scope.READ,
+        parameters=devices.CertificateQuery,
+        curl=_BEARER,
+    ),
+    Endpoint(
+        "POST",
+        "/api/v1/devices/{serial}/revoke",
+        devices.revoke,
+        "units",
+        "Revoke a unit",
+        _DEVICE,
+        (*_BODY, "registry.unknown-unit", "registry.already-revoked"),
+        "From the answer on it fails validation and stands on the revocation list. On hold, the default, it can be "
+        "reinstated; with another code it is revoked for good.",
+        rate="changing",
+        scope=Scope.ADMIN,
+        body=devices.Revocation,
+        curl=f'{_BEARER} {_JSON_HEADER} -d \'{{"reason": "reported stolen"}}\'',
+    ),
+    Endpoint(
+        "POST",
+        "/api/v1/devices/{serial}/reinstate",
+        devices.reinstate,
+        "units",
+        "Take back a revocation on hold",
+        _DEVICE,
+        (*_BODY, "registry.unknown-unit", "registry.not-revoked", "registry.revoked-for-good"),
+        rate="changing",
+        scope=Scope.ADMIN,
+        body=devices.Reinstatement,
+        curl=f'{_BEARER} {_JSON_HEADER} -d \'{{"reason": "found again"}}\'',
+    ),
+    Endpoint(
+        "GET",
+        "/crl",
+        authority.crl,
+        "authority",
+        "The certificate revocation list",
+        (
+            Answer(
+                200,
+                "The list in force (RFC 5280); it knows every revocation before it was asked for.",
+                {authority.CRL_DER: None, authority.PEM: None},
+            ),
+        ),
+        ("http.parameter-invalid",),
+        parameters=authority.CrlQuery,
+    ),
+    Endpoint(
+        "GET",
+        "/ca",
+        authority.ca,
+        "authority",
+        "The authority's certificates",
+        (Answer(200, "The certificates.", {devices.PEM_CHAIN: None, devices.DER: None}),),
+        ("http.parameter-invalid",),
+        parameters=authority.CaQuery,
+    ),
+    Endpoint(
+        "GET",
+        "/stats",
+        stats.stats,
+        "station",
+        "Totals, units by family and state, use of the key tables, provisioning times",
+        (Answer(200, "What the registry counts.", {JSON: stats.Stats}),),
+        rate="reading",
+        scope=Scope.READ,
+        curl=_BEARER,
+    ),
+    Endpoint(
+        "GET",
+        "/health",
+        health.health,
+        "station",
+        "Whether the station lives, with counts",
+        (Answer(200, "It lives.", {JSON: health.Health}),),
+    ),
+    Endpoint(
+        "GET",
+        "/ready",
+        health.ready,
+        "station",
+        "Whether the station can do its work",
+        (Answer(200, "It can.", {JSON: health.Ready}), Answer(503, "It cannot.", {JSON: health.Ready})),
+    ),
+    Endpoint(
+        "GET",
+        "/metrics",
+        metrics_page.metrics,
+        "station",
+        "Metrics for Prometheus",
+        (Answer(200, "Text exposition.", {CONTENT_TYPE_LATEST.partition(";")[0]: None}),),
+        ("access.denied", "access.required", "access.scope-missing"),
+        "Open to this machine by default; `metrics_page` under [web] in station.toml says otherwise.",
+    ),
+    Endpoint(
+        "GET",
+        "/",
+        overview.root,
+        "station",
+        "Service, version and status; the operator's page for browsers",
+        (Answer(200, "What was asked for.", {JSON: overview.ServiceInfo, "text/html": None}),),
+        ("access.denied", "access.scope-missing", "registry.cursor-invalid"),
+        rate="page",
+        curl="-H 'Accept: application/json'",
+    ),
+    Endpoint(
+        "GET",
+        "/openapi.json",
+        document.openapi,
+        "station",
+        "This description, as OpenAPI 3.1",
+        (Answer(200, "The document.", {JSON: None}),),
+    ),
+    Endpoint(
+        "GET",
+        "/docs",
+        document.docs,
+        "station",
+        "This description, for people",
+        (Answer(200, "A page.", {"text/html": None}),),
+    ),
+)

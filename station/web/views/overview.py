@@ -1,0 +1,166 @@
+"""What the page says of a port and of a unit, in words: facts in, texts out. Knows neither HTTP nor HTML.
+
+Texts from a device stay as they came here; the templates escape everything.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from shared.protocol.states import MILESTONES
+from station.attestation.ek.verification import EkTrust
+from station.events import PortChanged, PortState
+from station.registry.records import KeyHolder, Unit
+
+EXPIRES_SOON: Final = 60 * 86400
+"""Seconds before a certificate's end from which the page points to it."""
+
+_PORT_WORDS: Final = {
+    PortState.ABSENT: "Closed",
+    PortState.WAITING: "Ready",
+    PortState.WORKING: "Working",
+    PortState.DONE: "Done",
+    PortState.FAILED: "Failed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    name: str
+    progress: str
+    """`done`, `now`, `failed` or `ahead`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PortView:
+    port: str
+    state: str
+    word: str
+    serial: str
+    model: str
+    note: str
+    code: str
+    done: int
+    steps: tuple[StepView, ...]
+    """Empty where there is no session to speak of."""
+
+    @property
+    def announcement(self) -> str:
+        """What a screen reader says when the state has changed."""
+        return f"{self.serial or self.port}: {self.word}. {self.note}"
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    iso: str
+    text: str
+    """In the station's own time zone."""
+
+
+@dataclass(frozen=True, slots=True)
+class TpmView:
+    kind: str
+    """`genuine`, `simulator`, `unverified` or `none`."""
+    word: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnitView:
+    id: int
+    serial: str
+    model: str
+    state: str
+    reason: str
+    """Why it was revoked."""
+    when: Moment
+    expiry: Moment
+    expiry_warning: str
+    expired: bool
+    tables: tuple[int, ...]
+    tpm: TpmView
+
+
+def port_view(port: PortChanged) -> PortView:
+    return PortView(
+        port=port.port,
+        state=port.state.value,
+        word=_PORT_WORDS[port.state],
+        serial=port.serial,
+        model=port.model,
+        note=_capital(port.note),
+        code=port.code,
+        done=port.step,
+        steps=_steps(port),
+    )
+
+
+def summary(ports: Sequence[PortChanged]) -> str:
+    """How many ports are in which state, the most urgent first: "1 failed, 2 working"."""
+    counts = Counter(port.state for port in ports)
+    order = (PortState.FAILED, PortState.ABSENT, PortState.WORKING, PortState.DONE, PortState.WAITING)
+    return ", ".join(f"{counts[state]} {_PORT_WORDS[state].lower()}" for state in order if counts[state])
+
+
+def unit_view(unit: Unit, now: float) -> UnitView:
+    """`now` is in seconds since 1970."""
+    return UnitView(
+        id=unit.id,
+        serial=unit.serial,
+        model=unit.model,
+        state=unit.state.value,
+        reason=unit.revoked_reason or "",
+        when=_moment(unit.provisioned_at or unit.issued_at),
+        expiry=_moment(unit.not_after),
+        expiry_warning=_expiry_warning(unit.not_after - now),
+        expired=unit.not_after <= now,
+        tables=unit.tables,
+        tpm=_tpm(unit),
+    )
+
+
+def _steps(port: PortChanged) -> tuple[StepView, ...]:
+    if port.state in (PortState.ABSENT, PortState.WAITING):
+        return ()
+    next_one = {PortState.WORKING: "now", PortState.FAILED: "failed"}.get(port.state, "ahead")
+    return tuple(
+        StepView(milestone.name, "done" if index < port.step else next_one if index == port.step else "ahead")
+        for index, milestone in enumerate(MILESTONES.values())
+    )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _moment(seconds: int) -> Moment:
+    moment = dt.datetime.fromtimestamp(seconds, dt.UTC)
+    return Moment(moment.isoformat(), moment.astimezone().strftime("%Y-%m-%d %H:%M"))
+
+
+def _expiry_warning(left: float) -> str:
+    if left <= 0:
+        return "Expired"
+    if left > EXPIRES_SOON:
+        return ""
+    days = int(left // 86400)
+    return "Expires today" if days == 0 else f"Expires in {days} day{'s' if days > 1 else ''}"
+
+
+def _tpm(unit: Unit) -> TpmView:
+    if unit.key_holder is KeyHolder.STATION:
+        return TpmView("none", "No TPM", "This station made its private key.")
+    if unit.key_holder is KeyHolder.SOFTWARE:
+        return TpmView("none", "No TPM", "Its private key was made in software.")
+    match unit.ek_trust:
+        case EkTrust.VERIFIED:
+            made = f"{unit.tpm_manufacturer} {unit.tpm_model}".strip()
+            return TpmView("genuine", "Genuine", made or "Maker not named")
+        case EkTrust.SIMULATED:
+            return TpmView("simulator", "Simulator", "Software, not a real TPM. Not for production.")
+        case _:
+            return TpmView("unverified", "Unverified", _capital(unit.ek_reason) or "No reason was recorded.")

@@ -1,0 +1,392 @@
+"""Dishonest stations: each is the real one with one answer changed, and names the code the agent is to end with.
+
+A new lie is a new subclass of `DishonestStation`; the suite finds it. No test lives here.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from shared.protocol.messages import (
+    Challenge,
+    ChallengeBody,
+    Credentials,
+    CredentialsBody,
+    Hello,
+    Identity,
+    Proof,
+    decode_body,
+    encode,
+)
+from shared.protocol.nuc_encryption import NucHashDecryptor
+from shared.protocol.signing import signed_bytes
+from shared.types import board_serial
+from station.attestation.tpm2.credential import make_credential
+from station.attestation.tpm2.structures import read_public
+from station.attestation.tpm2.wrapping import wrap_hmac_key
+from station.authority import authority as authorities
+from station.authority import profiles
+from station.authority.authority import Authority
+from station.authority.profiles import DeviceSubject
+from station.provisioning.cable import CableProvisioner, ChallengedUnit, IssuedUnit
+from station.secrets.station_secret import StationSecret
+from tests.adversary.dishonest_agent import but
+from tests.harness import soft_device as soft
+from tests.harness.recorded_station import RecordedStation
+
+NOW: Final = dt.datetime.now(dt.UTC)
+
+
+class DishonestStation(CableProvisioner):
+    """Honest as it stands."""
+
+    code: ClassVar[str] = ""
+    """What the agent refuses it with."""
+
+    def __init__(self, station_under_test: RecordedStation, folder: Path) -> None:
+        honest = station_under_test.station
+        authority = self.authority(honest.authority, folder)
+        super().__init__(
+            honest.config,
+            honest.policy,
+            honest.makers,
+            station_under_test.secret,
+            authority,
+            honest.tables,
+            honest.database,
+            honest.bus,
+            self.clock,
+        )
+        self.folder = folder
+
+    # --- what it is and says, and what a lying one makes of it ---
+
+    def authority(self, honest: Authority, folder: Path) -> Authority:
+        """Whose certificates it shows, and whose keys it has."""
+        return honest
+
+    def clock(self) -> float:
+        return time.time()
+
+    def sign_challenge(self, honest: Challenge) -> Challenge:
+        return honest
+
+    def challenge_body(self, honest: ChallengeBody, unit: ChallengedUnit) -> ChallengeBody:
+        return honest
+
+    def credentials_body(self, honest: CredentialsBody, unit: ChallengedUnit) -> CredentialsBody:
+        return honest
+
+    def sign_credentials(self, honest: Credentials) -> Credentials:
+        return honest
+
+    def challenge(self, identity: Identity, transcript: bytes) -> ChallengedUnit:
+        unit = super().challenge(identity, transcript)
+        body = encode(self.challenge_body(decode_body(ChallengeBody, unit.message.body), unit))
+        signature = self._authority.sign_as_station(signed_bytes(ChallengeBody, transcript, body))
+        return replace(unit, message=self.sign_challenge(Challenge(body=body, signature=signature)))
+
+    async def issue(self, unit: ChallengedUnit, proof: Proof, before: bytes, after: bytes, port: str) -> IssuedUnit:
+        issued = await super().issue(unit, proof, before, after, port)
+        body = encode(self.credentials_body(decode_body(CredentialsBody, issued.message.body), unit))
+        signature = self._authority.sign_as_station(signed_bytes(CredentialsBody, after, body))
+        return replace(issued, message=self.sign_credentials(Credentials(body=body, signature=signature)))
+
+
+FALSE_FROM_THE_START: Final[list[type[DishonestStation]]] = []
+"""Found out by their Challenge."""
+
+FALSE_IN_THE_END: Final[list[type[DishonestStation]]] = []
+"""Genuine by their Challenge; what they give is false."""
+
+
+def found_out(
+    code: str, group: list[type[DishonestStation]]
+) -> Callable[[type[DishonestStation]], type[DishonestStation]]:
+    def register(dishonest: type[DishonestStation]) -> type[DishonestStation]:
+        dishonest.code = code
+        group.append(dishonest)
+        return dishonest
+
+    return register
+
+
+def at_once(code: str) -> Callable[[type[DishonestStation]], type[DishonestStation]]:
+    return found_out(code, FALSE_FROM_THE_START)
+
+
+def by_its_gifts(code: str) -> Callable[[type[DishonestStation]], type[DishonestStation]]:
+    return found_out(code, FALSE_IN_THE_END)
+
+
+# --- the Challenge ---
+
+
+@at_once("message.field-invalid")
+class NoSignature(DishonestStation):
+    def sign_challenge(self, honest: Challenge) -> Challenge:
+        return but(honest, signature=b"")
+
+
+@at_once("trust.station-forged")
+class GarbageForASignature(DishonestStation):
+    def sign_challenge(self, honest: Challenge) -> Challenge:
+        return but(honest, signature=os.urandom(70))
+
+
+@at_once("trust.station-forged")
+class SignatureOverAnotherTranscript(DishonestStation):
+    """What it said to another unit, or to this one in another session."""
+
+    def sign_challenge(self, honest: Challenge) -> Challenge:
+        signed = signed_bytes(ChallengeBody, os.urandom(32), honest.body)
+        return but(honest, signature=self._authority.sign_as_station(signed))
+
+
+@at_once("trust.station-forged")
+class SignatureOverAnotherBody(DishonestStation):
+    """Somebody on the cable puts an HPKE key of their own into a genuine Challenge."""
+
+    def sign_challenge(self, honest: Challenge) -> Challenge:
+        return but(honest, body=encode(but(decode_body(ChallengeBody, honest.body), hpke_key=point())))
+
+
+@at_once("trust.station-forged")
+class SignatureOfAnotherKind(DishonestStation):
+    """A genuine signature of the station over this transcript and body, made as one on Credentials."""
+
+    def challenge(self, identity: Identity, transcript: bytes) -> ChallengedUnit:
+        unit = super().challenge(identity, transcript)
+        signed = signed_bytes(CredentialsBody, transcript, unit.message.body)
+        return replace(unit, message=but(unit.message, signature=self._authority.sign_as_station(signed)))
+
+
+@at_once("trust.station-forged")
+class BorrowedCertificate(DishonestStation):
+    """It shows the genuine station's chain, which is public, and signs with a key of its own."""
+
+    def authority(self, honest: Authority, folder: Path) -> Authority:
+        return shown(honest, honest.station, soft.new_key())
+
+
+@at_once("trust.not-a-station")
+class DeviceAsStation(DishonestStation):
+    """A unit's certificate of the same authority, and its key."""
+
+    def authority(self, honest: Authority, folder: Path) -> Authority:
+        key = soft.new_key()
+        unit = DeviceSubject(board_serial("10000000ffffffff"), key.public_key(), b"t" * 32)
+        return shown(honest, honest.issue(unit, NOW), key)
+
+
+@at_once("trust.station-expired")
+class ExpiredStation(DishonestStation):
+    """Genuine once."""
+
+    def clock(self) -> float:
+        return time.time() + (profiles.STATION_DAYS + 1) * 86_400
+
+
+@at_once("trust.station-expired")
+class StationFromBeforeItself(DishonestStation):
+    """By the time it tells its certificate is not valid yet; an honest station never tells such a time."""
+
+    def hello(self) -> Hello:
+        return but(super().hello(), time=int(time.time()) - 86_400)
+
+
+@at_once("trust.station-untrusted")
+class ForeignStation(DishonestStation):
+    """Another authority's, and good in itself."""
+
+    def authority(self, honest: Authority, folder: Path) -> Authority:
+        return foreign(honest, folder)
+
+
+@at_once("trust.station-untrusted")
+class ForeignStationUnderOurRoot(DishonestStation):
+    """Another authority's station, shown with this authority's intermediate and root above it."""
+
+    def authority(self, honest: Authority, folder: Path) -> Authority:
+        other = foreign(honest, folder)
+        return shown(honest, other.station, other._station_key)
+
+
+@at_once("trust.station-untrusted")
+class SelfMadeStation(DishonestStation):
+    """It writes its own certificate in the intermediate's name."""
+
+    def authority(self, honest: Authority, folder: Path) -> Authority:
+        key = soft.new_key()
+        builder = profiles.station("Birthmark", "mine", key.public_key(), NOW, honest.intermediate)
+        return shown(honest, builder.sign(soft.new_key(), hashes.SHA256()), key)
+
+
+@at_once("session.challenge-malformed")
+class CredentialForAnotherTpm(DishonestStation):
+    def challenge_body(self, honest: ChallengeBody, unit: ChallengedUnit) -> ChallengeBody:
+        other = read_public(soft.Key(soft.EK, soft.AES_128, soft.NOTHING, soft.POLICY_A).public)
+        made = make_credential(other, unit.claims.ak.name(), unit.secret)
+        return but(honest, credential=made.id_object, encrypted_secret=made.encrypted_secret)
+
+
+@at_once("session.challenge-malformed")
+class HpkeKeyThatIsNoPoint(DishonestStation):
+    def challenge_body(self, honest: ChallengeBody, unit: ChallengedUnit) -> ChallengeBody:
+        return but(honest, hpke_key=b"\x04" + b"\xff" * 64)
+
+
+# --- the Credentials ---
+
+
+@by_its_gifts("trust.station-forged")
+class CredentialsWithGarbageForASignature(DishonestStation):
+    def sign_credentials(self, honest: Credentials) -> Credentials:
+        return but(honest, signature=os.urandom(70))
+
+
+@by_its_gifts("trust.station-forged")
+class CredentialsOfAnotherSession(DishonestStation):
+    def sign_credentials(self, honest: Credentials) -> Credentials:
+        signed = signed_bytes(CredentialsBody, os.urandom(32), honest.body)
+        return but(honest, signature=self._authority.sign_as_station(signed))
+
+
+class _Chained(DishonestStation):
+    def leaf(self, unit: ChallengedUnit) -> x509.Certificate:
+        raise NotImplementedError
+
+    def credentials_body(self, honest: CredentialsBody, unit: ChallengedUnit) -> CredentialsBody:
+        return but(honest, chain=self._authority._chain(self.leaf(unit)))
+
+
+@by_its_gifts("trust.chain-for-another")
+class ChainForAnotherKey(_Chained):
+    def leaf(self, unit: ChallengedUnit) -> x509.Certificate:
+        return self._authority.issue(DeviceSubject(unit.serial, soft.new_key().public_key(), b"t" * 32), NOW)
+
+
+@by_its_gifts("trust.chain-for-another")
+class ChainForAnotherSerialNumber(_Chained):
+    def leaf(self, unit: ChallengedUnit) -> x509.Certificate:
+        return self._authority.issue(
+            DeviceSubject(board_serial("10000000ffffffff"), unit.claims.device_key, b"t" * 32), NOW
+        )
+
+
+@by_its_gifts("trust.chain-untrusted")
+class ChainWithoutAUsage(_Chained):
+    """This unit's key and number, in a certificate that is no device's."""
+
+    def leaf(self, unit: ChallengedUnit) -> x509.Certificate:
+        builder = profiles.device(
+            "Birthmark",
+            DeviceSubject(unit.serial, unit.claims.device_key, b"t" * 32),
+            NOW,
+            1,
+            self._authority.intermediate,
+            "http://127.0.0.1/crl",
+        )
+        usage = [at for at, one in enumerate(builder._extensions) if isinstance(one.value, x509.ExtendedKeyUsage)]
+        del builder._extensions[usage[0]]
+        return builder.sign(self._authority._intermediate_key, hashes.SHA256())
+
+
+@by_its_gifts("trust.chain-untrusted")
+class ChainOfAnotherRoot(DishonestStation):
+    """The station is genuine; what it hands out is another authority's."""
+
+    def credentials_body(self, honest: CredentialsBody, unit: ChallengedUnit) -> CredentialsBody:
+        other = foreign(self._authority, self.folder)
+        leaf = other.issue(DeviceSubject(unit.serial, unit.claims.device_key, b"t" * 32), NOW)
+        return but(honest, chain=other._chain(leaf))
+
+
+@by_its_gifts("trust.chain-untrusted")
+class ChainThatCannotBeRead(DishonestStation):
+    def credentials_body(self, honest: CredentialsBody, unit: ChallengedUnit) -> CredentialsBody:
+        return but(honest, chain=(b"\x30\x03\x02\x01\x00", *honest.chain[1:]))
+
+
+class _Tabled(DishonestStation):
+    def tables(self, honest: tuple[Any, ...], unit: ChallengedUnit) -> tuple[Any, ...]:
+        raise NotImplementedError
+
+    def credentials_body(self, honest: CredentialsBody, unit: ChallengedUnit) -> CredentialsBody:
+        return but(honest, tables=self.tables(honest.tables, unit))
+
+
+@by_its_gifts("message.field-invalid")
+class TableOutOfRange(_Tabled):
+    def tables(self, honest: tuple[Any, ...], unit: ChallengedUnit) -> tuple[Any, ...]:
+        return (*honest[:2], but(honest[2], table_id=2500))
+
+
+@by_its_gifts("message.field-invalid")
+class TableBelowZero(_Tabled):
+    def tables(self, honest: tuple[Any, ...], unit: ChallengedUnit) -> tuple[Any, ...]:
+        return (*honest[:2], but(honest[2], table_id=-1))
+
+
+@by_its_gifts("trust.tables-malformed")
+class TableTwice(_Tabled):
+    def tables(self, honest: tuple[Any, ...], unit: ChallengedUnit) -> tuple[Any, ...]:
+        return (*honest[:2], but(honest[2], table_id=honest[0].table_id))
+
+
+@by_its_gifts("trust.tables-malformed")
+class TwoTables(_Tabled):
+    def tables(self, honest: tuple[Any, ...], unit: ChallengedUnit) -> tuple[Any, ...]:
+        return honest[:2]
+
+
+@by_its_gifts("trust.tables-malformed")
+class FourTables(_Tabled):
+    def tables(self, honest: tuple[Any, ...], unit: ChallengedUnit) -> tuple[Any, ...]:
+        return (*honest, but(honest[0], table_id=max(table.table_id for table in honest) + 1))
+
+
+@by_its_gifts("trust.table-not-for-this-tpm")
+class TableForAnotherTpm(_Tabled):
+    def tables(self, honest: tuple[Any, ...], unit: ChallengedUnit) -> tuple[Any, ...]:
+        other = read_public(soft.Key(soft.SRK, soft.AES_128, soft.NOTHING).public)
+        made = wrap_hmac_key(other, os.urandom(32))
+        wrapped = but(honest[2], public=made.public, duplicate=made.duplicate, seed=made.seed)
+        return (*honest[:2], wrapped)
+
+
+@by_its_gifts("trust.table-not-for-this-tpm")
+class TableChangedOnTheWay(_Tabled):
+    def tables(self, honest: tuple[Any, ...], unit: ChallengedUnit) -> tuple[Any, ...]:
+        duplicate = honest[2].duplicate
+        return (*honest[:2], but(honest[2], duplicate=duplicate[:-1] + bytes([duplicate[-1] ^ 1])))
+
+
+# --- what they are made of ---
+
+
+def shown(honest: Authority, station: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Authority:
+    """This authority, with another certificate in the place of its station's."""
+    return Authority(honest._config, honest.root, honest.intermediate, honest._intermediate_key, station, key)
+
+
+def foreign(honest: Authority, folder: Path) -> Authority:
+    """Another authority, made in `folder`, whose names are the same."""
+    secret = StationSecret.generate()
+    authorities.create(folder / "authority", honest._config, secret, NOW, "a passphrase for tests")
+    return Authority.load(folder, honest._config, secret)
+
+
+def point() -> bytes:
+    """An HPKE public key."""
+    return NucHashDecryptor().public

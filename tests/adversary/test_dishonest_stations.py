@@ -1,0 +1,156 @@
+"""Every impostor against the real agent, a process of its own with a TPM of its own, over a pty.
+
+The agent ends with the impostor's code and keeps nothing; what it had before it has still, to the byte.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from device_agent.storage.sealed_map import NucMap
+from device_agent.tpm import Simulator
+from shared.birthmark.derivation import extract
+from shared.protocol.framing import encode_frame
+from tests.adversary.dishonest_station import FALSE_FROM_THE_START, FALSE_IN_THE_END, DishonestStation
+from tests.harness.recorded_station import NUC_MAP, SERIAL, RecordedStation, Recording, open_recorded_station, private
+from virtual.cable import End
+from virtual.pi import AGENT
+from virtual.timeouts import PATIENTLY, TIMEOUT_SECONDS
+
+SIMULATOR = "simulator"
+
+
+@dataclass(frozen=True)
+class Pi:
+    """A state directory whose TPM is made."""
+
+    state_dir: Path
+    nuc_map: Path | None
+    root: Path | None
+
+    def meet(
+        self, station_under_test: RecordedStation, dishonest: DishonestStation | None
+    ) -> tuple[subprocess.CompletedProcess[str], Recording]:
+        options = ["--serial", SERIAL, "--tpm", SIMULATOR, "--keep-nuc-map", "--once", *PATIENTLY]
+        options += ["--nuc-map", str(self.nuc_map)] if self.nuc_map else []
+        options += ["--root-certificate", str(self.root)] if self.root else []
+        with station_under_test.plugged(dishonest) as served:
+            served.begin()
+            command = [*AGENT, "run", "--port", str(served.port), "--state-dir", str(self.state_dir), *options]
+            ended = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_SECONDS
+            )
+            served.end()
+        return ended, served.recording
+
+    def kept(self) -> dict[str, tuple[int, bytes]]:
+        """Everything on the card, with its mode, but the TPM (which stands for a chip) and the lock's empty file."""
+        found = {}
+        for path in sorted(self.state_dir.rglob("*")):
+            name = str(path.relative_to(self.state_dir))
+            if name.split("/")[0] in (SIMULATOR, "lock"):
+                continue
+            link = path.is_symlink()
+            content = str(path.readlink()).encode() if link else path.read_bytes() if path.is_file() else b""
+            found[name] = (path.lstat().st_mode, content)
+        return found
+
+
+@pytest.fixture(scope="module")
+def station_under_test(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordedStation]:
+    with open_recorded_station(tmp_path_factory.mktemp("stage")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def new(station_under_test: RecordedStation, simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Pi:
+    """Never provisioned; its integrator has pinned the root."""
+    folder = private(tmp_path_factory.mktemp("new"))
+    (folder / "nuc-map").write_bytes(NUC_MAP.data)
+    (folder / "root.pem").write_bytes(station_under_test.station.authority.root.public_bytes(Encoding.PEM))
+    shutil.copytree(simulator._state, private(folder / "state") / SIMULATOR)
+    return Pi(folder / "state", folder / "nuc-map", folder / "root.pem")
+
+
+@pytest.fixture(scope="module")
+def provisioned(station_under_test: RecordedStation, new: Pi, tmp_path_factory: pytest.TempPathFactory) -> Pi:
+    """Provisioned by the genuine station, whose root it remembers; its map is sealed."""
+    folder = private(tmp_path_factory.mktemp("provisioned"))
+    shutil.copytree(new.state_dir / SIMULATOR, private(folder / "state") / SIMULATOR)
+    ended, recording = Pi(folder / "state", new.nuc_map, new.root).meet(station_under_test, None)
+    assert ended.returncode == 0, ended.stderr
+    assert recording.kinds(End.PI) == ["Identity", "Proof", "Receipt"]
+    return Pi(folder / "state", None, None)
+
+
+@pytest.fixture(params=["new", "provisioned"])
+def pi(request: pytest.FixtureRequest) -> Pi:
+    found: Pi = request.getfixturevalue(request.param)
+    return found
+
+
+def keeps_nothing(pi: Pi, station_under_test: RecordedStation, dishonest: DishonestStation) -> Recording:
+    before = pi.kept()
+    ended, recording = pi.meet(station_under_test, dishonest)
+    assert ended.returncode == 1, ended.stderr
+    assert f"[{dishonest.code}]" in ended.stderr
+    assert recording.refusals(End.PI) == [dishonest.code]
+    assert pi.kept() == before
+    assert "Receipt" not in recording.kinds(End.PI)
+    nothing_secret_crossed(recording, station_under_test)
+    return recording
+
+
+def nothing_secret_crossed(recording: Recording, station_under_test: RecordedStation) -> None:
+    assert not recording.holds(NUC_MAP.hash.secret())
+    tables = station_under_test.station.tables
+    for table in tables.ids():
+        assert not recording.holds(tables.master_key(table))
+        assert not recording.holds(extract(tables.master_key(table)))
+
+
+@pytest.mark.parametrize("dishonest", FALSE_FROM_THE_START, ids=lambda dishonest: dishonest.__name__)
+def test_a_false_station_learns_nothing_and_the_agent_keeps_nothing(
+    dishonest: type[DishonestStation], pi: Pi, station_under_test: RecordedStation, tmp_path: Path
+) -> None:
+    recording = keeps_nothing(pi, station_under_test, dishonest(station_under_test, tmp_path))
+    assert recording.kinds(End.PI) == ["Identity", "Refusal"]
+
+
+@pytest.mark.parametrize("dishonest", FALSE_IN_THE_END, ids=lambda dishonest: dishonest.__name__)
+def test_what_is_not_for_this_unit_is_not_kept_though_a_station_signed_it(
+    dishonest: type[DishonestStation], pi: Pi, station_under_test: RecordedStation, tmp_path: Path
+) -> None:
+    recording = keeps_nothing(pi, station_under_test, dishonest(station_under_test, tmp_path))
+    assert recording.kinds(End.PI) == ["Identity", "Proof", "Refusal"]
+
+
+def test_a_station_that_tells_no_lie_is_believed_by_the_same_agents_and_no_secret_crosses(
+    pi: Pi, station_under_test: RecordedStation, tmp_path: Path
+) -> None:
+    """Without this the refusals above would show nothing. It comes last, for the new unit is new no longer."""
+    copy = Pi(tmp_path / "state", pi.nuc_map, pi.root)
+    shutil.copytree(pi.state_dir, copy.state_dir, symlinks=True)
+    copy.state_dir.chmod(0o700)
+    ended, recording = copy.meet(station_under_test, DishonestStation(station_under_test, tmp_path))
+    assert ended.returncode == 0, ended.stderr
+    assert recording.kinds(End.PI) == ["Identity", "Proof", "Receipt"]
+    assert (copy.state_dir / "identity" / "provisioned").exists()
+    nothing_secret_crossed(recording, station_under_test)
+
+
+def test_the_recording_would_show_a_secret_that_crossed() -> None:
+    """Zeros in it are stuffed on the cable, so that the raw bytes alone would hide it."""
+    secret = NucMap(b"x").hash.secret()[:16] + b"\0" * 16
+    for spelled in (secret, secret.hex().encode(), secret.hex().upper().encode()):
+        recording = Recording()
+        recording(End.PI, encode_frame(b"before " + spelled + b" behind"))
+        assert recording.holds(secret)
+    assert not Recording().holds(secret)

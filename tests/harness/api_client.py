@@ -1,0 +1,83 @@
+"""Requests as a client of the HTTP interface makes them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from aiohttp import ClientResponse
+from aiohttp.test_utils import TestClient, TestServer
+
+from shared.birthmark.derivation import token_key
+from shared.birthmark.nuc_token import seal_token
+from shared.types import NucHash, TableId, key_index
+from station.config import StationConfig
+from station.registry.tokens import Scope
+from tests.harness.page_testbed import Client, PageTestbed, open_page_testbed
+
+PROBLEM: Final = "application/problem+json"
+PROVISION: Final = "/api/v1/devices/provision"
+BULK: Final = "/api/v1/devices/provision/bulk"
+DEVICES: Final = "/api/v1/devices"
+
+Json = dict[str, Any]
+
+
+class Api:
+    """A client with a token for everything; each call can be made without it."""
+
+    def __init__(self, made: PageTestbed, client: Client, token: str) -> None:
+        self.testbed = made
+        self.client = client
+        self.bearer = {"Authorization": f"Bearer {token}"}
+
+    async def get(self, path: str, **options: Any) -> ClientResponse:
+        return await self.client.get(path, headers={**self.bearer, **options.pop("headers", {})}, **options)
+
+    async def post(self, path: str, body: object, **headers: str) -> ClientResponse:
+        return await self.client.post(path, json=body, headers={**self.bearer, **headers})
+
+    async def provision(self, serial: str, **fields: str) -> Json:
+        answer = await self.post(PROVISION, {"device_serial": serial, **fields})
+        assert answer.status == 201, await answer.text()
+        return dict(await answer.json())
+
+    def token(self, provisioned: Json, table: int | None = None, index: int = 5) -> Json:
+        """A `camera_token` as the camera that was given `provisioned` makes it, or under another table."""
+        table = provisioned["table_assignments"][0] if table is None else table
+        key = token_key(self.testbed.tables.master_key(TableId(table)), key_index(index))
+        nuc_hash = NucHash(bytes.fromhex(provisioned["nuc_hash"]))
+        made = seal_token(key, os.urandom(12), nuc_hash, TableId(table), key_index(index))
+        return dict(msgspec.to_builtins(made))
+
+    async def validate(self, camera_token: object, path: str = "/validate") -> Json:
+        body = {"camera_token": camera_token, "manufacturer_authority_id": "CANON_001"}
+        answer = await self.client.post(path, json=body)
+        assert answer.status == 200, await answer.text()
+        return dict(await answer.json())
+
+
+@asynccontextmanager
+async def opened(
+    folder: Path, config: StationConfig | None = None, *, behind_proxy: bool = False
+) -> AsyncIterator[Api]:
+    async with (
+        open_page_testbed(folder, config=config, behind_proxy=behind_proxy) as made,
+        TestClient(TestServer(made.app)) as client,
+    ):
+        yield Api(made, client, await made.token(Scope.ADMIN, name="for everything"))
+
+
+async def problem(answer: ClientResponse, status: int, code: str) -> Json:
+    """The problem details of an answer that must be one."""
+    assert answer.status == status, await answer.text()
+    assert answer.content_type == PROBLEM
+    body: Json = await answer.json(content_type=None)
+    assert body["code"] == code
+    assert body["type"] == f"urn:birthmark:fault:{code}"
+    assert body["status"] == status
+    return body

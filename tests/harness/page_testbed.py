@@ -1,0 +1,176 @@
+"""A station's page with a real registry and a real bus, but no ports: what the tests of the page stand on."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import itertools
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeAlias
+
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from shared.types import BoardSerial, TableId
+from station.attestation.ek.vendor_directory import MakersDirectory
+from station.attestation.ek.verification import EkTrust
+from station.authority import authority as authorities
+from station.authority.authority import Authority
+from station.config import EkPolicy, StationConfig
+from station.events import Bus, UnitChanged
+from station.provisioning.offline import OfflineProvisioner
+from station.registry import database, tokens, units
+from station.registry.database import Database
+from station.registry.records import Applicant, KeyHolder, Unit
+from station.registry.tokens import Scope
+from station.secrets import key_tables
+from station.secrets.key_tables import KeyTables
+from station.secrets.station_secret import StationSecret
+from station.validation.certificates import CertificateValidator
+from station.validation.revocation_list import CurrentRevocationList
+from station.validation.tokens import TokenValidator
+from station.web.app import Parts, create_app
+
+Client: TypeAlias = TestClient[web.Request, web.Application]
+
+MARKUP = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+"""What a hostile device calls itself. Its title, if it ever ran, would give it away."""
+
+APPLICANT = Applicant(
+    serial=BoardSerial("10000000a3f29c41"),
+    key_holder=KeyHolder.TPM,
+    family="Raspberry Pi",
+    model="Raspberry Pi Zero 2 W Rev 1.0",
+    agent="birthmark-agent 0.1.0",
+    station="bench",
+    port="/dev/ttyACM0",
+    ek_fingerprint=bytes(32),
+    device_fingerprint=bytes(32),
+    nuc_blind_index=bytes(32),
+    certificate_sha256=b"",
+    ek_trust=EkTrust.VERIFIED.value,
+    ek_reason="",
+    ek_anchor="",
+    tpm_manufacturer="Infineon",
+    tpm_model="SLB9672",
+    tpm_firmware="15.23",
+)
+
+_KEY = ec.generate_private_key(ec.SECP256R1())
+
+
+@dataclass
+class PageTestbed:
+    """The application and what it shows."""
+
+    folder: Path
+    secret: StationSecret
+    database: Database
+    bus: Bus
+    config: StationConfig
+    policy: EkPolicy
+    authority: Authority
+    tables: KeyTables
+    behind_proxy: bool = False
+    app: web.Application = field(init=False)
+    _numbers: itertools.count[int] = field(default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        self.new_app()
+
+    def new_app(self) -> None:
+        """The application as after a restart of the station."""
+        parts = Parts(
+            self.folder,
+            self.config,
+            self.policy,
+            MakersDirectory(self.config.ek_roots(self.folder)),
+            self.authority,
+            self.tables,
+            self.database,
+            self.bus,
+            OfflineProvisioner(self.config, self.secret, self.authority, self.tables, self.database, self.bus),
+            CurrentRevocationList(self.authority, self.database),
+            TokenValidator(self.secret, self.tables, self.database),
+            CertificateValidator(self.authority, self.database),
+        )
+        self.app = create_app(parts, time.time(), behind_proxy=self.behind_proxy)
+
+    async def token(self, *scopes: Scope, name: str = "") -> str:
+        """The secret of a new bearer token."""
+        async with self.database.write() as connection:
+            name = name or f"token {next(self._numbers)}"
+            return await tokens.create(connection, name, frozenset(scopes), int(time.time()))
+
+    async def provision(
+        self, serial: str, *, confirmed: bool = True, days: float = 730, now: int | None = None, **facts: str
+    ) -> Unit:
+        """Put a unit into the registry, as a session does, and tell the bus. `serial` is not checked."""
+        number = next(self._numbers)
+        now = now or int(time.time())
+        ek, key, nuc = (hashlib.sha256(f"{name} {number}".encode()).digest() for name in ("ek", "key", "nuc"))
+        applicant = replace(
+            APPLICANT,
+            serial=BoardSerial(serial),
+            ek_fingerprint=ek,
+            device_fingerprint=key,
+            nuc_blind_index=nuc,
+            **facts,  # type: ignore[arg-type]
+        )
+        tables = (TableId(number % 8), TableId(8), TableId(9))
+        async with self.database.write() as connection:
+            enrollment = await units.issue_or_resume(
+                connection, applicant, now, lambda *_: certificate(days), lambda: tables
+            )
+            unit = enrollment.unit
+            if confirmed:
+                unit = await units.confirm(connection, unit.id, now)
+        self.bus.tell(UnitChanged(serial))
+        return unit
+
+
+@asynccontextmanager
+async def open_page_testbed(
+    folder: Path,
+    *,
+    policy: EkPolicy = EkPolicy.REQUIRE,
+    config: StationConfig | None = None,
+    behind_proxy: bool = False,
+) -> AsyncIterator[PageTestbed]:
+    """A bench in an empty folder."""
+    config = config or StationConfig(name="Bench 3")
+    secret = StationSecret.generate()
+    authorities.create(folder / "authority", config, secret, dt.datetime.now(dt.UTC), "a passphrase for tests")
+    database.create(folder / "registry.sqlite")
+    registry = Database(folder / "registry.sqlite")
+    try:
+        async with registry.write() as connection:
+            await key_tables.create(connection, secret, config.tables.count)
+            tables = await key_tables.load(connection, secret)
+        authority = Authority.load(folder, config, secret)
+        yield PageTestbed(folder, secret, registry, Bus(), config, policy, authority, tables, behind_proxy)
+    finally:
+        await registry.close()
+
+
+def certificate(days: float) -> x509.Certificate:
+    """Some certificate that ends in so many days, or has ended."""
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "unit")])
+    now = dt.datetime.now(dt.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(_KEY.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=3650))
+        .not_valid_after(now + dt.timedelta(days=days))
+        .sign(_KEY, hashes.SHA256())
+    )

@@ -1,0 +1,291 @@
+"""A real station and a real agent on a real pty, with every byte that crosses recorded. Whoever lies is a knob of it.
+
+The station runs in an event loop of its own, in a thread; the agent in the test's. No test lives here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from base64 import b16encode
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future, wait
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+import sqlalchemy as sa
+from cryptography import x509
+
+from device_agent.board.device_tree import Board
+from device_agent.session.agent_session import AgentContext, AgentSession
+from device_agent.session.conversation import Line, converse
+from device_agent.session.link import Link
+from device_agent.storage.identity import Identity
+from device_agent.storage.sealed_map import NucMap
+from shared import limits
+from shared.errors import BirthmarkError
+from shared.protocol.framing import FrameDecoder
+from shared.protocol.messages import Message, Refusal, decode
+from shared.types import BoardSerial, board_serial
+from station.config import AttestationConfig, EkPolicy, SessionConfig, StationConfig, TablesConfig
+from station.ports.conversation import Conversation
+from station.ports.port import open_line
+from station.provisioning.cable import CableProvisioner
+from station.registry import audit
+from station.registry import units as unit_rows
+from station.registry.records import Unit
+from station.registry.schema import assignments, units
+from station.secrets.station_secret import StationSecret
+from station.services import Services
+from station.setup.init import init_data_dir
+from station.setup.open import open_station
+from virtual.cable import Cable, End
+from virtual.timeouts import GREETING_SECONDS, TIMEOUT_SECONDS
+
+HELLO_SECONDS: Final = 0.1
+"""Agents are there within milliseconds; the default of a second would be most of the suite."""
+
+IMPATIENT_SECONDS: Final = 1.0
+"""For an answer that never comes."""
+
+Result = TypeVar("Result")
+
+SERIAL: Final = board_serial("10000000abcdef01")
+NUC_MAP: Final = NucMap(b"a sensor's map" * 64)
+
+
+def private(folder: Path) -> Path:
+    """As a state directory must be."""
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o700)
+    return folder
+
+
+def context(
+    serial: BoardSerial = SERIAL, nuc_map: NucMap | None = NUC_MAP, root: x509.Certificate | None = None
+) -> AgentContext:
+    return AgentContext(Board(serial, "Raspberry Pi Zero 2 W"), "simulator", nuc_map, root)
+
+
+@dataclass
+class Recording:
+    """What crossed the cable, as a `virtual.cable.Spoil` that spoils nothing."""
+
+    sent: dict[End, bytes] = field(default_factory=lambda: dict.fromkeys(End, b""))
+
+    def __call__(self, sender: End, data: bytes) -> bytes:
+        self.sent[sender] += data
+        return data
+
+    def payloads(self, sender: End) -> list[bytes]:
+        return FrameDecoder().receive(self.sent[sender])
+
+    def messages(self, sender: End) -> list[Message]:
+        """Those that a decoder takes; a liar's may be worse."""
+        found = []
+        for payload in self.payloads(sender):
+            try:
+                found.append(decode(payload))
+            except BirthmarkError:
+                continue
+        return found
+
+    def kinds(self, sender: End) -> list[str]:
+        """What was said, by name; what was only repeated (a greeting, and its answer) once."""
+        return [type(message).__name__ for message in dict.fromkeys(self.messages(sender))]
+
+    def refusals(self, sender: End) -> list[str]:
+        return [message.code for message in self.messages(sender) if isinstance(message, Refusal)]
+
+    def holds(self, secret: bytes) -> bool:
+        """Whether `secret` crossed, raw, in a frame, or in hexadecimal of either case."""
+        everything = b"".join([*self.sent.values(), *(load for end in End for load in self.payloads(end))])
+        spelled = b16encode(secret)
+        return any(form in everything for form in (secret, spelled, spelled.lower()))
+
+
+@dataclass(frozen=True)
+class SessionOutcome:
+    """One session: what crossed, and what the agent made of it."""
+
+    recording: Recording
+    identity: Identity | None
+    error: BirthmarkError | None
+
+    @property
+    def code(self) -> str:
+        return self.error.code if self.error else ""
+
+    def __repr__(self) -> str:
+        """What a failing test should show."""
+        said = {end.value: self.recording.kinds(end) for end in End}
+        refused = {end.value: self.recording.refusals(end) for end in End}
+        return f"Meeting({said}, refusals {refused}, the agent's end: {self.error})"
+
+
+@dataclass(frozen=True)
+class _Impatient:
+    """A SessionConfig whose step time is short once the agent has said what is honest, and the product's until then."""
+
+    recording: Recording
+    after: type[Message]
+    hello_seconds: float = HELLO_SECONDS
+
+    @property
+    def step_seconds(self) -> float:
+        said = any(isinstance(message, self.after) for message in self.recording.messages(End.PI))
+        return IMPATIENT_SECONDS if said else limits.STEP_SECONDS
+
+
+@dataclass(frozen=True)
+class RegistryContents:
+    """All that a session can leave behind in a station."""
+
+    units: tuple[tuple[Any, ...], ...]
+    assignments: tuple[tuple[Any, ...], ...]
+    audit: tuple[audit.Row, ...]
+
+    def refusals_since(self, before: RegistryContents) -> list[tuple[str, str]]:
+        """Serial number and code of each refusal in the audit log after `before`."""
+        rows = self.audit[len(before.audit) :]
+        return [(row.serial, msgspec.json.decode(row.detail)["code"]) for row in rows if row.event == "refused"]
+
+    def events_since(self, before: RegistryContents) -> list[str]:
+        return [row.event for row in self.audit[len(before.audit) :]]
+
+
+class RecordedStation:
+    """A station that is open. `provisioner` may be another than its own: a station that lies."""
+
+    def __init__(self, directory: Path, loop: asyncio.AbstractEventLoop, station: Services) -> None:
+        self._directory = directory
+        self._loop = loop
+        self.station: Final = station
+        self.secret: Final = StationSecret.load(station.data_dir)
+
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """`work` in the station's event loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(TIMEOUT_SECONDS)
+
+    def contents(self) -> RegistryContents:
+        async def read() -> RegistryContents:
+            async with self.station.database.read() as connection:
+                rows = [
+                    tuple(tuple(row) for row in await connection.execute(sa.select(table).order_by(*table.primary_key)))
+                    for table in (units, assignments)
+                ]
+                return RegistryContents(rows[0], rows[1], tuple(await audit.read(connection)))
+
+        return self.run(read())
+
+    def listed(self) -> list[Unit]:
+        async def read() -> list[Unit]:
+            async with self.station.database.read() as connection:
+                return await unit_rows.list_active(connection)
+
+        return self.run(read())
+
+    @contextmanager
+    def plugged(
+        self, provisioner: CableProvisioner | None = None, *, impatient_after: type[Message] | None = None
+    ) -> Iterator[Served]:
+        """A cable whose one end the station serves for one session."""
+        recording = Recording()
+        config: Any = SessionConfig(hello_seconds=HELLO_SECONDS)
+        if impatient_after:
+            config = _Impatient(recording, impatient_after)
+
+        async def serve(path: Path) -> None:
+            async with open_line(path) as line:
+                await Conversation(
+                    line, str(path), provisioner or self.station.provisioner, self.station.bus, config
+                ).run()
+
+        with Cable(self._directory, recording) as cable:
+            served = Served(cable.paths[End.PI], recording, lambda: serve(cable.paths[End.STATION]), self._loop)
+            try:
+                yield served
+            finally:
+                served.close()
+
+    def meet(
+        self,
+        agent_session: Callable[[], AgentSession],
+        *,
+        provisioner: CableProvisioner | None = None,
+        line: Callable[[Link], Line] = lambda link: link,
+        impatient_after: type[Message] | None = None,
+    ) -> SessionOutcome:
+        """One session of the agent that `agent_session` makes, over `line`.
+
+        Once the agent has sent a message of the type `impatient_after`, the station does not wait long for another.
+        """
+        identity = error = None
+        with self.plugged(provisioner, impatient_after=impatient_after) as served, closing(Link(served.port)) as link:
+            served.begin()
+            try:
+                identity = converse(line(link), agent_session, lambda _step, _text: None, wait_seconds=GREETING_SECONDS)
+            except BirthmarkError as ended:
+                error = ended
+            served.end()
+        return SessionOutcome(served.recording, identity, error)
+
+
+class Served:
+    """One session of the station's, on a cable. `end` returns when everything that comes of it is written."""
+
+    def __init__(
+        self,
+        port: Path,
+        recording: Recording,
+        serve: Callable[[], Coroutine[Any, Any, None]],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.port: Final = port
+        self.recording: Final = recording
+        self._serve = serve
+        self._loop = loop
+        self._session: Future[None] | None = None
+
+    def begin(self) -> None:
+        """Greet. The Pi's end had better be open, for a terminal loses what comes before."""
+        self._session = asyncio.run_coroutine_threadsafe(self._serve(), self._loop)
+
+    def end(self) -> None:
+        """Wait until the session is over, well or badly."""
+        assert self._session is not None
+        error = self._session.exception(TIMEOUT_SECONDS)
+        if error is not None and not isinstance(error, BirthmarkError):
+            raise error
+
+    def close(self) -> None:
+        if self._session is not None:
+            self._session.cancel()
+            wait([self._session], TIMEOUT_SECONDS)
+
+
+@contextmanager
+def open_recorded_station(
+    directory: Path, *, policy: EkPolicy = EkPolicy.SIMULATOR, ek_roots: Path | None = None, tables: int = 10
+) -> Iterator[RecordedStation]:
+    """A station made in `directory`, a new one, and open."""
+    config = StationConfig(attestation=AttestationConfig(ek_policy=policy), tables=TablesConfig(count=tables))
+    data_dir = directory / "data"
+    init_data_dir(data_dir, config, force=False, root_passphrase="a passphrase for tests", ek_roots=ek_roots)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="station")
+    thread.start()
+    opened = open_station(data_dir)
+    try:
+        station = asyncio.run_coroutine_threadsafe(opened.__aenter__(), loop).result(TIMEOUT_SECONDS)
+        try:
+            yield RecordedStation(directory, loop, station)
+        finally:
+            asyncio.run_coroutine_threadsafe(opened.__aexit__(None, None, None), loop).result(TIMEOUT_SECONDS)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

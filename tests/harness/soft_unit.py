@@ -1,0 +1,125 @@
+"""A unit in software that goes through a session, and the provisioner it meets. No test lives here."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from shared.protocol.messages import (
+    Challenge,
+    ChallengeBody,
+    Credentials,
+    CredentialsBody,
+    Identity,
+    Proof,
+    Receipt,
+    ReceiptBody,
+    TableImport,
+    decode_body,
+    encode,
+)
+from shared.protocol.nuc_encryption import encrypt_nuc_hash
+from shared.protocol.signing import signed_bytes, stored_digest
+from shared.types import NucHash, TableId
+from station.attestation.ek.vendor_directory import MakersDirectory
+from station.attestation.tpm2.structures import Alg, object_name
+from station.config import EkPolicy
+from station.events import Bus
+from station.provisioning.cable import CableProvisioner, ChallengedUnit
+from station.registry import audit, units
+from station.registry.records import Unit
+from tests.harness.bare_station import BareStation, open_bare_station
+from tests.harness.soft_device import Device, Key, certify
+from tests.harness.vendor_lab import Maker, write_roots
+
+MAKER = Maker("A Maker the Station Knows")
+NUC = NucHash(bytes(range(32)))
+
+
+class Recording(CableProvisioner):
+    """Remembers the secrets of its credentials: a software unit cannot open them, as a TPM can."""
+
+    secret = b""
+
+    def challenge(self, identity: Identity, transcript: bytes) -> ChallengedUnit:
+        unit = super().challenge(identity, transcript)
+        self.secret = unit.secret
+        return unit
+
+
+@dataclass
+class Provisioning:
+    """A station's provisioner that asks for a genuine TPM, with its registry and bus."""
+
+    bare_station: BareStation
+    provisioner: Recording
+    bus: Bus
+
+    async def units(self) -> list[Unit]:
+        async with self.bare_station.database.read() as connection:
+            return await units.list_active(connection)
+
+    async def log(self) -> list[audit.Row]:
+        async with self.bare_station.database.read() as connection:
+            return list(await audit.read(connection))
+
+
+@asynccontextmanager
+async def open_provisioning(folder: Path) -> AsyncIterator[Provisioning]:
+    roots = MakersDirectory(write_roots(folder / "roots", MAKER))
+    async with open_bare_station(folder) as bare_station:
+        bus = Bus()
+        provisioner = Recording(
+            bare_station.config,
+            EkPolicy.REQUIRE,
+            roots,
+            bare_station.secret,
+            bare_station.authority,
+            bare_station.tables,
+            bare_station.database,
+            bus,
+            bare_station.clock,
+        )
+        yield Provisioning(bare_station, provisioner, bus)
+
+
+def identity(device: Device, hello: bytes = bytes(32)) -> Identity:
+    certificate = MAKER.ek(device.ek.private.public_key())
+    return msgspec.structs.replace(device.identity(), hello=hello, ek_certificate=certificate)
+
+
+def prove(device: Device, secret: bytes, challenge: Challenge, transcript: bytes, nuc: NucHash = NUC) -> Proof:
+    """`transcript` is the digest after the Challenge."""
+    device_attest, device_signature = certify(device.device.name, device.ak, transcript)
+    srk_attest, srk_signature = certify(device.srk.name, device.ak, transcript)
+    return device.proof(
+        secret=secret,
+        device_attest=device_attest,
+        device_signature=device_signature,
+        srk_attest=srk_attest,
+        srk_signature=srk_signature,
+        nuc_hash=encrypt_nuc_hash(nuc, decode_body(ChallengeBody, challenge.body).hpke_key, transcript),
+    )
+
+
+def receipt_body(device: Device, credentials: Credentials, transcript: bytes) -> ReceiptBody:
+    """`transcript` is the digest after the Credentials."""
+    given = decode_body(CredentialsBody, credentials.body)
+    imports = []
+    for table in given.tables:
+        attest, signature = certify(object_name(Alg.SHA256, table.public[2:]), device.ak, transcript)
+        imports.append(TableImport(table_id=table.table_id, attest=attest, signature=signature))
+    numbers = tuple(TableId(table.table_id) for table in given.tables)
+    return ReceiptBody(stored=stored_digest(given.chain, numbers), tables=tuple(imports))
+
+
+def sign_receipt(key: Key, body: ReceiptBody, transcript: bytes) -> Receipt:
+    octets = encode(body)
+    signed = signed_bytes(ReceiptBody, transcript, octets)
+    return Receipt(body=octets, signature=key.private.sign(signed, ec.ECDSA(hashes.SHA256())))

@@ -1,0 +1,49 @@
+"""What `systemctl status` and the LED show, read at the other end of a real socket and file."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from device_agent.board.display import Display
+from device_agent.board.led import find_led
+from shared.errors import BirthmarkError
+from virtual.timeouts import TIMEOUT_SECONDS
+
+
+@pytest.fixture
+def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.settimeout(TIMEOUT_SECONDS)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        yield listening
+
+
+def test_waiting_and_each_step_are_told_and_mean_ready(
+    manager: socket.socket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    display = Display(find_led(tmp_path))
+    display.progress(0, "Waiting for a station")
+    assert manager.recv(4096) == b"READY=1\nSTATUS=Waiting for a station"
+    display.progress(4, "Proven")
+    assert manager.recv(4096) == b"READY=1\nSTATUS=Step 4 of 6: Proven"
+    assert capsys.readouterr().err == "step 0 of 6: Waiting for a station\nstep 4 of 6: Proven\n"
+
+
+def test_a_session_that_failed_is_told_and_the_agent_is_ready_all_the_same(
+    manager: socket.socket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Display(find_led(tmp_path)).failed(BirthmarkError("trust.not-a-station"))
+    said = manager.recv(4096)
+    assert said.startswith(b"READY=1\nSTATUS=")
+    assert said.endswith(b"[trust.not-a-station]")
+    assert "[trust.not-a-station]" in capsys.readouterr().err
+
+
+def test_an_agent_that_ends_before_its_first_word_was_never_ready(manager: socket.socket, tmp_path: Path) -> None:
+    Display(find_led(tmp_path)).ended(BirthmarkError("nuc.map-missing"))
+    assert b"READY" not in manager.recv(4096)

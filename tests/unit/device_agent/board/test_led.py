@@ -1,0 +1,73 @@
+"""The LED against a directory that looks like /sys/class/leds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from device_agent.board.led import Pattern, find_led
+from virtual.timeouts import TIMEOUT_SECONDS
+
+
+@pytest.fixture
+def leds(tmp_path: Path) -> Path:
+    led = tmp_path / "ACT"
+    led.mkdir()
+    (led / "brightness").write_text("0")
+    (led / "trigger").write_text("none [mmc0] timer heartbeat")
+    return tmp_path
+
+
+def shows(led: Path, value: str) -> bool:
+    return (led / "brightness").read_text() == value
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_waiting_and_working_blink_and_the_kernel_keeps_out(leds: Path) -> None:
+    led = find_led(leds)
+    for pattern in (Pattern.WAITING, Pattern.WORKING, Pattern.FAILED):
+        led.show(pattern)
+        for value in ("1", "0"):
+            eventually(partial(shows, leds / "ACT", value))
+        assert (leds / "ACT/trigger").read_text() == "none"
+    led.close()
+
+
+def test_done_is_a_steady_light_that_stays_when_the_program_ends(leds: Path) -> None:
+    led = find_led(leds)
+    led.show(Pattern.WORKING)
+    led.show(Pattern.DONE)
+    led.close()
+    assert (leds / "ACT/brightness").read_text() == "1"
+
+
+def test_a_light_that_was_not_done_goes_back_to_what_it_showed_before(leds: Path) -> None:
+    led = find_led(leds)
+    led.show(Pattern.FAILED)
+    led.close()
+    led.close()
+    assert (leds / "ACT/trigger").read_text() == "mmc0"
+
+
+def test_a_board_without_the_led_or_without_permission_is_no_error(tmp_path: Path, leds: Path) -> None:
+    none = find_led(tmp_path / "none")
+    none.show(Pattern.WAITING)
+    none.close()
+    led = find_led(leds)
+    (leds / "ACT/brightness").unlink()
+    (leds / "ACT/trigger").unlink()
+    (leds / "ACT").rmdir()
+    led.show(Pattern.WAITING)
+    led.show(Pattern.DONE)
+    led.close()
+    assert not (leds / "ACT").exists()

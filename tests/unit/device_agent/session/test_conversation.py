@@ -1,0 +1,221 @@
+"""A session from the agent's end, on a line that is a list of bytes: what is said, when it is given up, who is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from device_agent.session.agent_session import AgentSession
+from device_agent.session.conversation import converse
+from device_agent.storage.identity import Identity, IdentityFile, Secrets
+from device_agent.storage.tpm_blob import Blob
+from shared import limits
+from shared.errors import BirthmarkError
+from shared.protocol.framing import FrameDecoder
+from shared.protocol.messages import Challenge, Credentials, Hello, Message, Proof, Receipt, Refusal, decode
+from shared.protocol.messages import Identity as IdentityMessage
+from shared.protocol.session import Received, Session
+from shared.protocol.states import STEPS, Role, State, Step
+from tests.harness import samples
+
+NOTHING = Blob(public=b"", private=b"")
+ABOUT = IdentityFile(
+    serial="10000000abcdef01",
+    model="a Pi",
+    authority_id="MA",
+    validation_endpoint="https://ma.example/validate",
+    station="bench 3",
+    table_ids=(0, 7, 2499),
+    tpm="simulator",
+    tpm_manufacturer="IBM",
+    tpm_firmware="1.0.0.0",
+)
+PROVISIONED = Identity(
+    link=Path("/link"),
+    path=Path("/nowhere"),
+    about=ABOUT,
+    secrets=Secrets(tables=(), nuc_hash=NOTHING, nuc_map_key=NOTHING),
+    chain=(),
+    provisioned=True,
+)
+
+ANSWERS = {
+    Step.IDENTITY: Step.CHALLENGE,
+    Step.PROOF: Step.CREDENTIALS,
+    Step.RECEIPT: Step.DONE,
+}
+
+
+class Honest(AgentSession):
+    """A unit that says the samples; it has no TPM."""
+
+    made = 0
+
+    def __init__(self) -> None:
+        Honest.made += 1
+
+    def identify(self, hello: Hello, transcript: bytes) -> IdentityMessage:
+        return samples.identity(transcript)
+
+    def prove(self, challenge: Challenge, before: bytes, after: bytes) -> Proof:
+        assert before != after
+        proof = samples.message(Step.PROOF)
+        assert isinstance(proof, Proof)
+        return proof
+
+    def accept(self, credentials: Credentials, before: bytes, after: bytes) -> Receipt:
+        receipt = samples.message(Step.RECEIPT)
+        assert isinstance(receipt, Receipt)
+        return receipt
+
+    def done(self) -> Identity:
+        return PROVISIONED
+
+
+class FakeLine:
+    """The agent's end of a cable with a station at the other, which greets once and answers until `silent_after`."""
+
+    def __init__(self, *, greets: bool = True, silent_after: Step | None = None, refuses: str = "") -> None:
+        self.station = Session(Role.STATION)
+        self.written: list[bytes] = []
+        self.lost_after: int | None = None
+        self._silent_after = silent_after
+        self._refuses = refuses
+        if greets:
+            self.station.send(samples.HELLO)
+
+    def read(self, seconds: float) -> bytes:
+        if self.lost_after is not None and len(self.written) >= self.lost_after:
+            raise BirthmarkError("link.lost")
+        return self.station.take_outgoing()
+
+    def write(self, data: bytes, seconds: float) -> None:
+        if self.lost_after is not None and len(self.written) >= self.lost_after:
+            raise BirthmarkError("link.lost")
+        self.written.append(data)
+        for event in self.station.receive(data):
+            if not isinstance(event, Received) or event.step is self._silent_after or event.step not in ANSWERS:
+                continue
+            if self._refuses:
+                self.station.send(Refusal(code=self._refuses))
+            else:
+                self.station.send(samples.message(ANSWERS[event.step]))
+
+    def said(self) -> list[Message]:
+        return [decode(payload) for payload in FrameDecoder().receive(b"".join(self.written))]
+
+
+def kinds(line: FakeLine) -> list[str]:
+    return [type(message).__name__ for message in line.said()]
+
+
+def ended_with(
+    line: FakeLine, agent_session: Callable[[], AgentSession] = Honest, *, wait: float = 30.0, step: float = 30.0
+) -> BirthmarkError:
+    with pytest.raises(BirthmarkError) as caught:
+        converse(line, agent_session, lambda _step, _text: None, wait_seconds=wait, step_seconds=step)
+    return caught.value
+
+
+def test_a_session_that_goes_well_ends_with_the_identity_and_tells_of_every_step() -> None:
+    line = FakeLine()
+    told: list[tuple[int, str]] = []
+    identity = converse(line, Honest, lambda step, text: told.append((step, text)), wait_seconds=30.0)
+    assert identity is PROVISIONED
+    assert kinds(line) == ["Identity", "Proof", "Receipt"]
+    assert told[0] == (0, "Waiting for a station")
+    assert told[-1] == (STEPS, "Provisioned as 10000000abcdef01")
+    assert [step for step, _ in told] == sorted(step for step, _ in told)
+
+
+def test_long_messages_are_written_in_pieces_that_a_line_takes_at_once() -> None:
+    line = FakeLine()
+    converse(line, Honest, lambda _step, _text: None)
+    assert max(len(piece) for piece in line.written) <= limits.WRITE_BYTES
+    assert len(line.written) > len(line.said())
+
+
+def test_the_unit_is_made_before_a_station_waits_for_it() -> None:
+    made: list[bytes] = []
+
+    def make() -> AgentSession:
+        made.append(line.station.take_outgoing())  # what nobody has read yet
+        line.station.send(samples.ANOTHER_HELLO)
+        return Honest()
+
+    line = FakeLine(greets=False)
+    converse(line, make, lambda _step, _text: None)
+    assert made == [b""]
+
+
+def test_a_station_that_greets_anew_meets_a_new_unit() -> None:
+    Honest.made = 0
+    line = FakeLine(silent_after=Step.IDENTITY)
+
+    def told(step: int, text: str) -> None:
+        if text == "Saying who this is" and Honest.made == 1:
+            line.station = Session(Role.STATION)  # it was restarted
+            line.station.send(samples.ANOTHER_HELLO)
+            line._silent_after = None
+
+    assert converse(line, Honest, told) is PROVISIONED
+    assert Honest.made == 2
+
+
+def test_where_no_station_greets_the_wait_ends_and_nothing_is_said() -> None:
+    line = FakeLine(greets=False)
+    assert ended_with(line, wait=0.01).code == "link.no-station"
+    assert line.written == []
+
+
+@pytest.mark.parametrize("step", list(ANSWERS))
+def test_a_station_that_falls_silent_is_told_so(step: Step) -> None:
+    line = FakeLine(silent_after=step)
+    assert ended_with(line, step=0.01).code == "link.silent"
+    assert line.said()[-1] == Refusal(code="link.silent")
+
+
+def test_a_session_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SESSION_SECONDS", 0.01)
+    error = ended_with(FakeLine(silent_after=Step.PROOF))
+    assert error.code == "link.silent"
+    assert "not done after" in error.detail
+
+
+def test_a_refusal_of_the_stations_is_told_with_its_sentence_and_answered_with_nothing() -> None:
+    line = FakeLine(refuses="nuc.hash-zeros")
+    error = ended_with(line)
+    assert error.code == "session.refused-by-station"
+    assert "[nuc.hash-zeros]" in error.detail
+    assert kinds(line) == ["Identity"]
+
+
+def test_a_station_that_is_not_believed_is_told_the_code_and_no_more() -> None:
+    class Suspicious(Honest):
+        def prove(self, challenge: Challenge, before: bytes, after: bytes) -> Proof:
+            raise BirthmarkError("trust.station-forged", "in /var/lib/somewhere")
+
+    line = FakeLine()
+    assert ended_with(line, Suspicious).code == "trust.station-forged"
+    assert line.said()[-1] == Refusal(code="trust.station-forged")
+    assert b"somewhere" not in b"".join(line.written)
+
+
+@pytest.mark.parametrize("after", [0, 1, 4])
+def test_a_line_that_is_lost_is_the_error_even_where_no_refusal_can_be_said(after: int) -> None:
+    line = FakeLine()
+    line.lost_after = after
+    assert ended_with(line).code == "link.lost"
+
+
+def test_what_follows_the_end_of_a_session_is_left_alone() -> None:
+    class GreetsAgain(FakeLine):
+        def read(self, seconds: float) -> bytes:
+            data = super().read(seconds)
+            return data + samples.framed(samples.ANOTHER_HELLO) if self.station.state is State.DONE else data
+
+    line = GreetsAgain()
+    assert converse(line, Honest, lambda _step, _text: None) is PROVISIONED
+    assert kinds(line) == ["Identity", "Proof", "Receipt"]

@@ -1,0 +1,123 @@
+"""What is signed and what is sealed in a session, and that neither can stand for another."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import limits
+from shared.errors import BirthmarkError
+from shared.protocol.messages import ChallengeBody, CredentialsBody, ReceiptBody
+from shared.protocol.nuc_encryption import NucHashDecryptor, encrypt_nuc_hash
+from shared.protocol.signing import signed_bytes, stored_digest, verify_signature
+from shared.types import NucHash, TableId, table_id
+
+TRANSCRIPT = bytes(range(32))
+NUC_HASH = NucHash(b"n" * 32)
+KEY = ec.generate_private_key(ec.SECP256R1())
+KINDS = (ChallengeBody, CredentialsBody, ReceiptBody)
+
+
+def sign(data: bytes, key: ec.EllipticCurvePrivateKey = KEY) -> bytes:
+    return key.sign(data, ec.ECDSA(hashes.SHA256()))
+
+
+def test_a_signature_covers_kind_transcript_and_body() -> None:
+    assert signed_bytes(ReceiptBody, TRANSCRIPT, b"body") == b"birthmark receipt-body\0" + TRANSCRIPT + b"body"
+
+
+@given(
+    st.binary(min_size=32, max_size=32),
+    st.binary(max_size=40),
+    st.binary(min_size=32, max_size=32),
+    st.binary(max_size=40),
+)
+def test_no_two_things_to_sign_are_the_same_bytes(one: bytes, body: bytes, other: bytes, other_body: bytes) -> None:
+    things = {(kind, t, b) for kind in KINDS for t, b in ((one, body), (other, other_body))}
+    assert len({signed_bytes(*thing) for thing in things}) == len(things)
+
+
+def test_a_signature_is_taken_and_any_other_is_refused_with_the_callers_code() -> None:
+    data = signed_bytes(ReceiptBody, TRANSCRIPT, b"body")
+    verify_signature(KEY.public_key(), sign(data), data, "session.receipt-forged")
+    stranger = ec.generate_private_key(ec.SECP256R1())
+    for forged in (
+        sign(data, stranger),
+        sign(data + b"x"),
+        sign(data)[:-1],
+        sign(data) + b"\0",
+        b"",
+        b"\x30\x00",
+        b"x" * 256,
+    ):
+        with pytest.raises(BirthmarkError) as refused:
+            verify_signature(KEY.public_key(), forged, data, "session.receipt-forged")
+        assert refused.value.code == "session.receipt-forged"
+
+
+def test_the_stored_digest_tells_chains_and_tables_apart() -> None:
+    tables = (table_id(1), table_id(23), table_id(456))
+    digests = {
+        stored_digest((b"leaf", b"root"), tables),
+        stored_digest((b"leafroot",), tables),
+        stored_digest((b"leaf", b"root", b""), tables),
+        stored_digest((b"root", b"leaf"), tables),
+        stored_digest((b"leaf", b"root"), tables[:2]),
+        stored_digest((b"leaf", b"root"), tuple(reversed(tables))),
+        stored_digest((b"leaf", b"root"), (table_id(12), TableId(3), TableId(456))),
+    }
+    assert len(digests) == 7
+    assert {len(digest) for digest in digests} == {32}
+
+
+def test_a_nuc_hash_opens_at_the_station_it_was_sealed_for_and_never_looks_the_same() -> None:
+    opener = NucHashDecryptor()
+    sealed = encrypt_nuc_hash(NUC_HASH, opener.public, TRANSCRIPT)
+    assert opener.open(sealed, TRANSCRIPT) == NUC_HASH
+    assert sealed != encrypt_nuc_hash(NUC_HASH, opener.public, TRANSCRIPT)
+    assert NUC_HASH.secret() not in sealed
+    assert len(sealed) <= limits.SEALED_BYTES
+    assert len(opener.public) == 65
+
+
+def test_it_opens_in_no_other_session_and_at_no_other_station() -> None:
+    opener = NucHashDecryptor()
+    sealed = encrypt_nuc_hash(NUC_HASH, opener.public, TRANSCRIPT)
+    for other, transcript in ((opener, TRANSCRIPT[::-1]), (NucHashDecryptor(), TRANSCRIPT)):
+        with pytest.raises(BirthmarkError, match=r"nuc\.not-sealed-here"):
+            other.open(sealed, transcript)
+
+
+OPENER = NucHashDecryptor()
+SEALED = encrypt_nuc_hash(NUC_HASH, OPENER.public, TRANSCRIPT)
+
+
+@given(st.one_of(st.binary(max_size=256), st.integers(0, len(SEALED)).map(lambda n: SEALED[:n] + SEALED[n + 1 :])))
+def test_nothing_that_was_not_sealed_for_it_opens_or_raises_anything_else(sealed: bytes) -> None:
+    if sealed != SEALED:
+        with pytest.raises(BirthmarkError, match=r"nuc\.not-sealed-here"):
+            OPENER.open(sealed, TRANSCRIPT)
+
+
+@pytest.mark.parametrize("at", [0, 1, 64, 65, 96, 97, 112])
+def test_a_bit_changed_anywhere_is_noticed(at: int) -> None:
+    changed = bytearray(SEALED)
+    changed[at] ^= 1
+    with pytest.raises(BirthmarkError, match=r"nuc\.not-sealed-here"):
+        OPENER.open(bytes(changed), TRANSCRIPT)
+
+
+@pytest.mark.parametrize("key", [b"", b"\0", b"\x04" + b"\0" * 64, b"\x04" + b"\xff" * 64, b"x" * 65])
+def test_a_key_that_is_no_point_of_the_curve_gets_no_secret(key: bytes) -> None:
+    with pytest.raises(BirthmarkError, match=r"session\.challenge-malformed"):
+        encrypt_nuc_hash(NUC_HASH, key, TRANSCRIPT)
+
+
+def test_an_all_zero_hash_inside_a_good_seal_is_still_no_hash() -> None:
+    forged = NucHash(b"n" * 32)
+    forged._value = b"\0" * 32  # a dishonest device
+    with pytest.raises(BirthmarkError, match=r"nuc\.hash-zeros"):
+        OPENER.open(encrypt_nuc_hash(forged, OPENER.public, TRANSCRIPT), TRANSCRIPT)

@@ -1,0 +1,30 @@
+"""A TPM maker's certificate, and the PEM files that hold them: read, or refused by one of our errors."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+
+from station.attestation.ek.vendor_certificate import VendorCertificate, pem_certificates
+from tests.harness.damage import damaged, never_crashes
+from tests.harness.rough_vendors import rough_makers
+from tests.harness.soft_device import Device
+from tests.harness.vendor_lab import Maker
+
+HONEST = Device()
+
+
+VENDORS = list(rough_makers().values())
+
+
+LEAF = Maker().ek(HONEST.ek.private.public_key())
+
+
+@given(damaged(LEAF, *VENDORS))
+@settings(max_examples=500)
+def test_a_certificate_is_read_or_refused(octets: bytes) -> None:
+    never_crashes(VendorCertificate.read, octets)
+
+
+@given(damaged(b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"))
+def test_a_pem_file_is_read_or_refused(octets: bytes) -> None:
+    never_crashes(pem_certificates, octets)

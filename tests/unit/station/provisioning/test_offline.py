@@ -1,0 +1,275 @@
+"""Provisioning without a cable: the workflow, duplicates, NUC hashes, requests, bad input, many at once."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.x509.oid import NameOID
+
+from shared.errors import BirthmarkError
+from station.provisioning.offline import CONFLICTS, FIELD_OF, ProvisionedUnit, ProvisioningRequest
+from station.registry import audit, queries, units
+from station.registry.queries import Filter
+from station.registry.records import KeyHolder, UnitState
+from tests.harness import openssl
+from tests.harness.bare_station import NOW, BareStation, open_bare_station
+
+NUC = "b44323ecb073dd28f0589ed5fd5fe08ed88af22aaf80655b8a06e59b1a86e15b"
+
+
+async def enroll(bare_station: BareStation, serial: str = "CAM-1", **fields: str | None) -> ProvisionedUnit:
+    return await bare_station.offline_provisioner.provision(ProvisioningRequest(device_serial=serial, **fields), "test")
+
+
+async def code(bare_station: BareStation, serial: str = "CAM-1", **fields: str | None) -> str:
+    """The code with which a request is refused; nothing may have been written by it."""
+    before = await events(bare_station)
+    with pytest.raises(BirthmarkError) as raised:
+        await enroll(bare_station, serial, **fields)
+    assert await events(bare_station) == before
+    return raised.value.code
+
+
+async def events(bare_station: BareStation) -> list[str]:
+    async with bare_station.database.read() as connection:
+        return [row.event for row in await audit.read(connection)]
+
+
+async def count(bare_station: BareStation) -> int:
+    async with bare_station.database.read() as connection:
+        return await queries.count(connection, Filter())
+
+
+def csr(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey) -> bytes:
+    builder = x509.CertificateSigningRequestBuilder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "anything")]))
+    algorithm = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    return builder.sign(key, algorithm).public_bytes(Encoding.DER)
+
+
+def in_base64(der: bytes) -> str:
+    return base64.b64encode(der).decode()
+
+
+async def test_the_workflow_gives_everything_that_birthmarks_camera_loads(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        enrolled = await enroll(bare_station, device_family="Camera", nuc_hash=NUC.upper())
+        content = json.loads(json.dumps(enrolled.provisioning()))
+        masters = {str(table): bare_station.tables.master_key(table).hex() for table in enrolled.unit.tables}
+    required = {"device_serial", "device_family", "device_certificate", "certificate_chain", "device_private_key"}
+    required |= {"device_public_key", "table_assignments", "nuc_hash", "master_keys"}
+    assert required <= content.keys()
+    assert (content["device_serial"], content["device_family"], content["nuc_hash"]) == ("CAM-1", "Camera", NUC)
+    assert len(set(content["table_assignments"])) == 3
+    assert content["master_keys"] == masters
+    key = load_pem_private_key(content["device_private_key"].encode(), None)
+    certificate = x509.load_pem_x509_certificate(content["device_certificate"].encode())
+    assert certificate.public_key() == key.public_key()
+    assert content["device_public_key"].encode() == key.public_key().public_bytes(
+        Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
+    )
+    chain = x509.load_pem_x509_certificates(content["certificate_chain"].encode())
+    assert chain == [bare_station.authority.intermediate]
+
+
+async def test_a_new_unit_is_provisioned_with_its_times_and_its_key_holder(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        unit = (await enroll(bare_station)).unit
+        assert (unit.state, unit.key_holder) == (UnitState.PROVISIONED, KeyHolder.STATION)
+        assert (unit.issued_at, unit.provisioned_at) == (NOW, NOW)
+        assert unit.duration_ms is not None
+        assert await events(bare_station) == ["issued", "provisioned"]
+
+
+async def test_a_private_key_made_here_is_stored_nowhere(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        enrolled = await enroll(bare_station, nuc_hash=NUC)
+    assert enrolled.private_key is not None
+    scalar = enrolled.private_key.private_numbers().private_value.to_bytes(32, "big")
+    stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert enrolled.chain[0] in stored
+    for secret in (scalar, bytes.fromhex(NUC), *enrolled.master_keys.values()):
+        assert secret not in stored
+        assert secret.hex().encode() not in stored
+
+
+async def test_neither_a_result_nor_a_request_shows_its_secrets(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        enrolled = await enroll(bare_station, nuc_hash=NUC)
+    told = repr(enrolled) + repr(ProvisioningRequest("CAM-1", None, NUC))
+    assert NUC not in told
+    assert all(key.hex() not in told for key in enrolled.master_keys.values())
+
+
+async def test_a_nuc_hash_that_is_not_given_is_made_and_answered(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        first, second = await enroll(bare_station, "CAM-1"), await enroll(bare_station, "CAM-2", nuc_hash="")
+    assert first.nuc_hash != second.nuc_hash
+    assert first.provisioning()["nuc_hash"] != second.provisioning()["nuc_hash"]
+
+
+@pytest.mark.parametrize("form", ["pem", "der in base64"])
+async def test_a_unit_with_a_request_keeps_its_own_key(tmp_path: Path, form: str) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    der = csr(key)
+    pem = x509.load_der_x509_csr(der).public_bytes(Encoding.PEM).decode()
+    async with open_bare_station(tmp_path, station_made_keys=False) as bare_station:
+        enrolled = await enroll(bare_station, nuc_hash=NUC, csr=pem if form == "pem" else in_base64(der))
+        certificate = x509.load_der_x509_certificate(enrolled.chain[0])
+        assert certificate.public_key() == key.public_key()
+        assert certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value == "CAM-1"
+        assert enrolled.unit.key_holder is KeyHolder.SOFTWARE
+        assert not enrolled.provisioning().keys() & {"device_private_key", "master_keys", "nuc_hash"}
+        assert openssl.verify(tmp_path, enrolled.chain, "-attime", str(NOW)).returncode == 0
+
+
+async def test_a_unit_with_a_request_is_told_a_nuc_hash_that_was_made_for_it(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        enrolled = await enroll(bare_station, csr=in_base64(csr(ec.generate_private_key(ec.SECP256R1()))))
+    assert len(str(enrolled.provisioning()["nuc_hash"])) == 64
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ({"device_serial": "CAM-1"}, "registry.serial-taken"),
+        ({"device_serial": "CAM-2", "nuc_hash": NUC}, "registry.duplicate-nuc"),
+    ],
+)
+async def test_duplicates_are_refused_and_leave_the_first_alone(
+    tmp_path: Path, fields: dict[str, str], wanted: str
+) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        first = await enroll(bare_station, nuc_hash=NUC)
+        assert await code(bare_station, fields["device_serial"], nuc_hash=fields.get("nuc_hash")) == wanted
+        assert wanted in CONFLICTS
+        async with bare_station.database.read() as connection:
+            assert await queries.by_serial(connection, "CAM-1") == first.unit
+
+
+async def test_a_key_that_belongs_to_another_unit_is_refused(tmp_path: Path) -> None:
+    request = in_base64(csr(ec.generate_private_key(ec.SECP256R1())))
+    async with open_bare_station(tmp_path) as bare_station:
+        await enroll(bare_station, "CAM-1", csr=request)
+        assert await code(bare_station, "CAM-2", csr=request) == "registry.device-key-taken"
+
+
+async def test_a_refused_request_does_not_poison_its_serial(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        assert await code(bare_station, nuc_hash="not hexadecimal") == "enrollment.nuc-hash-invalid"
+        assert (await enroll(bare_station)).unit.serial == "CAM-1"
+
+
+async def test_a_released_serial_can_be_provisioned_anew(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        first = await enroll(bare_station, nuc_hash=NUC)
+        async with bare_station.database.write() as connection:
+            await units.release(connection, "CAM-1", "sold", NOW)
+        again = await enroll(bare_station, nuc_hash=NUC)
+    assert again.unit.certificate_serial != first.unit.certificate_serial
+
+
+@pytest.mark.parametrize("serial", ["", "x" * 65, "a b", "a/b", "../x", "a\n", "a\0", "-a", "é", "<b>"])
+async def test_a_serial_that_is_none_is_refused_by_its_field(tmp_path: Path, serial: str) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        assert FIELD_OF[await code(bare_station, serial)] == "device_serial"
+
+
+@pytest.mark.parametrize("nuc", ["00" * 32, "5d" * 31, "5d" * 33, "zz" * 32, "5d " * 21 + "5", "٥" * 64])
+async def test_a_nuc_hash_that_is_none_is_refused_by_its_field(tmp_path: Path, nuc: str) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        assert FIELD_OF[await code(bare_station, nuc_hash=nuc)] == "nuc_hash"
+
+
+@pytest.mark.parametrize("family", ["x" * 65, "a\nb", " a", "a\u202eb"])
+async def test_a_family_that_cannot_be_shown_is_refused_by_its_field(tmp_path: Path, family: str) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        assert FIELD_OF[await code(bare_station, device_family=family)] == "device_family"
+
+
+def broken(der: bytes) -> bytes:
+    return der[:-1] + bytes([der[-1] ^ 1])
+
+
+@pytest.mark.parametrize(
+    ("request_text", "wanted"),
+    [
+        ("", "enrollment.csr-malformed"),
+        ("garbage", "enrollment.csr-malformed"),
+        ("-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n-----END CERTIFICATE REQUEST-----", "enrollment.csr-malformed"),
+        ("A" * 20_000, "enrollment.csr-malformed"),
+        ("ü", "enrollment.csr-malformed"),
+        (in_base64(broken(csr(ec.generate_private_key(ec.SECP256R1())))), "enrollment.csr-malformed"),
+        (in_base64(csr(ec.generate_private_key(ec.SECP384R1()))), "enrollment.csr-key-unsupported"),
+        (in_base64(csr(rsa.generate_private_key(65537, 2048))), "enrollment.csr-key-unsupported"),
+        (in_base64(csr(ed25519.Ed25519PrivateKey.generate())), "enrollment.csr-key-unsupported"),
+    ],
+    ids=["empty", "garbage", "short pem", "too long", "not ascii", "bad signature", "P-384", "RSA", "Ed25519"],
+)
+async def test_a_request_that_will_not_do_is_refused_by_its_field(
+    tmp_path: Path, request_text: str, wanted: str
+) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        assert await code(bare_station, csr=request_text) == wanted
+        assert FIELD_OF[wanted] == "csr"
+
+
+async def test_a_station_that_makes_no_keys_asks_for_a_request(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path, station_made_keys=False) as bare_station:
+        assert await code(bare_station) == "enrollment.station-keys-off"
+
+
+def test_an_unknown_field_is_refused_when_a_request_is_read() -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(b'{"device_serial": "CAM-1", "device_secret": "x"}', type=ProvisioningRequest)
+
+
+async def test_what_cannot_be_kept_is_not_made(tmp_path: Path) -> None:
+    def keep(_: ProvisionedUnit) -> None:
+        raise BirthmarkError("enrollment.file-unusable", "disk full")
+
+    async with open_bare_station(tmp_path) as bare_station:
+        with pytest.raises(BirthmarkError):
+            await bare_station.offline_provisioner.provision(ProvisioningRequest("CAM-1"), "test", keep)
+        assert await count(bare_station) == 0
+        assert await events(bare_station) == []
+
+
+async def test_of_many_requests_for_one_serial_at_once_one_succeeds(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        results = await asyncio.gather(*(enroll(bare_station) for _ in range(8)), return_exceptions=True)
+        assert sum(isinstance(result, ProvisionedUnit) for result in results) == 1
+        failures = {result.code for result in results if isinstance(result, BirthmarkError)}
+        assert failures == {"registry.serial-taken"}
+        assert await count(bare_station) == 1
+
+
+async def test_bulk_gives_a_result_for_each_and_one_failure_stops_none(tmp_path: Path) -> None:
+    requests = [ProvisioningRequest(serial) for serial in ("CAM-1", "bad/serial", "CAM-1", "CAM-2")]
+    async with open_bare_station(tmp_path) as bare_station:
+        results = [result async for result in bare_station.offline_provisioner.enroll_each(requests, "test")]
+        told = [result.unit.serial if isinstance(result, ProvisionedUnit) else result.code for result in results]
+        assert told == ["CAM-1", "identity.serial-invalid", "registry.serial-taken", "CAM-2"]
+        assert await count(bare_station) == 2
+
+
+async def test_statistics_of_fifty_units_count_every_table_given(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        for number in range(50):
+            await enroll(bare_station, f"CAM-{number}")
+        async with bare_station.database.read() as connection:
+            usage = await queries.table_usage(connection)
+            times = await queries.provisioning_times(connection)
+    assert sum(usage.values()) == 150
+    assert len(usage) == 10
+    assert all(usage.values()), "of 150 random picks out of 10 tables one was never made"
+    assert times is not None
+    assert times.count == 50

@@ -1,0 +1,284 @@
+"""A backup against whoever made it wrong, changed it or made it up, and a registry that is written meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import sqlite3
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from cryptography import x509
+
+from shared.errors import BirthmarkError
+from station.config import StationConfig
+from station.registry.schema import crl
+from station.setup.backup import backup as backups
+from station.setup.backup import sealed_file
+from station.setup.backup.backup import backup, restore
+from station.setup.backup.sealed_file import CHUNK, Opener, Sealer
+from station.setup.init import init_data_dir
+from station.setup.open import open_station
+
+PASSPHRASE = "correct horse battery"
+
+
+def silent(_what: str, _done: int, _of: int) -> None:
+    return None
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key derivation that costs nothing, where thousands of files are opened."""
+
+    class Cheap:
+        def __init__(self, salt: bytes, length: int, **_costs: int) -> None:
+            self._salt, self._length = salt, length
+
+        def derive(self, passphrase: bytes) -> bytes:
+            return hashlib.sha256(self._salt + passphrase).digest()[: self._length]
+
+    monkeypatch.setattr(sealed_file, "Scrypt", Cheap)
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    roots = tmp_path / "makers"
+    roots.mkdir()
+    (roots / "Some Maker.pem").write_text("no certificate, but the operator's")
+    path = tmp_path / "data"
+    init_data_dir(path, StationConfig(), force=False, root_passphrase="for the test", ek_roots=roots)
+    return path
+
+
+def sealed(content: bytes) -> bytes:
+    file = io.BytesIO()
+    sealer = Sealer(file, PASSPHRASE, 1, "station", "test")
+    sealer.write(content)
+    sealer.finish()
+    return file.getvalue()
+
+
+def opened(octets: bytes, size: int, passphrase: str = PASSPHRASE) -> bytes:
+    opener = Opener(io.BytesIO(octets), passphrase)
+    content = opener.read(size)
+    opener.end()
+    return content
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK])
+def test_what_is_sealed_opens_again(size: int) -> None:
+    content = (b"0123456789abcdef" * (size // 16 + 1))[:size]
+    assert opened(sealed(content), size) == content
+
+
+@pytest.mark.usefixtures("quick")
+def test_no_byte_can_be_changed_or_left_out() -> None:
+    content = b"a station's secrets" * 9
+    whole = sealed(content)
+    for at in range(len(whole)):
+        for changed in (
+            whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :],
+            whole[:at] + bytes([whole[at] ^ 0x80]) + whole[at + 1 :],
+            whole[:at] + whole[at + 1 :],
+            whole[:at],
+        ):
+            with pytest.raises(BirthmarkError, match=r"backup\."):
+                opened(changed, len(content))
+
+
+@pytest.mark.usefixtures("quick")
+def test_no_chunk_can_be_moved_repeated_left_out_or_added() -> None:
+    content = bytes(3 * CHUNK) + b"end"
+    whole = sealed(content)
+    line, rest = whole.split(b"\n", 1)
+    step = CHUNK + 16
+    chunks = [rest[at : at + step] for at in range(0, len(rest), step)]
+    for order in ([1, 0, 2, 3], [0, 0, 1, 2, 3], [0, 2, 3], [0, 1, 2], [3], [0, 1, 2, 3, 3]):
+        with pytest.raises(BirthmarkError, match=r"backup\."):
+            opened(line + b"\n" + b"".join(chunks[number] for number in order), len(content))
+
+
+def test_another_passphrase_opens_nothing() -> None:
+    with pytest.raises(BirthmarkError, match=r"backup\.not-opened"):
+        opened(sealed(b"x"), 1, "correct horse batterz")
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"version": 2}, "backup.too-new"),
+        ({"version": 2, "cipher": "one of the future"}, "backup.too-new"),
+        ({"version": 0}, "backup.malformed"),
+        ({"cipher": "AES-128-GCM"}, "backup.malformed"),
+        ({"chunk": 1 << 40}, "backup.malformed"),
+        ({"key": {"name": "scrypt", "n": 1 << 30, "r": 8, "p": 1, "salt": "00" * 16}}, "backup.malformed"),
+        ({"key": {"name": "scrypt", "n": 1 << 17, "r": 8, "p": 1, "salt": "00" * 99}}, "backup.malformed"),
+        ({"format": "another"}, "backup.malformed"),
+    ],
+)
+def test_a_label_costs_nothing_before_it_is_known_to_be_ours(change: dict[str, Any], code: str) -> None:
+    line, rest = sealed(b"x").split(b"\n", 1)
+    label = msgspec.json.encode(msgspec.json.decode(line) | change)
+    with pytest.raises(BirthmarkError) as raised:
+        opened(label + b"\n" + rest, 1)
+    assert raised.value.code == code
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_backup_restores_every_file_privately(data_dir: Path, tmp_path: Path) -> None:
+    file = tmp_path / "backup"
+    made = backup(data_dir, file, PASSPHRASE, silent)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert made.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+    restored = restore(file, tmp_path / "new", PASSPHRASE, silent, force=False)
+    assert (restored.made_at, restored.units, restored.audit_problems) == (made.made_at, 0, ())
+    left_out = {"root-key.pem", "registry.sqlite"}
+    before = {path.relative_to(data_dir) for path in data_dir.rglob("*") if path.is_file()}
+    after = {path.relative_to(tmp_path / "new") for path in (tmp_path / "new").rglob("*") if path.is_file()}
+    assert {path for path in before if path.name != "root-key.pem"} == after
+    for name in after:
+        assert stat.S_IMODE((tmp_path / "new" / name).stat().st_mode) == 0o600
+        assert name.name in left_out or (data_dir / name).read_bytes() == (tmp_path / "new" / name).read_bytes()
+    assert not list(data_dir.glob(".backup*"))
+
+
+@pytest.mark.usefixtures("quick")
+def test_roots_that_were_kept_elsewhere_come_home(data_dir: Path, tmp_path: Path) -> None:
+    (data_dir / "ek-roots").rename(tmp_path / "elsewhere")
+    settings = data_dir / "station.toml"
+    settings.write_text(settings.read_text().replace('"ek-roots"', f'"{tmp_path}/elsewhere"'))
+    backup(data_dir, tmp_path / "backup", PASSPHRASE, silent)
+    restore(tmp_path / "backup", tmp_path / "new", PASSPHRASE, silent, force=False)
+    assert (tmp_path / "new" / "ek-roots" / "Some Maker.pem").exists()
+    assert str(tmp_path) not in (tmp_path / "new" / "station.toml").read_text()
+
+
+def entry(name: str, content: bytes = b"", size: int | None = None) -> bytes:
+    packed = msgspec.msgpack.encode({"name": name, "size": len(content) if size is None else size})
+    return len(packed).to_bytes(2, "big") + packed + content
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    "content",
+    [
+        entry("../outside", b"x"),
+        entry("authority/../../outside.pem", b"x"),
+        entry("/tmp/outside", b"x"),
+        entry("ek-roots/../outside", b"x"),
+        entry("ek-roots/.hidden", b"x"),
+        entry("station.toml\n", b"x"),
+        entry("", b"x"),
+        entry("station.toml", b"x") + entry("station.toml", b"y"),
+        entry("station.toml", size=1 << 40),
+        entry("station.toml", size=-1),
+        entry("registry.sqlite", size=1 << 40),
+        b"".join(entry(f"ek-roots/{number}") for number in range(2000)),
+        b"\xff\xff" + bytes(0xFFFF),
+        b"\0\1\xc1",
+        entry("station.toml", b"x") + bytes(2),  # nothing else in it
+        entry("station.toml", b"x") + bytes(2) + b"more",
+        entry("station.toml", b"x"),
+    ],
+)
+def test_whoever_knows_the_passphrase_still_writes_nothing_but_a_data_directory(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "backup").write_bytes(sealed(content))
+    with pytest.raises(BirthmarkError) as raised:
+        restore(tmp_path / "backup", tmp_path / "new", PASSPHRASE, silent, force=False)
+    assert raised.value.code == "backup.malformed"
+    assert [path.name for path in tmp_path.iterdir()] == ["backup"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_no_station_could_start_with_is_not_restored(data_dir: Path, tmp_path: Path) -> None:
+    (data_dir / "authority" / "station.key").write_bytes(b"damaged before the backup")
+    backup(data_dir, tmp_path / "backup", PASSPHRASE, silent)
+    with pytest.raises(BirthmarkError, match=r"authority\.unreadable"):
+        restore(tmp_path / "backup", tmp_path / "new", PASSPHRASE, silent, force=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["backup", "data", "makers"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_nothing_is_overwritten(data_dir: Path, tmp_path: Path) -> None:
+    file, full = tmp_path / "backup", tmp_path / "full"
+    full.mkdir()
+    (full / "something").write_text("mine")
+    backup(data_dir, file, PASSPHRASE, silent)
+    before = file.read_bytes()
+    attempts: list[tuple[str, Callable[[], object]]] = [
+        ("backup.exists", lambda: backup(data_dir, file, PASSPHRASE, silent)),
+        ("data.not-a-station", lambda: restore(file, full, PASSPHRASE, silent, force=False)),
+        ("data.not-a-station", lambda: restore(file, full, PASSPHRASE, silent, force=True)),
+        ("data.exists", lambda: restore(file, data_dir, PASSPHRASE, silent, force=False)),
+        ("backup.file-unusable", lambda: backup(data_dir, tmp_path / "no" / "where", PASSPHRASE, silent)),
+        ("backup.file-unusable", lambda: restore(tmp_path / "none", tmp_path / "new", PASSPHRASE, silent, force=False)),
+    ]
+    for code, attempt in attempts:
+        with pytest.raises(BirthmarkError) as raised:
+            attempt()
+        assert raised.value.code == code
+    assert file.read_bytes() == before
+    assert [path.name for path in full.iterdir()] == ["something"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["backup", "data", "full", "makers"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_backup_that_fails_leaves_no_file(data_dir: Path, tmp_path: Path) -> None:
+    def pulled(what: str, _done: int, _of: int) -> None:
+        if what == "Sealing":
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(BirthmarkError, match=r"No space left.*backup\.file-unusable"):
+        backup(data_dir, tmp_path / "backup", PASSPHRASE, pulled)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "makers"]
+    assert not list(data_dir.glob(".backup*"))
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_backup_is_of_one_moment_however_much_is_written_meanwhile(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backups, "_PAGES", 1)
+    station = sqlite3.connect(data_dir / "registry.sqlite", isolation_level=None)
+    steps = 0
+
+    def write_meanwhile(what: str, _done: int, _of: int) -> None:
+        nonlocal steps
+        if what == "Copying":
+            steps += 1
+            station.execute("INSERT INTO key_tables VALUES (?, ?)", (1000 + steps, bytes(60)))
+
+    backup(data_dir, tmp_path / "backup", PASSPHRASE, write_meanwhile)
+    (now,) = station.execute("SELECT count(*) FROM key_tables WHERE id >= 1000").fetchone()
+    station.close()
+    assert now == steps > 10
+    restore(tmp_path / "backup", tmp_path / "new", PASSPHRASE, silent, force=False)
+    restored = sqlite3.connect(tmp_path / "new" / "registry.sqlite")
+    assert restored.execute("SELECT count(*) FROM key_tables").fetchone() == (10,)
+    assert restored.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    restored.close()
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_restored_station_signs_no_revocation_list_under_a_number_that_was_used(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    async def number(directory: Path, lists: int) -> int:
+        async with open_station(directory) as station:
+            for _ in range(lists):
+                async with station.database.write() as connection:
+                    await connection.execute(crl.update().values(der=None))
+                signed = x509.load_der_x509_crl(await station.revocation_list.current())
+            return signed.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+
+    backup(data_dir, tmp_path / "backup", PASSPHRASE, silent)
+    used = asyncio.run(number(data_dir, 5))
+    restore(tmp_path / "backup", tmp_path / "new", PASSPHRASE, silent, force=False)
+    assert asyncio.run(number(tmp_path / "new", 1)) > used

@@ -1,0 +1,143 @@
+"""The revocation list: what stands in it, when it changes, and that OpenSSL believes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from station.authority.crl import LIFETIME
+from station.provisioning.offline import ProvisionedUnit, ProvisioningRequest
+from station.registry import audit, revocation, units
+from station.registry.revocation import RevocationCode
+from tests.harness import openssl
+from tests.harness.bare_station import NOW, BareStation, open_bare_station
+
+DAY = 86_400
+
+
+async def enroll(bare_station: BareStation, serial: str = "CAM-1") -> ProvisionedUnit:
+    return await bare_station.offline_provisioner.provision(ProvisioningRequest(serial), "test")
+
+
+async def revoke(bare_station: BareStation, serial: str, code: RevocationCode = RevocationCode.HOLD) -> None:
+    async with bare_station.database.write() as connection:
+        await revocation.revoke(connection, serial, code, "stolen", int(bare_station.clock()))
+
+
+async def current(bare_station: BareStation) -> x509.CertificateRevocationList:
+    return x509.load_der_x509_crl(await bare_station.crl.current())
+
+
+def number(crl: x509.CertificateRevocationList) -> int:
+    return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+
+
+def reason(crl: x509.CertificateRevocationList, enrolled: ProvisionedUnit) -> x509.ReasonFlags | None:
+    """The reason that stands in the list for a unit's certificate, None when it is not in it."""
+    entry = crl.get_revoked_certificate_by_serial_number(int(enrolled.unit.certificate_serial, 16))
+    return entry.extensions.get_extension_for_class(x509.CRLReason).value.reason if entry else None
+
+
+async def test_openssl_verifies_the_list_as_der_and_as_pem(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        await enroll(bare_station)
+        await revoke(bare_station, "CAM-1")
+        crl = await current(bare_station)
+        issuer = openssl.pem(tmp_path / "issuer.pem", bare_station.authority.intermediate)
+        for encoding, form in ((Encoding.DER, "DER"), (Encoding.PEM, "PEM")):
+            file = tmp_path / f"crl.{form}"
+            file.write_bytes(crl.public_bytes(encoding))
+            answer = openssl.run("crl", "-verify", "-noout", "-inform", form, "-in", file, "-CAfile", issuer)
+            assert "verify OK" in answer.stderr, answer.stderr
+
+
+async def test_openssl_refuses_a_revoked_unit_and_accepts_another(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        good, bad = await enroll(bare_station, "CAM-1"), await enroll(bare_station, "CAM-2")
+        await revoke(bare_station, "CAM-2", RevocationCode.KEY_COMPROMISE)
+        file = tmp_path / "crl.pem"
+        file.write_bytes((await current(bare_station)).public_bytes(Encoding.PEM))
+    options = ("-attime", str(NOW), "-crl_check", "-CRLfile", file)
+    accepted, refused = (openssl.verify(tmp_path, unit.chain, *options) for unit in (good, bad))
+    assert accepted.returncode == 0, accepted.stderr
+    assert refused.returncode != 0
+    assert "certificate revoked" in refused.stderr
+
+
+async def test_the_list_names_its_issuers_key_and_its_next_update(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        crl = await current(bare_station)
+        identifier = crl.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+        own = bare_station.authority.intermediate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        assert identifier == own.digest
+        assert crl.next_update_utc == crl.last_update_utc + LIFETIME
+        assert crl.last_update_utc.timestamp() < NOW < crl.next_update_utc.timestamp()
+
+
+@pytest.mark.parametrize("code", list(RevocationCode))
+async def test_each_reason_is_in_the_list_by_its_name(tmp_path: Path, code: RevocationCode) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        enrolled = await enroll(bare_station)
+        await revoke(bare_station, "CAM-1", code)
+        assert reason(await current(bare_station), enrolled) is x509.ReasonFlags(code.value)
+
+
+async def test_a_revocation_and_a_reinstatement_show_at_once_and_the_number_only_grows(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        enrolled = await enroll(bare_station)
+        before = await current(bare_station)
+        await revoke(bare_station, "CAM-1")
+        revoked = await current(bare_station)
+        async with bare_station.database.write() as connection:
+            await revocation.reinstate(connection, "CAM-1", "found", int(bare_station.clock()))
+        after = await current(bare_station)
+    assert reason(before, enrolled) is None
+    assert reason(revoked, enrolled) is x509.ReasonFlags.certificate_hold
+    assert reason(after, enrolled) is None
+    assert number(before) < number(revoked) < number(after)
+
+
+async def test_a_released_unit_is_revoked_for_good_even_from_hold(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        plain, held, stolen = [await enroll(bare_station, serial) for serial in ("CAM-1", "CAM-2", "CAM-3")]
+        await revoke(bare_station, "CAM-2")
+        await revoke(bare_station, "CAM-3", RevocationCode.KEY_COMPROMISE)
+        async with bare_station.database.write() as connection:
+            for serial in ("CAM-1", "CAM-2", "CAM-3"):
+                await units.release(connection, serial, "scrapped", int(bare_station.clock()))
+        crl = await current(bare_station)
+    assert reason(crl, plain) is x509.ReasonFlags.cessation_of_operation
+    assert reason(crl, held) is x509.ReasonFlags.cessation_of_operation
+    assert reason(crl, stolen) is x509.ReasonFlags.key_compromise
+
+
+async def test_an_unchanged_list_is_given_again_until_half_its_life_is_over(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        first = await bare_station.crl.current()
+        bare_station.clock.now += LIFETIME.total_seconds() / 2 - 1
+        assert await bare_station.crl.current() == first
+        bare_station.clock.now += 1
+        renewed = await bare_station.crl.current()
+    assert number(x509.load_der_x509_crl(renewed)) == number(x509.load_der_x509_crl(first)) + 1
+
+
+async def test_a_certificate_leaves_the_list_only_well_after_its_own_end(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        enrolled = await enroll(bare_station)
+        await revoke(bare_station, "CAM-1")
+        bare_station.clock.now = enrolled.unit.not_after + LIFETIME.total_seconds()
+        assert reason(await current(bare_station), enrolled) is not None
+        bare_station.clock.now = enrolled.unit.not_after + 3 * LIFETIME.total_seconds()
+        assert reason(await current(bare_station), enrolled) is None
+
+
+async def test_every_signed_list_is_in_the_audit_log(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        await bare_station.crl.current()
+        await bare_station.crl.current()
+        async with bare_station.database.read() as connection:
+            events = [row.event for row in await audit.read(connection)]
+    assert events.count("crl-signed") == 1

@@ -1,0 +1,179 @@
+"""What holds for every request: which hosts, which headers, which errors, how long and how large."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from shared.errors import BirthmarkError
+from shared.errors.catalogue import CATALOGUE
+from station.config import AuthorityConfig, StationConfig
+from station.web.http import middleware
+from station.web.http.bodies import BODY_BYTES
+from station.web.http.problems import STATUS
+from tests.harness.page_testbed import Client, open_page_testbed
+
+SECRET = "/var/lib/secret/path"
+
+
+async def read_body(request: web.Request) -> web.Response:
+    return web.Response(text=str(len(await request.read())))
+
+
+async def bug(_request: web.Request) -> web.Response:
+    raise ValueError(SECRET)
+
+
+async def locked(_request: web.Request) -> web.Response:
+    raise BirthmarkError("registry.unavailable", SECRET)
+
+
+async def stuck(_request: web.Request) -> web.Response:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[Client]:
+    config = StationConfig(authority=AuthorityConfig(public_url="https://sma.example.org:8443/base"))
+    async with open_page_testbed(tmp_path, config=config) as made:
+        made.app.router.add_post("/body", read_body)
+        for path, handler in (("/bug", bug), ("/locked", locked), ("/stuck", stuck)):
+            made.app.router.add_get(path, handler)
+        async with TestClient(TestServer(made.app)) as client:
+            yield client
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost:9",
+        "LOCALHOST",
+        "127.0.0.1:8001",
+        "127.8.8.8",
+        "[::1]:8001",
+        "sma.example.org",
+        "sma.example.org:8443",
+    ],
+)
+async def test_the_stations_own_names_are_served(client: Client, host: str) -> None:
+    assert (await client.get("/", headers={"Host": host})).status == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:8001",
+        "localhost.evil.example",
+        "192.0.2.1",
+        "example.org",
+        "[::1",
+        "",
+        "a@localhost.x",
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/events", "/health", "/static/live.js", "/nowhere"])
+async def test_another_name_is_refused_with_a_sentence(client: Client, host: str, path: str) -> None:
+    answer = await client.get(path, headers={"Host": host})
+    assert answer.status == 421
+    body = await answer.json(content_type="application/problem+json")
+    assert body["code"] == "http.host-unknown"
+    assert "does not go by" in body["title"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("GET", "/", {}, 200),
+        ("GET", "/", {"Accept": "application/json"}, 200),
+        ("HEAD", "/", {}, 200),
+        ("GET", "/health", {}, 200),
+        ("GET", "/static/live.js", {}, 200),
+        ("GET", "/events", {}, 200),
+        ("GET", "/nowhere", {}, 404),
+        ("GET", "/static/", {}, 404),
+        ("GET", "/static/../app.py", {}, 404),
+        ("GET", "/static/%2e%2e/app.py", {}, 404),
+        ("GET", "/?cursor=x", {}, 400),
+        ("POST", "/", {}, 405),
+        ("OPTIONS", "/", {}, 405),
+        ("GET", "/bug", {}, 500),
+        ("GET", "/locked", {}, 503),
+        ("GET", "/", {"Host": "evil.example"}, 421),
+        ("GET", "/", {"Expect": "the unexpected"}, 417),
+    ],
+)
+async def test_every_answer_has_the_strict_headers(
+    client: Client, method: str, path: str, headers: dict[str, str], status: int
+) -> None:
+    async with client.request(method, path, headers=headers) as answer:
+        assert answer.status == status
+        for name, value in middleware.HEADERS.items():
+            assert answer.headers.getall(name) == [value]
+        assert answer.headers["Cache-Control"] in ("no-store", "no-cache")
+
+
+def test_the_policy_of_the_page_allows_nothing_inline_and_nothing_from_elsewhere() -> None:
+    policy = middleware.HEADERS["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; ")
+    assert "frame-ancestors 'none'" in policy
+    for word in ("unsafe", "http", "*", "data:"):
+        assert word not in policy
+
+
+async def test_programs_get_problem_details(client: Client) -> None:
+    answer = await client.get("/nowhere")
+    assert answer.content_type == "application/problem+json"
+    body = await answer.json(content_type=None)
+    assert body["type"] == "urn:birthmark:fault:http.no-such-page"
+    assert body["status"] == 404
+    assert body["title"] == "There is nothing at that address."
+    assert body["advice"]
+
+
+async def test_browsers_get_a_plain_page(client: Client) -> None:
+    answer = await client.get("/<b>nowhere", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert answer.status == 404
+    assert answer.content_type == "text/html"
+    body = await answer.text()
+    assert "There is nothing at that address." in body
+    assert "<b>" not in body
+
+
+async def test_a_method_that_is_not_taken_is_told_which_are(client: Client) -> None:
+    answer = await client.delete("/health")
+    assert answer.status == 405
+    assert answer.headers["Allow"] == "GET,HEAD"
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+@pytest.mark.parametrize(("path", "code"), [("/bug", "http.internal"), ("/locked", "registry.unavailable")])
+async def test_nothing_of_the_inside_is_told(client: Client, path: str, code: str, accept: str) -> None:
+    body = await (await client.get(path, headers={"Accept": accept})).text()
+    assert code in body
+    for inside in (SECRET, "Traceback", "ValueError", "File "):
+        assert inside not in body
+
+
+async def test_a_body_may_be_as_large_as_the_limit_and_no_larger(client: Client) -> None:
+    assert (await client.post("/body", data=bytes(BODY_BYTES))).status == 200
+    answer = await client.post("/body", data=bytes(BODY_BYTES + 1))
+    assert answer.status == 413
+    assert (await answer.json(content_type=None))["code"] == "http.too-large"
+
+
+async def test_a_request_that_gets_nowhere_is_ended(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(middleware, "REQUEST_SECONDS", 0.05)
+    answer = await client.get("/stuck")
+    assert answer.status == 503
+    assert (await answer.json(content_type=None))["code"] == "http.too-slow"
+
+
+def test_every_error_with_a_status_is_in_the_catalogue() -> None:
+    assert STATUS.keys() <= CATALOGUE.keys()
