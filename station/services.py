@@ -13,7 +13,6 @@ from station.provisioning.cable import CableProvisioner
 from station.provisioning.offline import OfflineProvisioner
 from station.registry.database import Database
 from station.secrets.key_tables import KeyTables
-from station.setup.root_key import ROOT_KEY_NAME
 from station.validation.certificates import CertificateValidator
 from station.validation.revocation_list import CurrentRevocationList
 from station.validation.tokens import TokenValidator
@@ -36,8 +35,3 @@ class Services:
     revocation_list: CurrentRevocationList
     tokens: TokenValidator
     certificates: CertificateValidator
-
-    @property
-    def root_key_left(self) -> bool:
-        """Whether the root's key is still lying in the data directory."""
-        return (self.data_dir / ROOT_KEY_NAME).exists()

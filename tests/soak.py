@@ -1,8 +1,9 @@
 """`make soak`: many virtual units through one station process, and whether it stays as it was: memory, files, time.
 
 The station is the real one, a process of its own, and so are its ttys. The units are the real agent, a few at a time in
-this process, each with a board, a sensor and a TPM of its own; the TPM is software (`tests.fault_injection.soft_tpm`) with an
-EK certificate as swtpm's, for two thousand swtpm processes would measure themselves. Exit status 1 if something grows.
+this process, each with a board, a sensor and a TPM of its own; the TPM is software (`tests.fault_injection.soft_tpm`)
+with an EK certificate as swtpm's, for two thousand swtpm processes would measure themselves. Exit status 1 if something
+grows.
 """
 
 from __future__ import annotations

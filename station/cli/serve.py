@@ -30,6 +30,7 @@ from station.secrets.station_secret import StationSecret
 from station.services import Services
 from station.setup import data_dir as data_directory
 from station.setup.data_lock import locked
+from station.setup.root_key import ROOT_KEY_NAME
 from station.setup.open import open_station
 from station.web.app import Parts, create_app
 
@@ -171,7 +172,7 @@ def _announce(station: Services, address: str, tls: Tls | None, patterns: tuple[
     host = urlsplit(station.config.authority.public_url).hostname or ""
     for problem in [*station.makers.roots.problems, *(tls.problems(host, dt.datetime.now(dt.UTC)) if tls else [])]:
         click.echo(f"warning: {problem}", err=True)
-    if station.root_key_left:
+    if (station.data_dir / ROOT_KEY_NAME).exists():
         click.echo("warning: the root key still lies in the data directory; move it to a safe place.", err=True)
 
 

@@ -69,7 +69,7 @@ class ProvisioningFiles:
         return self._folder / f"provisioning_{serial}.json"
 
     async def provision(self, request: ProvisioningRequest) -> Unit:
-        """Raises what `OfflineProvisioner.provision` raises, and `enrollment.file-unusable`; there is then no new unit."""
+        """Raises what `OfflineProvisioner.provision` raises, and `enrollment.file-unusable`; then no unit is made."""
         return (await self._enroller.provision(request, ORIGIN, self._keep)).unit
 
     async def provision_all(self, requests: list[ProvisioningRequest]) -> AsyncIterator[Result]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 BURST: Final = 60
-"""Refusals in a row that each have a row of their own: more faulty units than anybody plugs into one port at a time."""
+"""Refusals in a row that each get an audit row: more faulty units than anybody plugs into one port at a time."""
 
 SECONDS_EACH: Final = 30.0
 """After a burst one more row each half minute: 2,880 a day, some 1.5 MB. On a line that stays open the pause after a

@@ -1,4 +1,4 @@
-"""Revoking units and taking it back, and the state of the revocation list. Signs nothing: `station.validation.revocation_list` does.
+"""Revokes and reinstates units, and stores the revocation list that `station.validation.revocation_list` signs.
 
 RFC 5280 lets one kind of revocation be taken back, certificateHold; so an operator revokes on hold, and can reinstate,
 or for good with another reason. A released unit's certificate counts as revoked for good. Whatever changes the list

@@ -1,4 +1,4 @@
-"""`python -m tests.fault_injection.killed_agent N …`: the real agent, killed by SIGKILL at the N-th operation of its disk."""
+"""`python -m tests.fault_injection.killed_agent N …` runs the real agent and kills it at the N-th disk operation."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from shared.errors import BirthmarkError
 from station.config import StationConfig
 from station.provisioning.refusal_limiter import _PORTS_MAX, BURST, SECONDS_EACH, RefusalLimiter
+from station.setup.init import init_data_dir
 from station.setup.open import open_station
 
 
@@ -76,5 +77,5 @@ async def test_the_row_that_is_written_tells_of_those_that_were_not(tmp_path: Pa
 
 async def _init(directory: Path) -> None:
     await asyncio.to_thread(
-        init, directory, StationConfig(), force=False, root_passphrase="for the test", ek_roots=None
+        init_data_dir, directory, StationConfig(), force=False, root_passphrase="for the test", ek_roots=None
     )
