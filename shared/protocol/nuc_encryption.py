@@ -22,8 +22,9 @@ _NUC_INFO: Final = b"birthmark nuc hash\0"
 class NucHashDecryptor:
     """The station's half of one session's HPKE: a key pair made for it and forgotten with it."""
 
-    def __init__(self) -> None:
-        self._private = ec.generate_private_key(ec.SECP256R1())
+    def __init__(self, private: ec.EllipticCurvePrivateKey) -> None:
+        """`private` is a fresh P-256 key, used for one session only."""
+        self._private = private
 
     @property
     def public(self) -> bytes:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared.birthmark.derivation import extract
 from shared.errors import BirthmarkError
@@ -131,7 +132,7 @@ class CableProvisioner:
         ek = verify_ek(identity.ek_certificate, makers, self._policy, now=self._now(), key=claims.ek.key())
         secret = os.urandom(32)
         credential = make_credential(claims.ek, claims.ak.name(), secret)
-        opener = NucHashDecryptor()
+        opener = NucHashDecryptor(ec.generate_private_key(ec.SECP256R1()))
         body = encode(
             ChallengeBody(
                 credential=credential.id_object,

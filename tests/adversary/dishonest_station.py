@@ -389,4 +389,4 @@ def foreign(honest: Authority, folder: Path) -> Authority:
 
 def point() -> bytes:
     """An HPKE public key."""
-    return NucHashDecryptor().public
+    return NucHashDecryptor(ec.generate_private_key(ec.SECP256R1())).public
