@@ -1,1 +1,1 @@
-"""The agent: what runs on the Raspberry Pi. It never imports the station or anything only the station needs."""
+"""The agent, which runs on the Raspberry Pi. It never imports the station or the station's dependencies."""

@@ -1,4 +1,4 @@
-"""`python -m device_agent` is `birthmark-agent`."""
+"""`python -m device_agent` runs `birthmark-agent`."""
 
 from device_agent.cli import main
 

@@ -1,1 +1,1 @@
-"""The board: its facts, its USB gadget, its LED, its service manager."""
+"""The board: device tree, USB gadget, LED, display and service manager."""

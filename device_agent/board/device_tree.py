@@ -1,4 +1,4 @@
-"""Facts about the board from the device tree. Reads two files, nothing else."""
+"""Reads the board's serial number and model from the device tree."""
 
 from __future__ import annotations
 
@@ -21,18 +21,20 @@ class Board:
 
 
 def read_board(serial: str | None = None, model: str | None = None, device_tree: Path = DEVICE_TREE) -> Board:
-    """The board's serial number and model, or `serial` and `model` where they are given.
+    """Return the board's serial number and model; `serial` and `model` override the device tree.
 
-    Raises `board.no-serial` where there is none to read and none given, `identity.serial-invalid` for a bad one.
+    Raises `board.no-serial` where none is given or found, `identity.serial-invalid` for a bad one.
     """
-    found = serial if serial is not None else _property(device_tree / "serial-number")
+    found = serial if serial is not None else _read_property(device_tree / "serial-number")
     if found is None:
         raise BirthmarkError("board.no-serial", str(device_tree / "serial-number"))
-    return Board(board_serial(found), printable(model or _property(device_tree / "model") or "") or "unknown board")
+    return Board(
+        board_serial(found), printable(model or _read_property(device_tree / "model") or "") or "unknown board"
+    )
 
 
-def _property(path: Path) -> str | None:
-    """A string property of the device tree, which ends with a NUL byte."""
+def _read_property(path: Path) -> str | None:
+    """Return a string property without its NUL byte, or None where it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(_READ_BYTES).rstrip(b"\0\n").decode("utf-8", "replace")

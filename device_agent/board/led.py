@@ -1,4 +1,4 @@
-"""The on-board LED, so that a row of Pis without screens can be read at a glance. Never a reason for an error."""
+"""Blinks the on-board LED, which shows the state of a Pi without a screen. A failing LED raises no error."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Final
 
 LEDS: Final = Path("/sys/class/leds")
 NAMES: Final = ("ACT", "led0")
-"""What Raspberry Pi kernels call the green one: now, and before 2022."""
+"""The green LED's name in Raspberry Pi kernels: now, and before 2022."""
 
 
 class Pattern(Enum):
-    """What the LED shows: seconds on, off, on, off, … again and again; an odd one out stays."""
+    """Seconds on, off, on, off, …, repeated; `DONE` stays on."""
 
     WAITING = (0.1, 1.9)
     WORKING = (0.1, 0.1)
@@ -24,7 +24,7 @@ class Pattern(Enum):
 
 
 class Led:
-    """Shows a pattern until the next one. Does nothing where there is no LED, or no permission to use it."""
+    """Shows a pattern until the next one. Does nothing without an LED or without permission to use it."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -40,14 +40,14 @@ class Led:
             self._pattern = pattern
             self._changed.notify()
             if self._thread is None:
-                # The thread blinks, not the kernel: its timer's files belong to root alone.
-                self._trigger = _chosen(self._read("trigger"))
+                # A thread blinks instead of the kernel's timer trigger, whose files only root may write.
+                self._trigger = _parse_trigger(self._read("trigger"))
                 self._write("trigger", "none")
                 self._thread = threading.Thread(target=self._blink, name="led", daemon=True)
                 self._thread.start()
 
     def close(self) -> None:
-        """Leave a steady light on; give any other LED back to the kernel."""
+        """Leave a steady light on; otherwise restore the kernel's trigger."""
         with self._changed:
             thread, steady = self._thread, self._pattern is Pattern.DONE
             self._thread = self._pattern = None
@@ -64,7 +64,7 @@ class Led:
             while (pattern := self._pattern) is not None:
                 for step, seconds in enumerate(itertools.cycle(pattern.value)):
                     self._write("brightness", "0" if step % 2 and pattern is not Pattern.DONE else "1")
-                    if self._changed.wait_for(_other_than(self, pattern), seconds):
+                    if self._changed.wait_for(_pattern_changed(self, pattern), seconds):
                         break
 
     def _read(self, name: str) -> str:
@@ -78,18 +78,18 @@ class Led:
             if self._path:
                 (self._path / name).write_text(value)
         except OSError:
-            self._path = None  # it went, or was never ours: a light is not worth an error
+            self._path = None  # gone, or no permission: do not try again
 
 
-def _other_than(led: Led, pattern: Pattern) -> Callable[[], bool]:
+def _pattern_changed(led: Led, pattern: Pattern) -> Callable[[], bool]:
     return lambda: led._pattern is not pattern
 
 
 def find_led(leds: Path = LEDS) -> Led:
-    """The board's LED, or one that does nothing."""
+    """Return the board's LED, or one that does nothing."""
     return Led(next((leds / name for name in NAMES if (leds / name / "brightness").exists()), None))
 
 
-def _chosen(triggers: str) -> str:
-    """The trigger in brackets: `none [mmc0] timer`."""
+def _parse_trigger(triggers: str) -> str:
+    """Return the trigger in brackets: `mmc0` for `none [mmc0] timer`."""
     return triggers.partition("[")[2].partition("]")[0]

@@ -1,4 +1,4 @@
-"""`birthmark-agent token`, `sign` and `export`: what a camera does with its identity, from a shell."""
+"""`birthmark-agent token`, `sign` and `export`: use the unit's identity from a shell."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def token(state_dir: Path, tpm: str | None, table: int | None, index: int | None
 @click.option("--bundle", type=click.Path(path_type=Path), help="A JSON object to sign as Birthmark's cameras do.")
 @AS_JSON
 def sign(state_dir: Path, tpm: str | None, file: Path | None, bundle: Path | None, as_json: bool) -> None:
-    """Sign a FILE with the device key: prints base64 of a DER ECDSA P-256 signature with SHA-256.
+    """Sign a FILE with the device key and print the DER ECDSA P-256 signature with SHA-256 in base64.
 
-    With --bundle the JSON object is printed with its `device_signature`.
+    With --bundle print the JSON object with its `device_signature`.
     """
     if (file is None) == (bundle is None):
         raise click.UsageError("give either a FILE or --bundle")
@@ -55,7 +55,7 @@ def sign(state_dir: Path, tpm: str | None, file: Path | None, bundle: Path | Non
         with Camera.open(state_dir, tpm) as camera:
             print_json(camera.sign_bundle(content))
     elif file is not None:
-        digest = _digest(file)
+        digest = _hash_file(file)
         with Camera.open(state_dir, tpm) as camera:
             signature = b64encode(camera.sign_digest(digest)).decode()
         if as_json:
@@ -71,9 +71,9 @@ def sign(state_dir: Path, tpm: str | None, file: Path | None, bundle: Path | Non
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="A new file; it holds the NUC hash.")
 @AS_JSON
 def export(state_dir: Path, tpm: str | None, kind: str, output: Path, as_json: bool) -> None:
-    """Write Birthmark's `provisioning.json`, as far as a unit with a TPM can.
+    """Write Birthmark's `provisioning.json` without the keys that stay in the TPM.
 
-    What cannot be exported is named in the file under `not_exported`, and on stderr, with the reason.
+    The file names them under `not_exported` with the reason, and so does stderr.
     """
     with Camera.open(state_dir, tpm) as camera:
         public = camera.certificate.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -113,7 +113,7 @@ def _read_bundle(path: Path) -> dict[str, Any]:
     return content
 
 
-def _digest(path: Path) -> bytes:
+def _hash_file(path: Path) -> bytes:
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:

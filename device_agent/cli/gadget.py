@@ -1,4 +1,4 @@
-"""`birthmark-agent gadget`: the USB serial port through which a station reaches this Pi."""
+"""`birthmark-agent gadget`: manage the USB serial port through which a station reaches this Pi."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def gadget(context: click.Context, configfs: Path, controllers: Path) -> None:
 @AS_JSON
 @click.pass_obj
 def start(made: Gadget, serial: str | None, as_json: bool) -> None:
-    """Make the gadget and show it to the host; needs root. Does nothing when it is there already."""
+    """Make the gadget and show it to the host; needs root. Does nothing if it is up already."""
     _print(made.start(read_board(serial).serial), as_json)
 
 
@@ -45,7 +45,7 @@ def start(made: Gadget, serial: str | None, as_json: bool) -> None:
 @AS_JSON
 @click.pass_obj
 def stop(made: Gadget, as_json: bool) -> None:
-    """Remove the gadget: to the host, an unplugged cable; needs root."""
+    """Remove the gadget; needs root. The host sees an unplugged cable."""
     _print(made.stop(), as_json)
 
 
@@ -53,7 +53,7 @@ def stop(made: Gadget, as_json: bool) -> None:
 @AS_JSON
 @click.pass_obj
 def status(made: Gadget, as_json: bool) -> None:
-    """Show whether the gadget is up and what the host makes of it."""
+    """Show whether the gadget is up and whether the host has configured it."""
     _print(made.status(), as_json)
 
 

@@ -1,6 +1,5 @@
-"""The NUC map: how a sensor's own pattern is measured, what file it becomes, and whether new frames still show it.
+"""The NUC map: measures a sensor's pattern, encodes it as a file, and checks whether new frames show the same pattern.
 
-Bytes, frames and figures only. Nothing here writes to the disk or talks to a person: that is `device_agent.cli.nuc`.
-What every other part of the agent needs of a map is its hash (`device_agent.storage.sealed_map`), and for that nothing
-here is loaded.
+`device_agent.cli.nuc` writes files and prints. The rest of the agent needs only a map's hash, which
+`device_agent.storage.sealed_map` computes without importing this package.
 """

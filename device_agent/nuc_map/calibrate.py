@@ -1,10 +1,10 @@
-"""Two-point non-uniformity correction: from dark and flat frames to each pixel's offset and gain.
+"""Two-point non-uniformity correction: computes each pixel's offset and gain from dark and flat frames.
 
-Offset is what a pixel says in the dark. Gain is what its answer to light must be multiplied by to be that of the
-pixels of its colour around it; so lens shading and uneven light, which are smooth, are in no pixel's gain.
+The offset is a pixel's value in the dark. The gain is the factor that makes its response to light equal the mean of
+its neighbours of the same colour; lens shading and uneven light are smooth and therefore do not enter the gain.
 
-Frames are summed as they come and never kept. Averages are uint16 in 2**-16 of full scale, whatever the sensor's bits:
-finer than the noise that is left in them.
+Frames are summed as they arrive and not kept. Averages are uint16 in 2**-16 of full scale for any bit depth, which is
+finer than their remaining noise.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from device_agent.nuc_map.frames import ColourPlane, FrameFormat, FrameSource, L
 from device_agent.nuc_map.pattern import correlation, gain_of
 
 Progress = Callable[[], None]
-"""Called once for each frame taken."""
+"""Called once for each frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flats:
-    """Averages of two halves of the flat frames: how far they agree says how much of the pattern is the sensor's."""
+    """Averages of two halves of the flat frames. Their agreement measures how much of the pattern is the sensor's."""
 
     format: FrameFormat
     first: Pixels
@@ -66,7 +66,7 @@ def take_darks(source: FrameSource, count: int, progress: Progress = lambda: Non
 
 
 def build(flats: Flats, darks: Darks) -> MapFile:
-    """The map. Raises `nuc.frames-…` where the frames do not show the sensor well enough."""
+    """Return the map. Raises `nuc.frames-…` where the frames are not good enough."""
     format_ = flats.format
     quality.check_same_format(darks.format, format_)
     gain = np.empty((format_.height, format_.width), np.dtype("<u2"))
@@ -89,15 +89,15 @@ def build(flats: Flats, darks: Darks) -> MapFile:
 
 
 def measure(flats: Flats, offset: Pixels, plane: ColourPlane) -> tuple[Pixels, float]:
-    """One colour's gain plane and its reliability: the share of its variance that is the sensor's, 0 to 1.
+    """Return one colour's gain plane and its reliability: the share of its variance that is the sensor's, 0 to 1.
 
-    The reliability of the whole follows from the correlation of its two halves (Spearman and Brown, 1910). Raises
+    The correlation of the two halves gives the reliability of the whole (Spearman and Brown, 1910). Raises
     `nuc.frames-too-dark` and `nuc.frames-uneven`.
     """
     dark = plane.of(offset).astype(np.float32)
     first = plane.of(flats.first) - dark
     second = plane.of(flats.second) - dark
-    del dark  # 12 MB of a Pi Zero's 512
+    del dark  # frees 12 MB; a Pi Zero has 512
     halves = correlation(gain_of(first), gain_of(second))
     first += second
     first /= 2
@@ -106,12 +106,12 @@ def measure(flats: Flats, offset: Pixels, plane: ColourPlane) -> tuple[Pixels, f
 
 
 def defective_pixels(nuc_map: MapFile) -> int:
-    """How many pixels the map gives up."""
+    """Count the pixels that the map marks as defective."""
     return int(np.count_nonzero(np.frombuffer(nuc_map.gain, "<u2") == DEFECTIVE))
 
 
 class _Sum:
-    """Frames added up; `average` uses it up."""
+    """Sums frames. `average` may be called once."""
 
     def __init__(self) -> None:
         self._total: NDArray[np.uint32] | None = None
@@ -125,7 +125,7 @@ class _Sum:
         self._count += 1
 
     def average(self, bits: int) -> Pixels:
-        """In 2**-16 of full scale. Up to 65,535 frames of 16 bits do not overflow."""
+        """Return the average in 2**-16 of full scale. Up to 65,535 frames of 16 bits do not overflow."""
         total, self._total = self._total, None
         if total is None:
             raise ValueError("there is nothing to average")

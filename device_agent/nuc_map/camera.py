@@ -1,7 +1,7 @@
-"""Frames from the Pi's own camera through picamera2, which is imported when a camera is opened and not before.
+"""Takes frames from the Pi's camera through picamera2, which is imported only when a camera is opened.
 
-Raw data at full resolution, gain 1, everything automatic off. The exposure is found once, under the flat light, and
-kept for the dark frames: a pixel's dark signal grows with the time it is given.
+Frames are raw, at full resolution, with gain 1 and all automatic control off. The exposure time is chosen once, under
+the flat light, and kept for the dark frames, because a pixel's dark signal grows with the exposure time.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from device_agent.nuc_map.frames import (
 from shared.errors import BirthmarkError
 
 _LEVEL: Final = 0.5
-"""Of full scale, for the brightest colour: far from both the noise and the bend near saturation."""
+"""Target level of the brightest colour, of full scale: far from noise and from saturation."""
 _LEVEL_SLACK: Final = 0.1
 _BLACK: Final = 0.06
 _EXPOSURE: Final = (100, 10_000, 1_000_000)
-"""Microseconds: shortest, first tried, longest. Beyond a second a lamp is too weak to be worth waiting for."""
+"""Microseconds: shortest, first tried, longest. A lamp that needs more than a second is too weak."""
 _STEPS: Final = 8
 _SETTLING_FRAMES: Final = 20
 _FRAME_SECONDS: Final = 10.0
@@ -39,7 +39,7 @@ _PREVIEW: Final = (320, 240)
 
 
 class PiCamera:
-    """A `FrameSource`, and a context manager that lets the camera go."""
+    """A `FrameSource`, and a context manager that closes the camera."""
 
     def __init__(self, index: int = 0) -> None:
         """Raises `nuc.camera-missing`, `nuc.camera-failed` or `nuc.camera-format`."""
@@ -47,12 +47,12 @@ class PiCamera:
             library = importlib.import_module("picamera2")
         except ImportError as error:
             raise BirthmarkError("nuc.camera-missing") from error
-        with _translated():
+        with _translate_errors():
             self._camera: Any = library.Picamera2(index)
         self._exposure: int | None = None
         try:
-            with _translated():
-                self._raw, self._format = self._configured()
+            with _translate_errors():
+                self._raw, self._format = self._configure()
         except BaseException:
             self._camera.close()
             raise
@@ -63,23 +63,23 @@ class PiCamera:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with _translated():
+        with _translate_errors():
             self._camera.stop()
             self._camera.close()
 
     def frames(self, light: Light, count: int) -> Iterator[Frame]:
         if light is Light.FLAT or self._exposure is None:
-            self._exposure = self._found_exposure()
-        self._expose(self._exposure)
+            self._exposure = self._find_exposure()
+        self._set_exposure(self._exposure)
         for _ in range(count):
-            yield self._take()[0]
+            yield self._capture_frame()[0]
 
-    def _configured(self) -> tuple[RawFormat, FrameFormat]:
-        """The largest mode with the most bits, unpacked where the camera can; started."""
+    def _configure(self) -> tuple[RawFormat, FrameFormat]:
+        """Configure the largest mode with the most bits, unpacked where possible, and start the camera."""
         camera = self._camera
         mode = max(camera.sensor_modes, key=lambda each: (each["size"][0] * each["size"][1], each["bit_depth"]))
         configuration = camera.create_still_configuration(
-            main={"size": _PREVIEW},  # small: only the raw stream is looked at, and memory is short
+            main={"size": _PREVIEW},  # small: only the raw stream is used, and memory is short
             raw={"format": str(mode["unpacked"]), "size": mode["size"]},
             buffer_count=2,
             queue=False,
@@ -92,11 +92,11 @@ class PiCamera:
         camera.start()
         return raw, frame_format(width, height, raw.pattern, raw.bits, model)
 
-    def _found_exposure(self) -> int:
-        """Microseconds that bring the brightest colour near `_LEVEL`, or as near as the limits let it."""
+    def _find_exposure(self) -> int:
+        """Return the microseconds that bring the brightest colour to `_LEVEL`, or as near as the limits allow."""
         shortest, exposure, longest = _EXPOSURE
         for _ in range(_STEPS):
-            frame = self._expose(exposure)
+            frame = self._set_exposure(exposure)
             planes = colour_planes(self._format.pattern)
             level = max(float(plane.of(frame.pixels).mean()) for plane in planes) / self._format.white
             if abs(level - _LEVEL) <= _LEVEL_SLACK:
@@ -105,20 +105,20 @@ class PiCamera:
             exposure = round(min(max(exposure * min(max(factor, 0.1), 10), shortest), longest))
         return exposure
 
-    def _expose(self, exposure: int) -> Frame:
-        """Set the exposure; the first frame taken with it. The camera needs a few frames to follow."""
-        with _translated():
+    def _set_exposure(self, exposure: int) -> Frame:
+        """Set the exposure and return the first frame taken with it. The camera needs a few frames to apply it."""
+        with _translate_errors():
             self._camera.set_controls(
                 {"AeEnable": False, "AwbEnable": False, "AnalogueGain": 1.0, "ExposureTime": exposure}
             )
         for _ in range(_SETTLING_FRAMES):
-            frame, taken_with = self._take()
-            if abs(taken_with - exposure) <= max(50, exposure // 20):  # whole lines of the sensor
+            frame, taken_with = self._capture_frame()
+            if abs(taken_with - exposure) <= max(50, exposure // 20):  # the sensor rounds to whole lines
                 return frame
         raise BirthmarkError("nuc.camera-failed", "it does not take the exposure time it is given")
 
-    def _take(self) -> tuple[Frame, int]:
-        with _translated():
+    def _capture_frame(self) -> tuple[Frame, int]:
+        with _translate_errors():
             request = self._camera.capture_request(wait=_FRAME_SECONDS)
             try:
                 rows = np.asarray(request.make_array("raw"))
@@ -129,8 +129,8 @@ class PiCamera:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
-    """picamera2 raises what it meets: IndexError for no camera, RuntimeError for a busy one, TypeError for a webcam."""
+def _translate_errors() -> Iterator[None]:
+    """picamera2 raises IndexError for no camera, RuntimeError for a busy one, TypeError for a webcam."""
     try:
         yield
     except (RuntimeError, LookupError, ValueError, TypeError, OSError) as error:

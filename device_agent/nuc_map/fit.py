@@ -1,8 +1,8 @@
-"""Whether new flat frames are from the sensor a map was made of.
+"""Decides whether new flat frames come from the sensor that a map was made of.
 
-The measure is the correlation of gains, colour by colour. What the same sensor would give is known beforehand from
-how reliable both sides are: the geometric mean of the two reliabilities (Spearman 1904, attenuation). Another sensor
-gives 0, give or take one over the root of the number of pixels.
+It correlates the gains of each colour. For the same sensor the expected correlation is the geometric mean of both
+reliabilities (Spearman 1904, attenuation). For another sensor it is 0, with a standard deviation of one over the
+square root of the number of pixels.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from device_agent.nuc_map.frames import FrameFormat, Pixels, colour_planes
 from device_agent.nuc_map.pattern import correlation
 
 FITS: Final = 0.5
-"""Share of the expected correlation that every colour must reach. In the smallest frames that are taken a colour has
-2,304 pixels, and with the least reliability allowed another sensor reaches 0.5 at 12 standard deviations."""
+"""Share of the expected correlation that every colour must reach. In the smallest frames accepted a colour has 2,304
+pixels; with the least reliability allowed another sensor reaches 0.5 at 12 standard deviations."""
 ANOTHER: Final = 0.2
-"""Share of the expected correlation that no colour reaches where the sensor is another. 4.8 such deviations in the
-smallest frames, thousands of pixels more in any real one. Between the two nobody can tell: dust, damage, bad light."""
+"""Below this share of the expected correlation in every colour the sensor is another: 4.8 such deviations in the
+smallest frames, more in real ones. Between the two limits the cause is unclear: dust, damage or bad light."""
 
 
 class Verdict(Enum):
@@ -38,7 +38,7 @@ class ColourFit:
     colour: str
     correlation: float
     expected: float
-    """What the same sensor would give with frames of this quality."""
+    """The correlation that the same sensor gives with frames of this quality."""
 
     @property
     def agreement(self) -> float:
@@ -59,9 +59,9 @@ class Fit:
 
 
 def judge(nuc_map: MapFile, flats: Flats) -> Fit:
-    """Compare. The dark is the map's: a pixel's offset is small beside its answer to light, and no lens cap is needed.
+    """Compare flat frames with a map. The map's offset replaces dark frames, because it is small beside the flat.
 
-    Raises `nuc.frames-wrong-shape` where the frames cannot be this map's, and `nuc.frames-…` where they are bad.
+    Raises `nuc.frames-wrong-shape` for frames of another format than the map's, and `nuc.frames-…` for bad ones.
     """
     header = nuc_map.header
     expected_format = FrameFormat(header.width, header.height, header.pattern, header.bits, flats.format.sensor)

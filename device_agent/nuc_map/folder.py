@@ -1,7 +1,7 @@
-"""Frames from a folder: `flat/` and `dark/` in it, of .npy or .dng files taken in the order of their names.
+"""Reads frames from a folder: .npy or .dng files in its `flat/` and `dark/`, in the order of their names.
 
-A .npy file holds numbers and no more, so `frames.json` beside the two folders says what they are. A .dng file says it
-itself. Every file is hostile: nothing is read that is larger than a map could be made of, and nothing is unpickled.
+`frames.json` beside the two describes .npy files; a .dng file describes itself. Every file is hostile: a file too large
+for a map is not read, and nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class _Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FrameFolder:
-    """A `FrameSource`. Raises `nuc.frames-unreadable`, which names the file and never quotes it."""
+    """A `FrameSource`. Raises `nuc.frames-unreadable`, which names the file and never quotes its content."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -60,27 +60,27 @@ class FrameFolder:
 
     def _read(self, path: Path) -> Frame:
         if path.suffix.lower() == ".npy":
-            description = self._description()
-            with _readable(path), path.open("rb") as file:
-                pixels = _npy_pixels(file)
+            description = self._read_description()
+            with _TranslateErrors(path), path.open("rb") as file:
+                pixels = _read_npy_pixels(file)
                 height, width = pixels.shape
             return Frame(frame_format(width, height, description.pattern, description.bits, description.sensor), pixels)
-        with _readable(path), path.open("rb") as file, tifffile.TiffFile(file) as tiff:
-            page = _raw_page(tiff)
-            format_, stored_bits = _dng_format(page)
-            return Frame(format_, _dng_pixels(file, page, format_, stored_bits, tiff.byteorder))
+        with _TranslateErrors(path), path.open("rb") as file, tifffile.TiffFile(file) as tiff:
+            page = _find_raw_page(tiff)
+            format_, stored_bits = _read_dng_format(page)
+            return Frame(format_, _read_dng_pixels(file, page, format_, stored_bits, tiff.byteorder))
 
-    def _description(self) -> _Description:
+    def _read_description(self) -> _Description:
         path = self._path / DESCRIPTION
-        with _readable(path), path.open("rb") as file:
+        with _TranslateErrors(path), path.open("rb") as file:
             return msgspec.json.decode(file.read(_DESCRIPTION_BYTES), type=_Description)
 
 
-class _readable:  # noqa: N801 — reads as a word in a with statement
-    """Whatever goes wrong while a file is read becomes `nuc.frames-unreadable`, our own errors apart.
+class _TranslateErrors:
+    """Turns every error except our own into `nuc.frames-unreadable`.
 
-    tifffile and numpy promise no error family for bad files: a KeyError, a struct.error or a MemoryError is as likely
-    as a ValueError, so all are taken.
+    tifffile and numpy document no error family for bad files: they raise KeyError, struct.error or MemoryError as well
+    as ValueError.
     """
 
     def __init__(self, path: Path) -> None:
@@ -96,27 +96,27 @@ class _readable:  # noqa: N801 — reads as a word in a with statement
         raise BirthmarkError("nuc.frames-unreadable", f"{self._path} ({reason})") from error
 
 
-def _npy_pixels(file: BinaryIO) -> Pixels:
+def _read_npy_pixels(file: BinaryIO) -> Pixels:
     version = npy.read_magic(file)
     read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
     shape, fortran, kind = read_header(file)
     if len(shape) != 2 or kind.kind != "u" or kind.itemsize > 2:
         raise BirthmarkError("nuc.frames-wrong-shape", "a .npy frame has two dimensions of uint8 or uint16")
     frame_format(shape[1], shape[0], "MONO", 16, "")  # bounds the size
-    data = _exactly(file, shape[0] * shape[1] * kind.itemsize)
+    data = _read_exactly(file, shape[0] * shape[1] * kind.itemsize)
     pixels = np.frombuffer(data, kind).reshape(shape, order="F" if fortran else "C")
     return pixels.astype(np.uint16, copy=False)
 
 
-def _exactly(file: BinaryIO, size: int) -> bytes:
+def _read_exactly(file: BinaryIO, size: int) -> bytes:
     data = file.read(size)
     if len(data) != size:
         raise EOFError
     return data
 
 
-def _raw_page(tiff: tifffile.TiffFile) -> Any:
-    """The page with the sensor's data: picamera2 writes one page, rpicam-apps a preview with the raw page inside."""
+def _find_raw_page(tiff: tifffile.TiffFile) -> Any:
+    """Return the page with raw data: picamera2 writes one page, rpicam-apps nests it in a preview's page."""
     for page in islice(tiff.pages, _PAGES_MAX):
         inner = page.pages[:_PAGES_MAX] if isinstance(page, tifffile.TiffPage) and page.pages is not None else []
         for candidate in (page, *inner):
@@ -125,8 +125,8 @@ def _raw_page(tiff: tifffile.TiffFile) -> Any:
     raise ValueError("no page with raw data")
 
 
-def _dng_format(page: Any) -> tuple[FrameFormat, int]:
-    """What the page says it is, and the bits each pixel takes in the file."""
+def _read_dng_format(page: Any) -> tuple[FrameFormat, int]:
+    """Return the page's format, and the bits that each pixel takes in the file."""
     stored_bits = page.bitspersample
     if int(page.compression) != _UNCOMPRESSED or page.samplesperpixel != 1 or stored_bits not in (8, 10, 12, 14, 16):
         raise BirthmarkError("nuc.frames-unreadable", "a .dng frame has to be uncompressed, with one sample a pixel")
@@ -138,8 +138,8 @@ def _dng_format(page: Any) -> tuple[FrameFormat, int]:
     return frame_format(page.imagewidth, page.imagelength, pattern, int(white).bit_length(), str(model)), stored_bits
 
 
-def _dng_pixels(file: BinaryIO, page: Any, format_: FrameFormat, stored_bits: int, order: str) -> Pixels:
-    """The pixels of strips one after the other, or of one tile that is the whole picture."""
+def _read_dng_pixels(file: BinaryIO, page: Any, format_: FrameFormat, stored_bits: int, order: str) -> Pixels:
+    """Read the pixels of consecutive strips, or of one tile that covers the picture."""
     row_bytes = format_.width * stored_bits // 8
     if page.is_tiled and (page.tilewidth, page.tilelength) != (format_.width, format_.height):
         raise BirthmarkError("nuc.frames-unreadable", "a .dng frame has to be in strips or one tile")
@@ -148,7 +148,7 @@ def _dng_pixels(file: BinaryIO, page: Any, format_: FrameFormat, stored_bits: in
     data = bytearray()
     for offset, size in zip(page.dataoffsets, page.databytecounts, strict=True):
         file.seek(offset)
-        data += _exactly(file, size)
+        data += _read_exactly(file, size)
     if stored_bits in (8, 16):
         kind = "u1" if stored_bits == 8 else order + "u2"
         return np.frombuffer(data, kind).reshape(format_.height, format_.width).astype(np.uint16)
@@ -156,7 +156,7 @@ def _dng_pixels(file: BinaryIO, page: Any, format_: FrameFormat, stored_bits: in
 
 
 def from_bit_stream(rows: NDArray[np.uint8], bits: int) -> Pixels:
-    """Pixels of 10, 12 or 14 bits that follow each other without a gap, highest bit first (TIFF 6.0, FillOrder 1)."""
+    """Unpack pixels of 10, 12 or 14 bits, packed without gaps, highest bit first (TIFF 6.0, FillOrder 1)."""
     group = {10: 4, 12: 2, 14: 4}[bits]
     group_bytes = group * bits // 8
     pixels = np.empty((rows.shape[0], rows.shape[1] // group_bytes * group), np.uint16)

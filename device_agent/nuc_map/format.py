@@ -1,7 +1,7 @@
-"""The NUC map file, version 1: bytes to facts and back. No numpy, no disk. `docs/nuc-map.md` has it byte by byte.
+"""Encodes and decodes the NUC map file, version 1, without numpy. `docs/nuc-map.md` defines it byte by byte.
 
-There is exactly one way to write a given map, and the reader takes no other: a file that reads is a file that
-`encode` would have written. The NUC hash is the SHA-256 of the whole file.
+The encoding is canonical: `decode` accepts only files that `encode` would have written. The NUC hash is the SHA-256 of
+the whole file.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from shared import limits
 from shared.errors import BirthmarkError
 
 MAGIC: Final = b"\x89NUC\r\n\x1a\n"
-"""As PNG's: what strips the eighth bit or changes line ends breaks it."""
+"""As in PNG: a transfer that strips the eighth bit or changes line ends breaks it."""
 VERSION: Final = 1
 DEFECTIVE: Final = 0
-"""The gain of a pixel that does not answer to light as its neighbours do."""
+"""The gain of a pixel that does not respond to light as its neighbours do."""
 GAIN_ONE: Final = 1 << 14
-"""The gain plane's 1.0."""
+"""1.0 in the gain plane."""
 FULL_SCALE: Final = 1 << 16
-"""The offset plane's white."""
+"""White in the offset plane."""
 
 _PREFIX: Final = struct.Struct(">8sHHI")
 _CRC: Final = struct.Struct(">I")
@@ -40,7 +40,7 @@ Buffer = bytes | bytearray | memoryview
 
 
 class Plane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one plane holds, so that a reader who has only the file knows."""
+    """Describes one plane to a reader who has only the file."""
 
     name: str
     type: str
@@ -52,7 +52,7 @@ PLANES: Final = (Plane("offset", "uint16-le", FULL_SCALE), Plane("gain", "uint16
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the map is of. Checked when it is decoded, not when it is made."""
+    """Describes the map. Limits are checked on decoding, not on construction."""
 
     width: Side
     height: Side
@@ -62,11 +62,11 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     bits: Annotated[int, Meta(ge=8, le=16)]
     """Significant bits of the frames: their white is 2**bits - 1."""
     sensor: Annotated[str, Meta(max_length=64)]
-    """The sensor's model as its source names it."""
+    """The sensor's model as the frame source names it."""
     dark_frames: Frames
     flat_frames: Frames
     reliability: Annotated[tuple[Annotated[float, Meta(ge=0, le=1)], ...], Meta(min_length=1, max_length=4)]
-    """For each colour plane the share of the gain pattern's variance that is the sensor's and not noise."""
+    """For each colour plane the share, 0 to 1, of the gain's variance that is the sensor's and not noise."""
     planes: tuple[Plane, ...] = PLANES
 
     @property
@@ -87,8 +87,8 @@ class MapFile:
 
 
 def encode(nuc_map: MapFile) -> bytes:
-    """The file. Raises `nuc.map-too-large` where it would be larger than any reader takes."""
-    head = _encoded_header(nuc_map.header)
+    """Return the file's bytes. Raises `nuc.map-too-large` above `limits.NUC_MAP_BYTES`."""
+    head = _encode_header(nuc_map.header)
     plane_bytes = nuc_map.header.pixels * _SAMPLE_BYTES
     if len(head) + 2 * plane_bytes + _CRC.size > limits.NUC_MAP_BYTES:
         raise BirthmarkError("nuc.map-too-large", f"{nuc_map.header.width} x {nuc_map.header.height} pixels")
@@ -100,10 +100,10 @@ def encode(nuc_map: MapFile) -> bytes:
 
 
 def decode(data: bytes) -> MapFile:
-    """The map in a whole file's bytes; its planes are views of `data`.
+    """Return the map in a whole file's bytes; its planes are views of `data`.
 
-    Raises `nuc.map-not-one` for something else, `nuc.map-too-new` for another version, and `nuc.map-damaged` for a
-    file with as little as one bit changed, missing or added, or with a header that `encode` would not have written.
+    Raises `nuc.map-not-one` for another kind of file, `nuc.map-too-large`, `nuc.map-too-new` for another version, and
+    `nuc.map-damaged` for any changed, missing or added bit, and for a header that `encode` would not have written.
     """
     if len(data) < _PREFIX.size or not data.startswith(MAGIC):
         raise BirthmarkError("nuc.map-not-one")
@@ -117,7 +117,7 @@ def decode(data: bytes) -> MapFile:
         raise BirthmarkError("nuc.map-damaged", "it ends early")
     if zlib.crc32(memoryview(data)[: -_CRC.size]) != _CRC.unpack_from(data, len(data) - _CRC.size)[0]:
         raise BirthmarkError("nuc.map-damaged", "its check sum is wrong")
-    header = _decoded_header(data[:start])
+    header = _decode_header(data[:start])
     plane_bytes = header.pixels * _SAMPLE_BYTES
     if len(data) != start + 2 * plane_bytes + _CRC.size:
         raise BirthmarkError("nuc.map-damaged", "its size is not what its header says")
@@ -125,8 +125,8 @@ def decode(data: bytes) -> MapFile:
     return MapFile(header, planes[:plane_bytes], planes[plane_bytes:])
 
 
-def _encoded_header(header: Header) -> bytes:
-    """Prefix and header, padded with spaces so that the planes begin at a multiple of 64 bytes."""
+def _encode_header(header: Header) -> bytes:
+    """Return prefix and header, padded with spaces so that the planes begin at a multiple of 64 bytes."""
     text = msgspec.json.encode(header)
     text += b" " * (-(_PREFIX.size + len(text)) % _ALIGNMENT)
     return _PREFIX.pack(MAGIC, VERSION, 0, len(text)) + text
@@ -135,14 +135,14 @@ def _encoded_header(header: Header) -> bytes:
 _header_decoder: Final = msgspec.json.Decoder(Header)
 
 
-def _decoded_header(head: bytes) -> Header:
+def _decode_header(head: bytes) -> Header:
     try:
         header = _header_decoder.decode(head[_PREFIX.size :])
     except (ValueError, RecursionError):  # not chained: msgspec quotes what it read
         raise BirthmarkError("nuc.map-damaged", "its header cannot be read") from None
     bayer = header.pattern != "MONO"
     if (
-        _encoded_header(header) != head
+        _encode_header(header) != head
         or header.planes != PLANES
         or len(header.reliability) != (4 if bayer else 1)
         or (bayer and (header.width % 2 or header.height % 2))

@@ -1,6 +1,6 @@
-"""The arithmetic of one colour plane: from its answer to light to its gain, and how alike two gains are.
+"""Computes the gain of one colour plane from its response to light, and the correlation of two gains.
 
-`Field` is a plane of float32 in any one unit; a gain plane is uint16 as in the file (`format.GAIN_ONE`, `DEFECTIVE`).
+`Field` is a plane of float32 in any unit; a gain plane is uint16 as in the file (`format.GAIN_ONE`, `DEFECTIVE`).
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from device_agent.nuc_map.frames import Pixels
 Field = NDArray[np.float32]
 
 NEIGHBOURHOOD: Final = 16
-"""Pixels of its own colour on each side that a pixel is compared with: the mean of 33 x 33 carries 1/33 of their
-scatter, and over so few a lens' shading is as good as straight."""
+"""Pixels of its colour on each side that a pixel is compared with. The mean of 33 x 33 carries 1/33 of their scatter,
+and lens shading is practically linear over that distance."""
 DEFECT: Final = 0.25
-"""Relative distance from the neighbours beyond which a pixel is defective. Honest scatter is about 0.01."""
+"""Relative distance from the neighbours beyond which a pixel is defective. Normal scatter is about 0.01."""
 _OUTLIER: Final = 5.0
-"""Standard deviations beyond which a pixel weighs no more: a few bad ones must not decide for all."""
+"""Standard deviations to which a pixel is clipped, so that a few bad pixels do not dominate the correlation."""
 _BAND: Final = 256
-"""Lines worked on at a time, which bounds the memory for their sums."""
+"""Lines processed at a time; bounds the memory for their sums."""
 
 
 def gain_of(answer: Field) -> Pixels:
-    """The gain plane of one colour's answer to light (flat less dark)."""
+    """Return the gain plane of one colour's response to light (flat minus dark)."""
     around = local_mean(answer)
     with np.errstate(divide="ignore", invalid="ignore"):
         good = np.abs(answer / around - 1) < DEFECT  # False for NaN
@@ -38,12 +38,12 @@ def gain_of(answer: Field) -> Pixels:
 
 
 def local_mean(field: Field) -> Field:
-    """Each pixel's mean with its neighbourhood, which shrinks evenly towards a border so that a slope stays a slope."""
+    """Return the mean around each pixel. Near a border the window shrinks on both sides, which preserves slopes."""
     return _running_mean(_running_mean(field).T).T
 
 
 def _running_mean(field: Field) -> Field:
-    """Along the columns."""
+    """Average along the first axis."""
     length, lines = field.shape
     place = np.arange(length)
     reach = np.minimum(NEIGHBOURHOOD, np.minimum(place, length - 1 - place))
@@ -57,10 +57,10 @@ def _running_mean(field: Field) -> Field:
 
 
 def correlation(one: Pixels, other: Pixels) -> float:
-    """Pearson's correlation of two gain planes, -1 to 1; 0 where there is nothing to compare.
+    """Return Pearson's correlation of two gain planes, -1 to 1; 0 where there is nothing to compare.
 
-    Left out: pixels defective in either, and what whole rows and columns have in common, for that comes from the
-    read-out and is alike in all sensors of a model (Chen, Fridrich, Goljan, Lukáš 2008, section III.B).
+    It ignores pixels defective in either plane, and the means of rows and columns, which come from the read-out and are
+    alike in all sensors of a model (Chen, Fridrich, Goljan, Lukáš 2008, section III.B).
     """
     valid = (one != DEFECTIVE) & (other != DEFECTIVE)
     a, b = _residual(one, valid), _residual(other, valid)

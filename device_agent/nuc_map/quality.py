@@ -1,6 +1,6 @@
-"""What frames must be like to measure a sensor with, and the name of what is wrong with those that are not.
+"""Checks whether frames are good enough to measure a sensor with. Each limit states its reason.
 
-Every limit stands here with its reason. A frame is judged as it comes, an average once it is made.
+A frame is checked as it arrives, an average once it is complete.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from device_agent.nuc_map.frames import Frame, FrameFormat, Light, colour_planes
 from shared.errors import BirthmarkError
 
 FRAMES_MIN: Final = 8
-"""Frames under each light. Fewer say nothing dependable about their own noise."""
+"""Frames under each light. Fewer do not allow a dependable estimate of their noise."""
 SATURATED: Final = 0.98
 SATURATED_SHARE: Final = 0.002
-"""At most this share of a flat frame's pixels at `SATURATED` of white or more. Hot pixels are some 0.0002."""
+"""At most this share of a flat frame's pixels may reach `SATURATED` of white. Hot pixels are about 0.0002."""
 LEVEL_CHANGE: Final = 0.02
-"""Share of full scale by which a frame's mean may differ from the first one's. Mains flicker and a warming lamp
-stay within it; another exposure or another lamp does not."""
+"""Share of full scale by which a frame's mean may differ from the first frame's. Mains flicker and a warming lamp
+stay within it; another exposure or lamp does not."""
 DARK_MAX: Final = 0.125
 """Of full scale. Black levels of the Pi's sensors are 0.016 to 0.063."""
 FLAT_MIN: Final = 0.1
-"""Of full scale above the dark. Below it the pattern drowns in shot noise; a lens cap left on is far below."""
+"""Of full scale above the dark. Below it shot noise hides the pattern; a lens cap left on is far below."""
 SHADING_MIN: Final = 0.2
-"""Darkest part of the flat to its brightest. A wide lens behind opal glass falls to about 0.35 in its corners."""
+"""Ratio of the flat's darkest part to its brightest. A wide lens behind opal glass has about 0.35 in its corners."""
 STRUCTURE_MAX: Final = 0.01
-"""Scatter of the flat's parts about a smooth surface. Vignetting and a slant of the light leave less than 0.003."""
+"""Scatter of the flat's parts about a smooth surface. Vignetting and slanted light leave less than 0.003."""
 RELIABILITY_MIN: Final = 0.5
 """Share of a pattern's variance that must be the sensor's. `fit` relies on it."""
 
@@ -41,7 +41,7 @@ _PART_SIDE_MIN: Final = 6
 
 
 class Watch:
-    """Judges the frames of one light as they come."""
+    """Checks the frames of one light as they arrive."""
 
     def __init__(self, light: Light) -> None:
         self._light = light
@@ -51,7 +51,7 @@ class Watch:
         self.count = 0
 
     def check(self, frame: Frame) -> None:
-        """Raises `nuc.frames-wrong-shape`, `-repeated`, `-mixed` or `-saturated`."""
+        """Raises `nuc.frames-wrong-shape`, `-repeated`, `-mixed` or `-saturated`, or `nuc.dark-not-dark`."""
         self.count += 1
         number = f"{self._light.value} frame {self.count}"
         pixels, format_ = frame.pixels, frame.format
@@ -77,7 +77,7 @@ class Watch:
             raise BirthmarkError("nuc.dark-not-dark", f"{number} is at {max(levels):.0%} of full scale")
 
     def finished(self) -> FrameFormat:
-        """The format of the frames there were. Raises `nuc.frames-too-few`."""
+        """Return the format of the frames. Raises `nuc.frames-too-few`."""
         if self._format is None or self.count < FRAMES_MIN:
             raise BirthmarkError("nuc.frames-too-few", f"{self.count} {self._light.value}, not {FRAMES_MIN} or more")
         return self._format
@@ -86,40 +86,40 @@ class Watch:
 def check_same_format(found: FrameFormat, expected: FrameFormat, what: str = "the dark frames") -> None:
     """Raises `nuc.frames-wrong-shape`."""
     if found != expected:
-        raise BirthmarkError("nuc.frames-wrong-shape", f"{what}: {_told(found)}, not {_told(expected)}")
+        raise BirthmarkError("nuc.frames-wrong-shape", f"{what}: {_describe(found)}, not {_describe(expected)}")
 
 
-def _told(format_: FrameFormat) -> str:
+def _describe(format_: FrameFormat) -> str:
     return f"{format_.width} x {format_.height} {format_.pattern} {format_.bits} bits of {format_.sensor}"
 
 
 def check_light(answer: NDArray[np.float32], colour: str) -> None:
-    """Whether a colour plane's answer to light, in 2**-16 of full scale, is that to an evenly lit surface.
+    """Check that a colour plane's response to light, in 2**-16 of full scale, shows an evenly lit surface.
 
     Raises `nuc.frames-too-dark` or `nuc.frames-uneven`.
     """
     level = float(np.median(answer)) / 65536
     if level < FLAT_MIN:
         raise BirthmarkError("nuc.frames-too-dark", f"{colour} is {level:.1%} of full scale above the dark")
-    parts = _parts(answer)
+    parts = _part_medians(answer)
     shading = float(parts.min() / parts.max())
     if shading < SHADING_MIN:
         raise BirthmarkError("nuc.frames-uneven", f"{colour} falls to {shading:.0%} of its brightest part")
-    structure = _structure(parts)
+    structure = _measure_structure(parts)
     if structure > STRUCTURE_MAX:
         raise BirthmarkError("nuc.frames-uneven", f"{colour} has structure of {structure:.1%}")
 
 
-def _parts(answer: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Medians of up to 24 x 24 equal parts; what is left over at the far edges is not looked at."""
+def _part_medians(answer: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the medians of up to 24 x 24 equal parts; the remainder at the far edges is ignored."""
     side = max(_PART_SIDE_MIN, math.ceil(max(answer.shape) / _PARTS))
     rows, columns = answer.shape[0] // side, answer.shape[1] // side
     cells = answer[: rows * side, : columns * side].reshape(rows, side, columns, side)
     return np.median(cells, axis=(1, 3)).astype(np.float64)
 
 
-def _structure(parts: NDArray[np.float64]) -> float:
-    """Relative scatter of the parts about the polynomial surface of the fourth degree that fits them best."""
+def _measure_structure(parts: NDArray[np.float64]) -> float:
+    """Return the relative scatter of the parts about the best polynomial surface of the fourth degree."""
     rows, columns = parts.shape
     y, x = np.meshgrid(np.linspace(-1, 1, rows), np.linspace(-1, 1, columns), indexing="ij")
     terms = [(x**i * y**j).ravel() for i in range(_DEGREE + 1) for j in range(_DEGREE + 1 - i)]
@@ -131,13 +131,13 @@ def _structure(parts: NDArray[np.float64]) -> float:
 
 
 def check_reliability(reliabilities: Sequence[float], frames: int) -> None:
-    """Raises `nuc.frames-noisy`, with the number of frames that should do."""
+    """Raises `nuc.frames-noisy`, which names the number of frames that should be enough."""
     worst = min(reliabilities)
     if worst >= RELIABILITY_MIN:
         return
     if worst < 0.02:
         raise BirthmarkError("nuc.frames-noisy", "they show nothing of the sensor's own")
-    # Noise falls with the number of frames: at N times as many, odds of N times as much sensor to noise.
+    # N times as many frames give N times the ratio of sensor variance to noise variance.
     enough = math.ceil(1.2 * frames * (1 - worst) / worst * RELIABILITY_MIN / (1 - RELIABILITY_MIN))
     raise BirthmarkError(
         "nuc.frames-noisy", f"{worst:.0%} of the pattern is the sensor's after {frames} frames; about {enough} would do"

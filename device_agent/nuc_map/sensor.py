@@ -1,8 +1,7 @@
-"""A sensor simulator: the same seed is the same sensor, and each occasion it is used gives other noise.
+"""Simulates a sensor for tests and demonstrations: a seed names the sensor, an occasion selects the noise.
 
-Numbers are of the size measured on small CMOS sensors at base gain (EMVA 1288 reports of 1.5 µm pixels): 4,000 to
-8,000 electrons of full well, 2 to 3 of read noise, gain scatter about 0.8 %. A map of it is no secret: whoever knows
-the seed can make it. It is for tests and demonstrations.
+The figures follow EMVA 1288 reports of small CMOS sensors (1.5 µm pixels) at base gain: 4,000 to 8,000 electrons of
+full well, 2 to 3 of read noise, gain scatter about 0.8 %. Its map is no secret: anyone who knows the seed can make it.
 """
 
 from __future__ import annotations
@@ -23,23 +22,23 @@ _ELECTRONS: Final = 2.0  # for each step of 12 bits
 _READ_NOISE: Final = 1.5
 _GAIN_SCATTER: Final = 0.008
 _OFFSET_SCATTER: Final = 1.2
-_DARK_SIGNAL: Final = 0.1  # mean at 25 °C in a tenth of a second; each pixel has its own
-_DOUBLING: Final = 7.0  # °C for twice the dark signal
+_DARK_SIGNAL: Final = 0.1  # mean at 25 °C in a tenth of a second; differs from pixel to pixel
+_DOUBLING: Final = 7.0  # °C that double the dark signal
 _HOT: Final = 2e-4
 _DEAD: Final = 1e-4
-_MODEL_SCATTER: Final = 0.004  # the columns' gain, alike in every sensor of the model
+_MODEL_SCATTER: Final = 0.004  # scatter of the columns' gain, the same in every sensor of the model
 _COLOURS: Final = {"R": 0.7, "G": 1.0, "B": 0.8, "m": 1.0}
 _MODEL_SEED: Final = 0x1288
 
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
-    """The circumstances under which frames are taken. Levels are shares of full scale, above black."""
+    """The conditions under which frames are taken. Levels are shares of full scale above black."""
 
     number: int = 0
-    """Which noise: two occasions share none."""
+    """Selects the noise; two numbers share none."""
     level: float = 0.5
-    """Of the brightest colour in the middle."""
+    """Level of the brightest colour in the centre."""
     shading: float = 0.25
     """How much darker the corners are."""
     slant: float = 0.1
@@ -50,7 +49,7 @@ class Occasion:
 
 FACTORY: Final = Occasion()
 LATER: Final = Occasion(number=1, level=0.4, shading=0.35, slant=-0.2, temperature=45.0)
-"""Another day: warmer, less light, from the other side, and through more of a lens."""
+"""Another day: warmer, less light, slanted the other way, more shading."""
 
 
 class SimulatedSensor:
@@ -88,7 +87,7 @@ class SimulatedSensor:
         scale = 2.0 ** (self.format.bits - 12)
         for _ in range(count):
             noise = rng.standard_normal((self.format.height, self.format.width), _FIELD)
-            # The converter has 12 bits, whatever the bus makes of them.
+            # The converter has 12 bits for every output format.
             steps = np.clip(np.rint(signal + scatter * noise), 0, _TWELVE_BITS - 1)
             yield Frame(self.format, (steps * scale).astype(np.uint16))
 

@@ -1,1 +1,1 @@
-"""One session after another, from the agent's end."""
+"""Sessions with a station, from the agent's end."""

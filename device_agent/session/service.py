@@ -1,4 +1,4 @@
-"""The agent at work: opens the port, sees one session after another through, opens it again when it was lost."""
+"""Runs the agent: opens the port, holds session after session, and reopens a lost port."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _FAILED_SECONDS: Final = 1.0
 _FAILED_SECONDS_MAX: Final = 60.0
 
 
-_PASSING: Final = ("session.", "message.", "trust.")
-"""Kinds of failure that are the other end's: the next station may be a better one."""
+_RETRIED_PREFIXES: Final = ("session.", "message.", "trust.")
+"""Prefixes of errors that the other end causes: the next station may succeed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,13 @@ class Timeouts:
     """How long the agent waits."""
 
     greeting_seconds: float | None = None
-    """For a station's first word; None for ever."""
+    """For a station's Hello; None waits for ever."""
     step_seconds: float = limits.STEP_SECONDS
-    """For each answer after it."""
+    """For each later message."""
 
 
 def serve_once(port: Path, agent: Agent, progress: Progress, timeouts: Timeouts) -> Identity:
-    """One session. Raises BirthmarkError when it came to nothing."""
+    """Hold one session. Raises BirthmarkError when it fails."""
     with _session(port, agent, progress, timeouts) as (_, identity):
         return identity
 
@@ -50,9 +50,9 @@ def serve(
     *,
     until_provisioned: bool,
 ) -> Identity:
-    """Session after session, until one ends well or, without `until_provisioned`, until the process is stopped.
+    """Hold sessions until one succeeds or, without `until_provisioned`, until the process is stopped.
 
-    `failed` is told of a session that came to nothing. Raises what waiting cannot mend.
+    Calls `failed` for each failed session. Raises errors that a retry cannot mend.
     """
     pause = _FAILED_SECONDS
     said = ""
@@ -62,13 +62,13 @@ def serve(
                 if until_provisioned:
                     return identity
                 pause, said = _FAILED_SECONDS, ""
-                while True:  # the station goes on greeting; there is nothing more to be had from it on this plug-in
+                while True:  # the station repeats its Hello; ignore it until the cable is unplugged
                     link.read(_REOPEN_SECONDS)
         except BirthmarkError as error:
-            if not error.kind.retry and not error.code.startswith(_PASSING):
+            if not error.kind.retry and not error.code.startswith(_RETRIED_PREFIXES):
                 raise
             if error.code.startswith("link."):
-                # A port that is not there yet, or was pulled out, is how every working day begins.
+                # A port that is not there yet, or is gone, is normal: report it once.
                 if error.code != said:
                     progress(0, f"{error.sentence}. {error.advice}")
                 said = error.code
@@ -81,7 +81,7 @@ def serve(
 
 @contextmanager
 def _session(port: Path, agent: Agent, progress: Progress, timeouts: Timeouts) -> Iterator[tuple[Link, Identity]]:
-    """One session, and the link it was held on, still open."""
+    """Hold one session and yield its open link and the identity."""
     try:
         agent.prepare()
         with closing(Link(port)) as link:

@@ -1,1 +1,1 @@
-"""What the agent keeps on the disk, and how it writes it."""
+"""The agent's files: what it stores and how it writes it."""

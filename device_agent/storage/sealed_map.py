@@ -1,4 +1,4 @@
-"""Where the NUC hash comes from: the SHA-256 of the NUC map file. What a map holds is the affair of `nuc_map`."""
+"""Reads, hashes, seals and opens the NUC map file. The NUC hash is its SHA-256; `nuc_map` defines its content."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NONCE_BYTES: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class NucMap:
-    """A NUC map as it was read; it is secret."""
+    """The bytes of a NUC map file; they are secret."""
 
     data: bytes
 
@@ -34,7 +34,7 @@ class NucMap:
 
 
 def read_nuc_map(path: Path) -> NucMap:
-    """Raises `nuc.map-missing`, `nuc.map-empty`, `nuc.map-too-large` or `nuc.map-unreadable`."""
+    """Read a NUC map file. Raises `nuc.map-missing`, `nuc.map-empty`, `nuc.map-too-large` or `nuc.map-unreadable`."""
     try:
         with path.open("rb") as file:
             data = file.read(limits.NUC_MAP_BYTES + 1)
@@ -50,13 +50,13 @@ def read_nuc_map(path: Path) -> NucMap:
 
 
 def seal_map(nuc_map: NucMap, key: bytes) -> bytes:
-    """AES-256-GCM under a 32-byte key: nonce 12, ciphertext, tag 16."""
+    """Encrypt with AES-256-GCM under a 32-byte key; return nonce (12 bytes), ciphertext and tag (16 bytes)."""
     nonce = os.urandom(_NONCE_BYTES)
     return nonce + AESGCM(key).encrypt(nonce, nuc_map.data, _ASSOCIATED)
 
 
 def open_map(sealed: Path, key: bytes) -> NucMap:
-    """Raises `identity.damaged` when the file cannot be read, or was not sealed under `key`."""
+    """Decrypt a sealed map. Raises `identity.damaged` for an unreadable file or another `key`."""
     try:
         data = sealed.read_bytes()
         return NucMap(AESGCM(key).decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], _ASSOCIATED))

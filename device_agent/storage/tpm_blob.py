@@ -1,4 +1,4 @@
-"""An object that only the TPM it was made in can load. What it holds, and who loads it, is not known here."""
+"""An object that only the TPM that made it can load."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _Octets = Annotated[bytes, Meta(max_length=limits.TPM_STRUCTURE_BYTES)]
 
 
 class Blob(msgspec.Struct, frozen=True):
-    """TPM2B_PUBLIC and TPM2B_PRIVATE, marshalled. Of no use without its TPM."""
+    """TPM2B_PUBLIC and TPM2B_PRIVATE, marshalled. Useless without its TPM."""
 
     public: _Octets
     private: _Octets

@@ -1,4 +1,4 @@
-"""The TPM 2.0: the one place that imports a TPM library. A hardware chip and the swtpm simulator are one class here."""
+"""The TPM 2.0; only this package imports a TPM library. One class serves chips and the swtpm simulator."""
 
 from device_agent.tpm.simulator import Simulator
 from device_agent.tpm.tpm import Certified, PublicAreas, Tpm

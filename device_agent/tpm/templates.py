@@ -1,8 +1,8 @@
-"""The templates of our keys, as data. TPM 2.0 Part 2, 12.2; EK templates are TCG's, and come with the library.
+"""The templates of our keys (TPM 2.0 Part 2, 12.2). The library brings TCG's EK templates.
 
-AK and device key are primaries of the endorsement hierarchy: the same TPM makes the same key again from the same
-template, so there is no blob to lose, and a cleared owner hierarchy changes neither. noDA, because a camera loses power
-all day, and a key without it would in time lock the TPM (docs/decisions/0001-keys-in-the-tpm.md).
+AK and device key are primaries of the endorsement hierarchy: the TPM makes the same key again from its template, so no
+blob can be lost, and clearing the owner hierarchy changes neither. noDA is set because a camera often loses power, and
+each loss would count towards the TPM's lockout (docs/decisions/0001-keys-in-the-tpm.md).
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ EK_TEMPLATES = (
     "EK-HIGH-RSA2048",
     "EK-HIGH-RSA3072",
 )
-"""As we prefer them: an ECC key is made in a tenth of the time. TCG EK Credential Profile 2.5, L-* and H-*."""
+"""In order of preference: making an ECC key takes a tenth of the time. TCG EK Credential Profile 2.5, L-* and H-*."""
 
 EK_WITHOUT_CERTIFICATE = "EK-ECC256"
-"""Taken where no template has a certificate; the station's policy decides what that is worth."""
+"""Used where no template has a certificate; the station's policy decides whether it accepts that."""
 
 _FIXED = (
     TPMA_OBJECT.FIXEDTPM
@@ -49,17 +49,17 @@ _FIXED = (
 
 
 def attestation_key() -> TPM2B_PUBLIC:
-    """Restricted: it signs only what the TPM itself has put together."""
+    """Restricted: it signs only statements that the TPM itself makes."""
     return _signing_key(b"birthmark attestation key", _FIXED | TPMA_OBJECT.RESTRICTED | TPMA_OBJECT.SIGN_ENCRYPT)
 
 
 def device_key() -> TPM2B_PUBLIC:
-    """Signs whatever the camera asks for."""
+    """Unrestricted: it signs any digest."""
     return _signing_key(b"birthmark device key", _FIXED | TPMA_OBJECT.SIGN_ENCRYPT)
 
 
 def storage_key() -> TPM2B_PUBLIC:
-    """Parent of table keys and sealed secrets: ECC P-256 with AES-128-CFB, the TCG SRK with noDA."""
+    """The parent of table keys and sealed secrets: ECC P-256 with AES-128-CFB, the TCG SRK with noDA."""
     aes = TPMT_SYM_DEF_OBJECT(
         algorithm=TPM2_ALG.AES, keyBits=TPMU_SYM_KEY_BITS(aes=128), mode=TPMU_SYM_MODE(aes=TPM2_ALG.CFB)
     )
@@ -73,7 +73,7 @@ def storage_key() -> TPM2B_PUBLIC:
 
 
 def sealed_data() -> TPM2B_PUBLIC:
-    """A keyed-hash object that only holds data: no signing, no decrypting, never leaves its parent."""
+    """A keyed-hash object that holds data, neither signs nor decrypts, and never leaves its parent."""
     attributes = TPMA_OBJECT.FIXEDTPM | TPMA_OBJECT.FIXEDPARENT | TPMA_OBJECT.USERWITHAUTH | TPMA_OBJECT.NODA
     return TPM2B_PUBLIC(
         publicArea=TPMT_PUBLIC(

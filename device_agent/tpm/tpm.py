@@ -1,7 +1,7 @@
-"""What the agent asks of a TPM: its keys, the answer to a credential, statements, signatures, sealed secrets, HMACs.
+"""The agent's TPM operations: make keys, activate credentials, certify, sign, import, seal and unseal, HMAC.
 
-A TPM holds three objects at a time, so at most two of our keys stay loaded; the others wait as saved contexts, which
-come back far faster than a key is made again. Structures go in and out marshalled: nobody else knows the library.
+A TPM holds three objects at a time, so at most two of our keys stay loaded; the others are saved contexts, which load
+far faster than a key is made again. Callers pass and receive marshalled structures and need no TPM library.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Certified:
 
 @dataclass(frozen=True, slots=True)
 class PublicAreas:
-    """TPMT_PUBLIC structures, marshalled, and the endorsement key's certificate as it lies in NV, padding and all."""
+    """TPMT_PUBLIC structures, marshalled, and the EK certificate as stored in NV, with its padding."""
 
     ek_certificate: bytes
     ek: bytes
@@ -84,7 +84,7 @@ class _Key(Enum):
 
 @dataclass(slots=True)
 class _Slot:
-    """One of our keys: loaded (`handle`), put aside (`context`), or not made yet."""
+    """One of our keys: loaded (`handle`), saved (`context`), or not made yet."""
 
     public: bytes = b""
     handle: ESYS_TR | None = None
@@ -92,19 +92,19 @@ class _Slot:
 
 
 class Tpm:
-    """One TPM with our keys in it. Every method raises `tpm.*`; after `tpm.gone` or `tpm.hung` make a new one."""
+    """One TPM and our keys in it. Every method raises `tpm.*`; after `tpm.gone` or `tpm.hung` open a new one."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        connection.make_room = self._put_others_aside
+        connection.make_room = self._evict_unused
         self._slots = {key: _Slot() for key in _Key}
         self._recent: list[_Key] = []
         self._wanted: tuple[_Key, ...] = ()
-        """Keys whose handles are in use: to make room they must stay."""
+        """Keys whose handles are in use; they are not evicted."""
         self._ek_template: TPM2B_PUBLIC | None = None
         self._ek_is_low_range = True
         self._ek_certificate = b""
-        self.manufacturer, self.firmware = self._facts()
+        self.manufacturer, self.firmware = self._read_properties()
 
     @classmethod
     def open(cls, tcti: str) -> Tpm:
@@ -120,17 +120,17 @@ class Tpm:
         self._connection.close()
 
     def public_areas(self) -> PublicAreas:
-        """Our keys' public areas; makes those keys that have not been made yet."""
+        """Return our keys' public areas; make the keys that are not made yet."""
         ek, ak, srk, device = (self._public(key) for key in (_Key.EK, _Key.AK, _Key.SRK, _Key.DEVICE))
         return PublicAreas(self._ek_certificate, ek, ak, srk, device)
 
     def activate(self, id_object: bytes, encrypted_secret: bytes) -> bytes:
-        """TPM2_ActivateCredential: the secret that was made for our EK and AK.
+        """Return the credential's secret (TPM2_ActivateCredential).
 
-        Raises `session.challenge-malformed` when it was made for others.
+        Raises `session.challenge-malformed` for a credential that was not made for our EK and AK.
         """
-        blob = _unmarshalled(TPM2B_ID_OBJECT, id_object, "session.challenge-malformed")
-        secret = _unmarshalled(TPM2B_ENCRYPTED_SECRET, encrypted_secret, "session.challenge-malformed")
+        blob = _unmarshal(TPM2B_ID_OBJECT, id_object, "session.challenge-malformed")
+        secret = _unmarshal(TPM2B_ENCRYPTED_SECRET, encrypted_secret, "session.challenge-malformed")
         ak, ek = self._loaded(_Key.AK, _Key.EK)
         try:
             with self._ek_session() as session:
@@ -143,24 +143,24 @@ class Tpm:
                 raise BirthmarkError("session.challenge-malformed", error.detail) from error
             raise
         finally:
-            # The EK has no noDA: a power cut from here on would count as a wrong guess, were it not an orderly one.
+            # The EK has no noDA: without this shutdown, a later power cut would count as a wrong authorisation.
             self._run("save the state", lambda esapi: esapi.shutdown(TPM2_SU.CLEAR))
 
     def certify_device_key(self, qualifying: bytes) -> Certified:
-        """TPM2_Certify by the AK; `qualifying` is at most 32 bytes."""
+        """Certify the device key with the AK (TPM2_Certify); `qualifying` is at most 32 bytes."""
         return self._certify_key(_Key.DEVICE, qualifying)
 
     def certify_storage_key(self, qualifying: bytes) -> Certified:
         return self._certify_key(_Key.SRK, qualifying)
 
     def certify_blob(self, blob: Blob, qualifying: bytes) -> Certified:
-        """The AK's statement that `blob` is loaded in this TPM."""
+        """Return the AK's statement that `blob` is loaded in this TPM."""
         with self._loaded_blob(blob) as handle:
             (ak,) = self._loaded(_Key.AK)
             return self._certify(handle, ak, qualifying)
 
     def sign(self, digest: bytes) -> bytes:
-        """DER ECDSA P-256 by the device key over a 32-byte SHA-256 digest."""
+        """Sign a 32-byte SHA-256 digest with the device key; return DER ECDSA P-256."""
         no_ticket = TPMT_TK_HASHCHECK(tag=TPM2_ST.HASHCHECK, hierarchy=TPM2_RH.NULL)
         (device,) = self._loaded(_Key.DEVICE)
         signature = self._run("sign", lambda esapi: esapi.sign(device, digest, _NO_SCHEME, no_ticket))
@@ -170,24 +170,25 @@ class Tpm:
         )
 
     def device_key(self) -> DeviceKey:
-        """The device key as cryptography's builders and our callers know keys."""
+        """Return the device key as a private key of cryptography."""
         return DeviceKey(self, self.device_public_key())
 
     def device_public_key(self) -> ec.EllipticCurvePublicKey:
-        public = _unmarshalled(TPM2B_PUBLIC, _tpm2b(self._public(_Key.DEVICE)), "tpm.failed")
+        public = _unmarshal(TPM2B_PUBLIC, _tpm2b(self._public(_Key.DEVICE)), "tpm.failed")
         point = public.publicArea.unique.ecc
         x, y = (int.from_bytes(bytes(coordinate), "big") for coordinate in (point.x, point.y))
         return ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
 
     def import_key(self, public: bytes, duplicate: bytes, seed: bytes) -> Blob:
-        """TPM2_Import under the storage key: TPM2B_PUBLIC, TPM2B_PRIVATE, TPM2B_ENCRYPTED_SECRET, marshalled.
+        """Import a key under the storage key (TPM2_Import).
 
-        Raises `trust.table-not-for-this-tpm` when it was wrapped to another key, or is malformed.
+        Takes TPM2B_PUBLIC, TPM2B_PRIVATE and TPM2B_ENCRYPTED_SECRET, marshalled. Raises `trust.table-not-for-this-tpm`
+        for a key that is malformed or wrapped to another storage key.
         """
         code = "trust.table-not-for-this-tpm"
-        area = _unmarshalled(TPM2B_PUBLIC, public, code)
-        wrapped = _unmarshalled(TPM2B_PRIVATE, duplicate, code)
-        secret = _unmarshalled(TPM2B_ENCRYPTED_SECRET, seed, code)
+        area = _unmarshal(TPM2B_PUBLIC, public, code)
+        wrapped = _unmarshal(TPM2B_PRIVATE, duplicate, code)
+        secret = _unmarshal(TPM2B_ENCRYPTED_SECRET, seed, code)
         (srk,) = self._loaded(_Key.SRK)
         try:
             private = self._run(
@@ -200,23 +201,23 @@ class Tpm:
         return Blob(public=public, private=bytes(private.marshal()))
 
     def seal(self, data: bytes) -> Blob:
-        """At most 128 bytes, to be had back from this TPM alone."""
+        """Seal at most 128 bytes, which only this TPM can unseal."""
         sensitive = TPM2B_SENSITIVE_CREATE(sensitive=TPMS_SENSITIVE_CREATE(data=TPM2B_SENSITIVE_DATA(data)))
         (srk,) = self._loaded(_Key.SRK)
         private, public, *_ = self._run("seal", lambda esapi: esapi.create(srk, sensitive, templates.sealed_data()))
         return Blob(public=bytes(public.marshal()), private=bytes(private.marshal()))
 
     def unseal(self, blob: Blob) -> bytes:
-        """Raises `tpm.not-this-one` when it was sealed in another TPM."""
+        """Return the sealed data. Raises `tpm.not-this-one` when another TPM sealed it."""
         with self._loaded_blob(blob) as handle:
             return self._run("unseal", lambda esapi: bytes(esapi.unseal(handle)))
 
     def hmac(self, blob: Blob, data: bytes) -> bytes:
-        """HMAC-SHA256 under an imported key, 32 bytes; `data` is at most 1,024 bytes."""
+        """Return HMAC-SHA256 under an imported key, 32 bytes; `data` is at most 1,024 bytes."""
         with self._loaded_blob(blob) as handle:
             return self._run("derive", lambda esapi: bytes(esapi.hmac(handle, TPM2B_MAX_BUFFER(data), TPM2_ALG.SHA256)))
 
-    # --- keys, loaded and put aside ---
+    # --- loaded and saved keys ---
 
     def _run(self, what: str, command: Callable[[ESAPI], Result]) -> Result:
         return self._connection.run(what, command)
@@ -228,16 +229,16 @@ class Tpm:
         return self._slots[key].public
 
     def _loaded(self, *keys: _Key) -> tuple[ESYS_TR, ...]:
-        """The handles of these keys, all loaded at once; good until another key is loaded."""
+        """Load these keys together and return their handles, valid until another key is loaded."""
         self._wanted = keys
-        self._put_others_aside()
+        self._evict_unused()
         return tuple(self._load(key) for key in keys)
 
     @contextmanager
     def _loaded_blob(self, blob: Blob) -> Iterator[ESYS_TR]:
-        """Under the storage key; the caller may load one more key while it lasts."""
-        private = _unmarshalled(TPM2B_PRIVATE, blob.private, "identity.damaged")
-        public = _unmarshalled(TPM2B_PUBLIC, blob.public, "identity.damaged")
+        """Load a blob under the storage key; the caller may load one more key meanwhile."""
+        private = _unmarshal(TPM2B_PRIVATE, blob.private, "identity.damaged")
+        public = _unmarshal(TPM2B_PUBLIC, blob.public, "identity.damaged")
         (srk,) = self._loaded(_Key.SRK)
         handle = self._run("load a key", lambda esapi: esapi.load(srk, private, public))
         try:
@@ -250,7 +251,7 @@ class Tpm:
         if slot.handle is not None:
             return slot.handle
         while len(self._recent) >= _LOADED_MAX:
-            self._put_aside(self._recent[0])
+            self._evict(self._recent[0])
         if slot.context is not None:
             slot.handle = self._run(f"load the {key.value}", lambda esapi: esapi.context_load(slot.context))
         else:
@@ -275,7 +276,7 @@ class Tpm:
         )
         return handle, public
 
-    def _put_aside(self, key: _Key) -> None:
+    def _evict(self, key: _Key) -> None:
         slot = self._slots[key]
         handle, slot.handle = slot.handle, None
         self._recent.remove(key)
@@ -283,9 +284,9 @@ class Tpm:
             slot.context = self._run(f"save the {key.value}", lambda esapi: esapi.context_save(handle))
         self._flush(handle)
 
-    def _put_others_aside(self) -> None:
+    def _evict_unused(self) -> None:
         while others := [key for key in self._recent if key not in self._wanted]:
-            self._put_aside(others[0])  # which may need room itself, and come back here
+            self._evict(others[0])  # may itself need room and call this again
 
     def _flush(self, handle: ESYS_TR | None) -> None:
         self._run("flush", lambda esapi: esapi.flush_context(handle))
@@ -304,7 +305,7 @@ class Tpm:
 
     @contextmanager
     def _ek_session(self) -> Iterator[ESYS_TR]:
-        """What authorises the use of the EK: PolicySecret of the endorsement hierarchy (L-*), an empty password (H-*).
+        """Yield the EK's authorisation: PolicySecret of the endorsement hierarchy (L-*) or an empty password (H-*).
 
         TCG EK Credential Profile 2.5, annex B.3.
         """
@@ -328,7 +329,7 @@ class Tpm:
             self._flush(session)
 
     def _find_ek(self) -> TPM2B_PUBLIC:
-        """The first of the templates we prefer that has a certificate; read once."""
+        """Return the first preferred template that has a certificate; read it once."""
         if self._ek_template is None:
             for name in templates.EK_TEMPLATES:
                 self._ek_certificate, self._ek_template = self._read_ek(name)
@@ -346,14 +347,14 @@ class Tpm:
         def read(esapi: ESAPI) -> tuple[bytes, TPM2B_PUBLIC | None]:
             try:
                 certificate, template = create_ek_template(name, NVReadEK(esapi))
-            except (NoSuchIndex, ValueError):  # how the library says that there is none
+            except (NoSuchIndex, ValueError):  # the library's errors where there is none
                 return b"", None
             return certificate or b"", template
 
         return self._run(f"read the certificate of {name}", read)
 
-    def _facts(self) -> tuple[str, str]:
-        """Manufacturer (four letters) and firmware version, as the TPM itself says; proven by nothing."""
+    def _read_properties(self) -> tuple[str, str]:
+        """Return manufacturer (four letters) and firmware version as the TPM reports them, without proof."""
 
         def read(esapi: ESAPI) -> dict[int, int]:
             _, capability = esapi.get_capability(TPM2_CAP.TPM_PROPERTIES, TPM2_PT.MANUFACTURER, 16)
@@ -368,7 +369,7 @@ class Tpm:
 
 
 class DeviceKey(ec.EllipticCurvePrivateKey):
-    """The device key for cryptography's builders: signs ECDSA with SHA-256, and has no private value to give."""
+    """The device key for cryptography's builders: it signs ECDSA with SHA-256; its private value stays in the TPM."""
 
     def __init__(self, tpm: Tpm, public: ec.EllipticCurvePublicKey) -> None:
         self._tpm = tpm
@@ -413,8 +414,8 @@ def _tpm2b(area: bytes) -> bytes:
     return len(area).to_bytes(2, "big") + area
 
 
-def _unmarshalled(kind: type[Structure], data: bytes, code: str) -> Structure:
-    """A whole structure and nothing after it. Raises `code`."""
+def _unmarshal(kind: type[Structure], data: bytes, code: str) -> Structure:
+    """Unmarshal one structure that fills `data`. Raises `code`."""
     try:
         structure, used = kind.unmarshal(data)  # type: ignore[attr-defined]
     except TSS2_Exception:
