@@ -1,1 +1,1 @@
-"""What both programs need of the operating system: the command group and the service manager."""
+"""What both programs share beside the protocol: commands, clock, private files and systemd."""

@@ -1,4 +1,4 @@
-"""The system's clock, asked in one place."""
+"""Reads the system's clock."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import datetime as dt
 
 
 def unix_time() -> int:
-    """Seconds since 1970."""
+    """Return seconds since 1970, UTC."""
     return int(dt.datetime.now(dt.UTC).timestamp())

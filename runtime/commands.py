@@ -1,4 +1,4 @@
-"""How commands of both ends behave: errors told in one way with one set of exit codes, and JSON printed in one way."""
+"""Makes the commands of both programs print errors and JSON alike and use the same exit codes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AS_JSON: Final = click.option("--json", "as_json", is_flag=True, help="Print one
 
 
 class CommandGroup(click.Group):
-    """A group whose commands end with our errors: told on stderr, with the exit code that belongs to them."""
+    """A group that prints a BirthmarkError on stderr and exits with its exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -23,11 +23,11 @@ class CommandGroup(click.Group):
         except BirthmarkError as error:
             click.echo(format_error(error), err=True)
             sys.exit(error.exit_code)
-        except BrokenPipeError:  # `… | head` has seen enough
+        except BrokenPipeError:  # the reader, such as `… | head`, closed the pipe
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
 
 
 def print_json(value: object) -> None:
-    """One JSON value, indented, on stdout."""
+    """Print one JSON value, indented, on stdout."""
     click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())

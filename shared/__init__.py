@@ -1,1 +1,1 @@
-"""What both ends of the cable must agree on. Pure: no port, no disk, no clock, no TPM library, neither side."""
+"""What both ends of the cable must agree on. It imports no port, disk, clock or TPM library, and neither end."""

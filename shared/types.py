@@ -1,6 +1,6 @@
-"""The values that must not be mistaken for one another: table ids, key indices, NUC hashes, board serials.
+"""Types for values that must not be confused: table ids, key indices, NUC hashes, board serials.
 
-Each has one constructor that checks; after it, the type says that the value is good.
+Each has one constructor that checks the value, so a value of the type is valid.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from shared import limits
 from shared.errors import BirthmarkError
 
 TableId = NewType("TableId", int)
-"""Which of the authority's key tables: 0 to 2,499."""
+"""The number of a key table of the authority: 0 to 2,499."""
 
 KeyIndex = NewType("KeyIndex", int)
-"""Which of a table's keys: 0 to 999."""
+"""The number of a key of a table: 0 to 999."""
 
 BoardSerial = NewType("BoardSerial", str)
 """A board's serial number: 1 to 64 ASCII letters, digits and `.`, `_`, `:`, `-`, beginning with a letter or digit."""
@@ -39,7 +39,7 @@ def key_index(value: int) -> KeyIndex:
 
 
 def board_serial(value: str) -> BoardSerial:
-    """Check a board serial. Raises `identity.serial-invalid`; the bad value is not repeated in the error."""
+    """Check a board serial. Raises `identity.serial-invalid`, which does not quote the bad value."""
     if len(value) > limits.SERIAL_CHARACTERS or not _SERIAL.match(value):
         raise BirthmarkError("identity.serial-invalid")
     return BoardSerial(value)
@@ -48,7 +48,7 @@ def board_serial(value: str) -> BoardSerial:
 class NucHash:
     """The SHA-256 of a sensor's NUC map, 32 bytes: a camera's secret fingerprint.
 
-    Its value is read only through `secret()`, and neither `repr` nor a log line shows it.
+    Only `secret()` returns its value; `repr` and logs hide it. Raises `nuc.hash-malformed` or `nuc.hash-zeros`.
     """
 
     __slots__ = ("_value",)

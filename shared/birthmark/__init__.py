@@ -1,1 +1,1 @@
-"""What Birthmark's interface defines and both ends use: key derivation and NUC tokens."""
+"""What Birthmark's interface defines and both ends use, such as key derivation and NUC tokens."""

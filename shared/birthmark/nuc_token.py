@@ -1,4 +1,4 @@
-"""The NUC token: a NUC hash encrypted under one table key, in Birthmark's own form. No key derivation here.
+"""The NUC token: a NUC hash encrypted under one table key, in Birthmark's format.
 
 AES-256-GCM, 12-byte random nonce, no associated data; the ciphertext is 32 bytes and the tag 16.
 """
@@ -19,16 +19,16 @@ NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 
 
-def _hex(octets: int) -> msgspec.Meta:
+def _hex_digits(octets: int) -> msgspec.Meta:
     return msgspec.Meta(pattern=rf"^[0-9a-fA-F]{{{octets * 2}}}\Z", max_length=octets * 2)
 
 
 class NucToken(msgspec.Struct, frozen=True):
-    """What a camera hands in: hexadecimal text and two integers, the JSON of Birthmark's `camera_token`."""
+    """What a camera submits: hexadecimal text and two integers, the JSON of Birthmark's `camera_token`."""
 
-    ciphertext: Annotated[str, _hex(32)]
-    auth_tag: Annotated[str, _hex(_TAG_BYTES)]
-    nonce: Annotated[str, _hex(NONCE_BYTES)]
+    ciphertext: Annotated[str, _hex_digits(32)]
+    auth_tag: Annotated[str, _hex_digits(_TAG_BYTES)]
+    nonce: Annotated[str, _hex_digits(NONCE_BYTES)]
     table_id: Annotated[int, msgspec.Meta(ge=0, lt=limits.TABLE_COUNT_MAX)]
     key_index: Annotated[int, msgspec.Meta(ge=0, lt=limits.KEYS_PER_TABLE)]
 
@@ -46,7 +46,7 @@ def seal_token(key: bytes, nonce: bytes, nuc_hash: NucHash, table: TableId, inde
 
 
 def open_token(key: bytes, token: NucToken) -> NucHash:
-    """Decrypt a token. Raises `token.not-authentic` when the key is another or a byte was changed."""
+    """Decrypt a token. Raises `token.not-authentic` for another key or a changed byte."""
     sealed = bytes.fromhex(token.ciphertext) + bytes.fromhex(token.auth_tag)
     try:
         return NucHash(AESGCM(key).decrypt(bytes.fromhex(token.nonce), sealed, None))

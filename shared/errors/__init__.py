@@ -1,4 +1,4 @@
-"""What can go wrong: one error family, and the catalogue of its kinds."""
+"""BirthmarkError, and the catalogue of its kinds."""
 
 from shared.errors.base import BirthmarkError, ExitCode, format_error
 

@@ -1,1 +1,1 @@
-"""The session's protocol, sans-I/O: frames, messages, states, transcript, signatures."""
+"""The session's protocol, sans-I/O: frames, messages, states, transcript, signatures, encryption of the NUC hash."""

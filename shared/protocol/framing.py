@@ -1,7 +1,7 @@
-"""Frames on a byte stream: COBS with a CRC-32, between zero bytes. Knows nothing of what a frame holds.
+"""Frames on a byte stream: COBS with a CRC-32, between zero bytes.
 
 A frame on the wire is `00 | COBS(payload | CRC-32 of payload, big-endian) | 00`. Zero bytes occur nowhere else, so
-whatever stands between frames (a login prompt, AT commands, half a frame) is skipped up to the next zero byte.
+the decoder skips anything between frames (a login prompt, AT commands, half a frame) up to the next zero byte.
 COBS: Cheshire and Baker, "Consistent Overhead Byte Stuffing". CRC-32: ISO-HDLC, as in zlib.
 """
 
@@ -21,7 +21,7 @@ _ENCODED_BYTES: Final = limits.FRAME_BYTES + _CRC_BYTES + (limits.FRAME_BYTES + 
 
 
 def encode_frame(payload: bytes) -> bytes:
-    """The bytes that carry `payload`. Raises `link.frame-too-large` above `limits.FRAME_BYTES`."""
+    """Return the bytes that carry `payload`. Raises `link.frame-too-large` above `limits.FRAME_BYTES`."""
     if len(payload) > limits.FRAME_BYTES:
         raise BirthmarkError("link.frame-too-large", f"{len(payload)} bytes")
     body: bytes = cobs.encode(payload + zlib.crc32(payload).to_bytes(_CRC_BYTES, "big"))
@@ -29,10 +29,10 @@ def encode_frame(payload: bytes) -> bytes:
 
 
 class FrameDecoder:
-    """Finds frames in a stream given in pieces of any size.
+    """Finds frames in a stream that arrives in pieces of any size.
 
-    It never raises and never holds more than one encoded frame. `noise_bytes` counts what was skipped and
-    `oversized` the stretches longer than a frame can be, for the caller to judge.
+    It never raises and never holds more than one encoded frame. `noise_bytes` counts skipped bytes, and `oversized`
+    counts stretches longer than a frame can be; the caller judges both.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class FrameDecoder:
         self.oversized = 0
 
     def receive(self, data: bytes) -> list[bytes]:
-        """The payloads that `data` completes, in order."""
+        """Return the payloads that `data` completes, in order."""
         payloads = []
         *complete, rest = data.split(DELIMITER)
         for piece in complete:
@@ -71,13 +71,13 @@ class FrameDecoder:
             return None
         if not encoded:
             return None
-        payload = _open(encoded)
+        payload = _decode_frame(encoded)
         if payload is None:
             self.noise_bytes += len(encoded)
         return payload
 
 
-def _open(encoded: bytes) -> bytes | None:
+def _decode_frame(encoded: bytes) -> bytes | None:
     try:
         body: bytes = cobs.decode(encoded)
     except cobs.DecodeError:

@@ -1,8 +1,8 @@
-"""The messages of a session, and the only door to their decoder. What a message means is not decided here.
+"""The messages of a session; the only module that encodes and decodes them.
 
-A message is a MessagePack map with a tag `t` and a version `v`. Unknown fields are ignored, an unknown tag or version
-is refused by name. A signed message carries its body as bytes, so that the signature covers what was sent and not
-what a decoder made of it; the body is such a map too.
+A message is a MessagePack map with a tag `t` and a version `v`. The decoder ignores unknown fields and refuses an
+unknown tag or version, which its error names. A signed message carries its body as bytes, so that the signature covers
+the bytes that were sent; the body is such a map too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from shared.errors import BirthmarkError
 from shared.text import printable
 
 VERSION: Final = 1
-"""The one version of messages this code speaks."""
+"""The only version of messages that this code speaks."""
 
 Octets32 = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Certificate = Annotated[bytes, Meta(min_length=1, max_length=limits.CERTIFICATE_BYTES)]
@@ -34,7 +34,7 @@ class _Message(msgspec.Struct, frozen=True, tag_field="t", kw_only=True):
 
 
 class Hello(_Message, frozen=True, tag="hello", kw_only=True):
-    """Station to agent, repeated until answered."""
+    """Station to agent, repeated until the agent answers."""
 
     versions: Annotated[tuple[int, ...], Meta(min_length=1, max_length=16)]
     nonce: Octets32
@@ -42,25 +42,25 @@ class Hello(_Message, frozen=True, tag="hello", kw_only=True):
     chain: Chain
     """DER, the station's own certificate first, the root last."""
     time: Annotated[int, Meta(ge=0, lt=1 << 40)]
-    """Seconds since 1970, UTC: the only clock a Pi without battery can judge validity by."""
+    """Seconds since 1970, UTC. A Pi without a battery has no other clock to check validity with."""
 
 
 class Identity(_Message, frozen=True, tag="identity", kw_only=True):
-    """Agent to station: who this is. Nothing in it is secret, and nothing in it is proven yet."""
+    """Agent to station: the unit's identity, neither secret nor proven yet."""
 
     version: int
     hello: Octets32
-    """Transcript after the Hello that this answers."""
+    """Transcript after the Hello that this message answers."""
     nonce: Octets32
     agent: Text
     model: Text
     serial: Text
     certificate: Annotated[bytes, Meta(max_length=32)] = b""
-    """SHA-256 of the leaf certificate the unit holds, empty while it holds none."""
+    """SHA-256 of the unit's device certificate, empty while it has none."""
     tpm_manufacturer: Text = ""
     tpm_firmware: Text = ""
     ek_certificate: Annotated[bytes, Meta(max_length=limits.CERTIFICATE_BYTES)] = b""
-    """As read from the TPM's NV index, padding and all."""
+    """As read from the TPM's NV index, with its padding."""
     ek_public: TpmBytes
     ak_public: TpmBytes
     srk_public: TpmBytes
@@ -69,7 +69,7 @@ class Identity(_Message, frozen=True, tag="identity", kw_only=True):
 
 
 class ChallengeBody(_Message, frozen=True, tag="challenge-body", kw_only=True):
-    """What only the TPM that holds EK and AK can open, and the station's HPKE key of this session."""
+    """A credential that only the TPM with this EK and AK can activate, and the station's HPKE key of this session."""
 
     credential: TpmBytes
     """TPM2B_ID_OBJECT, marshalled."""
@@ -93,7 +93,7 @@ class Proof(_Message, frozen=True, tag="proof", kw_only=True):
 
 
 class WrappedTable(msgspec.Struct, frozen=True, kw_only=True):
-    """One key table for one TPM: HKDF-Extract's output as an HMAC key in the form TPM2_Import takes."""
+    """One key table for one TPM: HKDF-Extract's output as an HMAC key, wrapped for TPM2_Import."""
 
     table_id: TableNumber
     public: TpmBytes
@@ -105,7 +105,7 @@ class WrappedTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CredentialsBody(_Message, frozen=True, tag="credentials-body", kw_only=True):
-    """What makes a Pi a camera."""
+    """The certificate chain, key tables and authority that the unit stores."""
 
     chain: Chain
     """DER, the unit's certificate first, the root last."""
@@ -123,10 +123,10 @@ class TableImport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReceiptBody(_Message, frozen=True, tag="receipt-body", kw_only=True):
-    """What the unit now holds."""
+    """What the unit now stores."""
 
     stored: Octets32
-    """`shared.protocol.signing.stored_digest` of the chain and table ids that were stored."""
+    """`shared.protocol.signing.stored_digest` of the stored chain and table ids."""
     tables: Annotated[tuple[TableImport, ...], Meta(max_length=16)]
 
 
@@ -153,7 +153,7 @@ class Done(_Message, frozen=True, tag="done", kw_only=True):
 
 
 class Refusal(_Message, frozen=True, tag="refusal", kw_only=True):
-    """Either way: the session is over, and why."""
+    """Either way: ends the session and gives the reason."""
 
     code: Annotated[str, Meta(pattern=r"^[a-z0-9.-]{1,64}\Z")]
 
@@ -180,26 +180,29 @@ _KNOWN: Final = frozenset(
 
 
 def encode(message: Message | Body) -> bytes:
-    """The payload of one frame, or the body of a signed message."""
+    """Return the payload of one frame, or the body of a signed message."""
     return _encoder.encode(message)
 
 
 def decode(payload: bytes) -> Message:
-    """Raises `message.malformed`, `message.version-unknown`, `message.unknown` or `message.field-invalid`."""
-    if (tag := _tag(payload)) not in _KNOWN:
+    """Decode a payload.
+
+    Raises `message.malformed`, `message.version-unknown`, `message.unknown` or `message.field-invalid`.
+    """
+    if (tag := _read_tag(payload)) not in _KNOWN:
         raise BirthmarkError("message.unknown", printable(tag, 32))
-    return _checked(_message_decoder, payload, "message.field-invalid")
+    return _decode_checked(_message_decoder, payload, "message.field-invalid")
 
 
 def decode_body(kind: type[BodyT], body: bytes) -> BodyT:
-    """The body of a signed message. Raises as `decode` does; a body of another kind is `message.field-invalid`."""
-    _tag(body)
-    return _checked(msgspec.msgpack.Decoder(kind), body, "message.field-invalid")
+    """Decode a signed message's body. Raises as `decode` does; a body of another kind is `message.field-invalid`."""
+    _read_tag(body)
+    return _decode_checked(msgspec.msgpack.Decoder(kind), body, "message.field-invalid")
 
 
-def _tag(octets: bytes) -> str:
-    """The tag of a message or body in the version spoken here."""
-    envelope = _checked(_envelope_decoder, octets, "message.malformed")
+def _read_tag(octets: bytes) -> str:
+    """Return the tag of a message or body, and check its version."""
+    envelope = _decode_checked(_envelope_decoder, octets, "message.malformed")
     if envelope.v != VERSION:
         raise BirthmarkError("message.version-unknown", f"{printable(envelope.t, 32)} has version {envelope.v}")
     return envelope.t
@@ -208,11 +211,11 @@ def _tag(octets: bytes) -> str:
 _FIELD: Final = re.compile(r"at `\$\.?([a-z0-9_.\[\]]{1,64})`\Z")
 
 
-def _checked(decoder: msgspec.msgpack.Decoder[DecodedT], octets: bytes, code: str) -> DecodedT:
+def _decode_checked(decoder: msgspec.msgpack.Decoder[DecodedT], octets: bytes, code: str) -> DecodedT:
     try:
         return decoder.decode(octets)
     except msgspec.ValidationError as error:
-        # The library's text quotes the peer's; the path to the field is built from our own names.
+        # The library's text quotes the other end's data; the path to the field has only our names.
         field = _FIELD.search(str(error))
         raise BirthmarkError(code, field[1] if field else "") from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):

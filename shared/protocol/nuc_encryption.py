@@ -1,6 +1,6 @@
-"""How the NUC hash crosses the cable: HPKE (RFC 9180, base mode, DHKEM(P-256), HKDF-SHA256, AES-256-GCM).
+"""Encrypts the NUC hash on the cable: HPKE (RFC 9180, base mode, DHKEM(P-256), HKDF-SHA256, AES-256-GCM).
 
-Its `info` is bound to the session's transcript.
+HPKE's `info` contains the session's transcript.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NUC_INFO: Final = b"birthmark nuc hash\0"
 
 
 class NucHashDecryptor:
-    """The station's half of one session's HPKE: a key pair made for it and forgotten with it."""
+    """The station's end of HPKE: a key pair for one session."""
 
     def __init__(self, private: ec.EllipticCurvePrivateKey) -> None:
         """`private` is a fresh P-256 key, used for one session only."""
@@ -32,7 +32,7 @@ class NucHashDecryptor:
         return self._private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
 
     def open(self, sealed: bytes, transcript: bytes) -> NucHash:
-        """Raises `nuc.not-sealed-here` when it was sealed for another session, and `nuc.hash-*` for its content."""
+        """Decrypt the NUC hash. Raises `nuc.not-sealed-here` for another session's, `nuc.hash-*` for its content."""
         try:
             opened = _HPKE.decrypt(sealed, self._private, _NUC_INFO + transcript)
         except (InvalidTag, ValueError):
@@ -41,7 +41,7 @@ class NucHashDecryptor:
 
 
 def encrypt_nuc_hash(nuc_hash: NucHash, station_key: bytes, transcript: bytes) -> bytes:
-    """Encapsulated key, ciphertext and tag. Raises `session.challenge-malformed` when the station's key is no key."""
+    """Return encapsulated key, ciphertext and tag. Raises `session.challenge-malformed` for an invalid station key."""
     try:
         public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), station_key)
     except ValueError:

@@ -1,8 +1,8 @@
-"""One end of a session, sans-I/O: bytes in, events out; messages in, bytes out. Both roles are this one class.
+"""One end of a session, sans-I/O: bytes in, events out; messages in, bytes out. One class serves both roles.
 
-It frames, decodes, keeps the state of `shared.protocol.states` and the transcript, and refuses what may not come next.
-It verifies no signature and no certificate: an event carries the transcript as it was before its message, which is what
-the caller needs to do so. It knows no time: who waits, and how long, is the caller's.
+It frames and decodes messages, keeps the transcript and the state of `shared.protocol.states`, and refuses a message
+that the state does not allow. The caller verifies signatures and certificates with the transcript before the message,
+which each event carries. The caller also handles time-outs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from shared.protocol.transcript import Transcript
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """The other end's message, allowed by the table. `transcript` is the digest of all frames before it."""
+    """A message of the other end that the state allows. `transcript` is the digest of all frames before it."""
 
     step: Step
     message: Message
@@ -30,7 +30,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The other end broke the protocol; the session is over, and a Refusal that says so is on its way out."""
+    """The other end broke the protocol; the session is over, and a Refusal is ready to be sent."""
 
     error: BirthmarkError
 
@@ -39,12 +39,12 @@ Event: TypeAlias = Received | Failed
 
 
 def step_of(message: Message) -> Step:
-    """Which step of the session a message is."""
+    """Return the step of the session that a message is."""
     return Step(str(message.__struct_config__.tag))
 
 
 class Session:
-    """Feed `receive` with what the port gives, in pieces of any size; write what `take_outgoing` returns."""
+    """Pass bytes from the port to `receive`, in pieces of any size; write what `take_outgoing` returns to the port."""
 
     def __init__(self, role: Role) -> None:
         self.role: Final = role
@@ -59,21 +59,21 @@ class Session:
 
     @property
     def noise_bytes(self) -> int:
-        """Bytes skipped since this session's Hello because they were in no frame."""
+        """Bytes outside any frame since this session's Hello."""
         return self._decoder.noise_bytes - self._noise_before
 
     def transcript(self) -> bytes:
-        """The 32-byte digest of all frames of this session so far."""
+        """Return the 32-byte digest of all frames of this session so far."""
         return self._transcript.digest()
 
     def take_outgoing(self) -> bytes:
-        """What is to be written to the port now; it is handed out once."""
+        """Return the bytes to write to the port now, once."""
         data = bytes(self._outgoing)
         self._outgoing.clear()
         return data
 
     def send(self, message: Message) -> None:
-        """Say `message`. Saying what the table does not allow is a mistake of ours and raises ValueError."""
+        """Send `message`. Raises ValueError, for a bug of ours, if the state does not allow it."""
         step = step_of(message)
         if self.role not in SENDER[step] or step not in TRANSITIONS[self.state]:
             raise ValueError(f"the {self.role} may not send {step} in state {self.state}")
@@ -84,24 +84,24 @@ class Session:
         self._outgoing += frame
 
     def repeat_hello(self) -> None:
-        """Say the last Hello once more, to a line on which nobody has answered it."""
+        """Send the last Hello again while nobody has answered it."""
         if self.role is not Role.STATION or self.state is not State.GREETED:
             raise ValueError(f"the {self.role} may not repeat a Hello in state {self.state}")
         self._outgoing += encode_frame(self._repeatable[Step.HELLO])
 
     def refuse(self, error: BirthmarkError) -> None:
-        """End the session and tell the other end why; where there is none to end, do nothing.
+        """End the session and send the other end the error's code; do nothing where no session runs.
 
-        Only the code crosses the cable: the detail is for the operator at this end.
+        The detail does not cross the cable: it is for the operator at this end.
         """
         if Step.REFUSAL in TRANSITIONS[self.state]:
             self.send(Refusal(code=error.code))
 
     def receive(self, data: bytes) -> Iterator[Event]:
-        """The events that `data` completes, in order. Never raises.
+        """Yield the events that `data` completes, in order. Never raises.
 
-        Iterate to the end, and answer an event before asking for the next: a frame is judged when its turn comes, in
-        the state the answer to the one before has left.
+        Iterate to the end, and answer an event before the next: each frame is checked in the state that the answer to
+        the previous one leaves.
         """
         for payload in self._decoder.receive(data):
             if event := self._accept(payload):
@@ -114,20 +114,20 @@ class Session:
 
     def _accept(self, payload: bytes) -> Event | None:
         if payload == self._last_sent:
-            return None  # a terminal that still echoes
+            return None  # our last message, echoed by a terminal
         try:
             message = decode(payload)
         except BirthmarkError as error:
             return None if self.state in (State.DONE, State.REFUSED) else self._fail(error)
         step = step_of(message)
         if SENDER[step] == {self.role}:
-            return None  # our own words, echoed later
+            return None  # our own message, echoed later
         if step in REPEATS.get(self.state, ()) and payload == self._repeatable.get(step):
-            if step is Step.HELLO and not self._outgoing:  # what waits to be written is that answer
+            if step is Step.HELLO and not self._outgoing:  # otherwise that answer is still to be written
                 self._outgoing += encode_frame(self._repeatable[Step.IDENTITY])
             return None
         if step not in TRANSITIONS[self.state]:
-            # Outside a session it is a leftover of an older one; a Refusal is never answered with a Refusal.
+            # Outside a session it belongs to an older one; a Refusal never answers a Refusal.
             if self.state not in UNDERWAY or step is Step.REFUSAL:
                 return None
             return self._fail(BirthmarkError("session.unexpected-message", f"{step} while {self.state}"))
@@ -138,7 +138,7 @@ class Session:
             if message.version != VERSION:
                 return self._fail(BirthmarkError("message.version-unknown", f"{message.version}"))
             if message.hello != self._transcript.digest():
-                return None  # an answer to an older Hello
+                return None  # answers an older Hello
         before = self._transcript.digest()
         self._enter(step, payload)
         return Received(step, message, before)
@@ -155,15 +155,15 @@ class Session:
         self.state = TRANSITIONS[self.state][step]
 
     def _fail(self, error: BirthmarkError) -> Failed:
-        if self.state is State.IDLE:  # nothing to end, but a newer peer should learn why it is not understood
-            self._outgoing[:] = encode_frame(encode(Refusal(code=error.code)))  # once, however often it is provoked
+        if self.state is State.IDLE:  # no session to end, but tell a newer peer why it fails
+            self._outgoing[:] = encode_frame(encode(Refusal(code=error.code)))  # replaces earlier ones
         else:
             self.refuse(error)
         return Failed(error)
 
 
 def refusal_error(refusal: Refusal) -> BirthmarkError:
-    """The other end's refusal as an error of ours: our words for a code we know, its code for one we do not."""
+    """Return the other end's refusal as an error; an unknown code becomes `session.refused` with the code as detail."""
     try:
         return BirthmarkError(refusal.code)
     except KeyError:

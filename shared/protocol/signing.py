@@ -1,7 +1,6 @@
-"""What is signed and what is sealed in a session, byte for byte. Uses keys it is given; keeps none.
+"""Defines the bytes that a session's signatures cover, and verifies them.
 
-Signatures are ECDSA P-256 with SHA-256 over `signed_bytes`. The NUC hash crosses the cable under HPKE (RFC 9180, base
-mode, DHKEM(P-256), HKDF-SHA256, AES-256-GCM), its `info` bound to the session's transcript.
+Signatures are ECDSA P-256 with SHA-256 over `signed_bytes`.
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ from shared.types import TableId
 
 
 def signed_bytes(kind: type[Body], transcript: bytes, body: bytes) -> bytes:
-    """What the signature of a signed message covers.
+    """Return the bytes that the signature of a signed message covers.
 
-    `transcript` is the 32-byte digest before this message, `body` the body as it is sent. The tag keeps one kind of
-    signature from standing for another, and from anything else the same key signs.
+    `transcript` is the 32-byte digest before this message, `body` the body as sent. The tag separates the kinds of
+    signatures from each other and from anything else that the key signs.
     """
     tag = str(kind.__struct_config__.tag).encode()
     return b"birthmark " + tag + b"\0" + transcript + body
 
 
 def verify_signature(key: ec.EllipticCurvePublicKey, signature: bytes, signed: bytes, code: str) -> None:
-    """Raises `code` when `signature` (DER) over `signed` is not `key`'s."""
+    """Verify `signature` (DER) of `key` over `signed`. Raises `code`."""
     try:
         key.verify(signature, signed, ec.ECDSA(hashes.SHA256()))
     except InvalidSignature:
@@ -36,7 +35,10 @@ def verify_signature(key: ec.EllipticCurvePublicKey, signature: bytes, signed: b
 
 
 def stored_digest(chain: tuple[bytes, ...], table_ids: tuple[TableId, ...]) -> bytes:
-    """32 bytes over the chain (DER, leaf first) and the table ids, each preceded by its length: what a unit holds."""
+    """Return the digest of what a unit stores.
+
+    32 bytes over each certificate of the chain (DER, leaf first) and the list of table ids, each after its length.
+    """
     digest = hashlib.sha256(b"birthmark stored\0")
     for part in (*chain, b",".join(str(table).encode() for table in table_ids)):
         digest.update(len(part).to_bytes(4, "big") + part)

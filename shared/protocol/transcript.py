@@ -1,4 +1,4 @@
-"""The transcript: a running SHA-256 over every frame of a session; both ends keep it, everything is bound to it."""
+"""The transcript: a running SHA-256 over every frame of a session, which both ends keep and every signature covers."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import hashlib
 
 
 class Transcript:
-    """Absorbs frame payloads in the order both ends see them. Each is preceded by its length, so frames cannot run
-    into one another."""
+    """Hashes frame payloads in the order both ends see them, each after its length, so that their bounds are fixed."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256(b"birthmark session\0")
@@ -17,5 +16,5 @@ class Transcript:
         self._hash.update(payload)
 
     def digest(self) -> bytes:
-        """32 bytes over all frames so far."""
+        """Return 32 bytes over all frames so far."""
         return self._hash.digest()

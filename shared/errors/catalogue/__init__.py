@@ -1,7 +1,7 @@
-"""The catalogue of everything that can go wrong, as data: one file for each place where it does.
+"""The catalogue of all errors: one module for each area.
 
-Both ends of the cable know all of it: a code that crosses the wire is looked up here, so an operator reads our words
-and never a stranger's. The documentation's list of errors is generated from it.
+Both ends of the cable have the whole catalogue. They look up the code that crosses the cable here, so an operator never
+reads text from the other end. `docs/errors.md` is generated from it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from shared.errors.kind import ErrorKind
 __all__ = ["CATALOGUE", "ErrorKind"]
 
 
-def _catalogue(*groups: tuple[ErrorKind, ...]) -> dict[str, ErrorKind]:
+def _build_catalogue(*groups: tuple[ErrorKind, ...]) -> dict[str, ErrorKind]:
     kinds = [kind for group in groups for kind in group]
     by_code = {kind.code: kind for kind in kinds}
     if len(by_code) != len(kinds):
@@ -22,4 +22,6 @@ def _catalogue(*groups: tuple[ErrorKind, ...]) -> dict[str, ErrorKind]:
     return by_code
 
 
-CATALOGUE: Final = _catalogue(cable.KINDS, unit.KINDS, attestation.KINDS, device.KINDS, station.KINDS, service.KINDS)
+CATALOGUE: Final = _build_catalogue(
+    cable.KINDS, unit.KINDS, attestation.KINDS, device.KINDS, station.KINDS, service.KINDS
+)

@@ -1,4 +1,4 @@
-"""What goes wrong in the authority's service: access, audit, backup, enrolment without a cable, import. Data only."""
+"""Errors of the authority's service: access, audit, backup, provisioning without a cable, import."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a unit's own facts: its serial number, NUC hash and tokens. Data only."""
+"""Errors in what a unit states: its serial number, certificate, NUC hash and tokens."""
 
 from __future__ import annotations
 
