@@ -1,4 +1,4 @@
-"""Two TPMs, made once for the suite, and what an honest agent with the first one said to another station."""
+"""Fixtures: two simulated TPMs for the whole suite, and an honest agent's Proof to another station."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Dishonest agents: each is the real one with one step changed, and names the code it is to be refused with.
+"""The base of dishonest agents: each changes one step of the real agent and names the code of its refusal.
 
-A new lie is a new subclass of `DishonestAgent`; the suite finds it. No test lives here.
+A new attack is a subclass of `DishonestAgent` with the decorator `refused_with`, which adds it to the suite.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from station.attestation.tpm2.structures import Attributes
 from tests.harness.vendor_lab import Maker
 
 KNOWN_MAKER: Final = Maker("A Maker the Station Knows")
-"""Its certificate is among the station's roots."""
+"""A TPM vendor whose certificate is among the station's roots."""
 
 
 class StubbornTpm(Tpm):
-    """Guesses where an honest agent gives up."""
+    """Returns a guess where activation fails and an honest agent stops."""
 
     def activate(self, id_object: bytes, encrypted_secret: bytes) -> bytes:
         try:
@@ -41,31 +41,31 @@ class StubbornTpm(Tpm):
 
 @dataclass
 class AttackerTools:
-    """What a liar may use beside its own TPM."""
+    """What a dishonest agent may use beside its own TPM."""
 
     other: Tpm
-    """Another genuine TPM, in the same hands."""
+    """Another genuine TPM of the same attacker."""
     earlier: Proof
-    """What this very TPM proved to another station."""
+    """What the same TPM proved to another station."""
 
 
 class DishonestAgent(AgentSession):
-    """Honest as it stands."""
+    """Honest unless a subclass overrides a step."""
 
     code: ClassVar[str] = ""
-    """What the station refuses it with."""
+    """The code that the station refuses it with."""
     earned: ClassVar[bool] = False
-    """Whether the lie comes after an honest proof, so that a unit is issued, never provisioned."""
+    """Whether the attack follows an honest Proof, so that the unit is issued but not provisioned."""
     impatient: ClassVar[bool] = False
-    """Whether the station finds out by waiting."""
+    """Whether the station detects it by a time-out."""
     template: ClassVar[dict[str, Callable[[], TPM2B_PUBLIC]]] = {}
-    """Templates of `device_agent.tpm.templates` that this agent's keys are made from instead."""
+    """Templates that replace those of `device_agent.tpm.templates` for this agent's keys."""
 
     def __init__(self, tpm: Tpm, store: IdentityStore, context: AgentContext, tools: AttackerTools) -> None:
         super().__init__(tpm, store, context)
         self.tools = tools
 
-    # --- the steps, and what a liar makes of them ---
+    # --- the steps that a dishonest agent overrides ---
 
     def claim(self, honest: Identity) -> Identity:
         return honest
@@ -77,7 +77,7 @@ class DishonestAgent(AgentSession):
         return honest
 
     def frames(self, payload: bytes) -> Iterable[bytes]:
-        """The bytes that go out in place of a message's frame."""
+        """The bytes to send in place of a message's frame."""
         yield encode_frame(payload)
 
     def identify(self, hello: Hello, transcript: bytes) -> Identity:
@@ -92,7 +92,7 @@ class DishonestAgent(AgentSession):
 
 
 class TamperingLine:
-    """A line on which a liar's frames go out in place of the honest ones."""
+    """A line that replaces each outgoing frame with those of `frames`."""
 
     def __init__(self, link: Link, frames: Callable[[bytes], Iterable[bytes]]) -> None:
         self._link = link
@@ -138,5 +138,5 @@ def without(template: Callable[[], TPM2B_PUBLIC], *attributes: TPMA_OBJECT) -> C
 
 
 def claiming(public: bytes, attributes: Attributes) -> bytes:
-    """A TPMT_PUBLIC that says it has these attributes, too."""
+    """Return a TPMT_PUBLIC that claims these attributes as well."""
     return public[:4] + (int.from_bytes(public[4:8], "big") | attributes).to_bytes(4, "big") + public[8:]

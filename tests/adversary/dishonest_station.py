@@ -1,6 +1,7 @@
-"""Dishonest stations: each is the real one with one answer changed, and names the code the agent is to end with.
+"""Dishonest stations: each changes one answer of the real station and names the code that the agent ends with.
 
-A new lie is a new subclass of `DishonestStation`; the suite finds it. No test lives here.
+A new attack is a subclass of `DishonestStation` with the decorator `at_once` or `by_its_gifts`, which add it to the
+suite.
 """
 
 from __future__ import annotations
@@ -48,10 +49,10 @@ NOW: Final = dt.datetime.now(dt.UTC)
 
 
 class DishonestStation(CableProvisioner):
-    """Honest as it stands."""
+    """Honest unless a subclass overrides a step."""
 
     code: ClassVar[str] = ""
-    """What the agent refuses it with."""
+    """The code that the agent refuses it with."""
 
     def __init__(self, station_under_test: RecordedStation, folder: Path) -> None:
         honest = station_under_test.station
@@ -69,10 +70,10 @@ class DishonestStation(CableProvisioner):
         )
         self.folder = folder
 
-    # --- what it is and says, and what a lying one makes of it ---
+    # --- the steps that a dishonest station overrides ---
 
     def authority(self, honest: Authority, folder: Path) -> Authority:
-        """Whose certificates it shows, and whose keys it has."""
+        """The authority whose certificates it shows and whose keys it has."""
         return honest
 
     def clock(self) -> float:
@@ -104,10 +105,10 @@ class DishonestStation(CableProvisioner):
 
 
 FALSE_FROM_THE_START: Final[list[type[DishonestStation]]] = []
-"""Found out by their Challenge."""
+"""The agent detects these by their Challenge."""
 
 FALSE_IN_THE_END: Final[list[type[DishonestStation]]] = []
-"""Genuine by their Challenge; what they give is false."""
+"""These send a genuine Challenge and false Credentials."""
 
 
 def found_out(
@@ -146,7 +147,7 @@ class GarbageForASignature(DishonestStation):
 
 @at_once("trust.station-forged")
 class SignatureOverAnotherTranscript(DishonestStation):
-    """What it said to another unit, or to this one in another session."""
+    """A genuine signature for another unit, or for this one in another session."""
 
     def sign_challenge(self, honest: Challenge) -> Challenge:
         signed = signed_bytes(ChallengeBody, os.urandom(32), honest.body)
@@ -155,7 +156,7 @@ class SignatureOverAnotherTranscript(DishonestStation):
 
 @at_once("trust.station-forged")
 class SignatureOverAnotherBody(DishonestStation):
-    """Somebody on the cable puts an HPKE key of their own into a genuine Challenge."""
+    """An attacker on the cable puts their own HPKE key into a genuine Challenge."""
 
     def sign_challenge(self, honest: Challenge) -> Challenge:
         return but(honest, body=encode(but(decode_body(ChallengeBody, honest.body), hpke_key=point())))
@@ -163,7 +164,7 @@ class SignatureOverAnotherBody(DishonestStation):
 
 @at_once("trust.station-forged")
 class SignatureOfAnotherKind(DishonestStation):
-    """A genuine signature of the station over this transcript and body, made as one on Credentials."""
+    """A genuine signature over this transcript and body, but of the kind for Credentials."""
 
     def challenge(self, identity: Identity, transcript: bytes) -> ChallengedUnit:
         unit = super().challenge(identity, transcript)
@@ -173,7 +174,7 @@ class SignatureOfAnotherKind(DishonestStation):
 
 @at_once("trust.station-forged")
 class BorrowedCertificate(DishonestStation):
-    """It shows the genuine station's chain, which is public, and signs with a key of its own."""
+    """It shows the genuine station's chain, which is public, and signs with its own key."""
 
     def authority(self, honest: Authority, folder: Path) -> Authority:
         return shown(honest, honest.station, soft.new_key())
@@ -181,7 +182,7 @@ class BorrowedCertificate(DishonestStation):
 
 @at_once("trust.not-a-station")
 class DeviceAsStation(DishonestStation):
-    """A unit's certificate of the same authority, and its key."""
+    """It uses a device certificate of the same authority, and its key."""
 
     def authority(self, honest: Authority, folder: Path) -> Authority:
         key = soft.new_key()
@@ -191,7 +192,7 @@ class DeviceAsStation(DishonestStation):
 
 @at_once("trust.station-expired")
 class ExpiredStation(DishonestStation):
-    """Genuine once."""
+    """A genuine station whose certificate has expired."""
 
     def clock(self) -> float:
         return time.time() + (profiles.STATION_DAYS + 1) * 86_400
@@ -199,7 +200,7 @@ class ExpiredStation(DishonestStation):
 
 @at_once("trust.station-expired")
 class StationFromBeforeItself(DishonestStation):
-    """By the time it tells its certificate is not valid yet; an honest station never tells such a time."""
+    """It states a time before its certificate is valid, which an honest station never does."""
 
     def hello(self) -> Hello:
         return but(super().hello(), time=int(time.time()) - 86_400)
@@ -207,7 +208,7 @@ class StationFromBeforeItself(DishonestStation):
 
 @at_once("trust.station-untrusted")
 class ForeignStation(DishonestStation):
-    """Another authority's, and good in itself."""
+    """A valid station of another authority."""
 
     def authority(self, honest: Authority, folder: Path) -> Authority:
         return foreign(honest, folder)
@@ -215,7 +216,7 @@ class ForeignStation(DishonestStation):
 
 @at_once("trust.station-untrusted")
 class ForeignStationUnderOurRoot(DishonestStation):
-    """Another authority's station, shown with this authority's intermediate and root above it."""
+    """Another authority's station with this authority's intermediate and root in its chain."""
 
     def authority(self, honest: Authority, folder: Path) -> Authority:
         other = foreign(honest, folder)
@@ -224,7 +225,7 @@ class ForeignStationUnderOurRoot(DishonestStation):
 
 @at_once("trust.station-untrusted")
 class SelfMadeStation(DishonestStation):
-    """It writes its own certificate in the intermediate's name."""
+    """It makes its own certificate with the intermediate as issuer."""
 
     def authority(self, honest: Authority, folder: Path) -> Authority:
         key = soft.new_key()
@@ -286,7 +287,7 @@ class ChainForAnotherSerialNumber(_Chained):
 
 @by_its_gifts("trust.chain-untrusted")
 class ChainWithoutAUsage(_Chained):
-    """This unit's key and number, in a certificate that is no device's."""
+    """A certificate with this unit's key and serial number, but without the device's extended key usage."""
 
     def leaf(self, unit: ChallengedUnit) -> x509.Certificate:
         builder = profiles.device(
@@ -304,7 +305,7 @@ class ChainWithoutAUsage(_Chained):
 
 @by_its_gifts("trust.chain-untrusted")
 class ChainOfAnotherRoot(DishonestStation):
-    """The station is genuine; what it hands out is another authority's."""
+    """A genuine station sends a chain of another authority."""
 
     def credentials_body(self, honest: CredentialsBody, unit: ChallengedUnit) -> CredentialsBody:
         other = foreign(self._authority, self.folder)
@@ -372,21 +373,21 @@ class TableChangedOnTheWay(_Tabled):
         return (*honest[:2], but(honest[2], duplicate=duplicate[:-1] + bytes([duplicate[-1] ^ 1])))
 
 
-# --- what they are made of ---
+# --- helpers ---
 
 
 def shown(honest: Authority, station: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Authority:
-    """This authority, with another certificate in the place of its station's."""
+    """Return this authority with another station certificate and key."""
     return Authority(honest._config, honest.root, honest.intermediate, honest._intermediate_key, station, key)
 
 
 def foreign(honest: Authority, folder: Path) -> Authority:
-    """Another authority, made in `folder`, whose names are the same."""
+    """Make another authority with the same names in `folder`."""
     secret = StationSecret.generate()
     authorities.create(folder / "authority", honest._config, secret, NOW, "a passphrase for tests")
     return Authority.load(folder, honest._config, secret)
 
 
 def point() -> bytes:
-    """An HPKE public key."""
+    """Return a fresh HPKE public key."""
     return NucHashDecryptor(ec.generate_private_key(ec.SECP256R1())).public

@@ -1,4 +1,4 @@
-"""Agents whose keys are not in their TPM or not as they should be, or that prove them with what was said elsewhere."""
+"""Agents whose keys are outside the TPM or have wrong attributes, and agents that replay or borrow proofs."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from tests.harness import soft_device as soft
 log = logging.getLogger(__name__)
 
 
-# --- keys that are not in a TPM, or not as they should be ---
+# --- keys outside a TPM, or with wrong attributes ---
 
 
 @refused_with("attestation.certify-other-key")
 class SoftwareDeviceKey(DishonestAgent):
-    """A software key with the attributes of one in a TPM, beside the genuine statement on the genuine key."""
+    """A software key with a TPM key's attributes, and the genuine statement about the genuine key."""
 
     key = soft.Key(soft.DEVICE)
 
@@ -54,7 +54,7 @@ class SoftwareDeviceKeyWithForgedStatement(SoftwareDeviceKey):
 
 @refused_with("attestation.secret-wrong")
 class SoftwareTpm(DishonestAgent):
-    """All keys in software, under a genuine TPM's endorsement key and certificate."""
+    """Software keys under a genuine TPM's endorsement key and EK certificate."""
 
     keys = soft.Device()
 
@@ -77,7 +77,7 @@ class SoftwareTpm(DishonestAgent):
 
 @refused_with("attestation.device-key-not-fixed")
 class ImportedDeviceKey(DishonestAgent):
-    """A software key in the TPM, which says so."""
+    """A software key whose attributes say that it was imported."""
 
     key = soft.Key(soft.DEVICE & ~soft.BORN_HERE)
 
@@ -87,7 +87,7 @@ class ImportedDeviceKey(DishonestAgent):
 
 @refused_with("attestation.certify-other-key")
 class ImportedDeviceKeyPassedOffAsBornThere(ImportedDeviceKey):
-    """The genuine AK certifies a key that was brought along."""
+    """The genuine AK certifies a software key that was loaded from outside."""
 
     def claim(self, honest: Identity) -> Identity:
         return but(honest, device_public=claiming(self.key.public, soft.BORN_HERE))
@@ -115,14 +115,14 @@ class ImportedDeviceKeyPassedOffAsBornThere(ImportedDeviceKey):
 
 @refused_with("attestation.ak-not-restricted")
 class UnrestrictedAk(DishonestAgent):
-    """It lives in the TPM, and would sign any forgery."""
+    """An AK in the TPM that would sign any forgery."""
 
     template: ClassVar = {"attestation_key": without(templates.attestation_key, TPMA_OBJECT.RESTRICTED)}
 
 
 @refused_with("attestation.secret-wrong")
 class UnrestrictedAkPassedOffAsRestricted(UnrestrictedAk):
-    """The credential is for the key as it claims to be, which no TPM holds."""
+    """The credential is for the key with the claimed attributes, which no TPM holds."""
 
     def claim(self, honest: Identity) -> Identity:
         return but(honest, ak_public=claiming(honest.ak_public, Attributes.RESTRICTED))
@@ -136,7 +136,7 @@ class ImportedAk(DishonestAgent):
 
 @refused_with("attestation.srk-not-fixed")
 class StorageKeyThatCanLeave(DishonestAgent):
-    """Table keys wrapped to it could be read elsewhere."""
+    """Table keys wrapped to it could be read outside the TPM."""
 
     template: ClassVar = {"storage_key": without(templates.storage_key, TPMA_OBJECT.FIXEDTPM, TPMA_OBJECT.FIXEDPARENT)}
 
@@ -149,18 +149,18 @@ class StorageKeyThatCanLeavePassedOffAsFixed(StorageKeyThatCanLeave):
 
 @refused_with("attestation.certify-other-key")
 class SoftwareStorageKey(DishonestAgent):
-    """Its owner would read every table key that is wrapped to it."""
+    """Its owner could read every table key wrapped to it."""
 
     def claim(self, honest: Identity) -> Identity:
         return but(honest, srk_public=soft.Key(soft.SRK, soft.AES_128, soft.NOTHING).public)
 
 
-# --- statements and secrets of elsewhere ---
+# --- statements and secrets from other sessions and TPMs ---
 
 
 @refused_with("attestation.certify-other-session")
 class StatementOfAnotherSession(DishonestAgent):
-    """What this very TPM said of this very key to another station."""
+    """The same TPM's statement about the same key, made for another station."""
 
     def testify(self, honest: Proof, after: bytes) -> Proof:
         earlier = self.tools.earlier
@@ -183,7 +183,7 @@ class StatementOverAnotherTranscript(DishonestAgent):
 
 @refused_with("attestation.secret-wrong")
 class ProofOfAnotherSession(DishonestAgent):
-    """All of it."""
+    """It replays a whole Proof."""
 
     def testify(self, honest: Proof, after: bytes) -> Proof:
         return self.tools.earlier
@@ -191,7 +191,7 @@ class ProofOfAnotherSession(DishonestAgent):
 
 @refused_with("attestation.certify-other-key")
 class StatementOnAnotherKey(DishonestAgent):
-    """The storage key is in the TPM; that says nothing of the device key."""
+    """The statement about the storage key, in place of the one about the device key."""
 
     def testify(self, honest: Proof, after: bytes) -> Proof:
         return but(honest, device_attest=honest.srk_attest, device_signature=honest.srk_signature)
@@ -199,7 +199,7 @@ class StatementOnAnotherKey(DishonestAgent):
 
 @refused_with("attestation.certify-other-ak")
 class StatementByAnotherAk(DishonestAgent):
-    """Another genuine TPM says it, in this session."""
+    """A statement of another genuine TPM, made in this session."""
 
     def testify(self, honest: Proof, after: bytes) -> Proof:
         made = self.tools.other.certify_device_key(after)
@@ -208,7 +208,7 @@ class StatementByAnotherAk(DishonestAgent):
 
 @refused_with("attestation.not-a-certify")
 class TimeForAStatement(DishonestAgent):
-    """Signed by the AK, in this session, and not about a key: TPM2_GetTime."""
+    """A TPM2_GetTime statement of the AK in this session, which is not about a key."""
 
     def testify(self, honest: Proof, after: bytes) -> Proof:
         (ak,) = self._tpm._loaded(_Key.AK)
@@ -223,7 +223,7 @@ class TimeForAStatement(DishonestAgent):
 
 @refused_with("attestation.secret-wrong")
 class SecretSolvedByAnotherTpm(DishonestAgent):
-    """The keys are in this TPM; the endorsement key, and its good certificate, are another's, which tries to help."""
+    """The keys are in this TPM; the EK and its valid certificate are in another, which tries to help."""
 
     def claim(self, honest: Identity) -> Identity:
         others = self.tools.other.public_areas()
@@ -233,7 +233,7 @@ class SecretSolvedByAnotherTpm(DishonestAgent):
         return but(honest, secret=self._helped(self.tools.other) or honest.secret)
 
     def _helped(self, helper: Tpm) -> bytes | None:
-        """It has the endorsement key, and is shown the attestation key's public part."""
+        """The helper has the EK and loads the AK's public area."""
         ak, _ = TPM2B_PUBLIC.unmarshal(sized(self._publics.ak))
         blob, _ = TPM2B_ID_OBJECT.unmarshal(self.body.credential)
         secret, _ = TPM2B_ENCRYPTED_SECRET.unmarshal(self.body.encrypted_secret)

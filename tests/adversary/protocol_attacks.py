@@ -1,4 +1,4 @@
-"""Agents that say what is no message, or the right thing at the wrong time, or sign for what they do not hold."""
+"""Agents that send malformed messages, messages at the wrong time, or receipts for what they do not store."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from shared.protocol.signing import signed_bytes
 from tests.adversary.dishonest_agent import DishonestAgent, but, refused_with
 from tests.harness import soft_device as soft
 
-# --- the wrong messages, and the right ones at the wrong time ---
+# --- malformed messages, and messages at the wrong time ---
 
 
 class _Framing(DishonestAgent):
     step: ClassVar[type] = Proof
-    """The message whose frame is another."""
+    """The message whose frame is replaced."""
 
     def frames(self, payload: bytes) -> Iterable[bytes]:
         if isinstance(decode(payload), self.step):
@@ -99,7 +99,7 @@ class MissingProof(_Framing):
 
 @refused_with("link.silent")
 class StationsOwnWordsForAProof(_Framing):
-    """A Done sent back to the station, which is no answer to it."""
+    """A Done, which only a station sends, in place of a Proof."""
 
     impatient = True
 
@@ -107,7 +107,7 @@ class StationsOwnWordsForAProof(_Framing):
         yield encode_frame(encode(Done()))
 
 
-# --- after an honest proof: the unit is issued, and never provisioned ---
+# --- after an honest Proof: the unit is issued but not provisioned ---
 
 
 @refused_with("session.unexpected-message")
@@ -161,7 +161,7 @@ class ReceiptForOneTable(_Receipting):
 
 @refused_with("attestation.table-not-imported")
 class TableKeyNotInTheTpm(_Receipting):
-    """It says the device key in the place of a table's."""
+    """It sends a statement about the device key in place of one about a table key."""
 
     def sign_for(self, honest: Receipt, after: bytes) -> Receipt:
         body = decode_body(ReceiptBody, honest.body)

@@ -1,4 +1,4 @@
-"""Every liar against a real station, over a pty: refused with its own code, and nothing written but that."""
+"""A real station refuses every dishonest agent with its code, over a pty, and writes only the refusal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from device_agent.tpm import Simulator, Tpm, templates
 from shared.errors.catalogue import CATALOGUE
 from shared.protocol.messages import Identity, Proof
 from station.config import EkPolicy
-from tests.adversary import identity_attacks, key_attacks, protocol_attacks  # noqa: F401 - they register themselves
+from tests.adversary import identity_attacks, key_attacks, protocol_attacks  # noqa: F401 - importing registers them
 from tests.adversary.dishonest_agent import (
     DISHONEST_AGENTS,
     KNOWN_MAKER,
@@ -35,7 +35,7 @@ ABOUT_EK = [dishonest for dishonest in DISHONEST_AGENTS if dishonest.code.starts
 
 @pytest.fixture
 def roots(simulator: Simulator, other_simulator: Simulator, tmp_path: Path) -> Path:
-    """With the simulators' own CAs a station can require of them what it requires of chips."""
+    """Roots with the simulators' CAs, so that a station can require a vendor's chain of simulators."""
     folder = tmp_path / "roots"
     folder.mkdir()
     (folder / "known.pem").write_bytes(KNOWN_MAKER.pem())
@@ -126,7 +126,7 @@ def test_a_lie_about_the_endorsement_key_is_refused_where_a_makers_chain_is_requ
 def test_an_agent_that_tells_no_lie_is_provisioned_by_the_same_stage(
     policy: EkPolicy, tpm: Tpm, other_tpm: Tpm, earlier: Proof, roots: Path, tmp_path: Path
 ) -> None:
-    """Without this the refusals above would show nothing."""
+    """Control for the refusals above: an honest agent passes."""
     with open_recorded_station(tmp_path, policy=policy, ek_roots=roots) as station_under_test:
         before = station_under_test.contents()
         outcome = meet(station_under_test, DishonestAgent, tpm, AttackerTools(other_tpm, earlier), tmp_path / "agent")
@@ -195,7 +195,7 @@ def test_every_refusal_says_what_happened_and_what_to_do() -> None:
 
 
 def test_the_same_words_said_twice_change_nothing(tpm: Tpm, other_tpm: Tpm, earlier: Proof, tmp_path: Path) -> None:
-    """An Identity may be repeated: a terminal that echoes, or an agent that heard the Hello twice."""
+    """An agent repeats its Identity when it receives the Hello twice or a terminal echoes it."""
 
     class SaysItTwice(DishonestAgent):
         def frames(self, payload: bytes) -> Iterator[bytes]:

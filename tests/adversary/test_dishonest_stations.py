@@ -1,6 +1,6 @@
-"""Every impostor against the real agent, a process of its own with a TPM of its own, over a pty.
+"""The real agent, a process with its own TPM, refuses every dishonest station over a pty.
 
-The agent ends with the impostor's code and keeps nothing; what it had before it has still, to the byte.
+It ends with the station's code and stores nothing; its state directory is unchanged to the byte.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SIMULATOR = "simulator"
 
 @dataclass(frozen=True)
 class Pi:
-    """A state directory whose TPM is made."""
+    """A state directory that contains a simulated TPM."""
 
     state_dir: Path
     nuc_map: Path | None
@@ -51,7 +51,7 @@ class Pi:
         return ended, served.recording
 
     def kept(self) -> dict[str, tuple[int, bytes]]:
-        """Everything on the card, with its mode, but the TPM (which stands for a chip) and the lock's empty file."""
+        """Return all files on the card with their modes, except the simulated TPM and the empty lock file."""
         found = {}
         for path in sorted(self.state_dir.rglob("*")):
             name = str(path.relative_to(self.state_dir))
@@ -71,7 +71,7 @@ def station_under_test(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rec
 
 @pytest.fixture(scope="module")
 def new(station_under_test: RecordedStation, simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Pi:
-    """Never provisioned; its integrator has pinned the root."""
+    """A Pi that was never provisioned, with a pinned root."""
     folder = private(tmp_path_factory.mktemp("new"))
     (folder / "nuc-map").write_bytes(NUC_MAP.data)
     (folder / "root.pem").write_bytes(station_under_test.station.authority.root.public_bytes(Encoding.PEM))
@@ -81,7 +81,7 @@ def new(station_under_test: RecordedStation, simulator: Simulator, tmp_path_fact
 
 @pytest.fixture(scope="module")
 def provisioned(station_under_test: RecordedStation, new: Pi, tmp_path_factory: pytest.TempPathFactory) -> Pi:
-    """Provisioned by the genuine station, whose root it remembers; its map is sealed."""
+    """A Pi that the genuine station has provisioned; it knows the root, and its map is sealed."""
     folder = private(tmp_path_factory.mktemp("provisioned"))
     shutil.copytree(new.state_dir / SIMULATOR, private(folder / "state") / SIMULATOR)
     ended, recording = Pi(folder / "state", new.nuc_map, new.root).meet(station_under_test, None)
@@ -135,7 +135,7 @@ def test_what_is_not_for_this_unit_is_not_kept_though_a_station_signed_it(
 def test_a_station_that_tells_no_lie_is_believed_by_the_same_agents_and_no_secret_crosses(
     pi: Pi, station_under_test: RecordedStation, tmp_path: Path
 ) -> None:
-    """Without this the refusals above would show nothing. It comes last, for the new unit is new no longer."""
+    """Control for the refusals above: an honest station passes. It runs last, because it provisions the new unit."""
     copy = Pi(tmp_path / "state", pi.nuc_map, pi.root)
     shutil.copytree(pi.state_dir, copy.state_dir, symlinks=True)
     copy.state_dir.chmod(0o700)
@@ -147,7 +147,7 @@ def test_a_station_that_tells_no_lie_is_believed_by_the_same_agents_and_no_secre
 
 
 def test_the_recording_would_show_a_secret_that_crossed() -> None:
-    """Zeros in it are stuffed on the cable, so that the raw bytes alone would hide it."""
+    """COBS replaces the secret's zero bytes, so a search in the raw bytes alone would miss it."""
     secret = NucMap(b"x").hash.secret()[:16] + b"\0" * 16
     for spelled in (secret, secret.hex().encode(), secret.hex().upper().encode()):
         recording = Recording()

@@ -1,4 +1,4 @@
-"""Genuine TPMs and honest proofs, by those who are not who they say: the registry knows its units. And: release."""
+"""The registry refuses genuine TPMs under another unit's identity, until an operator releases the unit."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ANOTHER_MAP = NucMap(b"another sensor's map" * 64)
 
 @pytest.fixture
 def station_under_test(tpm: Tpm, tmp_path: Path) -> Iterator[RecordedStation]:
-    """A station that knows one unit: `tpm`, SERIAL, NUC_MAP."""
+    """A station with one unit: `tpm`, SERIAL, NUC_MAP."""
     with open_recorded_station(tmp_path) as opened:
         assert come(opened, tpm, tmp_path / "first").identity is not None
         yield opened
@@ -117,7 +117,7 @@ def test_a_known_unit_with_another_sensors_nuc_hash_is_refused(
 def test_one_device_key_behind_two_endorsement_keys_is_refused(
     station_under_test: RecordedStation, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A TPM has more than one endorsement key, each with its certificate; each proves the same device key."""
+    """A TPM has several endorsement keys, each with a certificate, and proves the same device key with each."""
     monkeypatch.setattr(templates, "EK_TEMPLATES", ("EK-RSA2048",))
     again = Tpm.open(simulator.tcti)
     try:
@@ -170,7 +170,7 @@ def test_a_unit_that_shows_another_units_certificate_is_refused(
 def test_a_unit_that_comes_back_gets_the_same_again_even_with_its_card_erased(
     station_under_test: RecordedStation, tpm: Tpm, tmp_path: Path
 ) -> None:
-    """Without this the refusals above would show nothing."""
+    """Control for the refusals above: the same unit passes."""
     before = station_under_test.contents()
     outcome = come(station_under_test, tpm, tmp_path / "new")
     assert station_under_test.contents().events_since(before) == ["resumed"], outcome

@@ -1,4 +1,4 @@
-"""A provisioned unit's card in other hands: nothing secret is on it, and with another TPM no command works."""
+"""A stolen card of a provisioned unit holds no secret, and with another TPM no command works."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def station_under_test(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rec
 def pi(
     station_under_test: RecordedStation, simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
 ) -> VirtualPi:
-    """Provisioned by the command, over a cable, as a user would."""
+    """A Pi provisioned with the agent's command over a cable, as a user does it."""
     pi = VirtualPi(private(tmp_path_factory.mktemp("pi")), 1)
     pi.capture()
     shutil.copy(pi.nuc_map, pi.directory / "kept-for-the-test")
@@ -51,7 +51,7 @@ def run_on(port: Path, state_dir: Path) -> list[str]:
 
 @pytest.fixture
 def moved(pi: VirtualPi, other_simulator: Simulator, tmp_path: Path) -> Path:
-    """The card in another board: everything is as it was, but the TPM."""
+    """The card in another board: only the TPM differs."""
     copy = tmp_path / "card"
     shutil.copytree(pi.state_dir, copy, symlinks=True, ignore=shutil.ignore_patterns("simulator", "lock"))
     shutil.copytree(other_simulator._state, copy / "simulator")
@@ -90,7 +90,7 @@ def test_an_identity_copied_to_another_tpm_makes_every_command_fail_and_say_why(
 
 
 def test_on_its_own_tpm_the_same_identity_works(pi: VirtualPi, tmp_path: Path) -> None:
-    """Without this the failures above would show nothing."""
+    """Control for the failures above: the commands work with the right TPM."""
     copy = tmp_path / "card"
     shutil.copytree(pi.state_dir, copy, symlinks=True, ignore=shutil.ignore_patterns("lock"))
     copy.chmod(0o700)
@@ -100,7 +100,7 @@ def test_on_its_own_tpm_the_same_identity_works(pi: VirtualPi, tmp_path: Path) -
 
 
 def test_another_tpm_opens_nothing_even_where_the_check_is_passed_by(moved: Path, other_simulator: Simulator) -> None:
-    """The refusal is a courtesy: what keeps the secrets is the TPM."""
+    """The TPM, and not the agent's check, protects the secrets."""
     identity = IdentityStore(moved, Disk()).load()
     assert identity is not None
     tpm = Tpm.open(other_simulator.tcti)
@@ -117,7 +117,7 @@ def test_another_tpm_opens_nothing_even_where_the_check_is_passed_by(moved: Path
 
 
 def test_nothing_on_the_card_reveals_a_secret(pi: VirtualPi, station_under_test: RecordedStation) -> None:
-    """All files of the state directory but the simulator's, which stand for the chip."""
+    """Searches all files of the state directory except the simulator's, which stand for the chip."""
     with Camera.open(pi.state_dir) as camera:
         nuc_hash, nuc_map, tables = camera.nuc_hash().secret(), camera.nuc_map(), camera.table_ids
         certificate = camera.certificate.public_bytes(Encoding.DER)

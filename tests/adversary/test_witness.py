@@ -1,4 +1,4 @@
-"""tpm2-tools, which shares no code with this project, looks at the keys of a provisioned unit while they are loaded."""
+"""tpm2-tools, an independent implementation, inspects the loaded keys of a provisioned unit."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ from tests.harness.recorded_station import RecordedStation, context, open_record
 from virtual.timeouts import TIMEOUT_SECONDS
 
 POLICY_FAILED = "0x99D"
-"""TPM_RC_POLICY_FAIL: the policy session is not what the key's policy asks for; a key without one asks for the
-impossible."""
+"""TPM_RC_POLICY_FAIL: the session does not satisfy the key's policy; no session satisfies a key without a policy."""
 WRONG_KIND = "0x182"
 """TPM_RC_ATTRIBUTES for the first handle."""
 
@@ -53,7 +52,7 @@ class Witness:
         return answered.stdout
 
     def loaded(self) -> dict[bytes, tuple[str, set[str]]]:
-        """Handle and attributes of every loaded object, by its name."""
+        """Return handle and attributes of every loaded object by its TPM name."""
         found = {}
         for handle in re.findall(r"0x[0-9A-Fa-f]+", self.sees("tpm2_getcap", "handles-transient")):
             told = self.sees("tpm2_readpublic", "-c", handle)
@@ -64,7 +63,7 @@ class Witness:
         return found
 
     def duplicates(self, handle: str) -> subprocess.CompletedProcess[str]:
-        """TPM2_Duplicate with the only authorisation it takes: a policy session for that command."""
+        """Call TPM2_Duplicate with the only authorisation it accepts: a policy session for that command."""
         self.sees("tpm2_startauthsession", "-S", "session", "--policy-session")
         try:
             self.sees("tpm2_policycommandcode", "-S", "session", "-L", "policy", "TPM2_CC_Duplicate")
@@ -89,7 +88,7 @@ def station_under_test(tmp_path: Path) -> Iterator[RecordedStation]:
 
 @pytest.fixture
 def table(station_under_test: RecordedStation, tpm: Tpm, tmp_path: Path) -> StoredTable:
-    """A table of a unit that was provisioned over a cable."""
+    """A table of a unit provisioned over a cable."""
     store = IdentityStore(private(tmp_path / "agent"), Disk())
     outcome = station_under_test.meet(lambda: AgentSession(tpm, store, context()))
     assert outcome.identity is not None, outcome
@@ -140,8 +139,8 @@ def test_the_device_key_cannot_be_duplicated(tpm: Tpm, witness: Witness) -> None
 
 
 def test_the_same_commands_duplicate_a_key_that_may_leave(simulator: Simulator, witness: Witness) -> None:
-    """Without this the failures above would show nothing."""
-    Tpm.open(simulator.tcti).close()  # flushes what is loaded
+    """Control for the failures above: these commands duplicate a key that permits it."""
+    Tpm.open(simulator.tcti).close()  # flushes loaded objects
     witness.sees("tpm2_startauthsession", "-S", "trial")
     witness.sees("tpm2_policycommandcode", "-S", "trial", "-L", "policy", "TPM2_CC_Duplicate")
     witness.sees("tpm2_flushcontext", "trial")

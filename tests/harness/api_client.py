@@ -1,4 +1,4 @@
-"""Requests as a client of the HTTP interface makes them."""
+"""A client of the station's HTTP interface for tests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Json = dict[str, Any]
 
 
 class Api:
-    """A client with a token for everything; each call can be made without it."""
+    """A client with an admin bearer token; `client` itself sends requests without it."""
 
     def __init__(self, made: PageTestbed, client: Client, token: str) -> None:
         self.testbed = made
@@ -47,7 +47,7 @@ class Api:
         return dict(await answer.json())
 
     def token(self, provisioned: Json, table: int | None = None, index: int = 5) -> Json:
-        """A `camera_token` as the camera that was given `provisioned` makes it, or under another table."""
+        """Return a `camera_token` under the first table of the provisioning file `provisioned`, or under `table`."""
         table = provisioned["table_assignments"][0] if table is None else table
         key = token_key(self.testbed.tables.master_key(TableId(table)), key_index(index))
         nuc_hash = NucHash(bytes.fromhex(provisioned["nuc_hash"]))
@@ -73,7 +73,7 @@ async def opened(
 
 
 async def problem(answer: ClientResponse, status: int, code: str) -> Json:
-    """The problem details of an answer that must be one."""
+    """Check that an answer is a problem of this status and code, and return its JSON."""
     assert answer.status == status, await answer.text()
     assert answer.content_type == PROBLEM
     body: Json = await answer.json(content_type=None)

@@ -1,4 +1,4 @@
-"""A whole authority in a temporary directory, without ports, page or command line, for tests to use and look into."""
+"""A complete authority in a temporary directory for tests, without ports, page or command line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOW = 1_795_500_000
 
 
 class Clock:
-    """A clock that a test sets."""
+    """A clock that the test sets; returns seconds since 1970."""
 
     def __init__(self) -> None:
         self.now = float(NOW)

@@ -1,4 +1,4 @@
-"""One authority with a station and a device, made with the station's own profiles: what the agent's tests verify."""
+"""Certificates for the agent's tests: an authority, a station and a device, made with the station's profiles."""
 
 import datetime as dt
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""OpenSSL's judgement of what this station makes: the other implementation in our certificate tests."""
+"""Calls OpenSSL, the independent implementation that checks the station's certificates."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from virtual.timeouts import TIMEOUT_SECONDS
 
 
 def pem(path: Path, *certificates: x509.Certificate | bytes) -> Path:
-    """Write certificates, given as such or as DER, one after another."""
+    """Write certificates, given as objects or DER, to one PEM file; return its path."""
     parsed = [c if isinstance(c, x509.Certificate) else x509.load_der_x509_certificate(c) for c in certificates]
     path.write_bytes(b"".join(certificate.public_bytes(Encoding.PEM) for certificate in parsed))
     return path
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Call openssl; its return code and output are the answer."""
+    """Call openssl; return its exit code and output."""
     return subprocess.run(
         ["openssl", *map(str, arguments)],
         capture_output=True,
@@ -31,7 +31,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def verify(folder: Path, chain: tuple[bytes, ...], *options: str | Path) -> subprocess.CompletedProcess[str]:
-    """Verify a chain (DER: device, intermediate, root) strictly, at the time of the tests' clock."""
+    """Verify a chain (DER: device, intermediate, root) strictly; `options` may set the time."""
     leaf, intermediate, root = chain
     return run(
         "verify",

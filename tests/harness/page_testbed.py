@@ -1,4 +1,4 @@
-"""A station's page with a real registry and a real bus, but no ports: what the tests of the page stand on."""
+"""A station's page for tests, with a real registry and a real bus, but without ports."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from station.web.app import Parts, create_app
 Client: TypeAlias = TestClient[web.Request, web.Application]
 
 MARKUP = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
-"""What a hostile device calls itself. Its title, if it ever ran, would give it away."""
+"""The name of a hostile device. If it ran in a page, it would change the page's title."""
 
 APPLICANT = Applicant(
     serial=BoardSerial("10000000a3f29c41"),
@@ -68,7 +68,7 @@ _KEY = ec.generate_private_key(ec.SECP256R1())
 
 @dataclass
 class PageTestbed:
-    """The application and what it shows."""
+    """The web application and the parts it shows."""
 
     folder: Path
     secret: StationSecret
@@ -86,7 +86,7 @@ class PageTestbed:
         self.new_app()
 
     def new_app(self) -> None:
-        """The application as after a restart of the station."""
+        """Make the application anew, as a restart of the station does."""
         parts = Parts(
             self.folder,
             self.config,
@@ -104,7 +104,7 @@ class PageTestbed:
         self.app = create_app(parts, time.time(), behind_proxy=self.behind_proxy)
 
     async def token(self, *scopes: Scope, name: str = "") -> str:
-        """The secret of a new bearer token."""
+        """Create a bearer token and return its secret."""
         async with self.database.write() as connection:
             name = name or f"token {next(self._numbers)}"
             return await tokens.create(connection, name, frozenset(scopes), int(time.time()))
@@ -112,7 +112,7 @@ class PageTestbed:
     async def provision(
         self, serial: str, *, confirmed: bool = True, days: float = 730, now: int | None = None, **facts: str
     ) -> Unit:
-        """Put a unit into the registry, as a session does, and tell the bus. `serial` is not checked."""
+        """Add a unit to the registry and notify the bus, as a session does. `serial` is not checked."""
         number = next(self._numbers)
         now = now or int(time.time())
         ek, key, nuc = (hashlib.sha256(f"{name} {number}".encode()).digest() for name in ("ek", "key", "nuc"))
@@ -144,7 +144,7 @@ async def open_page_testbed(
     config: StationConfig | None = None,
     behind_proxy: bool = False,
 ) -> AsyncIterator[PageTestbed]:
-    """A bench in an empty folder."""
+    """Open a testbed in an empty folder."""
     config = config or StationConfig(name="Bench 3")
     secret = StationSecret.generate()
     authorities.create(folder / "authority", config, secret, dt.datetime.now(dt.UTC), "a passphrase for tests")
@@ -161,7 +161,7 @@ async def open_page_testbed(
 
 
 def certificate(days: float) -> x509.Certificate:
-    """Some certificate that ends in so many days, or has ended."""
+    """Return a certificate that expires in `days` days; negative for an expired one."""
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "unit")])
     now = dt.datetime.now(dt.UTC)
     return (

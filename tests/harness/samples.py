@@ -1,4 +1,4 @@
-"""A well-formed message for every step, and sessions brought to every state with them. No test lives here."""
+"""A well-formed message for every step, and sessions in every state."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def identity(hello: bytes = b"t" * 32, serial: str = "10000000abcdef01") -> Iden
 
 
 def message(step: Step, *, after: bytes = b"t" * 32) -> Message:
-    """The honest message of `step`; an Identity answers the Hello whose transcript is `after`."""
+    """Return the honest message of `step`; an Identity answers the Hello whose transcript is `after`."""
     challenge_body, credentials_body, receipt_body = (encode(body) for body in BODIES)
     messages: dict[Step, Message] = {
         Step.HELLO: HELLO,
@@ -102,16 +102,16 @@ HONEST: Final = (
     (Step.RECEIPT, Role.AGENT, State.STORED),
     (Step.DONE, Role.STATION, State.DONE),
 )
-"""A session that goes well: each step, who says it, and the state it leads to."""
+"""A successful session: each step, its sender, and the state it leads to."""
 
 
 def framed(*messages: Message) -> bytes:
-    """The bytes of these messages on the wire."""
+    """Return the bytes of these messages on the wire."""
     return b"".join(encode_frame(encode(said)) for said in messages)
 
 
 def transcript_after(*messages: Message) -> bytes:
-    """The digest that both ends have once these messages have been said."""
+    """Return the transcript's digest after these messages."""
     transcript = Transcript()
     for said in messages:
         transcript.absorb(encode(said))
@@ -119,7 +119,7 @@ def transcript_after(*messages: Message) -> bytes:
 
 
 def session_in(role: Role, state: State) -> Session:
-    """A session of `role` in `state`, come to it by an honest conversation, with nothing left to write."""
+    """Return a session of `role` that an honest conversation brought to `state`, with no outgoing bytes left."""
     other = Session(Role.STATION if role is Role.AGENT else Role.AGENT)
     session = Session(role)
     for step, sender, reached in () if state is State.IDLE else HONEST:

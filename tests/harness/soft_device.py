@@ -1,4 +1,4 @@
-"""A device in software that can say and sign anything: what an honest TPM says, and every lie. No test lives here."""
+"""A device in software that makes and signs any statement, honest or false."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def new_key() -> ec.EllipticCurvePrivateKey:
 
 @dataclass(frozen=True)
 class Key:
-    """A key and what is claimed of it."""
+    """A key and the properties claimed for it."""
 
     attributes: int
     symmetric: bytes = NOTHING
@@ -69,7 +69,7 @@ class Key:
 
 
 def certify(name: bytes, ak: Key, qualifying: bytes = TRANSCRIPT, **change: bytes) -> tuple[bytes, bytes]:
-    """TPMS_ATTEST and TPMT_SIGNATURE as TPM2_Certify makes them, or with one part changed."""
+    """Return TPMS_ATTEST and TPMT_SIGNATURE as TPM2_Certify makes them, or with the parts in `change`."""
     parts = {
         "magic": bytes.fromhex("ff544347"),
         "type": bytes.fromhex("8017"),
@@ -100,7 +100,7 @@ def csr(
 
 @dataclass(frozen=True)
 class Device:
-    """Honest as it stands; `but` makes it lie."""
+    """An honest device; `but` replaces its keys."""
 
     ek: Key = field(default_factory=lambda: Key(EK, AES_128, NOTHING, POLICY_A))
     ak: Key = field(default_factory=lambda: Key(AK))

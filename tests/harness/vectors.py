@@ -1,4 +1,4 @@
-"""The vectors both ends, software and TPM, are held to; rows agree with Birthmark's public code. No test lives here."""
+"""Test vectors for software and TPM; the rows agree with Birthmark's public code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FOLDER: Final = Path(__file__).parents[1] / "data" / "vectors"
 
 @dataclass(frozen=True, slots=True)
 class Derivation:
-    """`derived_key` of (`master_key`, `key_index`), by way of HKDF-Extract's output `prk`; 32 bytes each."""
+    """`derived_key` of (`master_key`, `key_index`) and HKDF-Extract's output `prk`; keys are 32 bytes each."""
 
     master_key: bytes
     key_index: int
@@ -22,7 +22,7 @@ class Derivation:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A NUC token, field by field, and what it was made of."""
+    """The fields of a NUC token, and its inputs."""
 
     master_key: bytes
     table_id: int
