@@ -1,1 +1,1 @@
-"""The board: device tree, USB gadget, LED, display and service manager."""
+"""The board: device tree, USB gadget, LED and display."""
