@@ -1,1 +1,1 @@
-"""The station: the Simulated Manufacturer Authority that a Pi is plugged into."""
+"""The station: the simulated manufacturer authority that provisions the Pis plugged into it."""

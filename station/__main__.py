@@ -1,4 +1,4 @@
-"""`python -m station` is `birthmark-station`."""
+"""`python -m station` runs `birthmark-station`."""
 
 from station.cli import main
 

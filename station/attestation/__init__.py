@@ -1,1 +1,1 @@
-"""What makes the station believe that a key is in a genuine TPM. Software only: no TPM library, port or registry."""
+"""Verifies that a unit's keys are in a genuine TPM. In software: imports no TPM library, port or registry."""

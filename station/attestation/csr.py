@@ -1,4 +1,4 @@
-"""What a unit's certificate request must be. The certificate's contents are the station's; a request only asks."""
+"""Checks a unit's CSR. The station decides what the certificate contains; a CSR only proves the key."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def examine_csr(der: bytes, key: ec.EllipticCurvePublicKey, serial: BoardSerial)
     """
     if len(der) > limits.CSR_BYTES:
         raise BirthmarkError("csr.malformed", "it is too long")
-    # The parser is lazy: each property may be the one to find the fault.
+    # The parser is lazy: reading any property may raise.
     try:
         request = x509.load_der_x509_csr(der)
         asked = request.public_key()
@@ -44,7 +44,7 @@ def examine_csr(der: bytes, key: ec.EllipticCurvePublicKey, serial: BoardSerial)
         signed_with = None
     if not isinstance(signed_with, hashes.SHA256):
         raise BirthmarkError("csr.weak-signature")
-    if not _signature_holds(request):
+    if not _is_signature_valid(request):
         raise BirthmarkError("csr.bad-signature")
     if asked != key:
         raise BirthmarkError("csr.other-key")
@@ -59,8 +59,8 @@ def examine_csr(der: bytes, key: ec.EllipticCurvePublicKey, serial: BoardSerial)
         raise BirthmarkError("csr.asks-too-much")
 
 
-def _signature_holds(request: x509.CertificateSigningRequest) -> bool:
+def _is_signature_valid(request: x509.CertificateSigningRequest) -> bool:
     try:
         return request.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm):  # an algorithm that is not the key's
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # the algorithm does not fit the key
         return False

@@ -1,12 +1,12 @@
-"""What a device says of its keys, and whether it proves it. Takes messages, gives facts; sends and stores nothing.
+"""Verifies what a device says of its keys: takes messages, returns facts.
 
-1. `examine_identity`: the four public areas are what they must be. Anybody can copy public areas; nothing is proven.
-2. `examine_proof`: the device gave the credential's secret back, so one genuine TPM holds the EK and this very AK; the
-   AK, which signs nothing but what its TPM found itself, certifies device key and storage key in this session; and the
-   request is signed by that device key.
-3. `examine_import`: the AK certifies that a table's key has arrived.
+1. `examine_identity`: the four public areas have the required form. Anybody can copy public areas: this proves nothing.
+2. `examine_proof`: the device returned the credential's secret, so one TPM holds the EK and this AK; the AK, which
+   signs only statements that its TPM has put together, certifies the device key and the SRK in this session; and the
+   device key signs the CSR.
+3. `examine_import`: the AK certifies that the TPM has imported a table's key.
 
-What the caller must still do: verify the EK's certificate (`ek_certificate`), without which step 2 is about any TPM.
+The caller must also verify the EK certificate (`ek_certificate`): step 2 alone accepts any TPM, even a fake one.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from station.attestation.tpm2.structures import (
 )
 from station.secrets.blind_index import key_fingerprint
 
-_BORN_HERE: Final = Attributes.FIXED_TPM | Attributes.FIXED_PARENT | Attributes.SENSITIVE_DATA_ORIGIN
-"""Made in this TPM and never leaving it. sensitiveDataOrigin alone is only a claim: an imported key may make it."""
+_MADE_IN_TPM: Final = Attributes.FIXED_TPM | Attributes.FIXED_PARENT | Attributes.SENSITIVE_DATA_ORIGIN
+"""Made in this TPM, cannot leave it. sensitiveDataOrigin alone proves nothing: an imported key may carry it."""
 
 _SRK_AES_BITS: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """The four keys of an Identity, well-formed and with the attributes they must have."""
+    """The four keys of an Identity, well-formed and with the required attributes."""
 
     ek: Public
     ak: Public
@@ -52,11 +52,11 @@ class Claims:
 
     @property
     def ak_key(self) -> ec.EllipticCurvePublicKey:
-        return _p256(self.ak)
+        return _ec_key_of(self.ak)
 
     @property
     def device_key(self) -> ec.EllipticCurvePublicKey:
-        return _p256(self.device)
+        return _ec_key_of(self.device)
 
     @property
     def ek_fingerprint(self) -> bytes:
@@ -71,14 +71,14 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """What a Proof says beyond that it holds."""
+    """What a valid Proof also tells."""
 
     firmware: str
-    """The TPM's firmware version as its attestation states it: four numbers of 16 bits, with dots."""
+    """The TPM's firmware version from its attestation: four 16-bit numbers, separated by dots."""
 
 
 def examine_identity(identity: Identity) -> Claims:
-    """Read the four public areas and refuse those that no honest agent has. Raises `attestation.*`."""
+    """Read the four public areas and check their attributes. Raises `attestation.*`."""
     claims = Claims(
         ek=read_public(identity.ek_public),
         ak=read_public(identity.ak_public),
@@ -94,34 +94,34 @@ def examine_identity(identity: Identity) -> Claims:
 
 
 def examine_proof(claims: Claims, proof: Proof, transcript_before: bytes, secret: bytes, serial: BoardSerial) -> Proven:
-    """Verify a Proof. `transcript_before` is the 32-byte digest before it, `secret` what the credential held.
+    """Verify a Proof. `transcript_before` is the 32-byte digest before it, `secret` the credential's secret.
 
     Raises `attestation.*` and `csr.*`.
     """
     if not hmac.compare_digest(proof.secret, secret):
         raise BirthmarkError("attestation.secret-wrong")
-    certified = _statement(claims, proof.device_attest, proof.device_signature, transcript_before)
+    certified = _verify_statement(claims, proof.device_attest, proof.device_signature, transcript_before)
     if certified.name != claims.device.name():
         raise BirthmarkError("attestation.certify-other-key", "the statement on the device key")
-    storage = _statement(claims, proof.srk_attest, proof.srk_signature, transcript_before)
+    storage = _verify_statement(claims, proof.srk_attest, proof.srk_signature, transcript_before)
     if storage.name != claims.srk.name():
         raise BirthmarkError("attestation.certify-other-key", "the statement on the storage key")
     examine_csr(proof.csr, claims.device_key, serial)
-    return Proven(_firmware(certified.firmware_version))
+    return Proven(_format_firmware(certified.firmware_version))
 
 
 def examine_import(claims: Claims, table_import: TableImport, name: bytes, transcript: bytes) -> None:
     """Verify that the key with the TPM name `name` is in the TPM of `claims`.
 
-    A name covers the whole public area, so it cannot be a key with other attributes. Raises `attestation.*`, for
-    another key `attestation.table-not-imported`.
+    A name covers the whole public area, so a key with other attributes has another name. Raises `attestation.*`;
+    for another key `attestation.table-not-imported`.
     """
-    if _statement(claims, table_import.attest, table_import.signature, transcript).name != name:
+    if _verify_statement(claims, table_import.attest, table_import.signature, transcript).name != name:
         raise BirthmarkError("attestation.table-not-imported", f"table {table_import.table_id}")
 
 
-def _statement(claims: Claims, attest: bytes, signature: bytes, transcript: bytes) -> Certified:
-    """What this device's AK has certified in this session."""
+def _verify_statement(claims: Claims, attest: bytes, signature: bytes, transcript: bytes) -> Certified:
+    """Verify that this device's AK signed the statement in this session, and return its contents."""
     try:
         claims.ak_key.verify(read_signature(signature), attest, ec.ECDSA(hashes.SHA256()))
     except InvalidSignature:
@@ -137,7 +137,7 @@ def _check_ak(ak: Public) -> None:
         raise BirthmarkError("attestation.ak-wrong-kind")
     if Attributes.RESTRICTED not in ak.attributes:
         raise BirthmarkError("attestation.ak-not-restricted")
-    if _BORN_HERE not in ak.attributes:
+    if _MADE_IN_TPM not in ak.attributes:
         raise BirthmarkError("attestation.ak-not-fixed")
     if Attributes.SIGN not in ak.attributes or ak.attributes & (Attributes.DECRYPT | Attributes.X509_SIGN):
         raise BirthmarkError("attestation.ak-wrong-kind", "it must sign, and do nothing else")
@@ -146,7 +146,7 @@ def _check_ak(ak: Public) -> None:
 def _check_device_key(device: Public) -> None:
     if not _is_p256(device) or device.symmetric is not None or device.signing_hash not in (None, Alg.SHA256):
         raise BirthmarkError("attestation.device-key-wrong-kind")
-    if _BORN_HERE not in device.attributes:
+    if _MADE_IN_TPM not in device.attributes:
         raise BirthmarkError("attestation.device-key-not-fixed")
     unwanted = Attributes.RESTRICTED | Attributes.DECRYPT | Attributes.X509_SIGN
     if Attributes.SIGN not in device.attributes or device.attributes & unwanted:
@@ -157,7 +157,7 @@ def _check_srk(srk: Public) -> None:
     has_aes = srk.symmetric is not None and srk.symmetric.bits == _SRK_AES_BITS
     if not _is_p256(srk) or not has_aes or srk.signing_hash is not None:
         raise BirthmarkError("attestation.srk-wrong-kind")
-    if _BORN_HERE not in srk.attributes:
+    if _MADE_IN_TPM not in srk.attributes:
         raise BirthmarkError("attestation.srk-not-fixed")
     if (Attributes.RESTRICTED | Attributes.DECRYPT) not in srk.attributes or Attributes.SIGN in srk.attributes:
         raise BirthmarkError("attestation.srk-wrong-kind", "it must be a storage key")
@@ -168,12 +168,12 @@ def _is_p256(public: Public) -> bool:
     return public.name_alg is Alg.SHA256 and isinstance(key, ec.EllipticCurvePublicKey) and key.key_size == 256
 
 
-def _p256(public: Public) -> ec.EllipticCurvePublicKey:
+def _ec_key_of(public: Public) -> ec.EllipticCurvePublicKey:
     key = public.key()
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise TypeError("claims hold elliptic curve keys, all but the EK")
     return key
 
 
-def _firmware(version: int) -> str:
+def _format_firmware(version: int) -> str:
     return ".".join(str(version >> shift & 0xFFFF) for shift in (48, 32, 16, 0))

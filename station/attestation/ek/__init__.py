@@ -1,1 +1,1 @@
-"""Endorsement keys: their certificates, their vendors, their templates."""
+"""Endorsement keys: certificates, TPM vendors, templates."""

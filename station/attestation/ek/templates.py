@@ -1,4 +1,4 @@
-"""The endorsement keys a TPM maker certifies, as data: TCG "EK Credential Profile for TPM Family 2.0", 2.5, annex B."""
+"""The EK templates that TPM vendors certify, as data: TCG "EK Credential Profile for TPM Family 2.0", 2.5, annex B."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _POLICY_B_256: Final = bytes.fromhex("ca3d0a99a2b93906f7a3342414efcfb3a385d44cd1
 _POLICY_B_384: Final = bytes.fromhex(
     "b26e7d28d11a50bc53d882bcf5fd3a1a074148bb35d3b4e4cb1c0ad9bde419cacb47ba09699646150f9fc000f3f80e12"
 )
-"""Policy A or what an NV index of the maker's says, SHA-256 and SHA-384."""
+"""Policy A, or the policy in an NV index of the TPM vendor; SHA-256 and SHA-384."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,11 @@ TEMPLATES: Final = (
     EkTemplate("H-6", Alg.RSA, 3072, Alg.SHA384, 256, _HIGH, _POLICY_B_384),
     EkTemplate("H-7", Alg.RSA, 4096, Alg.SHA384, 256, _HIGH, _POLICY_B_384),
 )
-"""Those with algorithms we speak; H-4 (P-521) and H-5 (SM2) are on no chip that fits a Pi."""
+"""The templates whose algorithms we support. No chip that fits a Pi has H-4 (P-521) or H-5 (SM2)."""
 
 
 def template_of(ek: Public) -> EkTemplate | None:
-    """The template that `ek` was made from, or none."""
+    """The template that `ek` was made from, or None."""
     for template in TEMPLATES:
         if (
             ek.kind is template.kind

@@ -1,4 +1,4 @@
-"""What an EK certificate says of its TPM: maker, model, version. Reads; believes nothing."""
+"""Reads vendor, model and version of the TPM from an EK certificate; does not verify the certificate."""
 
 from __future__ import annotations
 
@@ -38,27 +38,27 @@ _NAMES: Final = {
     "TXN": "Texas Instruments",
     "WEC": "Winbond",
 }
-"""TCG TPM Vendor ID Registry, those that make or made TPMs one can meet. Others are shown by their letters."""
+"""TCG TPM Vendor ID Registry: vendors whose TPMs are in use. Others appear by their ID's letters."""
 
 
 @dataclass(frozen=True, slots=True)
 class TpmFacts:
-    """What the certificate's subjectAltName says; cleaned, and empty where it says nothing."""
+    """What the certificate's subjectAltName says: printable text, empty where it says nothing."""
 
     manufacturer: str
-    """As written, such as `id:49465800`."""
+    """The vendor ID as written, such as `id:49465800`."""
     manufacturer_name: str
     model: str
     version: str
 
     @property
     def is_swtpm(self) -> bool:
-        """Whether it calls itself a simulator of swtpm's making. Anybody can write that, or anything else."""
+        """Whether the certificate names the swtpm simulator. Anybody can write that."""
         return (self.manufacturer, self.model) == _SWTPM
 
 
 def facts_of(certificate: VendorCertificate) -> TpmFacts | None:
-    """None for a certificate that names no maker."""
+    """The facts, or None when the certificate names no TPM vendor."""
     alternative = certificate.alternative_name
     names = alternative.get_values_for_type(x509.DirectoryName) if alternative is not None else []
     said = {attribute.oid: printable(_text(attribute.value), 64) for name in names for attribute in name}
@@ -66,7 +66,7 @@ def facts_of(certificate: VendorCertificate) -> TpmFacts | None:
     if not manufacturer:
         return None
     model = said.get(_MODEL, "")
-    name = "swtpm" if (manufacturer, model) == _SWTPM else _name(manufacturer)
+    name = "swtpm" if (manufacturer, model) == _SWTPM else _vendor_name(manufacturer)
     return TpmFacts(manufacturer, name, model, said.get(_VERSION, ""))
 
 
@@ -74,8 +74,8 @@ def _text(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.hex()
 
 
-def _name(manufacturer: str) -> str:
-    """The maker's name for `id:` and eight hexadecimal digits, which are up to four ASCII letters."""
+def _vendor_name(manufacturer: str) -> str:
+    """The vendor's name for `id:` and eight hexadecimal digits, which encode up to four ASCII letters."""
     if re.fullmatch(r"id:[0-9A-Fa-f]{8}", manufacturer):
         letters = bytes.fromhex(manufacturer[3:]).rstrip(b"\0 ")
         if letters.isalnum():

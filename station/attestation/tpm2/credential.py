@@ -1,4 +1,4 @@
-"""TPM2_MakeCredential in software: a secret that only the TPM holding both an EK and an AK can give back."""
+"""TPM2_MakeCredential in software: encrypts a secret that only the TPM with both EK and AK can decrypt."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from station.attestation.tpm2.structures import Public, sized
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What TPM2_ActivateCredential takes, marshalled."""
+    """The input of TPM2_ActivateCredential, marshalled."""
 
     id_object: bytes
     """TPM2B_ID_OBJECT (Part 2, 12.4.3)."""
@@ -19,10 +19,10 @@ class Credential:
 
 
 def make_credential(ek: Public, ak_name: bytes, secret: bytes) -> Credential:
-    """Protect `secret` (at most as long as the EK's name hash) for the holder of `ek` and of the object `ak_name`.
+    """Encrypt `secret` (at most as long as the EK's name hash) for the TPM that holds `ek` and the object `ak_name`.
 
-    TCG TPM 2.0 Part 1, section 24 (credential protection). Raises `attestation.not-a-storage-key` for an EK that has
-    no symmetric parameters.
+    TCG TPM 2.0 Part 1, section 24 (credential protection). Raises `attestation.not-a-storage-key` for an EK without
+    symmetric parameters.
     """
     seed, encrypted_secret = share_seed(ek, b"IDENTITY")
     return Credential(sized(outer_wrap(ek, seed, ak_name, sized(secret))), encrypted_secret)

@@ -1,4 +1,4 @@
-"""How a TPM is sent something only it can open: key derivation, seed exchange and the outer wrap. Knows no purpose.
+"""Encrypts data so that only one TPM can decrypt it: key derivation, seed exchange, outer wrap.
 
 Section numbers are those of the TCG "Trusted Platform Module Library, Part 1: Architecture", family 2.0, revision 1.59.
 """
@@ -22,18 +22,18 @@ _OAEP_HASHES: Final[dict[Alg, type[hashes.HashAlgorithm]]] = {Alg.SHA256: hashes
 
 
 def kdfa(hash_: Callable[..., Any], key: bytes, label: bytes, context: bytes, bits: int) -> bytes:
-    """KDFa (11.4.10.2): SP 800-108 in counter mode with HMAC. `label` without its zero byte, `bits` a multiple of 8."""
+    """KDFa (11.4.10.2): SP 800-108 in counter mode with HMAC. `label` has no zero byte, `bits` is a multiple of 8."""
     tail = label + b"\0" + context + bits.to_bytes(4, "big")
-    return _blocks(lambda counter: hmac.digest(key, counter + tail, hash_), bits)
+    return _derive_blocks(lambda counter: hmac.digest(key, counter + tail, hash_), bits)
 
 
 def kdfe(hash_: Callable[..., Any], z: bytes, label: bytes, party_u: bytes, party_v: bytes, bits: int) -> bytes:
     """KDFe (11.4.10.3): SP 800-56A's concatenation KDF over the shared x-coordinate `z`."""
     tail = z + label + b"\0" + party_u + party_v
-    return _blocks(lambda counter: hash_(counter + tail).digest(), bits)
+    return _derive_blocks(lambda counter: hash_(counter + tail).digest(), bits)
 
 
-def _blocks(block: Callable[[bytes], bytes], bits: int) -> bytes:
+def _derive_blocks(block: Callable[[bytes], bytes], bits: int) -> bytes:
     made = b""
     counter = 0
     while len(made) * 8 < bits:
@@ -43,7 +43,7 @@ def _blocks(block: Callable[[bytes], bytes], bits: int) -> bytes:
 
 
 def share_seed(target: Public, label: bytes) -> tuple[bytes, bytes]:
-    """A fresh seed, and the marshalled TPM2B_ENCRYPTED_SECRET from which `target`'s TPM gets it.
+    """Make a seed. Returns it and the marshalled TPM2B_ENCRYPTED_SECRET that `target`'s TPM decrypts to it.
 
     RSA: OAEP with the key's name hash (B.10.4). ECC: one-pass ECDH with an ephemeral key (C.6.1).
     """
@@ -63,9 +63,9 @@ def share_seed(target: Public, label: bytes) -> tuple[bytes, bytes]:
 
 
 def outer_wrap(target: Public, seed: bytes, name: bytes, content: bytes) -> bytes:
-    """`content` encrypted for `target` and bound to the object `name`: integrity HMAC, then ciphertext (22.4, 24.4).
+    """Encrypt `content` for `target`, bound to the object `name`: integrity HMAC, then ciphertext (22.4, 24.4).
 
-    The key comes from a fresh seed and is used once, which is why the initialisation vector may be zero.
+    The initialisation vector may be zero because the key comes from a fresh seed and is used once.
     """
     if target.symmetric is None:
         raise BirthmarkError("attestation.not-a-storage-key")

@@ -1,8 +1,7 @@
-"""TPM structures as bytes: reading what a device sends, strictly, and writing what a TPM reads. Judges nothing.
+"""TPM structures as bytes: reads strictly what a device sends, writes what a TPM reads.
 
 Section numbers are those of the TCG "Trusted Platform Module Library, Part 2: Structures", family 2.0, revision 1.59.
-Everything that does not read to its last byte, or is of a kind no honest agent sends, is refused with
-`attestation.*-malformed`.
+A structure with bytes left over, or of a kind that no honest agent sends, raises `attestation.*-malformed`.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _MAX_SIZED: Final = 512  # the largest sized field here is an RSA-4096 modulus
 
 
 class Alg(IntEnum):
-    """TPM_ALG_ID (6.3), those that occur here."""
+    """TPM_ALG_ID (6.3), the values used here."""
 
     RSA = 0x0001
     HMAC = 0x0005
@@ -77,7 +76,7 @@ class Symmetric:
 
 @dataclass(frozen=True, slots=True)
 class Public:
-    """TPMT_PUBLIC (12.2.4) of an RSA or ECC key; the point is on its curve, the modulus has its stated size."""
+    """TPMT_PUBLIC (12.2.4) of an RSA or ECC key; the point is on its curve, the modulus has the stated size."""
 
     raw: bytes
     kind: Alg
@@ -87,7 +86,7 @@ class Public:
     """authPolicy: empty, or a digest."""
     symmetric: Symmetric | None
     signing_hash: Alg | None
-    """The hash of its ECDSA scheme, none for a key without a scheme."""
+    """The hash of its ECDSA scheme; None for a key without a scheme."""
     _key: PublicKey
 
     def name(self) -> bytes:
@@ -103,9 +102,9 @@ class Certified:
     """TPMS_ATTEST (10.12.12) holding a TPMS_CERTIFY_INFO (10.12.3)."""
 
     extra_data: bytes
-    """What the caller of TPM2_Certify had it sign along."""
+    """The qualifying data that the caller of TPM2_Certify gave."""
     firmware_version: int
-    """64 bits whose meaning is the maker's, commonly four numbers of 16."""
+    """64 bits. The TPM vendor defines their meaning; usually four 16-bit numbers."""
     name: bytes
     """The certified object's name."""
 
@@ -148,14 +147,14 @@ def read_public(octets: bytes) -> Public:
 def read_certified(octets: bytes) -> Certified:
     """Read a marshalled TPMS_ATTEST made by TPM2_Certify.
 
-    Raises `attestation.attest-malformed`, or `attestation.not-a-certify` for what says another thing than TPM2_Certify.
+    Raises `attestation.attest-malformed`, or `attestation.not-a-certify` for another kind of statement.
     """
     reader = _Reader(octets, "attestation.attest-malformed")
     if reader.number(4) != _GENERATED:
         raise reader.error("it was not made inside a TPM")
     if reader.number(2) != _ATTEST_CERTIFY:
         raise BirthmarkError("attestation.not-a-certify")
-    reader.sized()  # qualifiedSigner: which key signed is known from the signature
+    reader.sized()  # qualifiedSigner: the signature shows which key signed
     extra_data = reader.sized()
     reader.number(8 + 4 + 4)  # TPMS_CLOCK_INFO (10.11.1): clock, resetCount, restartCount
     if reader.number(1) > 1:
@@ -168,7 +167,7 @@ def read_certified(octets: bytes) -> Certified:
 
 
 def read_signature(octets: bytes) -> bytes:
-    """Read a marshalled TPMT_SIGNATURE (11.3.4), ECDSA with SHA-256, and give it in DER.
+    """Read a marshalled TPMT_SIGNATURE (11.3.4), ECDSA with SHA-256. Returns it as DER.
 
     Raises `attestation.signature-malformed`.
     """
@@ -181,7 +180,7 @@ def read_signature(octets: bytes) -> bytes:
 
 
 class _Reader:
-    """Takes fields off the front of `octets`; whatever is wrong with them is an error with `code`."""
+    """Reads fields from `octets`, front to back; a malformed field raises `code`."""
 
     def __init__(self, octets: bytes, code: str) -> None:
         self._octets = bytes(octets)

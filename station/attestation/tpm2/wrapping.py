@@ -1,4 +1,4 @@
-"""An HMAC key in the form TPM2_Import takes: only the TPM with the storage key opens it, and never shows it again."""
+"""Wraps an HMAC key for TPM2_Import: only the TPM with the storage key decrypts it, and never gives it out."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from station.attestation.tpm2.protection import outer_wrap, share_seed
 from station.attestation.tpm2.structures import Alg, Attributes, Public, object_name, sized
 
 HMAC_KEY_ATTRIBUTES: Final = Attributes.USER_WITH_AUTH | Attributes.NO_DA | Attributes.SIGN
-"""Part 2, 8.3. A TPM refuses fixedTPM and fixedParent on import, and lets no restricted key make an HMAC."""
+"""Part 2, 8.3. A TPM refuses fixedTPM and fixedParent on import, and an HMAC under a restricted key."""
 
 
 @dataclass(frozen=True, slots=True)
 class WrappedKey:
-    """What TPM2_Import takes, marshalled, without inner wrapping, and the name the imported key will have."""
+    """The input of TPM2_Import, marshalled, without inner wrapping; and the imported key's name."""
 
     public: bytes
     """TPM2B_PUBLIC (Part 2, 12.2.5)."""
