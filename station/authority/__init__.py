@@ -1,1 +1,1 @@
-"""The certificate authority: a root that is put away after `init`, an intermediate that signs, and this station."""
+"""The certificate authority: root (kept off the station after `init`), intermediate (signs), and this station."""

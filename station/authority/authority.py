@@ -1,6 +1,6 @@
-"""The authority at work: it issues device certificates and signs for this station. Made by `create`, read by `load`.
+"""Issues device certificates, signs CRLs, signs for this station. `create` makes the files, `load` reads them.
 
-Keys are files here, encrypted under the station secret; nothing outside this package touches a private key.
+Private keys are files, encrypted under the station secret; nothing outside this package uses them.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _KEY_PURPOSE: Final = "private keys"
 
 @dataclass(frozen=True, slots=True)
 class RootKey:
-    """The root's private key on its way out of the station: PKCS#8 PEM, encrypted under `passphrase`."""
+    """The root's private key, to be taken off the station: PKCS#8 PEM, encrypted under `passphrase`."""
 
     pem: bytes
     passphrase: str
 
 
 class Authority:
-    """The intermediate, and this station's own key."""
+    """The certificates of root, intermediate and station, with the keys of the last two."""
 
     def __init__(
         self,
@@ -55,11 +55,11 @@ class Authority:
         self.intermediate: Final = intermediate
         self.station: Final = station
         self.issuers: Final = (intermediate, *former)
-        """Who may have signed a unit's certificate: the intermediate, and those of an authority that was imported."""
+        """Certificates that may have issued a unit's: the intermediate, and those of an imported authority."""
 
     @classmethod
     def load(cls, data_dir: Path, config: StationConfig, secret: StationSecret) -> Authority:
-        """Raises `authority.unreadable` when a file is not what it should be, or the certificates do not fit."""
+        """Raises `authority.unreadable` for a missing or malformed file, or certificates that form no chain."""
         folder = data_dir / "authority"
         password = secret.key(_KEY_PURPOSE)
         root, intermediate, station = (
@@ -91,7 +91,7 @@ class Authority:
         return self._chain(x509.load_der_x509_certificate(leaf))
 
     def now(self, clock: dt.datetime) -> dt.datetime:
-        """What `clock` says, but for one that was set back to before this station had its certificate."""
+        """The time of `clock`, but never earlier than the start of this station's certificate."""
         return max(clock, self.station.not_valid_before_utc)
 
     def issue(self, subject: profiles.DeviceSubject, now: dt.datetime) -> x509.Certificate:
@@ -110,7 +110,7 @@ class Authority:
     def revocation_list(
         self, revoked: Iterable[RevokedCertificate], number: int, now: dt.datetime
     ) -> x509.CertificateRevocationList:
-        """A signed list (RFC 5280 section 5) of revoked certificates; each has a higher `number` than the last."""
+        """A signed CRL (RFC 5280 section 5). Each CRL has a higher `number` than the one before."""
         return revocation_list(self.intermediate, revoked, number, now).sign(self._intermediate_key, hashes.SHA256())
 
     def sign_as_station(self, data: bytes) -> bytes:
@@ -124,9 +124,9 @@ class Authority:
 def create(
     folder: Path, config: StationConfig, secret: StationSecret, now: dt.datetime, passphrase: str | None
 ) -> RootKey:
-    """Make root, intermediate and station certificates in `folder`, and give the root's key to be put away.
+    """Make root, intermediate and station certificates in `folder`. Returns the root's key, which is not stored.
 
-    `passphrase` encrypts the root's key; without one, a random one of 128 bits is made.
+    `passphrase` encrypts the root's key; without one, a random passphrase of 128 bits does.
     """
     organization = config.authority.organization
     root_key, intermediate_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
@@ -140,19 +140,19 @@ def create(
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ExistingAuthority:
-    """An authority that exists, for a station to work with."""
+    """The certificates and key of an authority that already exists."""
 
     root: x509.Certificate
     intermediate: x509.Certificate
     intermediate_key: ec.EllipticCurvePrivateKey
     former: tuple[x509.Certificate, ...] = ()
-    """Others whose device certificates stay good, though nothing more is signed for them."""
+    """Earlier issuers: their device certificates stay valid, they issue no new ones."""
 
 
 def write_existing(
     folder: Path, config: StationConfig, secret: StationSecret, now: dt.datetime, authority: ExistingAuthority
 ) -> None:
-    """Write an authority's files into `folder`, with a certificate of this station's own."""
+    """Write an authority's files into `folder`, with a new station certificate."""
     station_key = ec.generate_private_key(ec.SECP256R1())
     station = profiles.station(
         config.authority.organization, config.name, station_key.public_key(), now, authority.intermediate
@@ -163,17 +163,17 @@ def write_existing(
     for name, certificate in named.items():
         write_private(folder / f"{name}.pem", certificate.public_bytes(serialization.Encoding.PEM))
     password = secret.key(_KEY_PURPOSE)
-    write_private(folder / "intermediate.key", _encrypted(authority.intermediate_key, password))
-    write_private(folder / "station.key", _encrypted(station_key, password))
+    write_private(folder / "intermediate.key", _encrypt_key(authority.intermediate_key, password))
+    write_private(folder / "station.key", _encrypt_key(station_key, password))
 
 
 def encrypt_root_key(root_key: ec.EllipticCurvePrivateKey, passphrase: str | None) -> RootKey:
-    """The root's key, encrypted; without a passphrase under a random one of 128 bits."""
+    """Encrypt the root's key; without a passphrase, under a random one of 128 bits."""
     passphrase = passphrase or "-".join(secrets.token_hex(2) for _ in range(8))
-    return RootKey(_encrypted(root_key, passphrase.encode()), passphrase)
+    return RootKey(_encrypt_key(root_key, passphrase.encode()), passphrase)
 
 
-def _encrypted(key: ec.EllipticCurvePrivateKey, password: bytes) -> bytes:
+def _encrypt_key(key: ec.EllipticCurvePrivateKey, password: bytes) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,

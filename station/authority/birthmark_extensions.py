@@ -1,7 +1,7 @@
-"""Birthmark's certificate extensions under 1.3.6.1.4.1.60000.1: written here, and read as strictly as its parser does.
+"""Writes Birthmark's certificate extensions (1.3.6.1.4.1.60000.1) and reads them as strictly as Birthmark's parser.
 
-Each extension's value is raw bytes, not DER, as Birthmark's public code writes and reads them. All six are there or
-none; none is critical. What the encrypted NUC hash gives away and to whom: docs/decisions/0005.
+Each extension's value is raw bytes, not DER, as in Birthmark's public code. A certificate has all six or none; none
+is critical. docs/decisions/0005 says what the encrypted NUC hash reveals, and to whom.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ class BirthmarkFacts:
     """60 bytes: ciphertext 32, tag 16, nonce 12."""
     table: TableId
     index: KeyIndex
-    """Random, and used by nobody: the NUC hash is encrypted under the table's master key itself."""
+    """Random and unused: the NUC hash is encrypted under the table's master key itself."""
     family: str
 
 
 def encrypt_nuc(master_key: bytes, nuc_hash: NucHash) -> bytes:
-    """60 bytes: AES-256-GCM under the table's master key, ciphertext, tag and nonce in Birthmark's order."""
+    """AES-256-GCM under the table's master key. 60 bytes in Birthmark's order: ciphertext, tag, nonce."""
     nonce = os.urandom(_NONCE_BYTES)
     return AESGCM(master_key).encrypt(nonce, nuc_hash.secret(), None) + nonce
 
 
 def extensions(facts: BirthmarkFacts) -> list[x509.UnrecognizedExtension]:
-    """In the order of their numbers, each to be added as not critical."""
+    """The six extensions in the order of their numbers, to be added as not critical."""
     values = (
         facts.authority_id.encode(),
         facts.endpoint.encode(),
@@ -60,9 +60,9 @@ def extensions(facts: BirthmarkFacts) -> list[x509.UnrecognizedExtension]:
 
 
 def read(certificate: x509.Certificate) -> BirthmarkFacts | None:
-    """What Birthmark's parser reads from a certificate; None when it has none of the six.
+    """Read the extensions of a certificate as Birthmark's parser does; None when it has none of the six.
 
-    Raises `authority.extensions-malformed` for one that the parser would refuse.
+    Raises `authority.extensions-malformed` for extensions that the parser would refuse.
     """
     held = {e.oid: e.value.value for e in certificate.extensions if isinstance(e.value, x509.UnrecognizedExtension)}
     values = [held.get(oid) for oid in _OIDS]

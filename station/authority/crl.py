@@ -1,4 +1,4 @@
-"""The profile of the certificate revocation list (RFC 5280 section 5). Builds what is to be signed, signs not."""
+"""The profile of the CRL (RFC 5280 section 5). Returns a builder; `Authority` signs it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cryptography import x509
 from station.authority.profiles import BACKDATE, authority_key_identifier
 
 LIFETIME: Final = dt.timedelta(days=7)
-"""From thisUpdate to nextUpdate: how long a verifier may go on with what it has. A new one is signed at half of it."""
+"""From thisUpdate to nextUpdate: how long a verifier may use one CRL. The station signs a new one after half of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class RevokedCertificate:
 def revocation_list(
     issuer: x509.Certificate, revoked: Iterable[RevokedCertificate], number: int, now: dt.datetime
 ) -> x509.CertificateRevocationListBuilder:
-    """A full list by `issuer` of what it issued itself."""
+    """A full CRL of `issuer`, for the certificates that it issued itself."""
     begin = now.replace(microsecond=0) - BACKDATE
     builder = (
         x509.CertificateRevocationListBuilder()

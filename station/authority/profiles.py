@@ -1,4 +1,4 @@
-"""The certificate profiles, written once: root, intermediate, station, device. Builds what is to be signed, signs not.
+"""The certificate profiles: root, intermediate, station, device. Each returns a builder; `Authority` signs it.
 
 RFC 5280, with IEEE 802.1AR and TCG "TPM 2.0 Keys for Device Identity and Attestation" for devices: serialNumber in
 the subject and a hardwareModuleName (RFC 4108) in the subjectAltName.
@@ -29,24 +29,24 @@ ROOT_DAYS: Final = 7300
 INTERMEDIATE_DAYS: Final = 3650
 STATION_DAYS: Final = 3650
 BACKDATE: Final = dt.timedelta(minutes=5)
-"""How far a certificate begins in the past, so that a verifier whose clock is a little behind accepts it at once."""
+"""A certificate begins this far in the past, so that a verifier whose clock is slow accepts it at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceSubject:
-    """What a device certificate is made out to."""
+    """The unit that a device certificate names."""
 
     serial: BoardSerial
     key: ec.EllipticCurvePublicKey
     hardware_serial: bytes
-    """Names the TPM: 32 bytes, SHA-256 of the endorsement key's SubjectPublicKeyInfo. Empty for a unit without TPM."""
+    """Identifies the TPM: 32 bytes, SHA-256 of the EK's SubjectPublicKeyInfo. Empty for a unit without a TPM."""
     facts: BirthmarkFacts | None = None
     """Birthmark's extensions; None for a certificate without them."""
     verified: bool = False
-    """Whether a known maker vouches for the TPM; the certificate then says that its key is in one."""
+    """Whether the EK certificate is from a known TPM vendor; the certificate then says that its key is in a TPM."""
 
 
-def _usage(*, digital_signature: bool = False, authority: bool = False) -> x509.KeyUsage:
+def _key_usage(*, digital_signature: bool = False, authority: bool = False) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=digital_signature,
         content_commitment=False,
@@ -60,7 +60,7 @@ def _usage(*, digital_signature: bool = False, authority: bool = False) -> x509.
     )
 
 
-def _base(
+def _base_builder(
     subject: x509.Name, key: ec.EllipticCurvePublicKey, now: dt.datetime, days: int, issuer: x509.Certificate | None
 ) -> x509.CertificateBuilder:
     begin = now.replace(microsecond=0) - BACKDATE
@@ -83,7 +83,7 @@ def _base(
 
 
 def authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
-    """What names `issuer` in what it signs: its own subject key identifier (RFC 5280 section 4.2.1.1)."""
+    """The authority key identifier for what `issuer` signs: its subject key identifier (RFC 5280 section 4.2.1.1)."""
     identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
 
@@ -101,31 +101,31 @@ def _name(organization: str, common_name: str, *more: x509.NameAttribute[str]) -
 def root(organization: str, key: ec.EllipticCurvePublicKey, now: dt.datetime) -> x509.CertificateBuilder:
     """Self-signed, CA:TRUE, path length 1."""
     return (
-        _base(_name(organization, "Birthmark Root CA"), key, now, ROOT_DAYS, None)
+        _base_builder(_name(organization, "Birthmark Root CA"), key, now, ROOT_DAYS, None)
         .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
-        .add_extension(_usage(authority=True), critical=True)
+        .add_extension(_key_usage(authority=True), critical=True)
     )
 
 
 def intermediate(
     organization: str, key: ec.EllipticCurvePublicKey, now: dt.datetime, issuer: x509.Certificate
 ) -> x509.CertificateBuilder:
-    """CA:TRUE, path length 0: it issues devices and stations, no further authority."""
+    """CA:TRUE, path length 0: issues device and station certificates, no further CA."""
     return (
-        _base(_name(organization, "Birthmark Intermediate CA"), key, now, INTERMEDIATE_DAYS, issuer)
+        _base_builder(_name(organization, "Birthmark Intermediate CA"), key, now, INTERMEDIATE_DAYS, issuer)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(authority=True), critical=True)
+        .add_extension(_key_usage(authority=True), critical=True)
     )
 
 
 def station(
     organization: str, name: str, key: ec.EllipticCurvePublicKey, now: dt.datetime, issuer: x509.Certificate
 ) -> x509.CertificateBuilder:
-    """A leaf whose only extended key usage is to be a station."""
+    """A leaf whose only extended key usage is station."""
     return (
-        _base(_name(organization, name), key, now, STATION_DAYS, issuer)
+        _base_builder(_name(organization, name), key, now, STATION_DAYS, issuer)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(digital_signature=True), critical=True)
+        .add_extension(_key_usage(digital_signature=True), critical=True)
         .add_extension(x509.ExtendedKeyUsage([EKU_STATION]), critical=True)
     )
 
@@ -134,13 +134,13 @@ def device(
     organization: str, subject: DeviceSubject, now: dt.datetime, days: int, issuer: x509.Certificate, crl_url: str
 ) -> x509.CertificateBuilder:
     """A leaf for client authentication and signatures."""
-    # serialNumber is a PrintableString (RFC 5280 appendix A.1), which has no underscore: such a serial is in CN only.
+    # serialNumber is a PrintableString (RFC 5280 appendix A.1) without underscores: such a serial is in CN only.
     attribute = [] if "_" in subject.serial else [x509.NameAttribute(NameOID.SERIAL_NUMBER, subject.serial)]
     name = _name(organization, subject.serial, *attribute)
     builder = (
-        _base(name, subject.key, now, days, issuer)
+        _base_builder(name, subject.key, now, days, issuer)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(digital_signature=True), critical=True)
+        .add_extension(_key_usage(digital_signature=True), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
         .add_extension(
             x509.CRLDistributionPoints(

@@ -1,4 +1,4 @@
-"""`birthmark-station derive-vectors`: known answers of the key derivation, for another implementation to compare."""
+"""`birthmark-station derive-vectors`: known answers of the key derivation, to compare another implementation with."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def derive_vectors(as_json: bool) -> None:
 
 
 def rows() -> list[dict[str, object]]:
-    """One for each master key and index; `prk` is the output of HKDF-Extract."""
+    """One row for each master key and index; `prk` is the output of HKDF-Extract."""
     return [
         {
             "master_key": master_key.hex(),
