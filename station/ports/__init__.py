@@ -1,1 +1,1 @@
-"""The station's serial ports: which there are, and one conversation after another on each."""
+"""The station's serial ports: finds them, and holds one session after another on each."""

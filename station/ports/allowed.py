@@ -1,7 +1,8 @@
-"""Which USB ports are the station's: a drop-in directory of USB paths, so that a developer's own Pi is left alone.
+"""Chooses the USB ports that the station serves: a drop-in directory lists their USB paths.
 
-Every `*.conf` in it holds one USB path a line, as the kernel names it (`1-1.2`: bus 1, port 1, hub port 2), with globs
-(`1-1.*`); `#` begins a comment. No line at all allows every port. A port that is not on USB is not on the list's mind.
+Every `*.conf` holds one USB path a line, as the kernel names it (`1-1.2`: bus 1, port 1, hub port 2), with globs
+(`1-1.*`); `#` begins a comment. So a developer's own Pi is left alone. An empty list allows every port. Ports that are
+not USB are not filtered.
 """
 
 from __future__ import annotations
@@ -27,21 +28,21 @@ _FILE_BYTES: Final = 64 * 1024
 
 
 class AllowedPorts:
-    """The list in `directory`, read anew each time, so that a change needs no restart. None allows every port."""
+    """The list in `directory`, read on every use, so that a change needs no restart. None allows every port."""
 
     def __init__(self, directory: Path | None, ttys: Path = TTYS) -> None:
         self.directory: Final = directory
         self._ttys = ttys
-        self._said = ""
+        self._last_error = ""
 
     def patterns(self) -> tuple[str, ...]:
-        """Every line of the list. Raises `config.invalid`, naming file and line."""
+        """All USB paths of the list. Raises `config.invalid`, which names file and line."""
         if self.directory is None:
             return ()
         found: list[str] = []
         try:
             for file in islice(sorted(self.directory.glob("*.conf")), _FILES_MAX):
-                found.extend(_lines(file))
+                found.extend(_read_patterns(file))
             if not self.directory.is_dir():
                 raise BirthmarkError("config.invalid", f"{self.directory} is no directory")
         except OSError as error:
@@ -49,19 +50,19 @@ class AllowedPorts:
         return tuple(found[:_LINES_MAX])
 
     def choose(self, ports: set[Path]) -> set[Path]:
-        """Those of `ports` that are the station's; none on USB while the list cannot be read."""
+        """Those of `ports` that the list allows; no USB port while the list cannot be read."""
         try:
             patterns = self.patterns()
         except BirthmarkError as error:
-            if error.sentence != self._said:
+            if error.sentence != self._last_error:
                 log.warning("%s; no USB port is served until it is mended", error)
-            self._said = error.sentence
+            self._last_error = error.sentence
             return {port for port in ports if usb_path(port, self._ttys) is None}
         return {port for port in ports if not patterns or _matches(usb_path(port, self._ttys), patterns)}
 
 
 def usb_path(port: Path, ttys: Path = TTYS) -> str | None:
-    """Where on USB a tty is plugged in, such as `1-1.2`; None for one that is not on USB."""
+    """The USB path of a tty, such as `1-1.2`; None for a tty that is not on USB."""
     try:
         device = (ttys / port.resolve().name / "device").resolve(strict=True)
     except (OSError, RuntimeError):  # RuntimeError: a loop of links
@@ -73,7 +74,7 @@ def _matches(path: str | None, patterns: tuple[str, ...]) -> bool:
     return path is None or any(fnmatchcase(path, pattern) for pattern in patterns)
 
 
-def _lines(file: Path) -> list[str]:
+def _read_patterns(file: Path) -> list[str]:
     with file.open("rb") as opened:
         text = opened.read(_FILE_BYTES).decode("utf-8", "replace")
     lines: list[str] = []

@@ -1,4 +1,4 @@
-"""One session over one open line: drives the sans-I/O engine, keeps the time, calls the provisioner. Opens no port."""
+"""Holds one session over one open line: drives the sans-I/O engine, enforces time limits, calls the provisioner."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from station.registry.units import Unit
 log = logging.getLogger(__name__)
 
 FRESH_HELLO_SECONDS: Final = 60.0
-"""How long one Hello is repeated before a new one, with the present time in it, takes its place."""
+"""How long the station repeats one Hello before it sends a new one with the current time."""
 
 UNPLUGGED_NOTE: Final = "Unplugged before it was done; plug it in again."
 
 LINE_BYTES: Final = limits.NOISE_BYTES + 2 * limits.FRAME_BYTES
-"""Bytes taken from a line in one session, or between two fresh Hellos while nobody answers: all the noise that is
-borne, and an agent's three messages several times over. Who floods the line costs this much work, and then waits."""
+"""Most bytes read in one session, or between two new Hellos while nobody answers: the accepted noise, and an agent's
+three messages several times over. It bounds the work that a device can cause by flooding the line."""
 
 
 class Line(Protocol):
-    """An open serial line. Both raise OSError when it is gone."""
+    """An open serial line. `read` and `write` raise OSError when it is gone."""
 
     async def read(self) -> bytes:
         """At least one byte, as soon as there is one."""
 
     async def write(self, data: bytes) -> None:
-        """Returns when the system has taken all of it."""
+        """Returns when the system has accepted all of `data`."""
 
     def unsent(self) -> bool:
-        """Whether an earlier write is still on its way, because nobody at the other end takes it."""
+        """Whether the system still holds bytes of an earlier write, because nobody reads them."""
 
 
 class Conversation:
-    """A session with whoever answers on the line, from the first Hello to the unit that came of it."""
+    """One session with the device on the line, from the first Hello to the provisioned unit."""
 
     def __init__(self, line: Line, port: str, provisioner: CableProvisioner, bus: Bus, config: SessionConfig) -> None:
         self._line = line
@@ -62,10 +62,10 @@ class Conversation:
         self._unit: Unit | None = None
 
     async def run(self) -> Unit:
-        """Greet until someone answers, then see it through. Returns the provisioned unit.
+        """Send Hello until a device answers, then hold the session. Returns the provisioned unit.
 
-        Raises BirthmarkError for a session that came to nothing (refused by either side, silence), after it has been
-        recorded and the device told; OSError when the line is gone.
+        Raises BirthmarkError for a failed session (a refusal by either side, silence), after recording it and telling
+        the device; OSError when the line is gone.
         """
         try:
             return await self._converse()
@@ -83,7 +83,7 @@ class Conversation:
             raise internal from error
 
     async def _refuse(self, error: BirthmarkError) -> None:
-        """Tell the operator, the device and the audit log; none of them waits for another that fails."""
+        """Tell the operator, the device and the audit log. A failure to tell one does not stop the others."""
         self._tell(PortState.FAILED, f"{error.sentence}. {error.advice}", error.code)
         self._session.refuse(error)
         try:
@@ -96,7 +96,7 @@ class Conversation:
             log.warning("%s: the refusal could not be recorded: %s", self._port, suppressed)
 
     async def _greet(self, *, fresh: bool) -> None:
-        """Say Hello. Nobody need listen: what the line does not take now stays on its way, and is not added to."""
+        """Send Hello. Sends nothing while the line still holds an earlier one, since nobody may be listening."""
         if self._line.unsent():
             return
         if fresh:

@@ -1,1 +1,1 @@
-"""Who gets what: certificates and key tables for units, over the cable or without one."""
+"""Gives units their certificates and key tables, over the cable or without one."""

@@ -1,7 +1,7 @@
-"""The files in which the command line hands out what units are given: `provisioning_SERIAL.json`, private, each whole.
+"""Writes a provisioning file for each unit, `provisioning_SERIAL.json`, with mode 0600 and atomically.
 
-A file is on the disk before its unit is committed, so a crash leaves a file without a unit, which the next run
-replaces, and never a unit whose only secrets are lost.
+The file is on the disk before its unit is committed. So a crash may leave a file without a unit, which the next run
+replaces, but never a unit whose only secrets are lost.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one unit of a list."""
+    """The result for one unit of a list."""
 
     serial: str
     outcome: Outcome
@@ -54,11 +54,11 @@ class Result:
 
 
 class ProvisioningFiles:
-    """Provisions units and leaves their files in one directory, made private when it is made."""
+    """Provisions units and writes their files to one directory, which it makes with mode 0700 if there is none."""
 
     def __init__(self, folder: Path, offline_provisioner: OfflineProvisioner, database: Database) -> None:
         self._folder = folder
-        self._enroller = offline_provisioner
+        self._provisioner = offline_provisioner
         self._database = database
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -69,15 +69,15 @@ class ProvisioningFiles:
         return self._folder / f"provisioning_{serial}.json"
 
     async def provision(self, request: ProvisioningRequest) -> Unit:
-        """Raises what `OfflineProvisioner.provision` raises, and `enrollment.file-unusable`; then no unit is made."""
-        return (await self._enroller.provision(request, ORIGIN, self._keep)).unit
+        """Raises the errors of `OfflineProvisioner.provision` and `enrollment.file-unusable`; then makes no unit."""
+        return (await self._provisioner.provision(request, ORIGIN, self._write_file)).unit
 
     async def provision_all(self, requests: list[ProvisioningRequest]) -> AsyncIterator[Result]:
-        """Each by itself. A unit that an earlier run provisioned, and whose file is here, is left as it is."""
+        """Provision each unit independently. Skips a unit that an earlier run provisioned and whose file exists."""
         for request in requests:
             serial = request.device_serial
             try:
-                if await self._done(serial):
+                if await self._is_provisioned(serial):
                     yield Result(serial, Outcome.ALREADY, self.path(serial))
                 else:
                     await self.provision(request)
@@ -85,7 +85,7 @@ class ProvisioningFiles:
             except BirthmarkError as error:
                 yield Result(serial, Outcome.FAILED, error=error)
 
-    async def _done(self, serial: str) -> bool:
+    async def _is_provisioned(self, serial: str) -> bool:
         try:
             async with self._database.read() as connection:
                 unit = await queries.by_serial(connection, serial)
@@ -93,9 +93,9 @@ class ProvisioningFiles:
             if error.code == "registry.unknown-unit":
                 return False
             raise
-        return unit.state is not UnitState.RELEASED and self._holds(unit)
+        return unit.state is not UnitState.RELEASED and self._has_file_of(unit)
 
-    def _holds(self, unit: Unit) -> bool:
+    def _has_file_of(self, unit: Unit) -> bool:
         certificate = x509.load_der_x509_certificate(unit.certificate).public_bytes(Encoding.PEM).decode()
         try:
             content = msgspec.json.decode(self.path(unit.serial).read_bytes(), type=_Certificate)
@@ -103,7 +103,7 @@ class ProvisioningFiles:
             return False
         return content.device_certificate == certificate
 
-    def _keep(self, provisioned: ProvisionedUnit) -> None:
+    def _write_file(self, provisioned: ProvisionedUnit) -> None:
         path = self.path(provisioned.unit.serial)
         made = path.with_name(f".{path.name}.{os.getpid()}")
         content = msgspec.json.format(msgspec.json.encode(provisioned.provisioning())) + b"\n"
@@ -123,9 +123,9 @@ class _Certificate(msgspec.Struct):
 
 
 def read_list(path: Path) -> list[ProvisioningRequest]:
-    """The units of a CSV file with a heading: device_serial, and if wanted device_family, nuc_hash, csr_file.
+    """Read the units of a CSV file whose heading has device_serial and optionally device_family, nuc_hash, csr_file.
 
-    `csr_file` is relative to the list. Raises `enrollment.file-unusable`, naming the line.
+    `csr_file` is relative to the list. Raises `enrollment.file-unusable`, which names the line.
     """
     text = _read(path, LIST_BYTES).decode("utf-8-sig", errors="replace")
     rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
@@ -160,7 +160,7 @@ def _check_heading(path: Path, heading: object) -> None:
 
 
 def read_csr_file(path: Path) -> str:
-    """A certificate request, PEM or DER, as `ProvisioningRequest` takes it."""
+    """Read a CSR file, PEM or DER, for `ProvisioningRequest.csr`."""
     data = _read(path, CSR_CHARACTERS)
     if data.startswith(b"\x30"):
         return base64.b64encode(data).decode()

@@ -1,4 +1,4 @@
-"""What every device certificate is made from, whether the unit came by cable or by HTTP. Signs and writes nothing."""
+"""Builds the subject of every device certificate, for units on the cable and without one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def device_subject(
     nuc_hash: NucHash,
     verified: bool = False,
 ) -> DeviceSubject:
-    """The subject, with Birthmark's extensions for one of its `tables` when they are configured."""
+    """The subject; with Birthmark's extensions, for a random one of `tables`, when they are configured."""
     facts = None
     if config.authority.birthmark_extensions:
         table = secrets.choice(tables)

@@ -1,7 +1,7 @@
-"""Provisioning without a cable: a unit is named, its certificate made, its tables given, in one transaction.
+"""Provisions units without a cable, for the HTTP interface and the command line.
 
-Used by the HTTP interface and the command line. Nothing here proves anything about the unit; who asks is trusted to
-say who it is, and its row says that its key lives in software or was made here.
+One transaction records the unit, its certificate and its tables. Nothing here proves who the unit is: the caller is
+trusted to name it, and its row says that its key is in software or was made by the station.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ FIELD_OF: Final = {
     "registry.duplicate-nuc": "nuc_hash",
     "registry.serial-taken": "device_serial",
 }
-"""Which field of a request an error is about."""
+"""Error code → the field of the request that is wrong."""
 
 CONFLICTS: Final = frozenset({"registry.device-key-taken", "registry.duplicate-nuc", "registry.serial-taken"})
-"""Errors that say that the unit, or what makes it unique, is known already: HTTP's 409."""
+"""Errors for a unit, device key or NUC hash that the registry has already: HTTP status 409."""
 
 
 class ProvisioningRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,21 +78,21 @@ class ProvisioningRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ProvisionedUnit:
-    """A new unit and what it is given. Secrets are in it, for this once: they are stored nowhere."""
+    """A new unit and what it is given. Holds secrets that the station does not store."""
 
     unit: Unit
     chain: tuple[bytes, ...]
     """DER: device, intermediate, root."""
     public_key: ec.EllipticCurvePublicKey
     private_key: ec.EllipticCurvePrivateKey | None
-    """None when the unit has its own."""
+    """None when the unit has its own key."""
     nuc_hash: NucHash | None
-    """None when the unit gave its own and keeps its own key: it knows it."""
+    """None when the unit gave the NUC hash and keeps its own key."""
     master_keys: dict[TableId, bytes]
     """Empty when the unit keeps its own key."""
 
     def provisioning(self) -> dict[str, object]:
-        """The content of Birthmark's `provisioning.json`; without its secret fields for a unit with its own key."""
+        """The content of the provisioning file; without private and master keys for a unit with its own key."""
         device, intermediate, _root = (
             x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM).decode() for der in self.chain
         )
@@ -116,7 +116,7 @@ class ProvisionedUnit:
 
 
 class OfflineProvisioner:
-    """One station's provisioning without a cable, for any number of requests at once."""
+    """Provisions units without a cable. Takes any number of requests at once."""
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ class OfflineProvisioner:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._config = config
-        self._nuc_index = BlindIndex(secret)
+        self._blind_index = BlindIndex(secret)
         self._authority = authority
         self._tables = tables
         self._database = database
@@ -139,14 +139,14 @@ class OfflineProvisioner:
     async def provision(
         self, request: ProvisioningRequest, origin: str, keep: Callable[[ProvisionedUnit], None] | None = None
     ) -> ProvisionedUnit:
-        """Make the unit, or nothing. `origin` says in the registry where the request came from.
+        """Make the unit, or nothing. The registry records `origin`, where the request came from.
 
-        `keep` is called with the result before it is committed: what it cannot keep is then not made.
+        Calls `keep` with the result before the commit; when `keep` raises, no unit is made.
         Raises the errors that `FIELD_OF` names.
         """
         begun = time.monotonic()
         serial = board_serial(request.device_serial)
-        family = self._family(request.device_family)
+        family = self._choose_family(request.device_family)
         given = parse_nuc_hash(request.nuc_hash) if request.nuc_hash else None
         nuc_hash = given or NucHash(os.urandom(32))
         private_key = self._make_key() if request.csr is None else None
@@ -158,7 +158,7 @@ class OfflineProvisioner:
             station=self._config.name,
             port=printable(origin),
             device_fingerprint=key_fingerprint(public_key),
-            nuc_blind_index=self._nuc_index.of(nuc_hash),
+            nuc_blind_index=self._blind_index.of(nuc_hash),
         )
         now = dt.datetime.fromtimestamp(self._clock(), dt.UTC)
 
@@ -196,14 +196,14 @@ class OfflineProvisioner:
     async def enroll_each(
         self, requests: Iterable[ProvisioningRequest], origin: str
     ) -> AsyncIterator[ProvisionedUnit | BirthmarkError]:
-        """One result for each request, in order and as it is there; one that fails leaves the others alone."""
+        """Yield one result for each request, in order, as soon as it is there. A failure does not stop the others."""
         for request in requests:
             try:
                 yield await self.provision(request, origin)
             except BirthmarkError as error:
                 yield error
 
-    def _family(self, given: str | None) -> str:
+    def _choose_family(self, given: str | None) -> str:
         family = given or self._config.enrollment.device_family
         if printable(family, FAMILY_CHARACTERS) != family:
             raise BirthmarkError("enrollment.family-invalid")
@@ -216,16 +216,16 @@ class OfflineProvisioner:
 
 
 def parse_nuc_hash(text: str) -> NucHash:
-    """From 64 hexadecimal digits. Raises `enrollment.nuc-hash-invalid`; the text is not repeated in it."""
+    """Parse 64 hexadecimal digits. Raises `enrollment.nuc-hash-invalid`, which does not quote the text."""
     try:
-        # fromhex skips white space; a hash has none.
+        # fromhex accepts white space; a hash has none.
         return NucHash(bytes.fromhex(text) if len(text) == 64 and text.isalnum() else b"")
     except (ValueError, BirthmarkError):
         raise BirthmarkError("enrollment.nuc-hash-invalid") from None
 
 
 def read_csr(data: bytes) -> ec.EllipticCurvePublicKey:
-    """The key that a request (PKCS#10: PEM, DER, or base64 of DER) proves to have; its subject is not looked at.
+    """The key that signed a CSR (PKCS#10: PEM, DER, or base64 of DER). Ignores the subject.
 
     Raises `enrollment.csr-malformed` or `enrollment.csr-key-unsupported`.
     """
