@@ -1,1 +1,1 @@
-"""The registry: every unit, its certificate and tables, the sealed master keys, and the audit log. One database."""
+"""The registry: one database of units, their certificates and tables, the sealed master keys and the audit log."""

@@ -1,6 +1,6 @@
-"""The audit log: append-only, each row carrying the hash of the one before. Written inside the caller's transaction.
+"""The audit log: append-only; each row holds the hash of the one before. Writes inside the caller's transaction.
 
-A row of its own, the head, says where the log ends; `station.registry.audit_check` finds what was tampered with.
+The head, a row of another table, records where the log ends. `station.registry.audit_check` finds tampering.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from shared.errors import BirthmarkError
 from station.registry.schema import audit, audit_head
 
 GENESIS: Final = b"\0" * 32
-"""What the first row carries as the hash of the one before."""
+"""The first row's hash of the one before."""
 
 
 class Event(StrEnum):
-    """What is recorded: everything issued, refused, released, revoked or configured."""
+    """The events that the log records."""
 
     INITIALISED = "initialised"
     CONFIGURED = "configured"
@@ -53,15 +53,15 @@ class Row:
 
 
 def row_hash(seq: int, at: int, event: str, serial: str, detail: str, previous: bytes) -> bytes:
-    """32 bytes over every field of a row, in an encoding that has one form only."""
+    """SHA-256 of all fields of a row in canonical MessagePack: 32 bytes."""
     return hashlib.sha256(msgspec.msgpack.encode([seq, at, event, serial, detail, previous])).digest()
 
 
 async def append(connection: AsyncConnection, at: int, event: Event, serial: str, **detail: object) -> None:
     """Add a row. `at` is seconds since 1970; `detail` becomes JSON and may hold no secret.
 
-    The transaction must be a writing one: its lock is what makes the chain a chain. It goes on from the head and never
-    from the last row, so rows cut off at the end stay missing. Raises `audit.headless`.
+    The caller needs a write transaction: its lock keeps two rows from following the same one. The new row follows the
+    head, never the last row, so rows cut off at the end stay missing. Raises `audit.headless`.
     """
     head = (await connection.execute(sa.select(audit_head).with_for_update())).first()
     if head is None:
@@ -78,13 +78,13 @@ async def append(connection: AsyncConnection, at: int, event: Event, serial: str
 
 
 async def recorded_settings(connection: AsyncConnection) -> object:
-    """The station's settings as they were recorded last (`settings` of INITIALISED or CONFIGURED), or None."""
+    """The settings recorded last (`settings` of INITIALISED or CONFIGURED), or None."""
     events = (Event.CONFIGURED.value, Event.INITIALISED.value)
     newest = sa.select(audit.c.detail).where(audit.c.event.in_(events)).order_by(audit.c.seq.desc()).limit(1)
     detail = (await connection.execute(newest)).scalar()
     try:
         return msgspec.json.decode(detail, type=_Settings).settings if detail else None
-    except msgspec.MsgspecError:  # tampered with, which `audit verify` tells; here it is only not the present one
+    except msgspec.MsgspecError:  # tampered with: `audit verify` reports it
         return None
 
 

@@ -1,7 +1,7 @@
-"""Whether the audit log is whole: finds rows that were changed, moved, removed or cut off, and names them. Reads only.
+"""Verifies the audit log: finds rows that were changed, moved, removed or cut off.
 
-Every row's hash covers all its fields and the hash of the row before, and the head holds the last one. Who can write
-the whole database and recompute every hash is stopped only by a head noted elsewhere: `expected`.
+Every row's hash covers all its fields and the hash of the row before; the head holds the last hash. Against an attacker
+who rewrites the whole database and recomputes every hash, only a head noted elsewhere helps: `expected`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from station.registry.schema import audit, audit_head
 
 _BATCH: Final = 5000
 _SEARCHED: Final = 200
-"""Damaged rows whose original place is looked for; beyond that they are only called changed."""
+"""With more damaged rows than this, none is searched for its original place: all count as changed."""
 
 
 class Damage(StrEnum):
@@ -33,7 +33,7 @@ class Damage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong, with the first and last row it concerns."""
+    """One kind of damage, with the first and last row that it concerns."""
 
     damage: Damage
     first: int
@@ -43,7 +43,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What a check found. `seq` and `hash` are the last row's: note them elsewhere, and give them to the next check."""
+    """The result of a check. `seq` and `hash` are the last row's: note them elsewhere, pass them to the next check."""
 
     rows: int
     seq: int
@@ -52,7 +52,7 @@ class Verification:
 
 
 async def verify(connection: AsyncConnection, expected: tuple[int, bytes] | None = None) -> Verification:
-    """Check every row, in order. `expected` is a row's number and hash as they were noted at an earlier check."""
+    """Check every row, in order. `expected` is a row's number and hash from an earlier check."""
     problems: list[Problem] = []
     broken: list[Row] = []
     missing: list[int] = []
@@ -64,9 +64,9 @@ async def verify(connection: AsyncConnection, expected: tuple[int, bytes] | None
             broken.append(row)
             continue
         if row.seq > seq + 1:
-            problems.append(_between(Damage.REMOVED, seq + 1, row.seq - 1))
+            problems.append(_report_missing(Damage.REMOVED, seq + 1, row.seq - 1))
             missing.extend(range(seq + 1, min(row.seq, seq + 1 + _SEARCHED)))
-        if not _fits(row, row.seq):
+        if not _hash_matches(row, row.seq):
             broken.append(row)
         elif row.seq == seq + 1 and row.previous != previous and not (broken and broken[-1].seq == seq):
             problems.append(
@@ -75,15 +75,15 @@ async def verify(connection: AsyncConnection, expected: tuple[int, bytes] | None
         seq, previous = row.seq, row.hash
         if expected and row.seq == expected[0]:
             noted = row.hash
-    problems += _named(broken, missing)
-    problems += _at_the_end((await connection.execute(sa.select(audit_head))).first(), seq, previous)
+    problems += _classify_broken(broken, missing)
+    problems += _check_head((await connection.execute(sa.select(audit_head))).first(), seq, previous)
     if expected and noted != expected[1]:
         problems.append(Problem(Damage.REPLACED, 1, expected[0], f"row {expected[0]} is not the one that was noted"))
     return Verification(count, seq, previous, tuple(sorted(problems, key=lambda problem: problem.first)))
 
 
 async def _rows(connection: AsyncConnection) -> AsyncIterator[Row]:
-    """All rows in order, a batch at a time: the log may be larger than memory."""
+    """All rows in order, read in batches: the log may be larger than memory."""
     after: int | None = None
     while True:
         query = sa.select(audit).order_by(audit.c.seq).limit(_BATCH)
@@ -95,17 +95,17 @@ async def _rows(connection: AsyncConnection) -> AsyncIterator[Row]:
         after = batch[-1].seq
 
 
-def _between(damage: Damage, first: int, last: int) -> Problem:
+def _report_missing(damage: Damage, first: int, last: int) -> Problem:
     which = f"row {first} is" if first == last else f"rows {first} to {last} are"
     return Problem(damage, first, last, f"{which} missing")
 
 
-def _named(broken: list[Row], missing: list[int]) -> list[Problem]:
-    """A row whose hash fits another place was moved from there; any other was changed."""
+def _classify_broken(broken: list[Row], missing: list[int]) -> list[Problem]:
+    """A row whose hash matches another place was moved from there; any other was changed."""
     places = [row.seq for row in broken[:_SEARCHED]] + missing[:_SEARCHED]
     problems = []
     for row in broken:
-        origin = next((seq for seq in places if _fits(row, seq)), None) if len(broken) <= _SEARCHED else None
+        origin = next((seq for seq in places if _hash_matches(row, seq)), None) if len(broken) <= _SEARCHED else None
         if origin is None:
             problems.append(Problem(Damage.CHANGED, row.seq, row.seq, f"row {row.seq} was changed"))
         else:
@@ -114,15 +114,15 @@ def _named(broken: list[Row], missing: list[int]) -> list[Problem]:
     return problems
 
 
-def _fits(row: Row, seq: int) -> bool:
+def _hash_matches(row: Row, seq: int) -> bool:
     return row.hash == row_hash(seq, row.at, row.event, row.serial, row.detail, row.previous)
 
 
-def _at_the_end(head: sa.Row[tuple[int, int, bytes]] | None, seq: int, last: bytes) -> list[Problem]:
+def _check_head(head: sa.Row[tuple[int, int, bytes]] | None, seq: int, last: bytes) -> list[Problem]:
     if head is None or not isinstance(head.seq, int):
         return [Problem(Damage.HEAD, seq, seq, "the record of where the log ends is missing")]
     if head.seq > seq:
-        return [_between(Damage.TRUNCATED, seq + 1, head.seq)]
+        return [_report_missing(Damage.TRUNCATED, seq + 1, head.seq)]
     if head.seq != seq or head.hash != last:
         return [Problem(Damage.HEAD, seq, seq, f"row {seq} is not the one that the log was recorded to end with")]
     return []

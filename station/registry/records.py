@@ -1,4 +1,4 @@
-"""What a unit is, as the registry knows it: its states, who holds its key, its row. Values only; no query is here."""
+"""The values that the registry stores of a unit: state, key holder, applicant, row."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class KeyHolder(StrEnum):
     """Where a unit's private key lives."""
 
     TPM = "tpm"
-    """Born in the unit's TPM, as attested."""
+    """Made in the unit's TPM, as its attestation proves."""
     SOFTWARE = "software"
-    """Its owner made it and sent a certificate request."""
+    """The owner made it and sent a CSR."""
     STATION = "station"
-    """This station made it, gave it away once and kept nothing."""
+    """This station made it, handed it out once and did not keep it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Applicant:
-    """Who asks for a certificate, after everything about them has been proven. What is empty does not apply to them."""
+    """Who asks for a certificate, after everything was verified. An empty field does not apply to this applicant."""
 
     serial: BoardSerial
     key_holder: KeyHolder
@@ -42,7 +42,7 @@ class Applicant:
     ek_fingerprint: bytes | None = None
     """None for a unit without a TPM."""
     certificate_sha256: bytes = b""
-    """Of the certificate the unit says it holds; empty when it says it holds none."""
+    """SHA-256 of the certificate that the unit says it holds; empty when it says it holds none."""
     ek_trust: str = ""
     ek_reason: str = ""
     ek_anchor: str = ""
@@ -88,4 +88,4 @@ class Unit:
 class Issuance:
     unit: Unit
     resumed: bool
-    """Whether the unit had its certificate already."""
+    """Whether the unit already had its certificate."""

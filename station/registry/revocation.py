@@ -1,8 +1,8 @@
-"""Revokes and reinstates units, and stores the revocation list that `station.validation.revocation_list` signs.
+"""Revokes and reinstates units, and stores the CRL that `station.validation.revocation_list` signs.
 
-RFC 5280 lets one kind of revocation be taken back, certificateHold; so an operator revokes on hold, and can reinstate,
-or for good with another reason. A released unit's certificate counts as revoked for good. Whatever changes the list
-empties the stored one in the same transaction, so nobody is given a list that does not know it yet.
+RFC 5280 allows only certificateHold to be taken back: an operator revokes on hold and may reinstate, or revokes for
+good with another reason. A released unit's certificate counts as revoked for good. Every change deletes the stored CRL
+in the same transaction, so nobody gets a CRL that lacks it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from station.registry.records import Unit, UnitState
 from station.registry.schema import crl
 from station.registry.schema import units as table
 
-_SKIPPED: Final = 1_000_000
-"""Lists that may have been signed since a backup: more than one a minute for a year."""
+_SKIPPED_NUMBERS: Final = 1_000_000
+"""More CRLs than a station signs after a backup: above one a minute for a year."""
 
 
 class RevocationCode(StrEnum):
@@ -38,7 +38,7 @@ class RevocationCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of the revocation list."""
+    """An entry of the CRL."""
 
     certificate_serial: int
     revoked_at: int
@@ -47,7 +47,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The list as it was signed last; `der` is None when something has changed since."""
+    """The CRL signed last; `der` is None when something has changed since."""
 
     number: int
     signed_at: int
@@ -59,7 +59,7 @@ async def revoke(
 ) -> Unit:
     """`issued` or `provisioned` → `revoked`; a unit on hold may also be revoked for good.
 
-    `by` says in the audit log who it was: the name of a bearer token, empty for the command line.
+    The audit log records `by`: the name of a bearer token, empty for the command line.
 
     Raises `registry.unknown-unit` or `registry.already-revoked`.
     """
@@ -75,7 +75,7 @@ async def revoke(
 
 
 async def reinstate(connection: AsyncConnection, serial: str, reason: str, now: int, by: str = "") -> Unit:
-    """A unit on hold goes back to what it was: `provisioned`, or `issued` when it never sent its receipt.
+    """Return a unit on hold to its former state: `provisioned`, or `issued` when it never sent its receipt.
 
     Raises `registry.unknown-unit`, `registry.not-revoked` or `registry.revoked-for-good`.
     """
@@ -105,7 +105,7 @@ async def _update(connection: AsyncConnection, unit_id: int, **values: object) -
 
 
 async def entries(connection: AsyncConnection, not_after: int) -> list[Entry]:
-    """Every revoked certificate whose validity goes beyond `not_after` (seconds since 1970), by serial number."""
+    """Revoked certificates that expire after `not_after` (seconds since 1970), by serial number."""
     columns = (table.c.certificate_serial, table.c.revoked_at, table.c.revoked_code, table.c.closed_at)
     gone = table.c.state.in_([UnitState.REVOKED.value, UnitState.RELEASED.value])
     found = await connection.execute(sa.select(*columns).where(gone, table.c.not_after > not_after))
@@ -126,11 +126,11 @@ async def stored(connection: AsyncConnection) -> Stored:
 
 
 async def store(connection: AsyncConnection, signed: Stored, count: int) -> None:
-    """Keep a newly signed list of `count` entries, with its audit row."""
+    """Store a new CRL of `count` entries, with its audit row."""
     await connection.execute(crl.update().values(number=signed.number, signed_at=signed.signed_at, der=signed.der))
     await audit.append(connection, signed.signed_at, Event.CRL_SIGNED, "", number=signed.number, entries=count)
 
 
 async def skip_numbers(connection: AsyncConnection) -> None:
-    """Have the next list newer than any that was signed after this registry was copied (RFC 5280, 5.2.3)."""
-    await connection.execute(crl.update().values(number=crl.c.number + _SKIPPED, der=None))
+    """Give the next CRL a higher number than any signed after this registry was copied (RFC 5280, 5.2.3)."""
+    await connection.execute(crl.update().values(number=crl.c.number + _SKIPPED_NUMBERS, der=None))

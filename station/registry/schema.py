@@ -1,4 +1,4 @@
-"""The registry's tables, as SQLAlchemy Core knows them. The migrations beside it are what makes them."""
+"""The registry's tables, for SQLAlchemy Core. The migrations beside this file create them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ units: Final = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("serial", sa.String(64), nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
-    # who holds the private key: tpm, software (a CSR), station (made here and given away)
+    # who holds the private key: tpm, software (a CSR), station (made here and handed out)
     sa.Column("key_holder", sa.String(16), nullable=False),
     sa.Column("family", sa.String(64), nullable=False),
     sa.Column("model", sa.String(256), nullable=False),
     sa.Column("station", sa.String(64), nullable=False),
     sa.Column("port", sa.String(256), nullable=False),
     sa.Column("agent", sa.String(256), nullable=False),
-    # SHA-256 over SubjectPublicKeyInfo, 32 bytes each; a unit without a TPM has no endorsement key
+    # SHA-256 of SubjectPublicKeyInfo, 32 bytes each; a unit without a TPM has no endorsement key
     sa.Column("ek_fingerprint", sa.LargeBinary(32)),
     sa.Column("device_fingerprint", sa.LargeBinary(32), nullable=False),
-    # HMAC-SHA256 of the NUC hash under a station secret, 32 bytes
+    # HMAC-SHA256 of the NUC hash under a key of the station secret, 32 bytes
     sa.Column("nuc_blind_index", sa.LargeBinary(32), nullable=False),
     sa.Column("certificate", sa.LargeBinary, nullable=False),
     sa.Column("certificate_sha256", sa.LargeBinary(32), nullable=False),
@@ -33,7 +33,7 @@ units: Final = sa.Table(
     sa.Column("not_after", sa.BigInteger, nullable=False),
     sa.Column("issued_at", sa.BigInteger, nullable=False),
     sa.Column("provisioned_at", sa.BigInteger),
-    # from the unit's first word, or the request, to `provisioned`
+    # from the unit's first message, or the request, to `provisioned`
     sa.Column("duration_ms", sa.Integer),
     sa.Column("revoked_at", sa.BigInteger),
     sa.Column("revoked_reason", sa.String(256)),
@@ -50,19 +50,19 @@ units: Final = sa.Table(
 )
 
 ACTIVE: Final = sa.text("units.state != 'released'")
-"""A unit that is not released. Written out, not bound: SQLite uses a partial index only where it can read its condition
-in the query."""
+"""A unit that is not released. A literal, not a bound value: SQLite uses a partial index only when the query spells out
+its condition."""
 
 _ACTIVE_INDEX: Final = sa.text("state != 'released'")
 
 
-def _unique_while_active(column: str) -> None:
+def _add_unique_active_index(column: str) -> None:
     where = _ACTIVE_INDEX
     sa.Index(f"units_active_{column}", units.c[column], unique=True, sqlite_where=where, postgresql_where=where)
 
 
 for _column in ("serial", "ek_fingerprint", "device_fingerprint", "nuc_blind_index"):
-    _unique_while_active(_column)
+    _add_unique_active_index(_column)
 sa.Index("units_certificate_sha256", units.c.certificate_sha256, unique=True)
 sa.Index("units_issued_at", units.c.issued_at)
 sa.Index("units_serial", units.c.serial)
@@ -97,7 +97,7 @@ audit: Final = sa.Table(
     sa.Column("hash", sa.LargeBinary(32), nullable=False),
 )
 
-# One row: where the audit log ends. Without it a log cut off at its end would look whole.
+# One row: where the audit log ends. It shows when rows are cut off at the end.
 audit_head: Final = sa.Table(
     "audit_head",
     metadata,
@@ -106,7 +106,7 @@ audit_head: Final = sa.Table(
     sa.Column("hash", sa.LargeBinary(32), nullable=False),
 )
 
-# One row: the certificate revocation list in force; without `der` when something has changed since it was signed.
+# One row: the current CRL; `der` is NULL when something has changed since it was signed.
 crl: Final = sa.Table(
     "crl",
     metadata,
@@ -121,7 +121,7 @@ tokens: Final = sa.Table(
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("name", sa.String(64), nullable=False),
-    # SHA-256 of a token of 256 random bits: there is nothing to guess that a slow hash would protect
+    # SHA-256 of a token of 256 random bits, which needs no slow hash against guessing
     sa.Column("hash", sa.LargeBinary(32), nullable=False),
     # names of scopes, sorted, separated by spaces
     sa.Column("scopes", sa.String(64), nullable=False),

@@ -1,6 +1,6 @@
-"""Operators' bearer tokens: made once, kept only as a hash, checked, revoked. What a scope allows is said elsewhere.
+"""Creates, authenticates and revokes operators' bearer tokens; stores only their hashes.
 
-A token is 256 random bits, so a plain SHA-256 protects it as well as any slow hash would, and is looked up by index.
+A token is 256 random bits, so plain SHA-256 protects it as well as a slow hash, and an index finds it.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from station.registry.database import Database
 from station.registry.schema import tokens
 
 PREFIX: Final = "birthmark_"
-"""What every token begins with, so that a secret scanner, or a person, knows one that went astray."""
+"""Every token begins with it, so that a secret scanner, or a person, recognizes a leaked one."""
 
-_FORM: Final = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}\Z")
+_SYNTAX: Final = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}\Z")
 _NAME_CHARACTERS: Final = 64
 _TOUCH_SECONDS: Final = 60
-"""How exact `last_used_at` is: a busy client costs one write a minute, not one a request."""
+"""Precision of `last_used_at`: a busy client costs one write a minute, not one a request."""
 
 
 class Scope(StrEnum):
-    """What a token may be used for; each stands for itself, but `admin` includes the others."""
+    """What a token allows. `admin` includes the others; they do not include each other."""
 
     READ = "read"
     PROVISION = "provision"
@@ -42,7 +42,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token as it is listed: never the secret itself."""
+    """A token without its secret."""
 
     id: int
     name: str
@@ -62,14 +62,14 @@ class Token:
 async def create(
     connection: AsyncConnection, name: str, scopes: frozenset[Scope], now: int, expires_at: int | None = None
 ) -> str:
-    """Make a token and give its secret, for the only time. Raises `access.token-exists` or `config.invalid`."""
+    """Make a token. Returns its secret, which is not stored. Raises `access.token-exists` or `config.invalid`."""
     if not name or printable(name, _NAME_CHARACTERS) != name:
         raise BirthmarkError("config.invalid", f"a token's name is 1 to {_NAME_CHARACTERS} printable characters")
     if not scopes:
         raise BirthmarkError("config.invalid", "a token needs a scope")
     if expires_at is not None and expires_at <= now:
         raise BirthmarkError("config.invalid", "the token would have expired already")
-    if await _named(connection, name) is not None:
+    if await _find_by_name(connection, name) is not None:
         raise BirthmarkError("access.token-exists", name)
     secret = PREFIX + base64.urlsafe_b64encode(os.urandom(32)).rstrip(b"=").decode()
     text = " ".join(sorted(scopes))
@@ -82,7 +82,7 @@ async def create(
 
 async def revoke(connection: AsyncConnection, name: str, now: int) -> Token:
     """End a token. Raises `access.token-unknown`."""
-    found = await _named(connection, name)
+    found = await _find_by_name(connection, name)
     if found is None:
         raise BirthmarkError("access.token-unknown", printable(name, _NAME_CHARACTERS))
     await connection.execute(tokens.update().where(tokens.c.id == found.id).values(revoked_at=now))
@@ -92,31 +92,31 @@ async def revoke(connection: AsyncConnection, name: str, now: int) -> Token:
 
 
 async def list_all(connection: AsyncConnection) -> list[Token]:
-    """All tokens ever made, the latest first."""
+    """All tokens, also revoked and expired ones, the latest first."""
     return await _select(connection, sa.true())
 
 
 async def authenticate(database: Database, secret: str, scope: Scope, now: int) -> Token:
-    """The token behind a secret that came in, when it allows `scope`.
+    """The token with this secret, when it allows `scope`.
 
-    Raises `access.denied` for one that is unknown, expired or revoked, `access.scope-missing` for one that is good for
-    other things.
+    Raises `access.denied` for an unknown, expired or revoked token, `access.scope-missing` for a valid token that does
+    not allow `scope`.
     """
-    if not _FORM.match(secret):
+    if not _SYNTAX.match(secret):
         raise BirthmarkError("access.denied")
     async with database.read() as connection:
         found = await _select(connection, tokens.c.hash == _hash(secret))
-    return await _used(database, found, scope, now)
+    return await _require_valid(database, found, scope, now)
 
 
 async def recheck(database: Database, token_id: int, scope: Scope, now: int) -> Token:
-    """The token that was authenticated before, when it is still good. Raises what `authenticate` raises."""
+    """The token with this id, authenticated earlier, when it is still valid. Raises the errors of `authenticate`."""
     async with database.read() as connection:
         found = await _select(connection, tokens.c.id == token_id)
-    return await _used(database, found, scope, now)
+    return await _require_valid(database, found, scope, now)
 
 
-async def _used(database: Database, found: list[Token], scope: Scope, now: int) -> Token:
+async def _require_valid(database: Database, found: list[Token], scope: Scope, now: int) -> Token:
     if not found or not found[0].valid(now):
         raise BirthmarkError("access.denied")
     token = found[0]
@@ -132,7 +132,7 @@ def _hash(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-async def _named(connection: AsyncConnection, name: str) -> Token | None:
+async def _find_by_name(connection: AsyncConnection, name: str) -> Token | None:
     found = await _select(connection, sa.and_(tokens.c.name == name, tokens.c.revoked_at.is_(None)))
     return found[0] if found else None
 

@@ -1,8 +1,8 @@
-"""Units and what may become of them: who is new, who comes back, who is refused. One transaction decides it whole.
+"""Adds units and changes their state: decides in one transaction whether an applicant is new, known or refused.
 
-A unit goes `issued` → `provisioned` on its receipt, and is `released` by an operator, after which its serial number,
-its TPM and its sensor may be provisioned anew. While it is active none of them belongs to another unit. It may be
-`revoked` and reinstated in between (`station.registry.revocation`). Lists and counts are in `station.registry.queries`.
+A unit goes `issued` → `provisioned` on its receipt. An operator may release it (`released`); then its serial number,
+its TPM and its sensor may be provisioned anew. Until then no other unit may have any of them. In between it may be
+`revoked` and reinstated (`station.registry.revocation`). Lists and counts are in `station.registry.queries`.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ async def issue_or_resume(
     issue: Callable[[tuple[TableId, ...]], x509.Certificate],
     choose: Callable[[], tuple[TableId, ...]],
 ) -> Issuance:
-    """Give the applicant their unit: the one they have, or a new one with what `choose` and `issue` make.
+    """Return the applicant's unit: the existing one, or a new one with what `choose` and `issue` make.
 
     Raises `registry.serial-taken`, `registry.ek-taken`, `registry.device-key-taken`, `registry.device-key-changed`,
     `registry.duplicate-nuc`, `registry.nuc-changed`, `registry.unit-revoked` or `identity.unknown-certificate`;
-    nothing is then written.
+    then writes nothing.
     """
-    known = _decide(applicant, await _claimed_by(connection, applicant))
+    known = _identify_applicant(applicant, await _find_matches(connection, applicant))
     await _check_certificate(connection, applicant)
     if known is None:
         tables = choose()
@@ -57,11 +57,11 @@ async def issue_new(
     issue: Callable[[tuple[TableId, ...]], x509.Certificate],
     choose: Callable[[], tuple[TableId, ...]],
 ) -> Unit:
-    """Make a new unit for an applicant who can prove no TPM, so can never be recognised as one that comes back.
+    """Make a new unit for an applicant without a TPM, who can therefore never be recognized as a known unit.
 
-    Raises `registry.serial-taken`, `registry.device-key-taken` or `registry.duplicate-nuc`; nothing is then written.
+    Raises `registry.serial-taken`, `registry.device-key-taken` or `registry.duplicate-nuc`; then writes nothing.
     """
-    _decide(applicant, await _claimed_by(connection, applicant))
+    _identify_applicant(applicant, await _find_matches(connection, applicant))
     tables = choose()
     return await add(connection, applicant, issue(tables), tables, now)
 
@@ -74,7 +74,7 @@ async def add(
     now: int,
     event: Event = Event.ISSUED,
 ) -> Unit:
-    """Write a new unit, `issued` at `now`, with its audit row. Who calls has made sure that it may be one."""
+    """Write a new unit, `issued` at `now`, with its audit row. The caller checks first that none conflicts."""
     der = certificate.public_bytes(Encoding.DER)
     values: dict[str, Any] = {name: getattr(applicant, name) for name in applicant.__slots__}
     values |= {
@@ -107,9 +107,9 @@ async def add(
 
 
 async def confirm(connection: AsyncConnection, unit_id: int, now: int, duration_ms: int | None = None) -> Unit:
-    """The unit has proven that it holds what it was given: `issued` → `provisioned`, once.
+    """Record the unit's receipt: `issued` → `provisioned`, once.
 
-    `duration_ms` is how long it took, from the unit's first word. Raises `registry.released-meanwhile` or
+    `duration_ms` counts from the unit's first message. Raises `registry.released-meanwhile` or
     `registry.unit-revoked`.
     """
     moved = await connection.execute(
@@ -132,7 +132,7 @@ def _require_unrevoked(unit: Unit) -> None:
 
 
 async def release(connection: AsyncConnection, serial: str, reason: str, now: int) -> Unit:
-    """Set the unit's serial number, TPM and sensor free; its certificate is revoked by it.
+    """Release the unit: free its serial number, TPM and sensor, and revoke its certificate.
 
     Raises `registry.unknown-unit`.
     """
@@ -162,13 +162,13 @@ async def active(connection: AsyncConnection, serial: str) -> Unit:
 
 
 async def list_active(connection: AsyncConnection, *, limit: int = 1000, before: int | None = None) -> list[Unit]:
-    """Units that are not released, the latest first; `before` is the id of the last one seen."""
+    """Units that are not released, the latest first; `before` is the id of the last unit of the page before."""
     condition = sa.and_(ACTIVE) if before is None else sa.and_(ACTIVE, units.c.id < before)
     return await select(connection, condition, limit)
 
 
 async def count_by_state(connection: AsyncConnection) -> dict[UnitState, int]:
-    """How many units there are in each state."""
+    """The number of units in each state."""
     found = await connection.execute(sa.select(units.c.state, sa.func.count()).group_by(units.c.state))
     counts = {row[0]: row[1] for row in found}
     return {state: counts.get(state.value, 0) for state in UnitState}
@@ -197,21 +197,21 @@ def _unit(row: sa.Row[Any], tables: tuple[TableId, ...]) -> Unit:
     return Unit(**{**row._mapping, **typed})
 
 
-async def _claimed_by(connection: AsyncConnection, applicant: Applicant) -> list[sa.Row[Any, Any, Any, Any, Any]]:
+async def _find_matches(connection: AsyncConnection, applicant: Applicant) -> list[sa.Row[Any, Any, Any, Any, Any]]:
     columns = (units.c.id, units.c.serial, units.c.ek_fingerprint, units.c.device_fingerprint, units.c.nuc_blind_index)
     claims = [units.c.serial == applicant.serial, units.c.device_fingerprint == applicant.device_fingerprint]
     claims.append(units.c.nuc_blind_index == applicant.nuc_blind_index)
     if applicant.ek_fingerprint is not None:
         claims.append(units.c.ek_fingerprint == applicant.ek_fingerprint)
     found: dict[int, sa.Row[Any, Any, Any, Any, Any]] = {}
-    for claim in claims:  # one query each: SQLite answers each from its index, an OR of them by reading every row
+    for claim in claims:  # one query each: SQLite uses the indexes, while an OR would read every row
         for row in await connection.execute(sa.select(*columns).where(claim, ACTIVE)):
             found[row.id] = row
     return [found[unit_id] for unit_id in sorted(found)]
 
 
-def _decide(applicant: Applicant, rows: list[sa.Row[Any, Any, Any, Any, Any]]) -> int | None:
-    """The id of the unit that the applicant is, None for a new one; a partial likeness is refused by name."""
+def _identify_applicant(applicant: Applicant, rows: list[sa.Row[Any, Any, Any, Any, Any]]) -> int | None:
+    """The id of the applicant's unit, None for a new one. Raises the error that names a partial match."""
     for row in rows:
         serial = row.serial == applicant.serial
         ek = applicant.ek_fingerprint is not None and row.ek_fingerprint == applicant.ek_fingerprint
