@@ -1,1 +1,1 @@
-"""What is sealed, and under what: the station secret, the key tables, blind indices."""
+"""The station secret, and what is encrypted or indexed under it: key tables, blind indexes."""

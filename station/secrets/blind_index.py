@@ -1,4 +1,4 @@
-"""What the registry knows a NUC hash by: a keyed index that says nothing without the station secret."""
+"""The blind index of a NUC hash: the registry finds a unit by it, and it reveals nothing without the station secret."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class BlindIndex:
         return self.of_bytes(nuc_hash.secret())
 
     def of_bytes(self, value: bytes) -> bytes:
-        """For what came out of a token, before anybody knows whether it is a NUC hash."""
+        """The index of a decrypted token's content, which may not be a NUC hash."""
         return hmac.digest(self._key, value, hashlib.sha256)
 
 
 def key_fingerprint(key: PublicKeyTypes) -> bytes:
-    """32 bytes, SHA-256 of the SubjectPublicKeyInfo, DER."""
+    """SHA-256 of the SubjectPublicKeyInfo, DER: 32 bytes."""
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()

@@ -1,8 +1,8 @@
-"""The authority's key tables: made once, sealed in the registry, three chosen for each unit. Wraps and derives nothing.
+"""The authority's key tables: makes them once, stores them sealed in the registry, chooses three for each unit.
 
-A table is one 32-byte master key; its thousand keys are derived (`shared.birthmark.derivation`). At rest each master
-key is AES-256-GCM under a key of the station secret, with the table's id as associated data, so rows cannot be
-exchanged.
+A table is one 32-byte master key; `shared.birthmark.derivation` derives its thousand keys. In the registry each master
+key is encrypted with AES-256-GCM under a key of the station secret; the table's id is the associated data, so rows
+cannot be exchanged.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PURPOSE: Final = "key tables"
 
 
 class KeyTables:
-    """All master keys of this authority, opened."""
+    """All master keys of this authority, decrypted."""
 
     def __init__(self, master_keys: dict[TableId, bytes]) -> None:
         self._master_keys = master_keys
@@ -48,7 +48,7 @@ class KeyTables:
         return sorted(self._master_keys)
 
     def choose(self) -> tuple[TableId, ...]:
-        """Three different tables, in ascending order, any three as likely as any others."""
+        """Three different tables, in ascending order, from a uniform distribution."""
         chosen = secrets.SystemRandom().sample(sorted(self._master_keys), limits.TABLES_PER_UNIT)
         return tuple(sorted(chosen))
 
@@ -66,7 +66,7 @@ async def store(connection: AsyncConnection, secret: StationSecret, master_keys:
 
 
 async def load(connection: AsyncConnection, secret: StationSecret) -> KeyTables:
-    """Open all tables. Raises `table.unsealable` when one does not open, `data.incomplete` when there are too few."""
+    """Decrypt all tables. Raises `table.unsealable` when that fails, `data.incomplete` when there are too few."""
     aead = AESGCM(secret.key(_PURPOSE))
     rows = (await connection.execute(sa.select(key_tables).order_by(key_tables.c.id))).all()
     if len(rows) < limits.TABLE_COUNT_MIN:
@@ -76,15 +76,15 @@ async def load(connection: AsyncConnection, secret: StationSecret) -> KeyTables:
 
 def _seal(aead: AESGCM, table: TableId, master_key: bytes) -> bytes:
     nonce = os.urandom(_NONCE_BYTES)
-    return nonce + aead.encrypt(nonce, master_key, _associated(table))
+    return nonce + aead.encrypt(nonce, master_key, _associated_data(table))
 
 
 def _open(aead: AESGCM, table: TableId, sealed: bytes) -> bytes:
     try:
-        return aead.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _associated(table))
+        return aead.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _associated_data(table))
     except (InvalidTag, ValueError):
         raise BirthmarkError("table.unsealable", str(table)) from None
 
 
-def _associated(table: TableId) -> bytes:
+def _associated_data(table: TableId) -> bytes:
     return b"key table " + str(table).encode()

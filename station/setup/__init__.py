@@ -1,1 +1,1 @@
-"""Who makes a station: its data directory, `init`, opening it, import, backup."""
+"""Makes and opens a station's data directory: init, import, backup."""

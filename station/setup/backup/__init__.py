@@ -1,1 +1,1 @@
-"""Backup of a whole station into one encrypted file, and the way back."""
+"""Backs up a whole station into one encrypted file, and restores it."""

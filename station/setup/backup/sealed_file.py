@@ -1,9 +1,9 @@
-"""A file sealed under a passphrase: what a backup is to whoever has no passphrase. Knows nothing of what is inside.
+"""Encrypts a backup under a passphrase, and decrypts it.
 
-Form: one line of JSON that says what the file is and how it is sealed, then chunks of `chunk` bytes, the last one
-shorter, each followed by a tag of 16 bytes. The key is scrypt's (RFC 7914) of passphrase and salt; a chunk is
-AES-256-GCM, its nonce the chunk's number (11 bytes, big-endian) and a byte that is 1 for the last, its associated data
-the SHA-256 of the first line. So nothing can be changed, left out, moved, added or cut off unnoticed (STREAM: Hoang,
+Format: one line of JSON that says what the file is and how it is encrypted, then chunks of `chunk` bytes, the last one
+shorter, each followed by a tag of 16 bytes. The key is scrypt (RFC 7914) of passphrase and salt. A chunk is encrypted
+with AES-256-GCM; its nonce is the chunk's number (11 bytes, big-endian) and a byte that is 1 for the last chunk; its
+associated data is the SHA-256 of the first line. So every change, omission, move, addition or cut shows (STREAM: Hoang,
 Reyhanitabar, Rogaway and Vizár, "Online Authenticated-Encryption and its Nonce-Reuse Misuse-Resistance", 2015).
 """
 
@@ -28,7 +28,7 @@ _TAG_BYTES: Final = 16
 
 
 class Derivation(msgspec.Struct, frozen=True, kw_only=True):
-    """How the key comes of the passphrase. A reader takes no other costs than these: 128 MiB, about half a second."""
+    """How scrypt derives the key. A reader accepts only these costs: 128 MiB, about half a second."""
 
     name: str = "scrypt"
     n: int = 1 << 17
@@ -39,7 +39,7 @@ class Derivation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Label(msgspec.Struct, frozen=True, kw_only=True):
-    """The first line: readable without the passphrase, and true only once a chunk has opened."""
+    """The first line. Readable without the passphrase; authentic only after a chunk has been decrypted."""
 
     format: str = FORMAT
     version: int = VERSION
@@ -58,19 +58,19 @@ class _Version(msgspec.Struct):
 
 
 class Sealer:
-    """Writes a sealed file. Call `finish` after the last `write`."""
+    """Writes an encrypted file. Call `finish` after the last `write`."""
 
     def __init__(self, file: BinaryIO, passphrase: str, made_at: int, station: str, software: str) -> None:
         label = Label(made_at=made_at, station=station, software=software, key=Derivation(salt=os.urandom(16).hex()))
         line = msgspec.json.encode(label) + b"\n"
         self._file = file
-        self._chunks = _Chunks(line, label, passphrase)
+        self._chunks = _ChunkCipher(line, label, passphrase)
         self._held = bytearray()
         file.write(line)
 
     def write(self, data: bytes) -> None:
         self._held += data
-        while len(self._held) > CHUNK:  # a full one is kept back: it may be the last
+        while len(self._held) > CHUNK:  # keeps a full chunk back: it may be the last
             self._file.write(self._chunks.seal(bytes(self._held[:CHUNK]), last=False))
             del self._held[:CHUNK]
 
@@ -79,24 +79,24 @@ class Sealer:
 
 
 class Opener:
-    """Reads a sealed file, a chunk at a time: what `read` gives has been authenticated.
+    """Reads an encrypted file, a chunk at a time; `read` returns only authenticated bytes.
 
-    Raises `backup.malformed`, `backup.too-new`, and `backup.not-opened` for a wrong passphrase; a file that was changed
-    or cut off cannot be told from that in its first chunk, and is `backup.damaged` in a later one.
+    Raises `backup.malformed`, `backup.too-new`, `backup.not-opened` for a wrong passphrase or a damaged first chunk
+    (they look alike), and `backup.damaged` for a later chunk that was changed or cut off.
     """
 
     def __init__(self, file: BinaryIO, passphrase: str) -> None:
         line = file.readline(_LINE_BYTES)
         self.label: Final = _read_label(line)
         self._file = file
-        self._chunks = _Chunks(line, self.label, passphrase)
+        self._chunks = _ChunkCipher(line, self.label, passphrase)
         self._sealed = file.read(CHUNK + _TAG_BYTES)
         self._held = b""
         self._ended = False
         self._next("backup.not-opened")
 
     def read(self, count: int) -> bytes:
-        """Exactly `count` bytes. Raises `backup.malformed` where there are fewer."""
+        """Exactly `count` bytes. Raises `backup.malformed` when the file has fewer."""
         parts = []
         while count:
             if not self._held:
@@ -109,7 +109,7 @@ class Opener:
         return b"".join(parts)
 
     def end(self) -> None:
-        """Raises `backup.malformed` when there is more."""
+        """Check that the file ends here. Raises `backup.malformed` when it does not."""
         if self._held or not self._ended:
             raise BirthmarkError("backup.malformed", "something follows its last file")
 
@@ -122,8 +122,8 @@ class Opener:
         self._sealed, self._ended = following, not following
 
 
-class _Chunks:
-    """One file's key, and how many chunks it has served."""
+class _ChunkCipher:
+    """One file's key and chunk counter."""
 
     def __init__(self, line: bytes, label: Label, passphrase: str) -> None:
         key = label.key

@@ -1,1 +1,1 @@
-"""Takes over the data directory of the public JSON-file SMA, completely or not at all."""
+"""Imports the data directory of Birthmark's public SMA, completely or not at all."""

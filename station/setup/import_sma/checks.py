@@ -1,7 +1,7 @@
-"""What must hold between the public SMA's files before anything is taken over. Reads no file, writes nothing.
+"""Checks the public SMA's files against each other before the import.
 
-What its code let happen is named with the serial number: duplicates, units whose tables do not exist, certificates of
-another authority. Nothing is guessed or left out: the operator corrects a copy.
+Errors name the serial number. The public SMA's code allows duplicates, units whose tables do not exist, and
+certificates of another authority. The import guesses nothing and leaves nothing out: the operator corrects a copy.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class CheckedUnit:
 
 
 def check_authority(files: Files) -> None:
-    """The intermediate's key is its own, and the chain holds. Raises `import.inconsistent`."""
+    """Check that keys match their certificates and that the chain is valid. Raises `import.inconsistent`."""
     if files.intermediate_key.public_key() != files.intermediate.public_key():
         _refuse("intermediate-ca.key is not the key of intermediate-ca.crt")
     if files.root_key is not None and files.root_key.public_key() != files.root.public_key():
@@ -62,7 +62,7 @@ def check_authority(files: Files) -> None:
 
 
 def check_tables(tables: Tables) -> dict[TableId, bytes]:
-    """The master keys. Stored derived keys must be what they derive. Raises `import.inconsistent`."""
+    """Return the master keys. Raises `import.inconsistent`, also when a stored derived key does not match."""
     keys: dict[TableId, bytes] = {}
     for table in tables.key_tables:
         if not 0 <= table.table_id < limits.TABLE_COUNT_MAX or table.table_id in keys:
@@ -72,7 +72,7 @@ def check_tables(tables: Tables) -> dict[TableId, bytes]:
         _refuse(f"key_tables.json has {len(keys)} tables and says {tables.total_tables}; at least 3 are needed")
     for name, derived in tables.derived_keys.items():
         for index, key in derived.items():
-            if not _derives(keys, name, index, key):
+            if not _is_derived_key(keys, name, index, key):
                 _refuse(f"a derived key of table {printable(name, 8)} is not what its master key derives")
     return keys
 
@@ -87,7 +87,7 @@ def _master_key(table: int, text: str) -> bytes:
     return key
 
 
-def _derives(keys: dict[TableId, bytes], table: str, index: str, key: str) -> bool:
+def _is_derived_key(keys: dict[TableId, bytes], table: str, index: str, key: str) -> bool:
     try:
         return token_key(keys[table_id(int(table))], key_index(int(index))).hex() == key.lower()
     except (ValueError, KeyError, BirthmarkError):
@@ -95,14 +95,14 @@ def _derives(keys: dict[TableId, bytes], table: str, index: str, key: str) -> bo
 
 
 def check_units(files: Files, keys: dict[TableId, bytes]) -> list[CheckedUnit]:
-    """Every unit, in the order of the file. Raises `import.inconsistent` for the first that cannot be taken over."""
+    """Return every unit, in the file's order. Raises `import.inconsistent` for the first one that fails a check."""
     issuers = [
         key for c in (files.intermediate, *files.former) if isinstance(key := c.public_key(), ec.EllipticCurvePublicKey)
     ]
     units = [_check_unit(number, device, files.tables, keys, issuers) for number, device in enumerate(files.devices, 1)]
-    _unique(units, "serial number", lambda unit: unit.serial)
-    _unique(units, "NUC hash or device secret", lambda unit: unit.nuc_hash)
-    _unique(units, "device key", lambda unit: unit.fingerprint)
+    _require_unique(units, "serial number", lambda unit: unit.serial)
+    _require_unique(units, "NUC hash or device secret", lambda unit: unit.nuc_hash)
+    _require_unique(units, "device key", lambda unit: unit.fingerprint)
     return units
 
 
@@ -134,14 +134,14 @@ def _check_unit(
         tuple(sorted(table_id(table) for table in held)),
         certificate,
         key_fingerprint(key),
-        _moment(serial, device.provisioned_at),
-        _moment(serial, device.blacklisted_at or device.provisioned_at) if device.is_blacklisted else None,
+        _parse_time(serial, device.provisioned_at),
+        _parse_time(serial, device.blacklisted_at or device.provisioned_at) if device.is_blacklisted else None,
         printable(device.blacklist_reason or "") or _NO_REASON,
     )
 
 
 def _nuc_hash(serial: BoardSerial, device: Device) -> NucHash:
-    """What its tokens carry: the NUC hash, or for "phase 2" the device secret in its place."""
+    """What the unit's tokens encrypt: the NUC hash, or for "phase 2" the device secret in its place."""
     try:
         return parse_nuc_hash(device.nuc_hash or device.device_secret)
     except BirthmarkError:
@@ -159,12 +159,12 @@ def _certificate(
         _refuse(f"{serial}: its certificate or public key cannot be read")
     if not isinstance(key, ec.EllipticCurvePublicKey) or not same:
         _refuse(f"{serial}: its public key is not its certificate's, or not an EC key")
-    if not any(_signed_by(issuer, certificate) for issuer in issuers):
+    if not any(_is_signed_by(issuer, certificate) for issuer in issuers):
         _refuse(f"{serial}: its certificate was not signed by an authority in the directory")
     return certificate, key
 
 
-def _signed_by(issuer: ec.EllipticCurvePublicKey, certificate: x509.Certificate) -> bool:
+def _is_signed_by(issuer: ec.EllipticCurvePublicKey, certificate: x509.Certificate) -> bool:
     try:
         issuer.verify(certificate.signature, certificate.tbs_certificate_bytes, ec.ECDSA(hashes.SHA256()))
     except InvalidSignature:
@@ -172,8 +172,8 @@ def _signed_by(issuer: ec.EllipticCurvePublicKey, certificate: x509.Certificate)
     return True
 
 
-def _moment(serial: BoardSerial, text: str) -> int:
-    """Seconds since 1970 of an ISO 8601 time, in UTC where it names no zone."""
+def _parse_time(serial: BoardSerial, text: str) -> int:
+    """Parse an ISO 8601 time, UTC if it names no zone. Returns seconds since 1970."""
     try:
         moment = dt.datetime.fromisoformat(text)
         return int((moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp())
@@ -181,7 +181,7 @@ def _moment(serial: BoardSerial, text: str) -> int:
         _refuse(f"{serial}: a time is not in ISO 8601")
 
 
-def _unique(units: list[CheckedUnit], what: str, value: Callable[[CheckedUnit], Hashable]) -> None:
+def _require_unique(units: list[CheckedUnit], what: str, value: Callable[[CheckedUnit], Hashable]) -> None:
     seen: dict[Hashable, BoardSerial] = {}
     for unit in units:
         if (other := seen.get(value(unit))) is not None:

@@ -1,7 +1,7 @@
-"""The files of the public SMA, read and typed: its registry, key tables and authority. Believes only their form.
+"""Reads the files of the public SMA into types: registry, key tables, authority. Checks syntax only.
 
 Source: Birthmark's public code (packages/sma: identity/device_registry.py, key_tables/table_manager.py,
-provisioning/certificate.py), and its README for which file lies where.
+provisioning/certificate.py), and its README for the place of each file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A unit as the public SMA's registry has it. A field this does not know would be lost, so it is refused."""
+    """A unit of the public SMA's registry. Refuses unknown fields, which the import would lose."""
 
     device_serial: str
     table_assignments: list[int]
@@ -74,47 +74,47 @@ class Files:
     intermediate_key: ec.EllipticCurvePrivateKey
     root_key: ec.EllipticCurvePrivateKey | None
     former: tuple[x509.Certificate, ...]
-    """The certificate authority of "phase 2", if there is one."""
+    """The CA certificate of "phase 2", if there is one."""
 
 
 def read(directory: Path) -> Files:
-    """Read the `data` directory. Raises `import.unreadable`, naming the file, never quoting it."""
+    """Read the `data` directory. Raises `import.unreadable`, which names the file and never quotes it."""
     return Files(
-        _json(directory / "device_registry.json", _Registry).devices,
-        _json(directory / "key_tables.json", Tables),
-        _certificate(directory / "root-ca.crt"),
-        _certificate(directory / "intermediate-ca.crt"),
-        _key(directory / "intermediate-ca.key"),
-        _key(directory / "root-ca.key") if (directory / "root-ca.key").exists() else None,
-        _former(directory),
+        _read_json(directory / "device_registry.json", _Registry).devices,
+        _read_json(directory / "key_tables.json", Tables),
+        _read_certificate(directory / "root-ca.crt"),
+        _read_certificate(directory / "intermediate-ca.crt"),
+        _read_key(directory / "intermediate-ca.key"),
+        _read_key(directory / "root-ca.key") if (directory / "root-ca.key").exists() else None,
+        _read_former(directory),
     )
 
 
-def _former(directory: Path) -> tuple[x509.Certificate, ...]:
+def _read_former(directory: Path) -> tuple[x509.Certificate, ...]:
     places = (directory / "certs", directory, directory.parent / "certs")
     found = [place / "ca_certificate.pem" for place in places if (place / "ca_certificate.pem").exists()]
-    return (_certificate(found[0]),) if found else ()
+    return (_read_certificate(found[0]),) if found else ()
 
 
-def _json(path: Path, form: type[T]) -> T:
+def _read_json(path: Path, form: type[T]) -> T:
     try:
-        return msgspec.json.decode(_bytes(path, _JSON_BYTES), type=form)
+        return msgspec.json.decode(_read_bytes(path, _JSON_BYTES), type=form)
     except (msgspec.MsgspecError, RecursionError) as error:
-        # The decoder's words quote what it read; where it stopped is all that may be told.
+        # The decoder's message quotes secrets: tell only the place.
         _, at, place = str(error).rpartition(" - at ")
         raise BirthmarkError("import.unreadable", f"{path}{' at ' + place[:80] if at else ''}") from None
 
 
-def _certificate(path: Path) -> x509.Certificate:
+def _read_certificate(path: Path) -> x509.Certificate:
     try:
-        return x509.load_pem_x509_certificate(_bytes(path, _PEM_BYTES))
+        return x509.load_pem_x509_certificate(_read_bytes(path, _PEM_BYTES))
     except UNREADABLE:
         raise BirthmarkError("import.unreadable", f"{path} is no certificate") from None
 
 
-def _key(path: Path) -> ec.EllipticCurvePrivateKey:
+def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
     try:
-        key = load_pem_private_key(_bytes(path, _PEM_BYTES), None)
+        key = load_pem_private_key(_read_bytes(path, _PEM_BYTES), None)
     except (ValueError, TypeError):
         raise BirthmarkError("import.unreadable", f"{path} is no private key, or an encrypted one") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey):
@@ -122,7 +122,7 @@ def _key(path: Path) -> ec.EllipticCurvePrivateKey:
     return key
 
 
-def _bytes(path: Path, most: int) -> bytes:
+def _read_bytes(path: Path, most: int) -> bytes:
     try:
         with path.open("rb") as file:
             data = file.read(most + 1)

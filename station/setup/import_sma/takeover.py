@@ -1,4 +1,4 @@
-"""The import itself: checks everything, then makes a station's data directory of it, whole or not at all."""
+"""Imports a public SMA: checks everything, then makes a station's data directory, completely or not at all."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from station.setup.import_sma.files import Files
 from station.setup.init import InitResult, make_data_dir
 
 PORT = "import"
-"""What the registry names as the port of a unit that came this way."""
+"""The port that the registry records for imported units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +36,26 @@ class ImportResult:
     revoked: int
     tables: int
     unregistered: int
-    """Serial numbers with tables but no registration, left behind by attempts that failed; not taken over."""
+    """Serial numbers with tables but no registration, left by failed attempts; not imported."""
     foreign_names: int
-    """Certificates whose issuer name is not their issuer's subject: good here, refused by `openssl verify`."""
+    """Certificates whose issuer name is not their issuer's subject: valid here; `openssl verify` refuses them."""
 
 
 def take_over(
     source: Path, directory: Path, name: str, authority: AuthorityConfig, *, force: bool, root_passphrase: str | None
 ) -> ImportResult:
-    """Make `directory` from the public SMA's data directory `source`, which is only read.
+    """Make `directory` from the public SMA's data directory `source`, and leave `source` unchanged.
 
-    `authority.organization` is taken from the imported certificates. Raises `import.*`, `data.exists`,
-    `data.unwritable` or `config.invalid`; nothing is then made.
+    The imported intermediate sets `authority.organization`. Raises `import.*`, `data.exists`, `data.unwritable` or
+    `config.invalid`; then makes nothing.
     """
     found = files.read(source)
     checks.check_authority(found)
     keys = checks.check_tables(found.tables)
     checked = checks.check_units(found, keys)
-    config = StationConfig(name=name, authority=_named(authority, found), tables=TablesConfig(count=len(keys)))
+    config = StationConfig(
+        name=name, authority=_imported_config(authority, found), tables=TablesConfig(count=len(keys))
+    )
     revoked = sum(unit.blacklisted_at is not None for unit in checked)
 
     def fill_authority(folder: Path, secret: StationSecret) -> RootKey | None:
@@ -65,7 +67,7 @@ def take_over(
         await key_tables.store(connection, secret, keys)
         index = BlindIndex(secret)
         for unit in checked:
-            await _add(connection, unit, index, config.name)
+            await _add_unit(connection, unit, index, config.name)
         await audit.append(
             connection, unix_time(), Event.IMPORTED, "", units=len(checked), revoked=revoked, tables=len(keys)
         )
@@ -91,7 +93,7 @@ def take_over(
     )
 
 
-def _named(authority: AuthorityConfig, found: Files) -> AuthorityConfig:
+def _imported_config(authority: AuthorityConfig, found: Files) -> AuthorityConfig:
     organizations = found.intermediate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
     return AuthorityConfig(
         organization=str(organizations[0].value) if organizations else authority.organization,
@@ -102,7 +104,7 @@ def _named(authority: AuthorityConfig, found: Files) -> AuthorityConfig:
     )
 
 
-async def _add(connection: AsyncConnection, unit: CheckedUnit, index: BlindIndex, station: str) -> None:
+async def _add_unit(connection: AsyncConnection, unit: CheckedUnit, index: BlindIndex, station: str) -> None:
     applicant = Applicant(
         serial=unit.serial,
         key_holder=KeyHolder.STATION,
