@@ -1,1 +1,1 @@
-"""Birthmark's validation: PASS or FAIL for a NUC token or a camera's certificate, and nothing about whose it is."""
+"""Birthmark's validation: answers PASS or FAIL for a NUC token or a camera's certificate, never whose it is."""

@@ -1,7 +1,7 @@
-"""Validates what a camera signed with its certificate: who issued it, is it still good, and is the signature its key's.
+"""Validates a camera's bundle: the certificate's issuer, its validity and state, and the bundle's signature.
 
-The registry is asked for the exact certificate, so one that this authority's key signed but its registry does not know
-(a station's, or a forged one after a key theft) does not pass.
+The registry must have this exact certificate. One that the authority's key signed but the registry does not know (a
+station's, or a forged one after a key theft) does not pass.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from station.registry.records import Unit, UnitState
 from station.validation.verdict import Reason, Verdict
 
 _CERTIFICATE_CHARACTERS: Final = 4 * limits.CERTIFICATE_BYTES
-"""Base64 of a PEM of a certificate, and some: PEM and base64 add a third each."""
+"""Enough for base64 of a certificate's PEM: PEM and base64 add a third each."""
 
 _SIGNATURE_CHARACTERS: Final = 2 * limits.SIGNATURE_BYTES
 
@@ -52,13 +52,13 @@ class CameraBundle(msgspec.Struct, frozen=True):
 
 
 def signed_text(bundle: CameraBundle) -> bytes:
-    """Four lines, each ended by a newline: image hash, certificate as sent, timestamp, GPS hash or nothing."""
+    """Four lines, each with a newline: image hash, certificate as sent, timestamp, GPS hash or nothing."""
     gps_hash = (bundle.gps_hash or "").lower()
     return f"{bundle.image_hash.lower()}\n{bundle.camera_cert}\n{bundle.timestamp}\n{gps_hash}\n".encode()
 
 
 class CertificateValidator:
-    """For any number of bundles at once."""
+    """Validates bundles, any number at once."""
 
     def __init__(self, authority: Authority, database: Database, clock: Callable[[], float] = time.time) -> None:
         self._issuers = [key for c in authority.issuers if isinstance(key := c.public_key(), ec.EllipticCurvePublicKey)]
@@ -66,9 +66,9 @@ class CertificateValidator:
         self._clock = clock
 
     async def validate(self, bundle: CameraBundle) -> Verdict:
-        """`bundle` has been decoded, so its fields have their forms. Raises `registry.unavailable`.
+        """Check a decoded `bundle`, whose fields are well-formed. Raises `registry.unavailable`.
 
-        Every check is made whatever the others found; the first that failed is the reason.
+        Makes every check, even after one has failed; the first failure is the reason.
         """
         try:
             certificate = _certificate(bundle.camera_cert)
@@ -78,12 +78,12 @@ class CertificateValidator:
             return Verdict(Reason.MALFORMED)
         if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
             return Verdict(Reason.MALFORMED)
-        trusted = sum(_signed_by(issuer, certificate) for issuer in self._issuers) > 0
+        trusted = sum(_is_signed_by(issuer, certificate) for issuer in self._issuers) > 0
         now = dt.datetime.fromtimestamp(self._clock(), dt.UTC)
         fingerprint = hashlib.sha256(certificate.public_bytes(Encoding.DER)).digest()
         async with self._database.read() as connection:
             unit = await queries.by_certificate(connection, fingerprint)
-        signed = _verifies(key, bundle)
+        signed = _is_bundle_signature_valid(key, bundle)
         if not trusted:
             return Verdict(Reason.UNTRUSTED)
         if not not_before <= now <= not_after:
@@ -94,15 +94,15 @@ class CertificateValidator:
 def _certificate(text: str) -> x509.Certificate:
     data = base64.b64decode(text, validate=True)  # binascii.Error is a ValueError
     with warnings.catch_warnings():
-        # What cryptography still reads with a warning, RFC 5280 forbids, and no certificate of ours is.
+        # cryptography warns where RFC 5280 forbids; none of our certificates is like that.
         warnings.simplefilter("error", CryptographyDeprecationWarning)
         if data.lstrip().startswith(b"-----BEGIN"):
             return x509.load_pem_x509_certificate(data)
         return x509.load_der_x509_certificate(data)
 
 
-def _signed_by(issuer: ec.EllipticCurvePublicKey, certificate: x509.Certificate) -> bool:
-    # The signature alone: in certificates of the public SMA the issuer's name is not its issuer's subject.
+def _is_signed_by(issuer: ec.EllipticCurvePublicKey, certificate: x509.Certificate) -> bool:
+    # Only the signature: the public SMA's certificates name an issuer that is not their issuer's subject.
     try:
         if not isinstance(certificate.signature_hash_algorithm, hashes.SHA256):
             return False
@@ -112,7 +112,7 @@ def _signed_by(issuer: ec.EllipticCurvePublicKey, certificate: x509.Certificate)
     return True
 
 
-def _verifies(key: ec.EllipticCurvePublicKey, bundle: CameraBundle) -> bool:
+def _is_bundle_signature_valid(key: ec.EllipticCurvePublicKey, bundle: CameraBundle) -> bool:
     try:
         signature = base64.b64decode(bundle.bundle_signature, validate=True)
         key.verify(signature, signed_text(bundle), ec.ECDSA(hashes.SHA256()))

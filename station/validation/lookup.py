@@ -1,7 +1,7 @@
-"""Looks units up for validation, many in one query: who asks while a query runs is answered by the next one.
+"""Looks up units for validation, many in one query: lookups that arrive while a query runs share the next one.
 
-One query at a time for whatever has gathered makes thousands of lookups a second out of a database that answers some
-hundreds of queries, and lets an answer's time say little about what was found.
+Batches give thousands of lookups a second from a database that answers some hundreds of queries, and make the response
+time reveal little about the result.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from station.registry.records import UnitState
 from station.registry.schema import ACTIVE, assignments, units
 
 _BATCH: Final = 200
-"""Lookups in one query. SQLite takes thousands of bound values; a longer batch only makes the first one wait."""
+"""Lookups in one query. SQLite accepts thousands of bound values; a longer batch only delays the first lookup."""
 
 Found = tuple[UnitState, frozenset[int]]
 """A unit's state and table ids."""
 
 
 class Lookup:
-    """Finds units that are not released by their keyed NUC index."""
+    """Finds units that are not released by their blind index."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -31,7 +31,7 @@ class Lookup:
         self._worker: asyncio.Task[None] | None = None
 
     async def find(self, nuc_blind_index: bytes) -> Found | None:
-        """What was committed when it was asked, or later. Raises `registry.unavailable`."""
+        """The unit as committed at the time of the call, or later. Raises `registry.unavailable`."""
         answer: asyncio.Future[Found | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((nuc_blind_index, answer))
         if self._worker is None:
@@ -44,13 +44,13 @@ class Lookup:
                 batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
                 try:
                     found = await self._query({nuc_blind_index for nuc_blind_index, _ in batch})
-                except Exception as error:  # noqa: BLE001 - it is raised again by everyone who waits for it
+                except Exception as error:  # noqa: BLE001 - every waiting caller raises it again
                     for _, answer in batch:
                         if not answer.done():
                             answer.set_exception(error)
                     continue
                 for nuc_blind_index, answer in batch:
-                    if not answer.done():  # who gave up waiting has cancelled it
+                    if not answer.done():  # a caller that gave up has cancelled it
                         answer.set_result(found.get(nuc_blind_index))
         finally:
             self._worker = None

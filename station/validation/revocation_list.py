@@ -1,6 +1,6 @@
-"""The certificate revocation list in force: signed when it is asked for and something has changed, else given again.
+"""Provides the current CRL: signs a new one on request when something has changed, else returns the stored one.
 
-The list lives in the registry, so every station of an authority gives the same one under the same number.
+The CRL is stored in the registry, so every station of an authority returns the same one under the same number.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from station.registry.revocation import Stored
 
 
 class CurrentRevocationList:
-    """Gives the list in force, DER. It knows every revocation that was committed before it was asked."""
+    """Provides the current CRL with every revocation committed before the call."""
 
     def __init__(self, authority: Authority, database: Database, clock: Callable[[], float] = time.time) -> None:
         self._authority = authority
@@ -27,31 +27,32 @@ class CurrentRevocationList:
         self._clock = clock
 
     async def current(self) -> bytes:
-        """Raises `registry.unavailable`."""
+        """The current CRL, DER. Raises `registry.unavailable`."""
         now = int(self._clock())
         async with self._database.read() as connection:
             stored = await revocation.stored(connection)
-        if stored.der is not None and _fresh(stored, now):
+        if stored.der is not None and _is_fresh(stored, now):
             return stored.der
         async with self._database.write() as connection:
-            stored = await revocation.stored(connection)  # another may have been quicker
-            if stored.der is not None and _fresh(stored, now):
+            stored = await revocation.stored(connection)  # another process may have signed one
+            if stored.der is not None and _is_fresh(stored, now):
                 return stored.der
-            # RFC 5280 section 3.3: an entry stays on one list beyond its certificate's validity.
+            # RFC 5280 section 3.3: an entry stays on one CRL after its certificate has expired.
             entries = await revocation.entries(connection, now - 2 * int(LIFETIME.total_seconds()))
             revoked = [
-                RevokedCertificate(entry.certificate_serial, _moment(entry.revoked_at), entry.code) for entry in entries
+                RevokedCertificate(entry.certificate_serial, _utc_time(entry.revoked_at), entry.code)
+                for entry in entries
             ]
             number = stored.number + 1
-            der = self._authority.revocation_list(revoked, number, _moment(now)).public_bytes(Encoding.DER)
+            der = self._authority.revocation_list(revoked, number, _utc_time(now)).public_bytes(Encoding.DER)
             await revocation.store(connection, Stored(number, now, der), len(revoked))
         return der
 
 
-def _fresh(stored: Stored, now: int) -> bool:
-    """Half its life is kept in reserve for whoever fetches it rarely. A clock set back makes a new one too."""
+def _is_fresh(stored: Stored, now: int) -> bool:
+    """Fresh for half its lifetime; the other half is a reserve for rare fetchers. A clock set back ends it too."""
     return 0 <= now - stored.signed_at < LIFETIME.total_seconds() / 2
 
 
-def _moment(seconds: int) -> dt.datetime:
+def _utc_time(seconds: int) -> dt.datetime:
     return dt.datetime.fromtimestamp(seconds, dt.UTC)

@@ -1,7 +1,7 @@
-"""Validates NUC tokens: derive the key, open the token, find the unit, check its state and that the table is its own.
+"""Validates NUC tokens: derives the key, decrypts the token, finds the unit, checks its state and its tables.
 
-PASS and FAIL do the same work: a token that does not open is looked up all the same, under an index that nobody has.
-Nothing here logs.
+PASS and FAIL take the same steps: a token that cannot be decrypted is looked up under a random blind index. For the
+camera's privacy nothing here logs.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from station.validation.verdict import Reason, Verdict
 
 
 class TokenValidator:
-    """For any number of tokens at once. HKDF-Extract of every table is done once, here."""
+    """Validates tokens, any number at once. Does HKDF-Extract of every table once, when it is made."""
 
     def __init__(self, secret: StationSecret, tables: KeyTables, database: Database) -> None:
-        self._nuc_index = BlindIndex(secret)
+        self._blind_index = BlindIndex(secret)
         self._lookup = Lookup(database)
         self._extracted = {table: extract(tables.master_key(table)) for table in tables.ids()}
-        self._nobodys_table = os.urandom(32)
-        self._nobody = os.urandom(32)
+        self._dummy_extracted = os.urandom(32)
+        self._dummy_nuc_hash = os.urandom(32)
 
     async def validate(self, token: NucToken) -> Verdict:
-        """`token` has been decoded, so its fields have their lengths and ranges. Raises `registry.unavailable`."""
+        """Check a decoded `token`, whose fields have valid lengths and ranges. Raises `registry.unavailable`."""
         extracted = self._extracted.get(table_id(token.table_id))
-        key = hmac.digest(extracted or self._nobodys_table, expand_input(key_index(token.key_index)), hashlib.sha256)
-        opened = _open(key, token)
-        found = await self._lookup.find(self._nuc_index.of_bytes(opened or self._nobody))
+        key = hmac.digest(extracted or self._dummy_extracted, expand_input(key_index(token.key_index)), hashlib.sha256)
+        opened = _decrypt(key, token)
+        found = await self._lookup.find(self._blind_index.of_bytes(opened or self._dummy_nuc_hash))
         if extracted is None:
             return Verdict(Reason.UNKNOWN_TABLE)
         if opened is None:
@@ -48,7 +48,7 @@ class TokenValidator:
         return Verdict(_judge(found, token.table_id))
 
 
-def _open(key: bytes, token: NucToken) -> bytes | None:
+def _decrypt(key: bytes, token: NucToken) -> bytes | None:
     sealed = bytes.fromhex(token.ciphertext + token.auth_tag)
     try:
         return AESGCM(key).decrypt(bytes.fromhex(token.nonce), sealed, None)

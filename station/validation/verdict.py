@@ -1,4 +1,4 @@
-"""What a validation answers. The reason is for a counter; neither it nor the unit is ever told to whoever asked."""
+"""The result of a validation. The reason is only for metrics; the caller learns neither reason nor unit."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-PASS_MESSAGE: Final = "PASS"  # noqa: S105 - what is said, no password
+PASS_MESSAGE: Final = "PASS"  # noqa: S105 - an answer, no password
 FAIL_MESSAGE: Final = "FAIL"
 
 
 class Reason(StrEnum):
     VALID = "valid"
     MALFORMED = "malformed"
-    """The certificate is none, or for a key of another kind."""
+    """Not a certificate, or one for another kind of key."""
     UNKNOWN_TABLE = "unknown-table"
     NOT_AUTHENTIC = "not-authentic"
-    """The token does not open under its key."""
+    """The token cannot be decrypted with its key."""
     UNKNOWN_UNIT = "unknown-unit"
     OTHER_TABLE = "other-table"
-    """The unit has no such table."""
+    """The unit does not have this table."""
     NOT_PROVISIONED = "not-provisioned"
     REVOKED = "revoked"
     UNTRUSTED = "untrusted"
@@ -38,5 +38,5 @@ class Verdict:
 
     @property
     def message(self) -> str:
-        """The same for every FAIL."""
+        """PASS or FAIL; the same for every reason to fail."""
         return PASS_MESSAGE if self.valid else FAIL_MESSAGE
