@@ -1,4 +1,4 @@
-"""What an endpoint is: everything that the router, the rate limits and the OpenAPI document need to know of it."""
+"""The description of an endpoint for the router, the rate limits and the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ JSON: Final = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A successful answer, or one that says no in a form of its own."""
+    """A successful answer, or a negative one that is not a problem document."""
 
     status: int
     text: str
@@ -33,15 +33,15 @@ class Endpoint:
     summary: str
     answers: tuple[Answer, ...]
     faults: tuple[str, ...] = ()
-    """Codes of errors it may answer with, besides those that every endpoint may."""
+    """Error codes of this endpoint, besides those of every endpoint."""
     text: str = ""
     rate: str = "public"
-    """The name of a rate in the configuration."""
+    """A rate's name in the configuration."""
     scope: Scope | None = None
-    """What a bearer token must allow; None for an open endpoint."""
+    """The scope that a bearer token needs; None for an open endpoint."""
     body: type[msgspec.Struct] | None = None
     parameters: type[msgspec.Struct] | None = None
-    """The query, each field a parameter."""
+    """The query: each field is a parameter."""
     curl: str = ""
     """An example's arguments, shown in /docs."""
 

@@ -1,4 +1,4 @@
-"""Every endpoint of the HTTP interface, as data. A new one is a line here and a handler beside it."""
+"""Every endpoint of the HTTP interface, as data. The router and the OpenAPI document are made from this list."""
 
 from __future__ import annotations
 

@@ -1,2 +1,1 @@
-"""The HTTP interface, one file for each resource; `table` lists every endpoint, and the router and the OpenAPI
-document are made from that list."""
+"""The handlers of the HTTP interface, one file for each resource. `station.web.routes` lists every endpoint."""

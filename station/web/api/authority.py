@@ -1,4 +1,4 @@
-"""What anybody may fetch of the authority: its certificates, and the list of those it has revoked."""
+"""Serves the authority's certificates and CRL to anybody."""
 
 from __future__ import annotations
 

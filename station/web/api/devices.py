@@ -1,4 +1,4 @@
-"""Units over HTTP: pages of them, one of them, its certificate, and its revocation. No secret, no NUC hash."""
+"""Units over HTTP: lists, shows, revokes, reinstates them, gives their certificates. Never gives out a NUC hash."""
 
 from __future__ import annotations
 
@@ -183,12 +183,12 @@ async def _unit(request: web.Request) -> Unit:
 
 
 def device(unit: Unit) -> Device:
-    """A unit as it is told."""
+    """A unit in the form of the HTTP interface."""
     return Device(
         device_serial=unit.serial,
         device_family=unit.family,
         table_assignments=list(unit.tables),
-        provisioned_at=_moment(unit.provisioned_at),
+        provisioned_at=_iso_or_none(unit.provisioned_at),
         state=unit.state,
         key_holder=unit.key_holder,
         model=unit.model,
@@ -204,15 +204,15 @@ def device(unit: Unit) -> Device:
         tpm_manufacturer=unit.tpm_manufacturer,
         tpm_model=unit.tpm_model,
         tpm_firmware=unit.tpm_firmware,
-        revoked_at=_moment(unit.revoked_at),
+        revoked_at=_iso_or_none(unit.revoked_at),
         revoked_reason=unit.revoked_reason,
         revoked_code=unit.revoked_code,
-        closed_at=_moment(unit.closed_at),
+        closed_at=_iso_or_none(unit.closed_at),
         closed_reason=unit.closed_reason,
     )
 
 
-def _moment(seconds: int | None) -> str | None:
+def _iso_or_none(seconds: int | None) -> str | None:
     return None if seconds is None else _iso(seconds)
 
 

@@ -1,4 +1,4 @@
-"""`/openapi.json` and `/docs`: the description of the HTTP interface for programs and for people."""
+"""`/openapi.json` and `/docs`: describe the HTTP interface for programs and for people."""
 
 from __future__ import annotations
 
@@ -19,22 +19,24 @@ async def openapi(request: web.Request) -> web.Response:
 
 
 async def docs(request: web.Request) -> web.Response:
-    """Made of the same document, with the same style as every page; nothing is loaded from elsewhere."""
+    """Render the OpenAPI document as a page in the station's style; it loads nothing from other hosts."""
     document: dict[str, Any] = request.app[app_keys.OPENAPI]
     schemas = document["components"]["schemas"]
     text = (
         request.app[app_keys.TEMPLATES]
         .get_template("docs.html")
         .render(
-            endpoints=[_shown(endpoint, document) for endpoint in request.app[app_keys.ENDPOINTS].values()],
-            schemas={name: _fields(schema) for name, schema in sorted(schemas.items()) if "properties" in schema},
+            endpoints=[_describe_endpoint(endpoint, document) for endpoint in request.app[app_keys.ENDPOINTS].values()],
+            schemas={
+                name: _describe_fields(schema) for name, schema in sorted(schemas.items()) if "properties" in schema
+            },
             problem=Problem.__name__,
         )
     )
     return web.Response(text=text, content_type="text/html")
 
 
-def _shown(endpoint: Endpoint, document: dict[str, Any]) -> dict[str, Any]:
+def _describe_endpoint(endpoint: Endpoint, document: dict[str, Any]) -> dict[str, Any]:
     operation = document["paths"][endpoint.path][endpoint.method.lower()]
     data = f"{endpoint.curl} " if endpoint.curl else ""
     return {
@@ -46,41 +48,45 @@ def _shown(endpoint: Endpoint, document: dict[str, Any]) -> dict[str, Any]:
         "scope": endpoint.scope.value if endpoint.scope else "",
         "body": endpoint.body.__name__ if endpoint.body else "",
         "parameters": [
-            (parameter["name"], _limits(parameter["schema"]), parameter.get("description", ""))
+            (parameter["name"], _describe_schema(parameter["schema"]), parameter.get("description", ""))
             for parameter in operation.get("parameters", [])
         ],
         "answers": [
-            (status, answer["description"], [_named(content) for content in answer.get("content", {}).items()])
+            (
+                status,
+                answer["description"],
+                [_media_and_schema(content) for content in answer.get("content", {}).items()],
+            )
             for status, answer in operation["responses"].items()
         ],
         "curl": f"curl {data}{_ADDRESS}{endpoint.path.replace('{serial}', 'camera-0001')}",
     }
 
 
-def _named(content: tuple[str, dict[str, Any]]) -> tuple[str, str]:
+def _media_and_schema(content: tuple[str, dict[str, Any]]) -> tuple[str, str]:
     media, described = content
     return media, described["schema"].get("$ref", "").rpartition("/")[2]
 
 
-def _fields(schema: dict[str, Any]) -> list[tuple[str, str, bool, str]]:
+def _describe_fields(schema: dict[str, Any]) -> list[tuple[str, str, bool, str]]:
     required = schema.get("required", [])
     return [
-        (name, _limits(field), name in required, field.get("description", ""))
+        (name, _describe_schema(field), name in required, field.get("description", ""))
         for name, field in schema["properties"].items()
     ]
 
 
-def _limits(schema: dict[str, Any]) -> str:
-    """A schema in words, as short as they can be."""
+def _describe_schema(schema: dict[str, Any]) -> str:
+    """A JSON schema in few words."""
     if "$ref" in schema:
         return str(schema["$ref"].rpartition("/")[2])
     if "anyOf" in schema:
-        return " or ".join(_limits(choice) for choice in schema["anyOf"] if choice)
+        return " or ".join(_describe_schema(choice) for choice in schema["anyOf"] if choice)
     if "enum" in schema:
         return ", ".join(map(str, schema["enum"]))
     words = [str(schema.get("type", "anything"))]
     if "items" in schema:
-        words.append(f"of {_limits(schema['items'])}")
+        words.append(f"of {_describe_schema(schema['items'])}")
     bounds = {
         "minimum": "from",
         "maximum": "to",

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the list of endpoints and the msgspec types they name. Serves nothing itself."""
+"""Makes the OpenAPI 3.1 document from the list of endpoints and their msgspec types."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ Json = dict[str, Any]
 def describe(endpoints: Iterable[Endpoint], version: str) -> Json:
     """The document, as a JSON value."""
     listed = list(endpoints)
-    types = _types(listed)
+    types = _collect_types(listed)
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
     known = dict(zip((id(kind) for kind in types), schemas, strict=True))
     _describe_fields(types, components)
@@ -76,11 +76,11 @@ def describe(endpoints: Iterable[Endpoint], version: str) -> Json:
             },
         },
     }
-    described: Json = _ecma(document)
+    described: Json = _use_ecma_patterns(document)
     return described
 
 
-def _types(endpoints: list[Endpoint]) -> list[Any]:
+def _collect_types(endpoints: list[Endpoint]) -> list[Any]:
     kinds = [Problem, *(e.body for e in endpoints), *(e.parameters for e in endpoints)]
     kinds += [kind for e in endpoints for answer in e.answers for kind in answer.content.values()]
     return list({id(kind): kind for kind in kinds if kind is not None}.values())
@@ -154,15 +154,15 @@ def _answer(answer: Answer, known: dict[int, Json]) -> Json:
 
 
 def _describe_fields(types: list[Any], components: Json) -> None:
-    """What stands in the source under a field, as its description."""
-    for kind in _with_parts(types):
+    """Use the text under a field in the source as the field's description."""
+    for kind in _collect_structs(types):
         for name, text in _field_texts(kind).items():
             field = components[kind.__name__]["properties"].get(name)
             if field is not None and "description" not in field and "$ref" not in field:
                 field["description"] = text
 
 
-def _with_parts(types: list[Any]) -> list[Any]:
+def _collect_structs(types: list[Any]) -> list[Any]:
     found: dict[str, Any] = {}
     waiting = list(types)
     while waiting:
@@ -188,11 +188,11 @@ def _field_texts(kind: type) -> dict[str, str]:
     return texts
 
 
-def _ecma(value: Any) -> Any:
-    r"""Patterns in the dialect of JSON Schema, which has `$` for Python's `\Z`."""
+def _use_ecma_patterns(value: Any) -> Any:
+    r"""Write patterns in JSON Schema's dialect, which has `$` for Python's `\Z`."""
     if isinstance(value, dict):
         return {
-            key: item.replace("\\Z", "$") if key == "pattern" and isinstance(item, str) else _ecma(item)
+            key: item.replace("\\Z", "$") if key == "pattern" and isinstance(item, str) else _use_ecma_patterns(item)
             for key, item in value.items()
         }
-    return [_ecma(item) for item in value] if isinstance(value, list) else value
+    return [_use_ecma_patterns(item) for item in value] if isinstance(value, list) else value

@@ -1,6 +1,6 @@
-"""Provisioning over HTTP: one unit, or many in one request, each independent of the others.
+"""Provisions units over HTTP: one, or many in one request, each independently of the others.
 
-What is answered holds secrets, this once; nothing of it is stored or logged.
+Answers hold secrets; the station neither stores nor logs them.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ log = logging.getLogger(__name__)
 
 BULK_UNITS: Final = 1000
 BULK_BYTES: Final = 4 * 1024 * 1024
-"""A thousand units with a certificate request each are 1 MB."""
+"""A thousand units with a CSR each are 1 MB."""
 
 SEND_SECONDS: Final = 20.0
-"""How long a client may leave a result unread before the rest of its units is left alone."""
+"""How long a client may leave a result unread before the station skips the rest of its units."""
 
 NDJSON: Final = "application/x-ndjson"
 
@@ -75,7 +75,7 @@ class BulkResult(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 async def one(request: web.Request) -> web.Response:
-    """Raises `access.*`, `http.*` and what `OfflineProvisioner.provision` raises."""
+    """Raises `access.*`, `http.*` and the errors of `OfflineProvisioner.provision`."""
     caller = await require(request, Scope.PROVISION)
     made = await _provision_offline(request, caller, await read_json(request, ProvisioningRequest))
     headers = {"Location": f"/api/v1/devices/{made.device_serial}"}
@@ -83,9 +83,9 @@ async def one(request: web.Request) -> web.Response:
 
 
 async def bulk(request: web.Request) -> web.StreamResponse:
-    """A line of JSON for each unit, in order, as soon as it is there.
+    """Send a line of JSON for each unit, in order, as soon as it is provisioned.
 
-    Raises `access.*` and `http.*`, before the first line.
+    Raises `access.*` and `http.*`, before the first line only.
     """
     caller = await require(request, Scope.PROVISION)
     devices = (await read_json(request, BulkRequest, BULK_BYTES)).devices
@@ -107,7 +107,7 @@ async def _result(request: web.Request, caller: Caller, index: int, raw: bytes) 
         made = await _provision_offline(request, caller, decoded(raw, ProvisioningRequest))
     except BirthmarkError as error:
         problem = problem_of(error)
-    except Exception:  # the answer has begun: a bug with one unit becomes its line, and the others go on
+    except Exception:  # the answer has begun: report a bug in the unit's line and go on
         log.exception("provisioning unit %d of many: a bug", index)
         problem = problem_of(BirthmarkError("http.internal"))
     else:

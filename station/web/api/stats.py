@@ -1,4 +1,4 @@
-"""`/stats`: what the registry counts, with the names of the public SMA and more."""
+"""`/stats`: counts from the registry, under the public SMA's names and more."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""`/validate` and `/validate-cert`: PASS or FAIL, in Birthmark's words. Which unit it was is neither told nor logged.
+"""`/validate` and `/validate-cert`: answer PASS or FAIL in Birthmark's form. Neither answer nor log names the unit.
 
-A FAIL is a 200, as the aggregator expects; only a request that does not have the form is an error.
+A FAIL has status 200, as the Aggregator expects; only a malformed request is an error.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ async def token(request: web.Request) -> web.Response:
         raise
     verdict = await request.app[app_keys.TOKENS].validate(body.camera_token)
     metrics.validated(TOKEN, verdict.reason)
-    return _told(verdict)
+    return _respond(verdict)
 
 
 async def certificate(request: web.Request) -> web.Response:
@@ -57,12 +57,12 @@ async def certificate(request: web.Request) -> web.Response:
         raise
     verdict = await request.app[app_keys.CERTIFICATES].validate(bundle)
     metrics.validated(CERTIFICATE, verdict.reason)
-    return _told(verdict)
+    return _respond(verdict)
 
 
 _BUNDLE_BYTES = 128 * 1024
-"""The longest certificate that the bundle's schema allows, and the rest of it."""
+"""Enough for the longest certificate that the bundle's schema allows, and the other fields."""
 
 
-def _told(verdict: Verdict) -> web.Response:
+def _respond(verdict: Verdict) -> web.Response:
     return json_response(Validation(verdict.valid, verdict.message))

@@ -1,1 +1,1 @@
-"""Who may do what: tokens, sign-in, sessions, requests from other sites."""
+"""Access control: bearer tokens, sign-in, sessions, requests from other sites."""

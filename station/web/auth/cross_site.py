@@ -1,8 +1,7 @@
-"""What pages of other sites may have a browser do here: nothing, unless their origin is listed.
+"""Refuses changes that pages of other sites make a browser send, unless their origin is listed.
 
-Browsers say where a request comes from (Origin, RFC 6454; Sec-Fetch-Site, W3C Fetch Metadata), and no script can
-change it. CORS (WHATWG Fetch) is answered for listed origins only, and never with credentials: such a site uses a
-bearer token.
+Browsers say where a request comes from (Origin, RFC 6454; Sec-Fetch-Site, W3C Fetch Metadata); no script can change
+that. CORS (WHATWG Fetch) is for listed origins only and never allows credentials: such a site uses a bearer token.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _PREFLIGHT_SECONDS: Final = 600
 
 @web.middleware
 async def same_site(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Changes from other sites are refused before anything of them is read; preflights of listed origins answered."""
+    """Refuse changes from other sites before reading their bodies, and answer preflights of listed origins."""
     if _is_preflight(request):
         return web.Response(
             status=204,
@@ -37,7 +36,7 @@ async def same_site(request: web.Request, handler: Handler) -> web.StreamRespons
 
 
 async def allow_listed(request: web.Request, response: web.StreamResponse) -> None:
-    """Signal handler for `on_response_prepare`: lets a listed origin read the answer, errors included."""
+    """Handler of `on_response_prepare`: lets a listed origin read the answer, errors included."""
     if not request.app[app_keys.CONFIG].web.cors_origins:
         return
     vary = response.headers.get("Vary")
@@ -48,7 +47,7 @@ async def allow_listed(request: web.Request, response: web.StreamResponse) -> No
 
 
 def require_own_page(request: web.Request) -> None:
-    """For a change that a cookie allows: it must say that it comes from a page of ours. Raises `http.cross-site`."""
+    """Require that a change authorized by a cookie comes from one of our pages. Raises `http.cross-site`."""
     if request.headers.get("Sec-Fetch-Site") != "same-origin" and not _is_own(request, request.headers.get("Origin")):
         raise BirthmarkError("http.cross-site")
 
@@ -66,7 +65,7 @@ def _is_foreign(request: web.Request) -> bool:
 
 
 def _is_own(request: web.Request, origin: str | None) -> bool:
-    # The Host header has been checked before. A proxy in front of us speaks HTTPS, we do not.
+    # The Host header was checked before. Compares no scheme: a proxy may speak HTTPS for us.
     return origin is not None and origin.partition("://")[2] == request.headers.get("Host")
 
 

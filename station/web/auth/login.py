@@ -1,4 +1,4 @@
-"""`/login` and `/logout`: an operator signs in to the page with a bearer token, once for a shift."""
+"""`/login` and `/logout`: sign an operator in with a bearer token, once a shift, and out."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _FORM_BYTES: Final = 4096
 
 
 async def form(request: web.Request) -> web.Response:
-    return _form(request, refused=False)
+    return _render_form(request, refused=False)
 
 
 async def login(request: web.Request) -> web.StreamResponse:
     """Raises `http.cross-site`, and `http.too-many` after many wrong tokens."""
     require_own_page(request)
-    secret = await _posted_token(request)
+    secret = await _read_token(request)
     try:
         token = await tokens.authenticate(request.app[app_keys.DATABASE], secret, Scope.READ, int(time.time()))
     except BirthmarkError as error:
         if not error.code.startswith("access."):
             raise
         spend_refusal(request)
-        return _form(request, refused=True)
+        return _render_form(request, refused=True)
     response = web.Response(status=303, headers={"Location": "/"})
     sign_in(request, response, token)
     return response
@@ -47,17 +47,17 @@ async def logout(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def _posted_token(request: web.Request) -> str:
+async def _read_token(request: web.Request) -> str:
     """Raises `http.unsupported-media-type`, `http.malformed`, `http.too-large`."""
     if request.content_type != "application/x-www-form-urlencoded":
         raise BirthmarkError("http.unsupported-media-type")
     try:
         fields = parse_qs((await read_body(request, _FORM_BYTES)).decode(), max_num_fields=4)
-    except ValueError:  # no UTF-8, or too many fields
+    except ValueError:  # not UTF-8, or too many fields
         raise BirthmarkError("http.malformed") from None
     return fields.get("token", [""])[0].strip()
 
 
-def _form(request: web.Request, *, refused: bool) -> web.Response:
+def _render_form(request: web.Request, *, refused: bool) -> web.Response:
     text = request.app[app_keys.TEMPLATES].get_template("login.html").render(refused=refused)
     return web.Response(text=text, content_type="text/html", status=403 if refused else 200)

@@ -1,1 +1,1 @@
-"""What holds for every request and answer: bodies, errors, limits, headers."""
+"""HTTP for every endpoint: bodies, errors, limits, headers."""

@@ -1,6 +1,6 @@
-"""Requests in, answers out: the only way from a body or a query to a typed value, and from a value to JSON.
+"""Decodes bodies and queries to typed values, and encodes values to JSON. Nothing else does.
 
-msgspec's messages are told only where they are made of our own types; what a request contained is never repeated.
+Errors repeat msgspec's messages only where these come from our own types; they never quote the request.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from station.web.http.problems import InvalidFieldError
 T = TypeVar("T", bound=msgspec.Struct)
 
 BODY_BYTES: Final = 64 * 1024
-"""A certificate request is 8 KiB at most, a camera's certificate 64 KiB of base64 that no honest camera fills."""
+"""A CSR is 8 KiB at most; the limit for a camera's certificate is 64 KiB of base64, and real ones are far smaller."""
 
 BODY_SECONDS: Final = 20.0
-"""For all of a body: 4 MiB at 2 Mbit/s."""
+"""Time limit for a whole body: 4 MiB at 2 Mbit/s."""
 
 _WHERE: Final = re.compile(r"(?P<what>.*?)(?: - at `(?:key in )?\$?\.?(?P<where>[^`]*)`)?\Z", re.DOTALL)
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<name>[a-z][a-z0-9_]{0,31})`\Z")
@@ -32,7 +32,7 @@ _PATH: Final = re.compile(r"[a-z0-9_.\[\]]{0,64}\Z")
 
 
 async def read_json(request: web.Request, kind: type[T], most: int = BODY_BYTES) -> T:
-    """The body as a `kind`. Raises `http.unsupported-media-type`, `http.too-large`, `http.malformed` and
+    """Decode the body as a `kind`. Raises `http.unsupported-media-type`, `http.too-large`, `http.malformed` and
     `http.field-invalid`."""
     if request.content_type != JSON:
         raise BirthmarkError("http.unsupported-media-type")
@@ -40,17 +40,17 @@ async def read_json(request: web.Request, kind: type[T], most: int = BODY_BYTES)
 
 
 def decoded(data: bytes, kind: type[T]) -> T:
-    """Raises `http.malformed` or `http.field-invalid`."""
+    """Decode JSON as a `kind`. Raises `http.malformed` or `http.field-invalid`."""
     try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as error:
-        raise _invalid("http.field-invalid", str(error)) from None
+        raise _invalid_field("http.field-invalid", str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise BirthmarkError("http.malformed", "the body is not JSON") from None
 
 
 async def read_body(request: web.Request, most: int) -> bytes:
-    """Raises `http.too-large`, `http.too-slow`."""
+    """Read a body of at most `most` bytes. Raises `http.too-large`, `http.too-slow`."""
     too_large = BirthmarkError("http.too-large", f"{most} bytes are the most")
     if (request.content_length or 0) > most:
         raise too_large
@@ -68,7 +68,7 @@ async def read_body(request: web.Request, most: int) -> bytes:
 
 
 def parameters(request: web.Request, kind: type[T]) -> T:
-    """The query as a `kind`. Raises `http.parameter-invalid`, for an unknown or repeated parameter too."""
+    """Decode the query as a `kind`. Raises `http.parameter-invalid`, also for an unknown or repeated parameter."""
     query = request.query
     for name in query:
         if len(query.getall(name)) > 1:
@@ -76,32 +76,32 @@ def parameters(request: web.Request, kind: type[T]) -> T:
     try:
         found = msgspec.convert(dict(query), kind, strict=False)
     except msgspec.ValidationError as error:
-        raise _invalid("http.parameter-invalid", str(error)) from None
+        raise _invalid_field("http.parameter-invalid", str(error)) from None
     for name in query:
-        if getattr(found, name) is None:  # msgspec takes the text `null` for None
+        if getattr(found, name) is None:  # msgspec decodes the text `null` to None
             raise InvalidFieldError("http.parameter-invalid", name, "it is not one of the values it may have")
     return found
 
 
 def json_response(value: msgspec.Struct, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    """`value` as JSON."""
+    """A response with `value` as JSON."""
     return web.Response(body=msgspec.json.encode(value), content_type=JSON, status=status, headers=headers)
 
 
-def _invalid(code: str, message: str) -> InvalidFieldError:
+def _invalid_field(code: str, message: str) -> InvalidFieldError:
     found = _WHERE.match(message)
     what, where = (found["what"], found["where"] or "") if found else ("", "")
     where = where if _PATH.match(where) else ""
     if unknown := _UNKNOWN.match(what):
-        return InvalidFieldError(code, _joined(where, unknown["name"]), "there is no such field")
+        return InvalidFieldError(code, _join_path(where, unknown["name"]), "there is no such field")
     if what.startswith("Object contains unknown field"):
         return InvalidFieldError(code, where, "it has a field that there is not")
     if missing := _MISSING.match(what):
-        return InvalidFieldError(code, _joined(where, missing["name"]), "it is required")
+        return InvalidFieldError(code, _join_path(where, missing["name"]), "it is required")
     if expected := _EXPECTED.match(what):
         return InvalidFieldError(code, where, f"expected {expected['limit']}".replace("`", "").replace(r"\\Z", "$"))
     return InvalidFieldError(code, where, "it is not one of the values it may have")
 
 
-def _joined(where: str, name: str) -> str:
+def _join_path(where: str, name: str) -> str:
     return f"{where}.{name}" if where else name

@@ -1,6 +1,6 @@
-"""How many requests a client may send: one allowance for each kind of request and each client. Knows no HTTP.
+"""Limits the rate of requests, for each kind of request and each client.
 
-The generic cell rate algorithm (ITU-T I.371): all that is kept of a client is when its next request is due.
+Generic cell rate algorithm (ITU-T I.371): stores for each client only when its next request is due.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import msgspec
 from station.config import RatesConfig
 
 BURST_SECONDS: Final = 10.0
-"""So many seconds' worth of requests may come at once."""
+"""Requests for this many seconds may come at once."""
 
 CLIENTS_MAX: Final = 20_000
-"""Clients that are remembered, times kinds of requests: about 4 MB. The one unseen for longest is forgotten first."""
+"""Pairs of client and kind that are remembered: about 4 MB. Forgets the least recently seen one first."""
 
 
 class Limiter:
-    """`kind` is the name of a rate in the configuration."""
+    """Rate limits by `kind` (a rate's name in the configuration) and client."""
 
     def __init__(self, rates: RatesConfig, clock: Callable[[], float] = time.monotonic) -> None:
         self._rates: Final[dict[str, float]] = msgspec.structs.asdict(rates)
@@ -31,7 +31,7 @@ class Limiter:
         self._clock = clock
 
     def spend(self, kind: str, client: str) -> float:
-        """0 when the client may go on, and it is counted; else the seconds it must wait, and nothing is counted."""
+        """Count a request and return 0; over the limit, count nothing and return the seconds to wait."""
         now = self._clock()
         key = (kind, client)
         due = max(now, self._due.get(key, now)) + 1 / self._rates[kind]
@@ -49,7 +49,7 @@ class Limiter:
 
 
 def client_name(address: str) -> str:
-    """What a client is counted under: its IPv4 address, or the 64-bit network that an IPv6 client has to itself."""
+    """The name that a client is counted under: its IPv4 address, or the /64 network of an IPv6 client."""
     try:
         parsed = ipaddress.ip_address(address.strip())
     except ValueError:

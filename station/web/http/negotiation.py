@@ -1,4 +1,4 @@
-"""Which form of an answer a client asks for, by its Accept header (RFC 9110, 12.5.1). Knows no answer itself."""
+"""Chooses the media type of an answer by the Accept header (RFC 9110, 12.5.1)."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from typing import Final
 from aiohttp import web
 
 _ACCEPT_CHARACTERS: Final = 4096
-"""Of an Accept header that are looked at; browsers send about 150."""
+"""Characters of an Accept header that are read; browsers send about 150."""
 
 
 def asks_for_json(request: web.Request) -> bool:
-    """Whether JSON is wanted more than a page; a client that does not care gets the page."""
+    """Whether the client prefers JSON to a page; one without a preference gets the page."""
     return _quality(request, "application", "json") > _quality(request, "text", "html")
 
 
 def asks_for_page(request: web.Request) -> bool:
-    """Whether a page is wanted more than JSON; a client that does not care is a program."""
+    """Whether the client prefers a page to JSON; one without a preference is a program."""
     return _quality(request, "text", "html") > _quality(request, "application", "json")
 
 
 def preferred(request: web.Request, offers: tuple[str, ...]) -> str:
-    """Which of these media types is wanted most; the first one for a client that does not care."""
+    """The media type of `offers` that the client prefers; the first for a client without a preference."""
     return max(offers, key=lambda offer: _quality(request, *offer.split("/")))
 
 
 def _quality(request: web.Request, kind: str, subtype: str) -> float:
-    """0 to 1; the most specific range that matches decides."""
+    """The quality of a media type, 0 to 1, from the most specific range that matches."""
     header = ",".join(request.headers.getall("Accept", ["*/*"]))[:_ACCEPT_CHARACTERS]
     ranges = ("*/*", f"{kind}/*", f"{kind}/{subtype}")
     best = (-1, 0.0)

@@ -1,5 +1,8 @@
-"""The answer to what is no HTTP. aiohttp gives one by itself, which quotes the request, and logs it with a traceback;
-what is quoted may be a token in a header. It has no hook for that, so its method is replaced."""
+"""Answers requests that are not HTTP, without quoting them.
+
+aiohttp's own answer quotes the request and logs it with a traceback; the quote may hold a token of a header. aiohttp
+has no hook for this, so `install` replaces its method.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,11 @@ from station.web.http.problems import problem_of
 
 log = logging.getLogger(__name__)
 
-_original: Final = RequestHandler.handle_error
+_original_handle_error: Final = RequestHandler.handle_error
 
 
 def install(headers: dict[str, str]) -> None:
-    """From now on, in every application of this process. `headers` are on each such answer."""
+    """Replace the method for every application of this process. Each such answer carries `headers`."""
 
     def handle_error(
         self: RequestHandler,
@@ -31,7 +34,7 @@ def install(headers: dict[str, str]) -> None:
         message: str | None = None,
     ) -> web.StreamResponse:
         if not isinstance(exc, HttpProcessingError) or request.writer.output_size > 0:
-            return _original(self, request, status, exc, message)
+            return _original_handle_error(self, request, status, exc, message)
         log.debug("a request was no HTTP: %s", type(exc).__name__)
         problem = problem_of(BirthmarkError("http.malformed", "it is no HTTP request"))
         response = web.Response(

@@ -1,7 +1,7 @@
-"""Errors as answers: problem details (RFC 9457) for programs, a plain page for browsers. Never a stack trace.
+"""Turns errors into answers: problem details (RFC 9457) for programs, a plain page for browsers, never a stack trace.
 
-The particulars of an error are for the operator of this machine and may name a path or quote the database; only those
-of `http.*` and `access.*`, which are about the request itself, are told to whoever asked.
+An error's detail is for the operator and may name a path or quote the database. Clients get only the detail of
+`http.*` and `access.*`, which are about the request itself.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ STATUS: Final[dict[str, int]] = {
     "registry.unavailable": 503,
     "registry.unknown-unit": 404,
 }
-"""The HTTP status of each error that a handler may let go. Any other one is a bug, and a 500."""
+"""The HTTP status of each error that a handler may raise. Any other error is a bug: status 500."""
 
 _FIELD_OF: Final = {**FIELD_OF, "registry.cursor-invalid": "cursor"}
 
 
 class InvalidFieldError(BirthmarkError):
-    """`http.field-invalid`, or `http.parameter-invalid`: which one, and what it must be. Neither quotes the request."""
+    """`http.field-invalid` or `http.parameter-invalid`, with the field and what it must be. Quotes no request."""
 
     def __init__(self, code: str, field: str, limit: str) -> None:
         super().__init__(code, f"in {field}: {limit}" if field else limit)
@@ -104,7 +104,7 @@ def problem_of(error: BirthmarkError) -> Problem:
 
 
 def headers_of(error: BirthmarkError) -> dict[str, str]:
-    """What an answer to `error` says besides its problem."""
+    """The headers that an answer to `error` needs."""
     if isinstance(error, TooManyError):
         return {"Retry-After": str(error.seconds)}
     if STATUS.get(error.code) == 401:
@@ -114,7 +114,7 @@ def headers_of(error: BirthmarkError) -> dict[str, str]:
 
 
 def answer(request: web.Request, problem: Problem, headers: Mapping[str, str] | None = None) -> web.Response:
-    """`problem` in the form the client asks for."""
+    """`problem` as JSON or a page, as the client prefers."""
     if asks_for_page(request):
         response = web.Response(
             text=request.app[app_keys.TEMPLATES].get_template("problem.html").render(problem=problem),

@@ -1,1 +1,1 @@
-"""What whoever operates the station watches: health, metrics."""
+"""Health and metrics, for the operator's monitoring."""

@@ -1,5 +1,4 @@
-"""What the application does besides answering: it counts sessions as they end, and checks the audit log from time to
-time for the metrics."""
+"""Background tasks of the application, for the metrics: count ended sessions, check the audit log regularly."""
 
 from __future__ import annotations
 
@@ -20,21 +19,21 @@ from station.web import app_keys
 log = logging.getLogger(__name__)
 
 AUDIT_SECONDS: Final = 6 * 3600.0
-"""Between two checks: each reads the whole log, about 5 s for a million rows."""
+"""Pause between two checks: each reads the whole log, about 5 s for a million rows."""
 
 STOP_SECONDS: Final = 10.0
-"""How long a stop waits for a check that is under way."""
+"""How long a stop waits for a running check."""
 
-_AGAIN_SECONDS: Final = 60.0
+_RETRY_SECONDS: Final = 60.0
 
 
 async def run(app: web.Application) -> AsyncIterator[None]:
-    """Cleanup context of the application."""
+    """Run the tasks: a cleanup context of the application."""
     counting, checking = asyncio.create_task(_count_sessions(app)), asyncio.create_task(_check_audit(app))
     yield
     counting.cancel()
     app[app_keys.CLOSING].set()
-    # A query that is cancelled leaves its connection to the garbage collector, so the check may end by itself.
+    # A cancelled query leaves its connection to the garbage collector, so let the check finish.
     await asyncio.wait([checking], timeout=STOP_SECONDS)
     checking.cancel()
     for task in (counting, checking):
@@ -61,14 +60,14 @@ async def _check_audit(app: web.Application) -> None:
             await check_audit(app)
         except BirthmarkError as error:
             log.warning("the audit log could not be checked: %s", error)
-            pause = _AGAIN_SECONDS
+            pause = _RETRY_SECONDS
         with suppress(TimeoutError):
             async with asyncio.timeout(pause):
                 await closing.wait()
 
 
 async def check_audit(app: web.Application) -> None:
-    """Raises `registry.unavailable`; the metrics then keep what they said."""
+    """Check the log and set the metrics. Raises `registry.unavailable`; then the metrics keep their values."""
     metrics = app[app_keys.METRICS]
     async with app[app_keys.DATABASE].read() as connection:
         found = await audit_check.verify(connection)

@@ -1,4 +1,4 @@
-"""`/metrics`: the counters as they stand, and gauges read for whoever asks, at most once in some seconds."""
+"""`/metrics`: current counters, and gauges that are read on request, at most once in `FRESH_SECONDS`."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from station.web.auth.access import require_metrics
 from station.web.views.overview import EXPIRES_SOON
 
 FRESH_SECONDS: Final = 5.0
-"""How long what was read of the registry is told again: many who ask cost no more than one."""
+"""How long gauges are reused, so that many clients cost no more than one."""
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """Raises `access.*`. A registry that cannot be read is told as a metric, not as an error."""
+    """Raises `access.*`. An unreadable registry becomes a metric, not an error."""
     await require_metrics(request)
     app = request.app
     now = time.monotonic()
     if now - app[app_keys.GAUGES_READ][0] >= FRESH_SECONDS:
         app[app_keys.GAUGES_READ][0] = now
-        await _read(app)
+        await _read_gauges(app)
     text = await asyncio.to_thread(generate_latest, app[app_keys.METRICS].registry)
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-async def _read(app: web.Application) -> None:
+async def _read_gauges(app: web.Application) -> None:
     metrics = app[app_keys.METRICS]
     now = int(time.time())
     try:

@@ -1,1 +1,1 @@
-"""What a page says, in words: facts in, texts out."""
+"""Makes the texts of the pages from the station's data."""
