@@ -12,8 +12,8 @@ from typing import Final
 
 from shared.errors import BirthmarkError
 from shared.text import printable
-from station.cli.service_manager import _FIRST_DESCRIPTOR, _meant_for_us
 
+_FIRST_DESCRIPTOR: Final = 3
 _SOCKETS_MAX: Final = 16
 
 
@@ -39,7 +39,7 @@ def notify(status: str = "", *, ready: bool = False, stopping: bool = False, wat
 def inherited_sockets() -> list[socket.socket]:
     """The listening sockets that systemd opened for us, if it did. Raises `http.cannot-listen` for anything else."""
     count = os.environ.get("LISTEN_FDS", "")
-    if not count or not _meant_for_us("LISTEN_PID"):
+    if not count or not meant_for_us("LISTEN_PID"):
         return []
     if not count.isascii() or not count.isdigit() or not 0 < int(count) <= _SOCKETS_MAX:
         raise BirthmarkError(
@@ -66,3 +66,9 @@ def credential(name: str) -> Path | None:
     directory = os.environ.get("CREDENTIALS_DIRECTORY", "")
     path = Path(directory) / name
     return path if directory and path.is_file() else None
+
+
+def meant_for_us(variable: str) -> bool:
+    """Whether `variable` names this process; `WATCHDOG_PID` may be absent."""
+    named = os.environ.get(variable, "")
+    return named == str(os.getpid()) or (not named and variable == "WATCHDOG_PID")

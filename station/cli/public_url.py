@@ -7,8 +7,8 @@ from typing import Final
 
 import click
 
-from station.authority import public_address
 from station.config import AuthorityConfig, EkPolicy
+from station.provisioning import public_address
 
 PUBLIC_URL: Final = click.option(
     "--public-url",

@@ -17,21 +17,21 @@ from aiohttp import web
 
 from runtime.systemd import notify
 from shared.protocol.states import STEPS
-from station.authority import public_address
 from station.cli.data_directory import DATA_DIR
 from station.cli.listener import Listener
-from station.cli.service_manager import keep_watchdog
 from station.cli.tls import Tls, find_tls
+from station.cli.watchdog import keep_watchdog
 from station.config import EkPolicy
 from station.events import Bus, NoticeChanged, PortChanged, PortState, Topic
 from station.ports.allowed import AllowedPorts
 from station.ports.watch import DEFAULT_PATTERN, serve_ports
+from station.provisioning import public_address
 from station.secrets.station_secret import StationSecret
 from station.services import Services
 from station.setup import data_dir as data_directory
 from station.setup.data_lock import locked
-from station.setup.root_key import ROOT_KEY_NAME
 from station.setup.open import open_station
+from station.setup.root_key import ROOT_KEY_NAME
 from station.web.app import Parts, create_app
 
 DRAIN_SECONDS: Final = 60.0

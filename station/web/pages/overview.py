@@ -20,8 +20,8 @@ from markupsafe import Markup
 from shared import limits
 from shared.errors import BirthmarkError
 from shared.text import printable
-from station.authority.public_address import unreachable
 from station.events import BusEvent, Lost, NoticeChanged, PortChanged, PortGone, Topic, UnitChanged
+from station.provisioning.public_address import unreachable
 from station.registry import queries, units
 from station.registry.queries import Filter
 from station.registry.records import UnitState
@@ -101,7 +101,7 @@ async def root(request: web.Request) -> web.Response:
 
 
 async def events(request: web.Request) -> web.StreamResponse:
-    """Server-sent events: `asset_version` once, then `notices`, `sessions` and `units` as HTML, `pulse` if nothing happens.
+    """Server-sent events: `asset_version` once, then `notices`, `sessions` and `units` as HTML; `pulse` when idle.
 
     Raises `access.*`, `http.too-many-listeners`.
     """

@@ -15,7 +15,7 @@ import pytest
 from runtime import systemd as station
 from runtime.systemd import notify as agent_notify
 from shared.errors import BirthmarkError
-from station.cli.service_manager import keep_watchdog
+from station.cli.watchdog import keep_watchdog
 from virtual.timeouts import TIMEOUT_SECONDS
 
 

@@ -15,6 +15,7 @@ from station.events import Bus, NoticeChanged, Topic
 from station.ports import udev_rule, watch
 from station.ports.port import open_line
 from station.ports.watch import DEFAULT_PATTERN, serve_ports, why_none
+from station.provisioning.cable import CableProvisioner
 
 RULES = Path(__file__).parents[3] / "udev"
 
@@ -68,7 +69,9 @@ async def test_the_notice_comes_at_once_and_goes_when_the_rule_is_there(monkeypa
     monkeypatch.setattr(watch, "present", lambda _: set())
     bus = Bus()
     with bus.listen() as events:
-        serving = asyncio.create_task(serve_ports((DEFAULT_PATTERN,), cast("Provisioner", None), bus, SessionConfig()))
+        serving = asyncio.create_task(
+            serve_ports((DEFAULT_PATTERN,), cast("CableProvisioner", None), bus, SessionConfig())
+        )
         async with asyncio.timeout(30):
             match await events.get():
                 case NoticeChanged(topic=Topic.PORTS, text=text):

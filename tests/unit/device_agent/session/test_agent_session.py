@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from device_agent.board.device_tree import Board
 from device_agent.session.agent_session import AgentContext, AgentSession
@@ -76,7 +77,7 @@ class Station:
     def __init__(self, ours: AuthorityChain, tpm: Tpm) -> None:
         self.chain_of_trust = ours
         self.secret = os.urandom(32)
-        self.opener = NucHashDecryptor()
+        self.opener = NucHashDecryptor(ec.generate_private_key(ec.SECP256R1()))
         self._publics = tpm.public_areas()
         subject = profiles.DeviceSubject(SERIAL, tpm.device_public_key(), b"t" * 32)
         builder = profiles.device("O", subject, NOW, 730, ours.intermediate, "http://127.0.0.1/crl")

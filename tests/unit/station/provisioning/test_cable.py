@@ -145,7 +145,11 @@ async def test_a_proof_that_fails_leaves_nothing_written(station: Provisioning) 
     honest = prove(device, unit.secret, unit.message, BEFORE_PROOF)
     lies = {
         "attestation.secret-wrong": {"secret": bytes(32)},
-        "nuc.not-sealed-here": {"nuc_hash": encrypt_nuc_hash(NUC, NucHashDecryptor().public, BEFORE_PROOF)},
+        "nuc.not-sealed-here": {
+            "nuc_hash": encrypt_nuc_hash(
+                NUC, NucHashDecryptor(ec.generate_private_key(ec.SECP256R1())).public, BEFORE_PROOF
+            )
+        },
     }
     for code, change in lies.items():
         with pytest.raises(BirthmarkError) as caught:

@@ -1,4 +1,4 @@
-"""What the service takes over from systemd and tells it regularly: sockets, the watchdog."""
+"""Tells systemd's watchdog that the station's event loop turns."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import asyncio
 import os
 from typing import Final
 
-from runtime.systemd import notify
+from runtime.systemd import meant_for_us, notify
 
-_FIRST_DESCRIPTOR: Final = 3
 _PARTS_OF_INTERVAL: Final = 3
 """How often in one watchdog interval the service says that it lives; systemd advises at least two."""
 
@@ -16,14 +15,8 @@ _PARTS_OF_INTERVAL: Final = 3
 async def keep_watchdog() -> None:
     """Say that the event loop turns, as often as `WATCHDOG_USEC` asks, until cancelled; only wait where it does not."""
     interval = os.environ.get("WATCHDOG_USEC", "")
-    if not interval.isascii() or not interval.isdigit() or int(interval) == 0 or not _meant_for_us("WATCHDOG_PID"):
+    if not interval.isascii() or not interval.isdigit() or int(interval) == 0 or not meant_for_us("WATCHDOG_PID"):
         await asyncio.Event().wait()
     while True:
         notify(watchdog=True)
         await asyncio.sleep(int(interval) / 1_000_000 / _PARTS_OF_INTERVAL)
-
-
-def _meant_for_us(variable: str) -> bool:
-    """Whether `variable` names this process; `WATCHDOG_PID` may be absent."""
-    named = os.environ.get(variable, "")
-    return named == str(os.getpid()) or (not named and variable == "WATCHDOG_PID")
