@@ -61,7 +61,7 @@ def owner_of(path: Path) -> User | None:
     return user_of(status.st_uid, status.st_gid)
 
 
-def maker_of(path: Path) -> User | None:
+def future_owner(path: Path) -> User | None:
     """As whom root makes or replaces `path`: its owner, or that of the private directory it will lie in."""
     if owner := owner_of(path):
         return owner

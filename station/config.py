@@ -78,7 +78,7 @@ class EnrollmentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 class AttestationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ek_policy: EkPolicy = EkPolicy.REQUIRE
     ek_roots: str = "ek-roots"
-    """Directory of TPM makers' certificates; a relative path is relative to the data directory."""
+    """Directory of TPM vendors' certificates; a relative path is relative to the data directory."""
 
 
 class SessionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

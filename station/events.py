@@ -51,8 +51,8 @@ class UnitChanged:
 class Topic(StrEnum):
     """What a notice is about: there is one of each at a time."""
 
-    MAKERS = "makers"
-    """The directory of TPM makers' certificates."""
+    VENDORS = "vendors"
+    """The directory of TPM vendors' certificates."""
     PORTS = "ports"
     """Why no port may ever appear."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from station.attestation.ek.vendor_directory import MakersDirectory
+from station.attestation.ek.vendor_directory import VendorsDirectory
 from station.authority.authority import Authority
 from station.config import EkPolicy, StationConfig
 from station.events import Bus
@@ -25,7 +25,7 @@ class Services:
     data_dir: Path
     config: StationConfig
     policy: EkPolicy
-    makers: MakersDirectory
+    vendors: VendorsDirectory
     authority: Authority
     tables: KeyTables
     database: Database

@@ -29,7 +29,7 @@ from device_agent.storage.state_dir import prepare_state_dir
 from device_agent.tpm.tpm import PublicAreas
 from tests.fault_injection.soft_tpm import SoftTpm, SoftTpmSource
 from tests.fault_injection.testbed import fast_directory
-from tests.harness.vendor_lab import SWTPM, Maker, one_rdn_each
+from tests.harness.vendor_lab import SWTPM, Vendor, one_rdn_each
 from virtual.cable import Cable, End
 from virtual.station import VirtualStation, run_station
 from virtual.timeouts import GREETING_SECONDS
@@ -54,7 +54,7 @@ CPU_RATIO: Final = 1.5
 """The station's processor time for a unit at the end to that at the start. The time by the clock is shown only: other
 programs on the machine lengthen it, too."""
 
-_MAKER: Final = Maker("swtpm-localca")
+_VENDOR: Final = Vendor("swtpm-localca")
 
 
 class Chip(SoftTpm):
@@ -63,7 +63,7 @@ class Chip(SoftTpm):
     @cached_property
     def _publics(self) -> PublicAreas:
         keys = self._keys
-        certificate = _MAKER.ek(keys.ek.private.public_key(), tpm=one_rdn_each(SWTPM))
+        certificate = _VENDOR.ek(keys.ek.private.public_key(), tpm=one_rdn_each(SWTPM))
         return PublicAreas(certificate, keys.ek.public, keys.ak.public, keys.srk.public, keys.device.public)
 
 

@@ -151,7 +151,7 @@ def _unlock(esapi: ESAPI) -> bool:
     """End a lockout, which power cuts alone can bring about, if the TPM's owner has not set a password to say so.
 
     TPM 2.0 Part 1, 19.8.6: a key without noDA that was used before an unorderly shutdown counts as a wrong guess, and
-    a TPM maker's endorsement key is such a key. A wrong password would lock the owner out, so none is tried.
+    a TPM vendor's endorsement key is such a key. A wrong password would lock the owner out, so none is tried.
     """
     _, capability = esapi.get_capability(TPM2_CAP.TPM_PROPERTIES, _PERMANENT)
     permanent = int(capability.data.tpmProperties[0].value)

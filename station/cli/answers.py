@@ -12,7 +12,7 @@ from typing import IO, Final
 import click
 
 from shared.errors import BirthmarkError
-from station.attestation.ek.vendor_files import read_maker_files
+from station.attestation.ek.vendor_files import read_vendor_files
 from station.cli.common import check_root_passphrase, root_passphrase
 from station.cli.init import settings
 from station.config import EkPolicy, StationConfig
@@ -55,7 +55,7 @@ def collect(options: Options, data_dir: Path) -> Answers:
         _require_all(options)
     passphrase = root_passphrase(options.root_passphrase_file)
     if options.ek_roots is not None:
-        read_maker_files(options.ek_roots)
+        read_vendor_files(options.ek_roots)
     if options.root_key_to is not None:
         check_target(data_dir, options.root_key_to)
 
@@ -73,9 +73,9 @@ def collect(options: Options, data_dir: Path) -> Answers:
     ek_roots, root_key_to = options.ek_roots, options.root_key_to
     if ek_roots is None and asks and not options.yes:
         ek_roots = _ask_path(
-            "TPM makers' certificates, a directory or a file\n"
+            "TPM vendors' certificates, a directory or a file\n"
             "  (empty: none; the station then refuses every genuine TPM until there are some)",
-            read_maker_files,
+            read_vendor_files,
         )
     if root_key_to is None and asks and not options.yes:
         root_key_to = _ask_path(

@@ -23,7 +23,7 @@ from station.setup import data_dir as data_directory
 
 @click.group()
 def ek() -> None:
-    """Endorsement keys: what a TPM's maker says of it."""
+    """Endorsement keys: what a TPM's vendor says of it."""
 
 
 @ek.command()
@@ -32,14 +32,14 @@ def ek() -> None:
     "--roots",
     "roots_dir",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Directory of TPM makers' certificates, PEM or DER.",
+    help="Directory of TPM vendors' certificates, PEM or DER.",
 )
 @GIVEN_DATA_DIR
 @AS_JSON
 def verify(file: Path, roots_dir: Path | None, data_dir: Path | None, as_json: bool) -> None:
     """Try the EK certificate in FILE: DER as it lies in a TPM, padding and all, or PEM.
 
-    Says accepted, by which root, and which maker and model, and exits with 0; or refused, why, and exits with 1.
+    Says accepted, by which root, and which vendor and model, and exits with 0; or refused, why, and exits with 1.
     It judges as a station with the policy `require` does, except that no TPM is there to show the key.
 
     \b
@@ -93,7 +93,7 @@ def _tell(verdict: EkVerdict) -> None:
     click.echo(f"accepted: vouched for by {verdict.anchor}")
     if verdict.facts is not None:
         facts = verdict.facts
-        click.echo(f"  maker    {facts.manufacturer_name} ({facts.manufacturer})")
+        click.echo(f"  vendor    {facts.manufacturer_name} ({facts.manufacturer})")
         click.echo(f"  model    {facts.model or '–'}")
         click.echo(f"  version  {facts.version or '–'}")
     if verdict.reason:
@@ -101,7 +101,7 @@ def _tell(verdict: EkVerdict) -> None:
 
 
 def _known(roots: EkRoots) -> str:
-    return f"{roots.count} makers' certificates are known."
+    return f"{roots.count} vendors' certificates are known."
 
 
 def _accepted(verdict: EkVerdict) -> Mapping[str, object]:

@@ -30,7 +30,7 @@ EK_POLICY: Final = click.option(
 EK_ROOTS: Final = click.option(
     "--ek-roots",
     type=click.Path(path_type=Path, exists=True),
-    help="TPM makers' certificates, to be copied in: a directory, or one file.",
+    help="TPM vendors' certificates, to be copied in: a directory, or one file.",
 )
 
 

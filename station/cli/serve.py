@@ -129,7 +129,7 @@ async def _serve(
             tasks = [
                 asyncio.create_task(serve_ports(patterns, station.provisioner, station.bus, session, allowed)),
                 asyncio.create_task(_narrate(station.bus)),
-                asyncio.create_task(_follow_makers(station)),
+                asyncio.create_task(_follow_vendors(station)),
                 asyncio.create_task(keep_watchdog()),
                 asyncio.create_task(_stopped(stop, station.bus)),
             ]
@@ -170,7 +170,7 @@ def _announce(station: Services, address: str, tls: Tls | None, patterns: tuple[
     click.echo(f"Station {station.config.name} of {station.config.authority.organization}: {address}")
     click.echo(f"Serial ports: {', '.join(patterns)}. TPM certificates: {_policy(station)}.")
     host = urlsplit(station.config.authority.public_url).hostname or ""
-    for problem in [*station.makers.roots.problems, *(tls.problems(host, dt.datetime.now(dt.UTC)) if tls else [])]:
+    for problem in [*station.vendors.roots.problems, *(tls.problems(host, dt.datetime.now(dt.UTC)) if tls else [])]:
         click.echo(f"warning: {problem}", err=True)
     if (station.data_dir / ROOT_KEY_NAME).exists():
         click.echo("warning: the root key still lies in the data directory; move it to a safe place.", err=True)
@@ -179,19 +179,19 @@ def _announce(station: Services, address: str, tls: Tls | None, patterns: tuple[
 def _policy(station: Services) -> str:
     match station.policy:
         case EkPolicy.REQUIRE:
-            return f"required, {station.makers.roots.count} makers' certificates known"
+            return f"required, {station.vendors.roots.count} vendors' certificates known"
         case EkPolicy.RECORD:
             return "recorded, not required"
         case EkPolicy.SIMULATOR:
             return "TPM simulators are accepted; not for production"
 
 
-async def _follow_makers(station: Services) -> None:
-    await station.makers.follow(lambda problem: station.bus.tell(NoticeChanged(Topic.MAKERS, problem)))
+async def _follow_vendors(station: Services) -> None:
+    await station.vendors.follow(lambda problem: station.bus.tell(NoticeChanged(Topic.VENDORS, problem)))
 
 
 async def _narrate(bus: Bus) -> None:
-    """A line for each thing an operator wants to know, without the page. Makers' files are the log's."""
+    """A line for each thing an operator wants to know, without the page. Vendors' files are the log's."""
     if notice := bus.notice(Topic.PORTS):
         click.echo(f"warning: {notice}", err=True)
     with bus.listen() as events:

@@ -10,10 +10,10 @@ from typing import Final, TextIO
 import click
 
 from runtime.files import write_private
-from runtime.owner import ROOT, acting_as, maker_of
+from runtime.owner import ROOT, acting_as, future_owner
 from station import config as configuration
 from station.attestation.ek.roots import load_ek_roots
-from station.attestation.ek.vendor_files import read_maker_files
+from station.attestation.ek.vendor_files import read_vendor_files
 from station.cli import answers, service
 from station.cli.answers import Options
 from station.cli.common import AS_JSON, print_json
@@ -26,7 +26,7 @@ from station.setup import data_dir as data_directory
 from station.setup.init import init_data_dir
 from station.setup.root_key import ROOT_KEY_NAME, ROOT_PASSPHRASE_NAME, move_root_key
 
-_STEPS: Final = ("Settings", "Authority", "TPM makers", "Root key", "Service")
+_STEPS: Final = ("Settings", "Authority", "TPM vendors", "Root key", "Service")
 
 
 @click.command()
@@ -42,7 +42,7 @@ _STEPS: Final = ("Settings", "Authority", "TPM makers", "Root key", "Service")
 @AUTHORITY_ID
 @TABLES
 @EK_POLICY
-@click.option("--yes", is_flag=True, help="Leave out makers' certificates and the root key's move, unless given.")
+@click.option("--yes", is_flag=True, help="Leave out vendors' certificates and the root key's move, unless given.")
 @AS_JSON
 def setup(
     data_dir: Path | None,
@@ -100,10 +100,10 @@ class _Setup:
                     "For a station of your own give --data-dir DIR."
                 )
             service.make_home(service.service_user())
-        with acting_as(maker_of(self._data_dir)):
+        with acting_as(future_owner(self._data_dir)):
             there = data_directory.is_station(self._data_dir)
         config = self._find() if there else self._make()
-        known = self._makers(config)
+        known = self._vendors(config)
         self._move_root_key()
         self._start()
         self._end(config)
@@ -113,7 +113,7 @@ class _Setup:
             "name": config.name,
             "organization": config.authority.organization,
             "public_url": config.authority.public_url,
-            "maker_certificates": known,
+            "vendor_certificates": known,
             "root_key_moved_to": str(self._root_key) if self._root_key else None,
             "root_key_left": self._root_key_left(),
             "page": self._page,
@@ -132,7 +132,7 @@ class _Setup:
         return config
 
     def _find(self) -> StationConfig:
-        with acting_as(maker_of(self._data_dir)):
+        with acting_as(future_owner(self._data_dir)):
             data_directory.check(self._data_dir, supplied=StationSecret.supplied())
             config = configuration.load(self._data_dir / CONFIG_NAME)
         self._step(1, f"{config.name} of {config.authority.organization}, {config.authority.public_url}: as it is")
@@ -149,10 +149,10 @@ class _Setup:
             self._root_key_to = answers.ask_root_key_to(self._options, self._data_dir)
         return config
 
-    def _makers(self, config: StationConfig) -> int:
+    def _vendors(self, config: StationConfig) -> int:
         directory = config.ek_roots(self._data_dir)
-        given = read_maker_files(self._options.ek_roots) if self._options.ek_roots and not self._made else {}
-        with acting_as(maker_of(self._data_dir)):
+        given = read_vendor_files(self._options.ek_roots) if self._options.ek_roots and not self._made else {}
+        with acting_as(future_owner(self._data_dir)):
             for name, content in given.items():
                 if not (directory / name).exists():
                     write_private(directory / name, content)
@@ -162,7 +162,7 @@ class _Setup:
             self._warn(problem)
         if not roots.count and config.attestation.ek_policy is EkPolicy.REQUIRE:
             self._warn(
-                "every genuine TPM is refused until its maker's certificate is there: "
+                "every genuine TPM is refused until its vendor's certificate is there: "
                 "run setup again with --ek-roots DIR."
             )
         return roots.count
@@ -203,7 +203,7 @@ class _Setup:
         return self._left(ROOT_KEY_NAME)
 
     def _left(self, name: str) -> bool:
-        with acting_as(maker_of(self._data_dir)):
+        with acting_as(future_owner(self._data_dir)):
             return os.path.lexists(self._data_dir / name)
 
     def _step(self, number: int, result: str) -> None:

@@ -37,7 +37,7 @@ from shared.protocol.nuc_encryption import NucHashDecryptor
 from shared.protocol.signing import signed_bytes, stored_digest, verify_signature
 from shared.text import printable
 from shared.types import BoardSerial, TableId, board_serial
-from station.attestation.ek.vendor_directory import MakersDirectory
+from station.attestation.ek.vendor_directory import VendorsDirectory
 from station.attestation.ek.verification import EkTrust, EkVerdict, verify_ek
 from station.attestation.evidence import Claims, examine_identity, examine_import, examine_proof
 from station.attestation.tpm2.credential import make_credential
@@ -91,7 +91,7 @@ class CableProvisioner:
         self,
         config: StationConfig,
         policy: EkPolicy,
-        makers: MakersDirectory,
+        vendors: VendorsDirectory,
         secret: StationSecret,
         authority: Authority,
         tables: KeyTables,
@@ -101,7 +101,7 @@ class CableProvisioner:
     ) -> None:
         self._config = config
         self._policy = policy
-        self._makers = makers
+        self._vendors = vendors
         self._nuc_index = BlindIndex(secret)
         self._authority = authority
         self._tables = tables
@@ -128,8 +128,8 @@ class CableProvisioner:
         begun = time.monotonic()
         serial = board_serial(identity.serial)
         claims = examine_identity(identity)
-        makers = self._makers.current()
-        ek = verify_ek(identity.ek_certificate, makers, self._policy, now=self._now(), key=claims.ek.key())
+        vendors = self._vendors.current()
+        ek = verify_ek(identity.ek_certificate, vendors, self._policy, now=self._now(), key=claims.ek.key())
         secret = os.urandom(32)
         credential = make_credential(claims.ek, claims.ak.name(), secret)
         opener = NucHashDecryptor(ec.generate_private_key(ec.SECP256R1()))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from runtime.files import sync_directory
-from runtime.owner import acting_as, maker_of, who_may
+from runtime.owner import acting_as, future_owner, who_may
 from shared.errors import BirthmarkError
 from station.setup.data_lock import locked
 
@@ -45,7 +45,7 @@ def create(data_dir: Path, fill: Callable[[Path], None], *, force: bool) -> Path
     """
     with ExitStack() as held:
         try:
-            held.enter_context(acting_as(maker_of(data_dir)))
+            held.enter_context(acting_as(future_owner(data_dir)))
             there = occupied(data_dir)
             if there:
                 if not (data_dir / MARK).is_file():

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from runtime.clock import unix_time
 from runtime.files import write_private
 from station import config as configuration
-from station.attestation.ek.vendor_files import read_maker_files
+from station.attestation.ek.vendor_files import read_vendor_files
 from station.authority import authority as authorities
 from station.authority.authority import RootKey
 from station.config import CONFIG_NAME, StationConfig
@@ -42,7 +42,7 @@ def init_data_dir(
     """Make a data directory, whole or not at all.
 
     The root's key is left in it, encrypted under `root_passphrase`; without one a passphrase is made and left beside
-    it. Both are to be moved away: the station never reads them. `ek_roots` is a directory of TPM makers' certificates,
+    it. Both are to be moved away: the station never reads them. `ek_roots` is a directory of TPM vendors' certificates,
     or one file, to be copied in. Raises `data.*` as `data_dir.create` does, and `config.invalid`.
     """
 
@@ -70,7 +70,7 @@ def make_data_dir(
     """A data directory whose authority and registry are filled by the two functions, whole or not at all."""
     config = configuration.check(config)
     # As the caller: `fill` may run as another user, who cannot read them.
-    maker_files = read_maker_files(ek_roots) if ek_roots else {}
+    vendor_files = read_vendor_files(ek_roots) if ek_roots else {}
     root_key: RootKey | None = None
 
     def fill(folder: Path) -> None:
@@ -84,7 +84,7 @@ def make_data_dir(
             _leave_root_key(folder, root_key, given=given_passphrase)
         target = config.ek_roots(folder)
         target.mkdir(mode=0o700)
-        for name, content in maker_files.items():
+        for name, content in vendor_files.items():
             write_private(target / name, content)
         asyncio.run(_create_registry(folder / "registry.sqlite", config, secret, registry))
 

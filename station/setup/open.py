@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runtime.clock import unix_time
 from station import config as configuration
-from station.attestation.ek.vendor_directory import MakersDirectory
+from station.attestation.ek.vendor_directory import VendorsDirectory
 from station.authority.authority import Authority
 from station.config import CONFIG_NAME, EkPolicy, StationConfig
 from station.events import Bus
@@ -48,7 +48,7 @@ async def open_station(directory: Path, policy: EkPolicy | None = None) -> Async
     policy = policy or config.attestation.ek_policy
     secret = StationSecret.load(directory)
     authority = Authority.load(directory, config, secret)
-    makers = MakersDirectory(config.ek_roots(directory).absolute())
+    vendors = VendorsDirectory(config.ek_roots(directory).absolute())
     async with open_registry(directory) as registry:
         async with registry.read() as connection:
             tables = await key_tables.load(connection, secret)
@@ -58,12 +58,12 @@ async def open_station(directory: Path, policy: EkPolicy | None = None) -> Async
             directory,
             config,
             policy,
-            makers,
+            vendors,
             authority,
             tables,
             registry,
             bus,
-            CableProvisioner(config, policy, makers, secret, authority, tables, registry, bus),
+            CableProvisioner(config, policy, vendors, secret, authority, tables, registry, bus),
             OfflineProvisioner(config, secret, authority, tables, registry, bus),
             CurrentRevocationList(authority, registry),
             TokenValidator(secret, tables, registry),

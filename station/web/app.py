@@ -13,7 +13,7 @@ from typing import Final
 import jinja2
 from aiohttp import web
 
-from station.attestation.ek.vendor_directory import MakersDirectory
+from station.attestation.ek.vendor_directory import VendorsDirectory
 from station.authority.authority import Authority
 from station.config import EkPolicy, StationConfig
 from station.events import Bus
@@ -50,7 +50,7 @@ class Parts:
     data_dir: Path
     config: StationConfig
     policy: EkPolicy
-    makers: MakersDirectory
+    vendors: VendorsDirectory
     authority: Authority
     tables: KeyTables
     database: Database
@@ -84,7 +84,7 @@ def create_app(
     app[app_keys.OFFLINE_PROVISIONER] = parts.offline_provisioner
     app[app_keys.GAUGES_READ] = [-math.inf]
     app[app_keys.LIMITER] = Limiter(parts.config.web.rates)
-    app[app_keys.MAKERS] = parts.makers
+    app[app_keys.VENDORS] = parts.vendors
     app[app_keys.METRICS] = Metrics(version, started)
     if tls_ends is not None:
         app[app_keys.METRICS].certificate_expiry.labels("tls").set(tls_ends)

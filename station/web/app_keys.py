@@ -9,7 +9,7 @@ from typing import Final
 import jinja2
 from aiohttp import web
 
-from station.attestation.ek.vendor_directory import MakersDirectory
+from station.attestation.ek.vendor_directory import VendorsDirectory
 from station.authority.authority import Authority
 from station.config import EkPolicy, StationConfig
 from station.events import Bus
@@ -44,7 +44,7 @@ GAUGES_READ: Final = web.AppKey("gauges_read", list[float])
 """One value: when the gauges were last read from the registry, on the monotonic clock."""
 
 LIMITER: Final = web.AppKey("limiter", Limiter)
-MAKERS: Final = web.AppKey("makers", MakersDirectory)
+VENDORS: Final = web.AppKey("vendors", VendorsDirectory)
 METRICS: Final = web.AppKey("metrics", Metrics)
 
 OPENAPI: Final = web.AppKey("openapi", dict[str, object])

@@ -23,9 +23,9 @@ from shared.errors import BirthmarkError
 from shared.protocol.framing import FrameDecoder, encode_frame
 from shared.protocol.messages import Challenge, ChallengeBody, Credentials, Hello, Identity, Proof, Receipt, decode_body
 from station.attestation.tpm2.structures import Attributes
-from tests.harness.vendor_lab import Maker
+from tests.harness.vendor_lab import Vendor
 
-KNOWN_MAKER: Final = Maker("A Maker the Station Knows")
+KNOWN_VENDOR: Final = Vendor("A Vendor the Station Knows")
 """A TPM vendor whose certificate is among the station's roots."""
 
 

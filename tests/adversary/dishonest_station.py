@@ -60,7 +60,7 @@ class DishonestStation(CableProvisioner):
         super().__init__(
             honest.config,
             honest.policy,
-            honest.makers,
+            honest.vendors,
             station_under_test.secret,
             authority,
             honest.tables,

@@ -17,9 +17,9 @@ from shared.protocol.messages import Identity, Proof
 from shared.protocol.nuc_encryption import encrypt_nuc_hash
 from shared.types import NucHash
 from station.attestation.tpm2.structures import read_public
-from tests.adversary.dishonest_agent import KNOWN_MAKER, DishonestAgent, but, refused_with
+from tests.adversary.dishonest_agent import KNOWN_VENDOR, DishonestAgent, but, refused_with
 from tests.harness import soft_device as soft
-from tests.harness.vendor_lab import SWTPM, Maker, one_rdn_each
+from tests.harness.vendor_lab import SWTPM, Vendor, one_rdn_each
 
 # --- endorsement key certificates ---
 
@@ -41,7 +41,7 @@ class EkCertificateSignedByItself(DishonestAgent):
     ek = soft.Key(soft.EK, soft.AES_128, soft.NOTHING, soft.POLICY_A)
 
     def claim(self, honest: Identity) -> Identity:
-        itself = Maker("Genuine TPM", key=self.ek.private)
+        itself = Vendor("Genuine TPM", key=self.ek.private)
         tpm = one_rdn_each(SWTPM)
         certificate = itself.ek(self.ek.private.public_key(), subject=itself.name, tpm=tpm)
         return but(honest, ek_public=self.ek.public, ek_certificate=certificate)
@@ -50,21 +50,21 @@ class EkCertificateSignedByItself(DishonestAgent):
 @refused_with("attestation.ek-untrusted")
 class EkCertificateOfUnknownRoot(DishonestAgent):
     def claim(self, honest: Identity) -> Identity:
-        return but(honest, ek_certificate=Maker("A Maker Nobody Knows").ek(ek_key(honest)))
+        return but(honest, ek_certificate=Vendor("A Vendor Nobody Knows").ek(ek_key(honest)))
 
 
 @refused_with("attestation.ek-forged")
 class EkCertificateInAKnownName(DishonestAgent):
-    """It names a maker the station knows; another key signed it."""
+    """It names a vendor the station knows; another key signed it."""
 
     def claim(self, honest: Identity) -> Identity:
-        return but(honest, ek_certificate=Maker(KNOWN_MAKER.name).ek(ek_key(honest)))
+        return but(honest, ek_certificate=Vendor(KNOWN_VENDOR.name).ek(ek_key(honest)))
 
 
 @refused_with("attestation.ek-not-an-ek")
 class CertificateOfAnotherPurpose(DishonestAgent):
     def claim(self, honest: Identity) -> Identity:
-        return but(honest, ek_certificate=KNOWN_MAKER.ek(ek_key(honest), extended=(ExtendedKeyUsageOID.SERVER_AUTH,)))
+        return but(honest, ek_certificate=KNOWN_VENDOR.ek(ek_key(honest), extended=(ExtendedKeyUsageOID.SERVER_AUTH,)))
 
 
 @refused_with("attestation.ek-missing")

@@ -20,7 +20,7 @@ from station.config import EkPolicy
 from tests.adversary import identity_attacks, key_attacks, protocol_attacks  # noqa: F401 - importing registers them
 from tests.adversary.dishonest_agent import (
     DISHONEST_AGENTS,
-    KNOWN_MAKER,
+    KNOWN_VENDOR,
     AttackerTools,
     DishonestAgent,
     StubbornTpm,
@@ -38,7 +38,7 @@ def roots(simulator: Simulator, other_simulator: Simulator, tmp_path: Path) -> P
     """Roots with the simulators' CAs, so that a station can require a vendor's chain of simulators."""
     folder = tmp_path / "roots"
     folder.mkdir()
-    (folder / "known.pem").write_bytes(KNOWN_MAKER.pem())
+    (folder / "known.pem").write_bytes(KNOWN_VENDOR.pem())
     for number, made in enumerate((simulator, other_simulator)):
         for path in (made._state / "ca").glob("*cert.pem"):
             (folder / f"{number}-{path.name}").write_bytes(path.read_bytes())
@@ -106,7 +106,7 @@ def test_a_dishonest_agent_is_refused_by_its_code_and_nothing_else_is_written(
 
 
 @pytest.mark.parametrize("dishonest", ABOUT_EK, ids=lambda dishonest: dishonest.__name__)
-def test_a_lie_about_the_endorsement_key_is_refused_where_a_makers_chain_is_required(
+def test_a_lie_about_the_endorsement_key_is_refused_where_a_vendors_chain_is_required(
     dishonest: type[DishonestAgent],
     simulator: Simulator,
     other_tpm: Tpm,
@@ -135,8 +135,8 @@ def test_an_agent_that_tells_no_lie_is_provisioned_by_the_same_stage(
         assert outcome.identity.provisioned
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["known maker", "unknown maker"])
-def test_a_certificate_says_that_its_key_is_in_a_tpm_only_where_a_known_maker_vouches_for_it(
+@pytest.mark.parametrize("known", [True, False], ids=["known vendor", "unknown vendor"])
+def test_a_certificate_says_that_its_key_is_in_a_tpm_only_where_a_known_vendor_vouches_for_it(
     known: bool, tpm: Tpm, roots: Path, tmp_path: Path
 ) -> None:
     with open_recorded_station(tmp_path, ek_roots=roots if known else None) as station_under_test:
@@ -154,7 +154,7 @@ def test_a_certificate_says_that_its_key_is_in_a_tpm_only_where_a_known_maker_vo
         assert unit.ek_trust == ("verified" if known else "simulated")
 
 
-def test_a_simulator_is_refused_where_a_makers_chain_is_required(tpm: Tpm, tmp_path: Path) -> None:
+def test_a_simulator_is_refused_where_a_vendors_chain_is_required(tpm: Tpm, tmp_path: Path) -> None:
     with open_recorded_station(tmp_path, policy=EkPolicy.REQUIRE) as station_under_test:
         store = IdentityStore(private(tmp_path / "agent"), Disk())
         outcome = station_under_test.meet(lambda: AgentSession(tpm, store, context()))
@@ -169,7 +169,7 @@ def test_where_no_chain_is_required_the_unit_is_marked_unverified_with_the_reaso
         meet(station_under_test, EkCertificateOfUnknownRoot, tpm, AttackerTools(other_tpm, earlier), tmp_path / "agent")
         [unit] = station_under_test.listed()
         assert unit.ek_trust == "unverified"
-        assert "A Maker Nobody Knows" in unit.ek_reason
+        assert "A Vendor Nobody Knows" in unit.ek_reason
 
 
 def test_what_a_liar_calls_itself_stands_in_the_audit_log_on_one_line_and_short(

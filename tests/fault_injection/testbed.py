@@ -243,7 +243,7 @@ async def station_with(station: Services, testbed: Testbed, registry: Path) -> A
     provisioner = CableProvisioner(
         station.config,
         station.policy,
-        station.makers,
+        station.vendors,
         secret,
         station.authority,
         station.tables,

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from shared.protocol.framing import encode_frame
 from shared.protocol.messages import encode
 from shared.protocol.states import State
-from tests.fuzz.targets import MAKER
+from tests.fuzz.targets import VENDOR
 from tests.harness import samples
-from tests.harness.rough_vendors import rough_makers
+from tests.harness.rough_vendors import rough_vendors
 from tests.harness.soft_device import Device, certify
 from tests.harness.soft_device import csr as request_of
-from tests.harness.vendor_lab import SWTPM, Maker, one_rdn_each
+from tests.harness.vendor_lab import SWTPM, Vendor, one_rdn_each
 
 
 def _messages() -> list[bytes]:
@@ -36,9 +36,9 @@ def _tpm_structures() -> list[bytes]:
 
 
 def _ek_certificates() -> list[bytes]:
-    simulator = Maker("swtpm-localca").ek(Device().ek.private.public_key(), tpm=one_rdn_each(SWTPM))
-    own = [path.read_bytes() for path in sorted(MAKER.glob("*.der"))]
-    return [*own, *(certificate + bytes(16) for certificate in own), simulator, *rough_makers().values()]
+    simulator = Vendor("swtpm-localca").ek(Device().ek.private.public_key(), tpm=one_rdn_each(SWTPM))
+    own = [path.read_bytes() for path in sorted(VENDOR.glob("*.der"))]
+    return [*own, *(certificate + bytes(16) for certificate in own), simulator, *rough_vendors().values()]
 
 
 SEEDS: dict[str, Callable[[], list[bytes]]] = {

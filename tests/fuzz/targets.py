@@ -29,8 +29,8 @@ from station.provisioning.offline import read_csr
 from tests.harness.samples import session_in
 
 HERE: Final = Path(__file__).parent
-MAKER: Final = HERE / "maker"
-"""A maker's root (root.pem), and an EK certificate that it issued (ek.der): the only one that may be verified."""
+VENDOR: Final = HERE / "vendor"
+"""A vendor's root (root.pem), and an EK certificate that it issued (ek.der): the only one that may be verified."""
 
 _NOW: Final = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
 
@@ -91,7 +91,7 @@ def csr(octets: bytes) -> None:
 
 
 def ek_certificates(octets: bytes) -> None:
-    """A certificate is judged or refused under every policy, and nothing but the maker's own passes as the maker's.
+    """A certificate is judged or refused under every policy, and nothing but the vendor's own passes as the vendor's.
 
     What is read of it is read of two forms, the original and the mended one (`rough_der`): they must agree.
     """
@@ -114,7 +114,7 @@ def ek_certificates(octets: bytes) -> None:
 
 class _Ek:
     def __init__(self) -> None:
-        certificate = VendorCertificate.read((MAKER / "ek.der").read_bytes())
+        certificate = VendorCertificate.read((VENDOR / "ek.der").read_bytes())
         self.key = certificate.key
         self.signed = certificate.openssl.to_cryptography().tbs_certificate_bytes
 
@@ -126,7 +126,7 @@ def _ek() -> _Ek:
 
 @cache
 def _roots() -> EkRoots:
-    return load_ek_roots(MAKER)
+    return load_ek_roots(VENDOR)
 
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {

@@ -6,7 +6,7 @@ import pytest
 
 from tests.fuzz.corpus_file import CORPUS, corpus_file, read_corpus
 from tests.fuzz.seeds import SEEDS
-from tests.fuzz.targets import MAKER, TARGETS, ek_certificates
+from tests.fuzz.targets import TARGETS, VENDOR, ek_certificates
 
 KEPT = {target: read_corpus(corpus_file(target)) for target in TARGETS}
 
@@ -22,8 +22,8 @@ def test_what_was_found_once_breaks_nothing_now(target: str) -> None:
         TARGETS[target](octets)
 
 
-def test_the_claim_about_makers_is_one_that_can_be_false(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = (MAKER / "ek.der").read_bytes()
+def test_the_claim_about_vendors_is_one_that_can_be_false(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = (VENDOR / "ek.der").read_bytes()
     ek_certificates(honest)
     monkeypatch.setattr("tests.fuzz.targets._ek", lambda: type("Other", (), {"key": None, "signed": b"of another"}))
     with pytest.raises(AssertionError):

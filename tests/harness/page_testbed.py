@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared.types import BoardSerial, TableId
-from station.attestation.ek.vendor_directory import MakersDirectory
+from station.attestation.ek.vendor_directory import VendorsDirectory
 from station.attestation.ek.verification import EkTrust
 from station.authority import authority as authorities
 from station.authority.authority import Authority
@@ -91,7 +91,7 @@ class PageTestbed:
             self.folder,
             self.config,
             self.policy,
-            MakersDirectory(self.config.ek_roots(self.folder)),
+            VendorsDirectory(self.config.ek_roots(self.folder)),
             self.authority,
             self.tables,
             self.database,

@@ -1,6 +1,6 @@
-"""The certificates of invented TPM makers, each as rough as a real one's (docs/decisions/0003-ek-certificates.md).
+"""The certificates of invented TPM vendors, each as rough as a real one's (docs/decisions/0003-ek-certificates.md).
 
-They are made here, since no real maker's certificate may lie in the repository.
+They are made here, since no real vendor's certificate may lie in the repository.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ OLD_ISSUING = _name("Old TPM EK Intermediate CA 01", "Old Technologies AG", "DE"
 
 
 @cache
-def rough_makers() -> dict[str, bytes]:
+def rough_vendors() -> dict[str, bytes]:
     """File name → DER, of fourteen certificates."""
     (top, root, issuing, old) = (rsa.generate_private_key(65537, 2048) for _ in range(4))
     curved, narrow = ec.generate_private_key(ec.SECP384R1()), ec.generate_private_key(ec.SECP256R1())
@@ -112,9 +112,9 @@ def rough_makers() -> dict[str, bytes]:
     return {f"{file}.pem": der for file, der in made.items()}
 
 
-def write_rough_makers(directory: Path) -> Path:
+def write_rough_vendors(directory: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
-    for name, der in rough_makers().items():
+    for name, der in rough_vendors().items():
         (directory / name).write_bytes(pem(der))
     return directory
 
@@ -150,7 +150,7 @@ def _identifiers(key: PrivateKey, issuer: PrivateKey | None = None) -> list[tupl
 
 
 def _policy(oid: str, *, critical: bool) -> list[tuple[x509.ExtensionType, bool]]:
-    statement = x509.PolicyInformation(ObjectIdentifier(oid), ["http://maker.example/repository/"])
+    statement = x509.PolicyInformation(ObjectIdentifier(oid), ["http://vendor.example/repository/"])
     return [(x509.CertificatePolicies([statement]), critical)]
 
 

@@ -27,7 +27,7 @@ from shared.protocol.messages import (
 from shared.protocol.nuc_encryption import encrypt_nuc_hash
 from shared.protocol.signing import signed_bytes, stored_digest
 from shared.types import NucHash, TableId
-from station.attestation.ek.vendor_directory import MakersDirectory
+from station.attestation.ek.vendor_directory import VendorsDirectory
 from station.attestation.tpm2.structures import Alg, object_name
 from station.config import EkPolicy
 from station.events import Bus
@@ -36,9 +36,9 @@ from station.registry import audit, units
 from station.registry.records import Unit
 from tests.harness.bare_station import BareStation, open_bare_station
 from tests.harness.soft_device import Device, Key, certify
-from tests.harness.vendor_lab import Maker, write_roots
+from tests.harness.vendor_lab import Vendor, write_roots
 
-MAKER = Maker("A Maker the Station Knows")
+VENDOR = Vendor("A Vendor the Station Knows")
 NUC = NucHash(bytes(range(32)))
 
 
@@ -72,7 +72,7 @@ class Provisioning:
 
 @asynccontextmanager
 async def open_provisioning(folder: Path) -> AsyncIterator[Provisioning]:
-    roots = MakersDirectory(write_roots(folder / "roots", MAKER))
+    roots = VendorsDirectory(write_roots(folder / "roots", VENDOR))
     async with open_bare_station(folder) as bare_station:
         bus = Bus()
         provisioner = Recording(
@@ -90,7 +90,7 @@ async def open_provisioning(folder: Path) -> AsyncIterator[Provisioning]:
 
 
 def identity(device: Device, hello: bytes = bytes(32)) -> Identity:
-    certificate = MAKER.ek(device.ek.private.public_key())
+    certificate = VENDOR.ek(device.ek.private.public_key())
     return msgspec.structs.replace(device.identity(), hello=hello, ek_certificate=certificate)
 
 

@@ -1,4 +1,4 @@
-"""TPM makers of the tests' own: CAs and EK certificates with the peculiarities of real ones, and forged ones."""
+"""TPM vendors of the tests' own: CAs and EK certificates with the peculiarities of real ones, and forged ones."""
 
 from __future__ import annotations
 
@@ -109,13 +109,13 @@ def pem(der: bytes) -> bytes:
     return b"-----BEGIN CERTIFICATE-----\n" + encodebytes(der) + b"-----END CERTIFICATE-----\n"
 
 
-class Maker:
+class Vendor:
     """A CA with a P-256 key."""
 
     def __init__(
         self,
-        name: x509.Name | str = "Maker Root CA",
-        parent: Maker | None = None,
+        name: x509.Name | str = "Vendor Root CA",
+        parent: Vendor | None = None,
         *,
         path_length: int | None = None,
         constraints: x509.BasicConstraints | None = None,
@@ -184,10 +184,10 @@ def _builder(
     )
 
 
-def write_roots(directory: Path, *makers: Maker) -> Path:
+def write_roots(directory: Path, *vendors: Vendor) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
-    for number, maker in enumerate(makers):
-        (directory / f"{number}.pem").write_bytes(maker.pem())
+    for number, vendor in enumerate(vendors):
+        (directory / f"{number}.pem").write_bytes(vendor.pem())
     return directory
 
 

@@ -79,18 +79,18 @@ def test_another_user_hears_who_may(machine: ServiceMachine) -> None:
 
 
 def test_roots_own_files_go_in_and_out_all_the_same(machine: ServiceMachine) -> None:
-    """A passphrase, a backup and makers' certificates that only root can read."""
-    makers = machine.root / "makers"
-    makers.mkdir()
-    (makers / "maker.pem").write_text("some")
-    machine.good("init", "--data-dir", str(DATA_DIR), "--ek-roots", str(makers))
+    """A passphrase, a backup and vendors' certificates that only root can read."""
+    vendors = machine.root / "vendors"
+    vendors.mkdir()
+    (vendors / "vendor.pem").write_text("some")
+    machine.good("init", "--data-dir", str(DATA_DIR), "--ek-roots", str(vendors))
     backup, passphrase = machine.root / "backup", f"--passphrase-file={machine.root / 'passphrase'}"
     machine.good("backup", str(backup), passphrase)
     status = backup.stat()
     assert (status.st_uid, status.st_mode & 0o777) == (0, 0o600)
     machine.good("restore", str(backup), passphrase, "--data-dir", str(DATA_DIR), "--force")
     assert machine.owners() == {f"{USER} 700", f"{USER} 600"}
-    assert machine.run("ls", str(DATA_DIR / "ek-roots")).stdout == "maker.pem\n"
+    assert machine.run("ls", str(DATA_DIR / "ek-roots")).stdout == "vendor.pem\n"
 
 
 def test_the_station_itself_runs_as_the_owner(machine: ServiceMachine) -> None:

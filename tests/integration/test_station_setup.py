@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from station.setup.root_key import ROOT_KEY_NAME
 from tests.harness.service_machine import DATA_DIR, USER, ServiceMachine, needs_root
-from tests.harness.vendor_lab import Maker
+from tests.harness.vendor_lab import Vendor
 from virtual.station import run_station
 
 pytestmark = pytest.mark.timeout(600)  # each command is a process of its own
@@ -84,13 +84,13 @@ def test_root_makes_the_services_station_as_its_user_and_starts_it(
     folder, path = with_systemd(machine)
     safe = machine.root / "safe"
     safe.mkdir()
-    makers = machine.root / "makers"
-    makers.mkdir()
-    (makers / "maker.crt").write_bytes(Maker().pem())
-    makers.chmod(0o700)
+    vendors = machine.root / "vendors"
+    vendors.mkdir()
+    (vendors / "vendor.crt").write_bytes(Vendor().pem())
+    vendors.chmod(0o700)
     made = machine.run(
         *("env", path, sys.executable, "-m", "station", "setup", *ANSWERS),
-        *("--ek-roots", str(makers), "--root-key-to", str(safe), "--root-passphrase-file", str(passphrase_file)),
+        *("--ek-roots", str(vendors), "--root-key-to", str(safe), "--root-passphrase-file", str(passphrase_file)),
     )
     assert made.returncode == 0, made.stderr
     steps = [line for line in made.stdout.splitlines() if line[1:2] == "/"]
@@ -107,7 +107,7 @@ def test_root_makes_the_services_station_as_its_user_and_starts_it(
     assert machine.run("ls", str(DATA_DIR)).stdout.split() == [
         *("authority", "ek-roots", "registry.sqlite", "secrets", "station.toml")
     ]
-    assert machine.run("ls", str(DATA_DIR / "ek-roots")).stdout.split() == ["maker.crt"]
+    assert machine.run("ls", str(DATA_DIR / "ek-roots")).stdout.split() == ["vendor.crt"]
     config = machine.run("cat", str(DATA_DIR / "station.toml")).stdout
     for text in ('"bench 1"', '"Example"', '"https://station.example.org"'):
         assert text in config
@@ -130,16 +130,16 @@ def test_run_again_it_changes_nothing_that_is_set_and_does_what_is_undone(
     assert "there already" in again.stdout
     assert "who has the root key" in again.stderr
 
-    (machine.root / "maker.crt").write_bytes(Maker().pem())
+    (machine.root / "vendor.crt").write_bytes(Vendor().pem())
     folder, path = with_systemd(machine)
     rest = machine.run(
         *("env", path, sys.executable, "-m", "station", "setup", "--json"),
-        *("--root-key-to", str(machine.root / "root.key"), "--ek-roots", str(machine.root / "maker.crt")),
+        *("--root-key-to", str(machine.root / "root.key"), "--ek-roots", str(machine.root / "vendor.crt")),
     )
     assert rest.returncode == 0, rest.stderr
     told = json.loads(rest.stdout)
     assert told["page"] == "http://127.0.0.1:8001/"
-    assert (told["made"], told["root_key_left"], told["maker_certificates"]) == (False, False, 1)
+    assert (told["made"], told["root_key_left"], told["vendor_certificates"]) == (False, False, 1)
     assert load_pem_private_key((machine.root / "root.key").read_bytes(), PASSPHRASE.encode())
     assert machine.run("sh", "-c", f"cd {DATA_DIR} && sha256sum station.toml authority/*").stdout == before
     assert machine.owners() == {f"{USER} 700", f"{USER} 600"}
@@ -162,7 +162,7 @@ def test_what_no_option_answers_is_asked_at_a_terminal(machine: ServiceMachine) 
             ("Organization", "Example"),
             ("Public address", "station.example.org"),
             ("Public address", "https://station.example.org"),
-            ("TPM makers", ""),
+            ("TPM vendors", ""),
             ("root key goes", str(safe / "no such" / "place")),
             ("root key goes", str(safe)),
             ("Passphrase", "short"),

@@ -96,16 +96,16 @@ def test_serve_warns_of_an_address_that_nobody_else_can_reach(data_dir: Path) ->
         )
 
 
-def test_makers_certificates_are_copied_in_private_from_a_directory_or_a_file(tmp_path: Path) -> None:
-    makers = tmp_path / "makers"
-    makers.mkdir()
-    (makers / "one.pem").write_text("one")
-    (makers / ".hidden").write_text("none")
+def test_vendors_certificates_are_copied_in_private_from_a_directory_or_a_file(tmp_path: Path) -> None:
+    vendors = tmp_path / "vendors"
+    vendors.mkdir()
+    (vendors / "one.pem").write_text("one")
+    (vendors / ".hidden").write_text("none")
     (tmp_path / "elsewhere.pem").write_text("two")
-    (makers / "two.pem").symlink_to(tmp_path / "elsewhere.pem")
+    (vendors / "two.pem").symlink_to(tmp_path / "elsewhere.pem")
     for name, source, expected in (
-        ("a", makers, {"one.pem": "one", "two.pem": "two"}),
-        ("b", makers / "one.pem", {"one.pem": "one"}),
+        ("a", vendors, {"one.pem": "one", "two.pem": "two"}),
+        ("b", vendors / "one.pem", {"one.pem": "one"}),
     ):
         run_station("init", "--data-dir", str(tmp_path / name), "--ek-roots", str(source))
         copied = list((tmp_path / name / "ek-roots").iterdir())

@@ -18,14 +18,14 @@ from station.attestation.csr import examine_csr
 from station.attestation.ek.vendor_certificate import VendorCertificate
 from station.provisioning.offline import read_csr
 from tests.harness.soft_device import SERIAL, csr, new_key
-from tests.harness.vendor_lab import Maker
+from tests.harness.vendor_lab import Vendor
 
 VERSION_3 = bytes.fromhex("a003020102")
 VERSION_121 = bytes.fromhex("a003020178")
 
 
 def certificate() -> bytes:
-    honest = Maker().der
+    honest = Vendor().der
     assert honest.count(VERSION_3) == 1
     der = honest.replace(VERSION_3, VERSION_121)
     with pytest.raises(x509.InvalidVersion):
@@ -38,7 +38,7 @@ def request() -> bytes:
     return honest.replace(bytes.fromhex("020100"), bytes.fromhex("020178"), 1)
 
 
-def test_of_a_tpm_maker() -> None:
+def test_of_a_tpm_vendor() -> None:
     with pytest.raises(BirthmarkError, match=r"attestation\.ek-malformed"):
         VendorCertificate.read(certificate())
 

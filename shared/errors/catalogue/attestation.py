@@ -59,8 +59,8 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind(
         "attestation.ek-forged",
-        "the endorsement key certificate names a maker we know, but is not signed by it",
-        "The TPM is not genuine; or its maker has another certificate of this name, which must lie there as well.",
+        "the endorsement key certificate names a vendor we know, but is not signed by it",
+        "The TPM is not genuine; or its vendor has another certificate of this name, which must lie there as well.",
         cases=_SIMULATOR,
     ),
     ErrorKind(
@@ -71,13 +71,13 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ErrorKind(
         "attestation.ek-missing",
         "the TPM has no endorsement key certificate",
-        "Use a TPM with its maker's certificate, or let the station accept it unverified: `birthmark-station serve "
+        "Use a TPM with its vendor's certificate, or let the station accept it unverified: `birthmark-station serve "
         "--ek-policy record`.",
     ),
     ErrorKind(
         "attestation.ek-no-template",
-        "the endorsement key is not of a kind that TPM makers certify",
-        "It must be of a TCG template (L-1, L-2, H-1 to H-3, H-6, H-7); update the agent or ask the TPM's maker.",
+        "the endorsement key is not of a kind that TPM vendors certify",
+        "It must be of a TCG template (L-1, L-2, H-1 to H-3, H-6, H-7); update the agent or ask the TPM's vendor.",
     ),
     ErrorKind(
         "attestation.ek-not-an-ek",
@@ -92,12 +92,12 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ErrorKind(
         "attestation.ek-self-signed",
         "the endorsement key certificate vouches for itself",
-        "No TPM maker's does; the unit is hostile, or its certificate was made for a test.",
+        "No TPM vendor's does; the unit is hostile, or its certificate was made for a test.",
     ),
     ErrorKind(
         "attestation.ek-untrusted",
-        "the endorsement key certificate leads to no TPM maker known to the station",
-        "Take that issuer's certificate from the TPM's maker (a chip may give any address) and put it, PEM or DER, "
+        "the endorsement key certificate leads to no TPM vendor known to the station",
+        "Take that issuer's certificate from the TPM's vendor (a chip may give any address) and put it, PEM or DER, "
         "into the station's directory of them: it counts at once.",
         cases=_SIMULATOR,
     ),

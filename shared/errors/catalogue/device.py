@@ -280,7 +280,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ErrorKind(
         "tpm.no-ek",
         "the TPM has no endorsement key this agent knows",
-        "It needs one of the TCG templates L-1, L-2 or H-1 to H-7; ask the maker of the TPM.",
+        "It needs one of the TCG templates L-1, L-2 or H-1 to H-7; ask the vendor of the TPM.",
     ),
     ErrorKind(
         "tpm.not-this-one",

@@ -1,4 +1,4 @@
-"""DER as TPM makers write it, made fit for a strict parser. What comes out is only for reading: no signature holds.
+"""DER as TPM vendors write it, made fit for a strict parser. What comes out is only for reading: no signature holds.
 
 Real endorsement key certificates and their issuers break DER (ITU-T X.690) and RFC 5280 in ways that a signature over
 the original bytes does not mind and a strict parser does: sets out of order, padded integers, FALSE written out,

@@ -29,7 +29,7 @@ _IDENTIFIER_BYTES: Final = 64
 _DESCRIPTIONS_MAX: Final = 8
 
 _ADDRESS: Final = re.compile(rb"https?://[A-Za-z0-9.-]{1,100}(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~%/+=()-]{0,150})?")
-"""Addresses that are shown: plain ones. Markup, quotes, white space and user names are in no maker's."""
+"""Addresses that are shown: plain ones. Markup, quotes, white space and user names are in no vendor's."""
 
 
 def subject_key_identifier(der: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The TPM makers a station believes: their roots and intermediates, read from a directory. Judges no TPM.
+"""The TPM vendors a station believes: their roots and intermediates, read from a directory. Judges no TPM.
 
 Every CA certificate in the directory is trusted as it stands, because the operator put it there: an issuing CA needs no
 root beside it. Where its own issuers lie there too, the highest of them is named as the anchor, and what they say of
@@ -20,13 +20,13 @@ from station.attestation.ek.vendor_certificate import VendorCertificate, pem_beg
 FILES_MAX: Final = 1024
 FILE_BYTES_MAX: Final = 1024 * 1024
 CERTIFICATES_MAX: Final = 1024
-"""TPM makers' collections hold some hundreds of certificates of about 1 KiB each; a bundle file may hold many."""
+"""TPM vendors' collections hold some hundreds of certificates of about 1 KiB each; a bundle file may hold many."""
 
 DEPTH_MAX: Final = 5
-"""Certificates in a path above the EK certificate's own, root included. Makers use three."""
+"""Certificates in a path above the EK certificate's own, root included. Vendors use three."""
 
 _SAME_NAME_MAX: Final = 32
-"""Certificates of one name that are tried as an issuer: makers renew a name a few times."""
+"""Certificates of one name that are tried as an issuer: vendors renew a name a few times."""
 
 
 Certificates: TypeAlias = tuple[VendorCertificate, ...]
@@ -34,7 +34,7 @@ Certificates: TypeAlias = tuple[VendorCertificate, ...]
 
 @dataclass(frozen=True, slots=True)
 class EkRoots:
-    """Makers' certificates that have been read."""
+    """Vendors' certificates that have been read."""
 
     directory: Path = Path()
     issuers: Certificates = ()
@@ -66,7 +66,7 @@ class EkRoots:
 
 
 def load_ek_roots(directory: Path, before: EkRoots | None = None) -> EkRoots:
-    """Read the PEM and DER files in `directory`. What is no maker's certificate becomes a problem, never an error.
+    """Read the PEM and DER files in `directory`. What is no vendor's certificate becomes a problem, never an error.
 
     `before` is what was read from it earlier. A directory or a file that was read then and cannot be now, as in the
     middle of being copied, stays in use as it was, and is a problem; what has been taken away is used no longer.
@@ -76,7 +76,7 @@ def load_ek_roots(directory: Path, before: EkRoots | None = None) -> EkRoots:
     if paths is None:
         kept = before.count if before else 0
         problem = (
-            f"{problems[0]}; the {kept} makers' certificates read before are still in use" if kept else problems[0]
+            f"{problems[0]}; the {kept} vendors' certificates read before are still in use" if kept else problems[0]
         )
         return replace(before, problems=[problem]) if before else EkRoots(directory, problems=[problem])
     files = {path.name: _read(path, before.files.get(path.name, ()) if before else (), problems) for path in paths}

@@ -1,4 +1,4 @@
-"""One certificate of a TPM maker's, or of one of its TPMs: who issued it and what it says. Trusts nothing.
+"""One certificate of a TPM vendor's, or of one of its TPMs: who issued it and what it says. Trusts nothing.
 
 OpenSSL verifies the original bytes; what is read comes from a mended copy (`rough_der`). Why it takes two libraries is
 told in docs/decisions/0003-ek-certificates.md.
@@ -33,7 +33,7 @@ _NO_CHECK_TIME: Final = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which pyOpenSSL d
 _FLAGS: Final = crypto.X509StoreFlags.PARTIAL_CHAIN | crypto.X509StoreFlags.IGNORE_CRITICAL | _NO_CHECK_TIME
 
 _HASHES: Final = (hashes.SHA1, hashes.SHA256, hashes.SHA384, hashes.SHA512)
-"""SHA-1, because makers' issuers of 2012 that are still in use sign with it; nothing older."""
+"""SHA-1, because vendors' issuers of 2012 that are still in use sign with it; nothing older."""
 
 _UNDERSTOOD: Final = frozenset(
     {

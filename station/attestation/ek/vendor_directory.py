@@ -1,4 +1,4 @@
-"""Makers' certificates as they lie in a directory at this moment: read anew when something in it has changed.
+"""Vendors' certificates as they lie in a directory at this moment: read anew when something in it has changed.
 
 So a certificate that an operator puts there counts for the next unit, without a restart. What goes wrong with the
 directory in the middle of a day stops no bench (`load_ek_roots`): it is said in the log, and to whoever follows.
@@ -27,7 +27,7 @@ _State: TypeAlias = frozenset[tuple[object, ...]] | str
 """What tells one state of a directory from another without reading a file; why not, where it cannot be looked at."""
 
 
-class MakersDirectory:
+class VendorsDirectory:
     """Reads `directory` when made. Safe to use from several threads."""
 
     def __init__(self, directory: Path) -> None:
@@ -62,11 +62,11 @@ class MakersDirectory:
 
 
 def problem_in(roots: EkRoots) -> str:
-    """The first of what is wrong with the makers' certificates, and how much more there is; empty if nothing is."""
+    """The first of what is wrong with the vendors' certificates, and how much more there is; empty if nothing is."""
     if not roots.problems:
         return ""
     more = f" (and {len(roots.problems) - 1} more)" if len(roots.problems) > 1 else ""
-    return f"TPM makers' certificates: {roots.problems[0]}{more}"
+    return f"TPM vendors' certificates: {roots.problems[0]}{more}"
 
 
 def _state_of(directory: Path) -> _State:
@@ -86,7 +86,7 @@ def _file_state(entry: os.DirEntry[str]) -> tuple[object, ...]:
 
 
 def _say(before: EkRoots, now: EkRoots) -> None:
-    log.warning("the TPM makers' certificates have changed: %d are known, %d were", now.count, before.count)
+    log.warning("the TPM vendors' certificates have changed: %d are known, %d were", now.count, before.count)
     news = [problem for problem in now.problems if problem not in before.problems]
     for problem in news[:_SAID_MAX]:
         log.warning("%s", problem)

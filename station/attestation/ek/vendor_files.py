@@ -1,4 +1,4 @@
-"""TPM makers' certificates on their way into a station: the files of a directory, or one file. Judges none of them."""
+"""TPM vendors' certificates on their way into a station: the files of a directory, or one file. Judges none of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from shared.errors import BirthmarkError
 from station.attestation.ek.roots import FILE_BYTES_MAX, FILES_MAX
 
 
-def read_maker_files(source: Path) -> Mapping[str, bytes]:
+def read_vendor_files(source: Path) -> Mapping[str, bytes]:
     """Name and content of each file in the directory `source`, hidden ones left out, or of the file `source`.
 
     Raises `config.invalid` when one cannot be read, or there are more or larger ones than a station reads.

@@ -1,11 +1,11 @@
-"""Whether an endorsement key is one that a TPM maker vouches for. Takes bytes, gives a verdict; knows no session.
+"""Whether an endorsement key is one that a TPM vendor vouches for. Takes bytes, gives a verdict; knows no session.
 
-1. The certificate is read, padding and all (`maker_certificate`).
+1. The certificate is read, padding and all (`vendor_certificate`).
 2. It is for the very key the unit has shown. Whatever the policy, another TPM's certificate is refused.
 3. It is an EK certificate: no CA's, for encrypting, of the TCG's extended key usage, nothing critical unknown.
-4. A maker's certificate from the station's directory issued it.
+4. A vendor's certificate from the station's directory issued it.
 
-Lifetimes are not enforced: TPM makers let them end while the chips live on, and no new certificate ever reaches a chip.
+Lifetimes are not enforced: TPM vendors let them end while the chips live on, and no new certificate ever reaches a chip.
 Revocation is not looked up: a station works without a network.
 
 What the caller must still do: have the TPM prove that it holds the key (`evidence`). A certificate is public.
@@ -32,7 +32,7 @@ class EkTrust(StrEnum):
     """How far a unit's TPM is known to be genuine."""
 
     VERIFIED = "verified"
-    """A known maker vouches for it."""
+    """A known vendor vouches for it."""
     SIMULATED = "simulated"
     """It says it is a simulator, and simulators are accepted."""
     UNVERIFIED = "unverified"
@@ -102,7 +102,7 @@ def judge_certificate(certificate: VendorCertificate, roots: EkRoots, now: dt.da
     facts = facts_of(certificate)
     oddities = []
     if (end := certificate.view.not_valid_after_utc) < now:
-        oddities.append(f"its lifetime ended on {end:%Y-%m-%d}, which TPM makers let happen")
+        oddities.append(f"its lifetime ended on {end:%Y-%m-%d}, which TPM vendors let happen")
     if facts is not None and facts.is_swtpm:
         oddities.append("it calls itself a TPM simulator")
     return EkVerdict(EkTrust.VERIFIED, "; ".join(oddities), printable(roots.path(issuer)[-1].subject), facts)

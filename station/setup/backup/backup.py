@@ -260,7 +260,7 @@ def _read_entry(opener: Opener, length: int) -> _Entry:
 
 
 def _bring_ek_roots_home(folder: Path) -> None:
-    """TPM makers' certificates that were kept elsewhere are in the data directory now."""
+    """TPM vendors' certificates that were kept elsewhere are in the data directory now."""
     settings = config.load(folder / CONFIG_NAME)
     (folder / _EK_ROOTS).mkdir(mode=0o700, exist_ok=True)
     if settings.attestation.ek_roots != _EK_ROOTS:

@@ -31,9 +31,9 @@ class Health(msgspec.Struct, frozen=True):
     """By state."""
     ports: dict[str, int]
     """By state; only states that a port is in."""
-    maker_certificates: int
-    """TPM makers' certificates in use."""
-    maker_problems: int
+    vendor_certificates: int
+    """TPM vendors' certificates in use."""
+    vendor_problems: int
     """Files and certificates of theirs that cannot be used; the page and the log name them."""
 
 
@@ -42,7 +42,7 @@ async def health(request: web.Request) -> web.Response:
     app = request.app
     async with app[app_keys.DATABASE].read() as connection:
         counts = await units.count_by_state(connection)
-    makers = app[app_keys.MAKERS].roots
+    vendors = app[app_keys.VENDORS].roots
     now = time.time()
     body = Health(
         service="sma",
@@ -53,8 +53,8 @@ async def health(request: web.Request) -> web.Response:
         total_devices=sum(count for state, count in counts.items() if state is not UnitState.RELEASED),
         total_tables=app[app_keys.CONFIG].tables.count,
         units={state.value: count for state, count in counts.items()},
-        maker_certificates=makers.count,
-        maker_problems=len(makers.problems),
+        vendor_certificates=vendors.count,
+        vendor_problems=len(vendors.problems),
         ports=dict(Counter(port.state.value for port in app[app_keys.BUS].ports())),
     )
     return json_response(body)

@@ -165,7 +165,7 @@ async def _wait_for_changes(queue: asyncio.Queue[BusEvent]) -> set[type[BusEvent
 
 
 def _notices(app: web.Application) -> str:
-    return app[app_keys.TEMPLATES].get_template("notices.html").render(makers=app[app_keys.BUS].notice(Topic.MAKERS))
+    return app[app_keys.TEMPLATES].get_template("notices.html").render(vendors=app[app_keys.BUS].notice(Topic.VENDORS))
 
 
 def _sessions(app: web.Application) -> str:

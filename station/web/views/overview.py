@@ -159,7 +159,7 @@ def _tpm(unit: Unit) -> TpmView:
     match unit.ek_trust:
         case EkTrust.VERIFIED:
             made = f"{unit.tpm_manufacturer} {unit.tpm_model}".strip()
-            return TpmView("genuine", "Genuine", made or "Maker not named")
+            return TpmView("genuine", "Genuine", made or "Vendor not named")
         case EkTrust.SIMULATED:
             return TpmView("simulator", "Simulator", "Software, not a real TPM. Not for production.")
         case _:

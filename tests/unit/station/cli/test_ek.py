@@ -10,11 +10,11 @@ from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from station.cli import main
-from tests.harness.rough_vendors import write_rough_makers
-from tests.harness.vendor_lab import Maker, write_roots
+from tests.harness.rough_vendors import write_rough_vendors
+from tests.harness.vendor_lab import Vendor, write_roots
 
 KEY = ec.generate_private_key(ec.SECP256R1()).public_key()
-MAKER = Maker()
+VENDOR = Vendor()
 
 
 def verify(*arguments: object) -> Result:
@@ -23,7 +23,7 @@ def verify(*arguments: object) -> Result:
 
 @pytest.fixture
 def roots(tmp_path: Path) -> Path:
-    return write_roots(tmp_path / "roots", MAKER)
+    return write_roots(tmp_path / "roots", VENDOR)
 
 
 def written(path: Path, content: bytes) -> Path:
@@ -31,23 +31,23 @@ def written(path: Path, content: bytes) -> Path:
     return path
 
 
-def test_a_genuine_one_is_accepted_with_its_root_maker_and_model(tmp_path: Path, roots: Path) -> None:
-    result = verify(written(tmp_path / "ek.der", MAKER.ek(KEY) + b"\xff" * 300), "--roots", roots)
+def test_a_genuine_one_is_accepted_with_its_root_vendor_and_model(tmp_path: Path, roots: Path) -> None:
+    result = verify(written(tmp_path / "ek.der", VENDOR.ek(KEY) + b"\xff" * 300), "--roots", roots)
     assert result.exit_code == 0
-    assert "accepted: vouched for by CN=Maker Root CA" in result.stdout
+    assert "accepted: vouched for by CN=Vendor Root CA" in result.stdout
     assert "Infineon" in result.stdout
     assert "SLB9670" in result.stdout
 
 
 def test_pem_is_read_as_well_and_json_says_the_same(tmp_path: Path, roots: Path) -> None:
-    leaf = Maker("Pem")
-    leaf.der = MAKER.ek(KEY)
+    leaf = Vendor("Pem")
+    leaf.der = VENDOR.ek(KEY)
     result = verify(written(tmp_path / "ek.pem", b"Issuer: us\n" + leaf.pem()), "--roots", roots, "--json")
     assert result.exit_code == 0
     assert json.loads(result.stdout) == {
         "accepted": True,
         "trust": "verified",
-        "anchor": "CN=Maker Root CA",
+        "anchor": "CN=Vendor Root CA",
         "note": "",
         "manufacturer": "id:49465800",
         "manufacturer_name": "Infineon",
@@ -59,12 +59,12 @@ def test_pem_is_read_as_well_and_json_says_the_same(tmp_path: Path, roots: Path)
 @pytest.mark.parametrize(
     ("content", "code"),
     [
-        (Maker("Somebody").ek(KEY), "attestation.ek-untrusted"),
-        (Maker().ek(KEY), "attestation.ek-forged"),
-        (MAKER.der, "attestation.ek-not-an-ek"),
+        (Vendor("Somebody").ek(KEY), "attestation.ek-untrusted"),
+        (Vendor().ek(KEY), "attestation.ek-forged"),
+        (VENDOR.der, "attestation.ek-not-an-ek"),
         (b"", "attestation.ek-malformed"),
         (b"rubbish", "attestation.ek-malformed"),
-        (MAKER.pem() + MAKER.pem(), "attestation.ek-malformed"),
+        (VENDOR.pem() + VENDOR.pem(), "attestation.ek-malformed"),
         (b"\0" * 300_000, "attestation.ek-malformed"),
     ],
     ids=["unknown", "forged", "ca", "empty", "rubbish", "two", "huge"],
@@ -83,17 +83,17 @@ def test_others_are_refused_with_the_reason_and_its_code(
 
 def test_problems_in_the_directory_are_warned_of_and_stay_out_of_the_json(tmp_path: Path, roots: Path) -> None:
     (roots / "README").write_text("hello")
-    result = verify(written(tmp_path / "ek.der", MAKER.ek(KEY)), "--roots", roots, "--json")
+    result = verify(written(tmp_path / "ek.der", VENDOR.ek(KEY)), "--roots", roots, "--json")
     assert "warning: README" in result.stderr
     assert json.loads(result.stdout)["accepted"] is True
 
 
-def test_rough_makers_certificates_are_known_and_none_is_an_ek(tmp_path: Path) -> None:
-    makers = write_rough_makers(tmp_path / "makers")
-    result = verify(makers / "roughly-0.pem", "--roots", makers)
+def test_rough_vendors_certificates_are_known_and_none_is_an_ek(tmp_path: Path) -> None:
+    vendors = write_rough_vendors(tmp_path / "vendors")
+    result = verify(vendors / "roughly-0.pem", "--roots", vendors)
     assert result.exit_code == 1
     assert "it is a CA's" in result.stdout
-    assert "makers' certificates are known" in result.stdout
+    assert "vendors' certificates are known" in result.stdout
     assert result.stderr == ""
 
 
@@ -101,19 +101,19 @@ def test_a_stations_own_roots_are_used_where_none_are_given(tmp_path: Path, root
     station = tmp_path / "station"
     made = CliRunner().invoke(main, ["init", "--data-dir", str(station), "--tables", "3", "--ek-roots", str(roots)])
     assert made.exit_code == 0, made.output
-    file = written(tmp_path / "ek.der", MAKER.ek(KEY))
+    file = written(tmp_path / "ek.der", VENDOR.ek(KEY))
     assert verify(file, "--data-dir", station).exit_code == 0
     nowhere = verify(file, "--data-dir", tmp_path / "nowhere")
     assert (nowhere.exit_code, "[data.missing]" in nowhere.stderr) == (1, True)
 
 
 def test_without_any_roots_the_command_says_how_to_name_them(tmp_path: Path) -> None:
-    result = verify(written(tmp_path / "ek.der", MAKER.ek(KEY)))
+    result = verify(written(tmp_path / "ek.der", VENDOR.ek(KEY)))
     assert result.exit_code == 2
     assert "--roots" in result.stderr
 
 
 def test_an_escape_sequence_in_a_certificate_never_reaches_the_terminal(tmp_path: Path, roots: Path) -> None:
-    result = verify(written(tmp_path / "ek.der", Maker("Some\x1b[2Jbody").ek(KEY)), "--roots", roots)
+    result = verify(written(tmp_path / "ek.der", Vendor("Some\x1b[2Jbody").ek(KEY)), "--roots", roots)
     assert result.exit_code == 1
     assert "\x1b" not in result.output

@@ -24,8 +24,8 @@ from station.registry.records import UnitState
 from tests.harness.bare_station import NOW
 from tests.harness.soft_device import SERIAL, Device, Key
 from tests.harness.soft_unit import (
-    MAKER,
     NUC,
+    VENDOR,
     Provisioning,
     identity,
     open_provisioning,
@@ -97,7 +97,7 @@ def test_two_challenges_share_no_secret_and_no_key(station: Provisioning) -> Non
     [
         ({"serial": "../../etc/passwd"}, "identity.serial-invalid"),
         ({"ek_certificate": b""}, "attestation.ek-missing"),
-        ({"ek_certificate": MAKER.ek(Device().ek.private.public_key())}, "attestation.ek-other-key"),
+        ({"ek_certificate": VENDOR.ek(Device().ek.private.public_key())}, "attestation.ek-other-key"),
     ],
 )
 def test_who_cannot_be_a_unit_is_not_challenged(station: Provisioning, change: dict[str, object], code: str) -> None:

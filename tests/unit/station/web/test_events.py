@@ -84,8 +84,8 @@ async def test_a_change_on_a_port_is_delivered(testbed: PageTestbed, client: Cli
 
 async def test_a_notice_is_delivered_and_taken_away(testbed: PageTestbed, client: Client) -> None:
     stream = await opened(client)
-    for text in ("TPM makers' certificates: <b>.pem: bad", ""):
-        testbed.bus.tell(NoticeChanged(Topic.MAKERS, text))
+    for text in ("TPM vendors' certificates: <b>.pem: bad", ""):
+        testbed.bus.tell(NoticeChanged(Topic.VENDORS, text))
         name, data = await next_event(stream)
         assert name == "notices"
         assert ("&lt;b&gt;.pem: bad" in data) is bool(text)

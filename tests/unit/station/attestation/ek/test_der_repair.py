@@ -8,17 +8,17 @@ from cryptography import x509
 from shared.errors import BirthmarkError
 from station.attestation.ek.der_repair import repair_der, strip_padding
 from station.attestation.ek.vendor_certificate import VendorCertificate
-from tests.harness.rough_vendors import rough_makers
+from tests.harness.rough_vendors import rough_vendors
 from tests.harness.soft_device import Device
-from tests.harness.vendor_lab import Maker, value
+from tests.harness.vendor_lab import Vendor, value
 
 HONEST = Device()
 
 
-VENDORS = list(rough_makers().values())
+VENDORS = list(rough_vendors().values())
 
 
-LEAF = Maker().ek(HONEST.ek.private.public_key())
+LEAF = Vendor().ek(HONEST.ek.private.public_key())
 
 
 def test_mending_what_was_mended_changes_nothing() -> None:
@@ -36,4 +36,4 @@ def test_values_nested_without_end_are_refused_and_exhaust_nothing() -> None:
     alternative_name = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), nested)
     key = HONEST.ek.private.public_key()
     with pytest.raises(BirthmarkError, match="nested too deeply"):
-        VendorCertificate.read(Maker().ek(key, tpm=None, extensions=[(alternative_name, False)]))
+        VendorCertificate.read(Vendor().ek(key, tpm=None, extensions=[(alternative_name, False)]))

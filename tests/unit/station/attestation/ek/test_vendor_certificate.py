@@ -1,4 +1,4 @@
-"""A TPM maker's certificate, and the PEM files that hold them: read, or refused by one of our errors."""
+"""A TPM vendor's certificate, and the PEM files that hold them: read, or refused by one of our errors."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from hypothesis import given, settings
 
 from station.attestation.ek.vendor_certificate import VendorCertificate, pem_certificates
 from tests.harness.damage import damaged, never_crashes
-from tests.harness.rough_vendors import rough_makers
+from tests.harness.rough_vendors import rough_vendors
 from tests.harness.soft_device import Device
-from tests.harness.vendor_lab import Maker
+from tests.harness.vendor_lab import Vendor
 
 HONEST = Device()
 
 
-VENDORS = list(rough_makers().values())
+VENDORS = list(rough_vendors().values())
 
 
-LEAF = Maker().ek(HONEST.ek.private.public_key())
+LEAF = Vendor().ek(HONEST.ek.private.public_key())
 
 
 @given(damaged(LEAF, *VENDORS))

@@ -1,4 +1,4 @@
-"""The directory of makers' certificates through a day: what is put there counts, what goes bad stops nothing."""
+"""The directory of vendors' certificates through a day: what is put there counts, what goes bad stops nothing."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import pytest
 
 from station.attestation.ek import vendor_directory
 from station.attestation.ek.roots import EkRoots
-from station.attestation.ek.vendor_directory import MakersDirectory, problem_in
-from tests.harness.vendor_lab import Maker, write_roots
+from station.attestation.ek.vendor_directory import VendorsDirectory, problem_in
+from tests.harness.vendor_lab import Vendor, write_roots
 
-FIRST, SECOND, THIRD = Maker("First"), Maker("Second"), Maker("Third")
+FIRST, SECOND, THIRD = Vendor("First"), Vendor("Second"), Vendor("Third")
 
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    return write_roots(tmp_path / "makers", FIRST)
+    return write_roots(tmp_path / "vendors", FIRST)
 
 
 def names(roots: EkRoots) -> list[str]:
@@ -28,28 +28,28 @@ def names(roots: EkRoots) -> list[str]:
 
 
 def test_what_is_put_there_counts_at_once_and_what_is_taken_away_no_more(directory: Path) -> None:
-    makers = MakersDirectory(directory)
+    vendors = VendorsDirectory(directory)
     (directory / "second.pem").write_bytes(SECOND.pem())
-    assert names(makers.current()) == ["First", "Second"]
+    assert names(vendors.current()) == ["First", "Second"]
     (directory / "0.pem").unlink()
-    assert names(makers.current()) == ["Second"]
-    assert makers.current().problems == []
+    assert names(vendors.current()) == ["Second"]
+    assert vendors.current().problems == []
 
 
 def test_a_file_that_is_written_over_or_replaced_is_read_again(directory: Path, tmp_path: Path) -> None:
-    makers = MakersDirectory(directory)
+    vendors = VendorsDirectory(directory)
     (directory / "0.pem").write_bytes(SECOND.pem())
-    assert names(makers.current()) == ["Second"]
+    assert names(vendors.current()) == ["Second"]
     (tmp_path / "new").write_bytes(THIRD.pem())
     (tmp_path / "new").rename(directory / "0.pem")
-    assert names(makers.current()) == ["Third"]
+    assert names(vendors.current()) == ["Third"]
 
 
 def test_nothing_is_read_while_nothing_changes(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    makers = MakersDirectory(directory)
-    before = makers.current()
+    vendors = VendorsDirectory(directory)
+    before = vendors.current()
     monkeypatch.setattr(vendor_directory, "load_ek_roots", lambda *_: pytest.fail("it was read again"))
-    assert makers.current() is before
+    assert vendors.current() is before
 
 
 def spoilt(path: Path) -> None:
@@ -77,71 +77,71 @@ def test_a_file_that_goes_bad_is_said_and_stays_in_use_as_it_was(
     directory: Path, spoil: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     (directory / "other.pem").write_bytes(THIRD.pem())
-    makers = MakersDirectory(directory)
+    vendors = VendorsDirectory(directory)
     spoil(directory / "0.pem")
-    roots = makers.current()
+    roots = vendors.current()
     assert {"First", "Third"} <= set(names(roots))
     (problem,) = roots.problems
     assert problem.startswith("0.pem: ")
     assert problem.endswith("; 1 read from it before are still in use")
     assert problem in caplog.text
     (directory / "0.pem").write_bytes(SECOND.pem())
-    assert names(makers.current()) == ["Second", "Third"]
-    assert makers.current().problems == []
+    assert names(vendors.current()) == ["Second", "Third"]
+    assert vendors.current().problems == []
 
 
 def test_one_bad_file_more_costs_no_other(directory: Path) -> None:
-    makers = MakersDirectory(directory)
+    vendors = VendorsDirectory(directory)
     (directory / "notes.pem").write_text("to do")
     (directory / "nowhere.pem").symlink_to(directory / "gone")
-    assert names(makers.current()) == ["First"]
-    assert [problem.split(":")[0] for problem in makers.current().problems] == ["notes.pem"]
+    assert names(vendors.current()) == ["First"]
+    assert [problem.split(":")[0] for problem in vendors.current().problems] == ["notes.pem"]
 
 
 def test_a_directory_that_goes_away_stays_in_use_until_it_is_back(
     directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    makers = MakersDirectory(directory)
+    vendors = VendorsDirectory(directory)
     directory.rename(directory.with_name("aside"))
     for _ in range(3):
-        assert names(makers.current()) == ["First"]
-    said = f"{directory}: No such file or directory; the 1 makers' certificates read before are still in use"
-    assert makers.current().problems == [said]
+        assert names(vendors.current()) == ["First"]
+    said = f"{directory}: No such file or directory; the 1 vendors' certificates read before are still in use"
+    assert vendors.current().problems == [said]
     assert caplog.text.count(said) == 1
     write_roots(directory, SECOND)
-    assert names(makers.current()) == ["Second"]
-    assert makers.current().problems == []
+    assert names(vendors.current()) == ["Second"]
+    assert vendors.current().problems == []
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_a_directory_that_becomes_unreadable_stays_in_use(directory: Path) -> None:
-    makers = MakersDirectory(directory)
+    vendors = VendorsDirectory(directory)
     directory.chmod(0)
     try:
-        assert names(makers.current()) == ["First"]
-        assert "Permission denied" in makers.current().problems[0]
+        assert names(vendors.current()) == ["First"]
+        assert "Permission denied" in vendors.current().problems[0]
     finally:
         directory.chmod(0o700)
 
 
 def test_a_directory_that_was_never_there_knows_nobody_and_says_so(tmp_path: Path) -> None:
-    roots = MakersDirectory(tmp_path / "none").current()
+    roots = VendorsDirectory(tmp_path / "none").current()
     assert (roots.count, roots.problems) == (0, [f"{tmp_path}/none: No such file or directory"])
 
 
 def test_a_problem_is_told_in_a_sentence_with_how_many_more(directory: Path) -> None:
     assert problem_in(EkRoots(directory)) == ""
     told = problem_in(EkRoots(directory, problems=["a: bad", "b: bad", "c: bad"]))
-    assert told == "TPM makers' certificates: a: bad (and 2 more)"
+    assert told == "TPM vendors' certificates: a: bad (and 2 more)"
 
 
 async def test_who_follows_hears_what_is_wrong_and_when_it_is_over(
     directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(vendor_directory, "LOOK_SECONDS", 0.01)
-    makers = MakersDirectory(directory)
+    vendors = VendorsDirectory(directory)
     told: asyncio.Queue[str] = asyncio.Queue()
-    following = asyncio.create_task(makers.follow(told.put_nowait))
+    following = asyncio.create_task(vendors.follow(told.put_nowait))
 
     async def hears(part: str) -> None:
         async with asyncio.timeout(30):
@@ -151,9 +151,9 @@ async def test_who_follows_hears_what_is_wrong_and_when_it_is_over(
 
     await hears("")
     (directory / "bad.pem").write_text("bad")
-    await hears("TPM makers' certificates: bad.pem: ")
+    await hears("TPM vendors' certificates: bad.pem: ")
     with monkeypatch.context() as patched:  # a bug of ours is told in the log, and followed by the next look
-        patched.setattr(makers, "current", lambda: 1 / 0)
+        patched.setattr(vendors, "current", lambda: 1 / 0)
         with caplog.at_level(logging.ERROR):
             while "a bug" not in caplog.text:  # noqa: ASYNC110 - the log rings no bell
                 await asyncio.sleep(0.01)

@@ -25,7 +25,7 @@ from tests.harness.vendor_lab import (
     RSA_SHA1,
     RSA_SHA256,
     SWTPM,
-    Maker,
+    Vendor,
     all_in_one_rdn,
     disordered,
     one_rdn_each,
@@ -37,7 +37,7 @@ from tests.harness.vendor_lab import (
 )
 
 KEY = ec.generate_private_key(ec.SECP256R1()).public_key()
-MAKER = Maker()
+VENDOR = Vendor()
 NUVOTON_LIKE = (
     (NameOID.COMMON_NAME, "Roughly TPM Root CA"),
     (NameOID.ORGANIZATION_NAME, "Roughly Corporation"),
@@ -47,11 +47,11 @@ NUVOTON_LIKE = (
 
 @pytest.fixture
 def roots(tmp_path: Path) -> EkRoots:
-    return known(tmp_path, MAKER)
+    return known(tmp_path, VENDOR)
 
 
-def known(directory: Path, *makers: Maker) -> EkRoots:
-    roots = load_ek_roots(write_roots(directory / "roots", *makers))
+def known(directory: Path, *vendors: Vendor) -> EkRoots:
+    roots = load_ek_roots(write_roots(directory / "roots", *vendors))
     assert roots.problems == []
     return roots
 
@@ -69,10 +69,10 @@ def refusal(der: bytes, roots: EkRoots, policy: EkPolicy = EkPolicy.REQUIRE, key
 # --- genuine ones ---
 
 
-def test_a_makers_certificate_is_verified_and_its_maker_and_model_are_named(roots: EkRoots) -> None:
-    verdict = judged(MAKER.ek(KEY), roots)
+def test_a_vendors_certificate_is_verified_and_its_vendor_and_model_are_named(roots: EkRoots) -> None:
+    verdict = judged(VENDOR.ek(KEY), roots)
     assert verdict.trust is EkTrust.VERIFIED
-    assert verdict.anchor == "CN=Maker Root CA"
+    assert verdict.anchor == "CN=Vendor Root CA"
     assert verdict.reason == ""
     assert verdict.facts is not None
     assert (verdict.facts.manufacturer_name, verdict.facts.model, verdict.facts.version) == (
@@ -84,16 +84,16 @@ def test_a_makers_certificate_is_verified_and_its_maker_and_model_are_named(root
 
 @pytest.mark.parametrize("padding", [b"\0" * 700, b"\xff" * 700])
 def test_what_stands_behind_the_certificate_in_nv_is_padding(roots: EkRoots, padding: bytes) -> None:
-    assert judged(MAKER.ek(KEY) + padding, roots).trust is EkTrust.VERIFIED
+    assert judged(VENDOR.ek(KEY) + padding, roots).trust is EkTrust.VERIFIED
 
 
 def test_the_header_of_older_chips_before_the_certificate_is_skipped(roots: EkRoots) -> None:
-    der = MAKER.ek(KEY)
+    der = VENDOR.ek(KEY)
     assert judged(b"\x10\x01\x00" + len(der).to_bytes(2, "big") + der, roots).trust is EkTrust.VERIFIED
 
 
 def test_a_name_out_of_order_which_strict_parsers_refuse_is_read(roots: EkRoots) -> None:
-    der = MAKER.ek(KEY, tpm=all_in_one_rdn(INFINEON), change=disordered(INFINEON))
+    der = VENDOR.ek(KEY, tpm=all_in_one_rdn(INFINEON), change=disordered(INFINEON))
     assert refused_by_strict_parser(der)
     verdict = judged(der, roots)
     assert verdict.trust is EkTrust.VERIFIED
@@ -102,7 +102,7 @@ def test_a_name_out_of_order_which_strict_parsers_refuse_is_read(roots: EkRoots)
 
 
 def test_an_issuer_that_strict_parsers_refuse_vouches_all_the_same(tmp_path: Path) -> None:
-    rough = Maker(all_in_one_rdn(NUVOTON_LIKE), path_length=0, change=disordered(NUVOTON_LIKE))
+    rough = Vendor(all_in_one_rdn(NUVOTON_LIKE), path_length=0, change=disordered(NUVOTON_LIKE))
     assert refused_by_strict_parser(rough.der)
     verdict = judged(rough.ek(KEY), known(tmp_path, rough))
     assert verdict.trust is EkTrust.VERIFIED
@@ -125,30 +125,30 @@ def test_an_issuer_that_strict_parsers_refuse_vouches_all_the_same(tmp_path: Pat
     ],
     ids=lambda p: next(iter(p)),
 )
-def test_what_makers_do_differently_is_accepted(roots: EkRoots, peculiar: dict[str, object]) -> None:
-    assert judged(MAKER.ek(KEY, **peculiar), roots).trust is EkTrust.VERIFIED  # type: ignore[arg-type]
+def test_what_vendors_do_differently_is_accepted(roots: EkRoots, peculiar: dict[str, object]) -> None:
+    assert judged(VENDOR.ek(KEY, **peculiar), roots).trust is EkTrust.VERIFIED  # type: ignore[arg-type]
 
 
 def test_rsa_and_p384_keys_are_accepted(roots: EkRoots) -> None:
     for key in (ec.generate_private_key(ec.SECP384R1()), rsa.generate_private_key(65537, 2048)):
-        der = MAKER.ek(key.public_key(), key_usage=usage(key_encipherment=True))
+        der = VENDOR.ek(key.public_key(), key_usage=usage(key_encipherment=True))
         assert judged(der, roots, key=key.public_key()).trust is EkTrust.VERIFIED
 
 
 def test_a_lifetime_that_has_ended_turns_no_genuine_one_away(roots: EkRoots) -> None:
-    verdict = judged(MAKER.ek(KEY, until=NOW - dt.timedelta(days=1)), roots)
+    verdict = judged(VENDOR.ek(KEY, until=NOW - dt.timedelta(days=1)), roots)
     assert verdict.trust is EkTrust.VERIFIED
     assert "ended on 2026-11-23" in verdict.reason
 
 
 def test_an_issuing_ca_without_its_root_is_an_anchor_and_with_it_the_root_is(tmp_path: Path) -> None:
-    issuing = Maker("Issuing CA 1", MAKER)
+    issuing = Vendor("Issuing CA 1", VENDOR)
     assert judged(issuing.ek(KEY), known(tmp_path / "one", issuing)).anchor == "CN=Issuing CA 1"
-    assert judged(issuing.ek(KEY), known(tmp_path / "two", issuing, MAKER)).anchor == "CN=Maker Root CA"
+    assert judged(issuing.ek(KEY), known(tmp_path / "two", issuing, VENDOR)).anchor == "CN=Vendor Root CA"
 
 
 def test_the_right_one_of_two_issuers_with_one_name_is_found(tmp_path: Path) -> None:
-    first, second = Maker("Twice"), Maker("Twice")
+    first, second = Vendor("Twice"), Vendor("Twice")
     roots = known(tmp_path, first, second)
     assert judged(first.ek(KEY), roots).trust is judged(second.ek(KEY), roots).trust is EkTrust.VERIFIED
 
@@ -157,7 +157,7 @@ def test_the_right_one_of_two_issuers_with_one_name_is_found(tmp_path: Path) -> 
 
 
 def test_another_units_genuine_certificate_is_refused_whatever_the_policy(roots: EkRoots) -> None:
-    stolen = MAKER.ek(ec.generate_private_key(ec.SECP256R1()).public_key())
+    stolen = VENDOR.ek(ec.generate_private_key(ec.SECP256R1()).public_key())
     for policy in EkPolicy:
         assert refusal(stolen, roots, policy).code == "attestation.ek-other-key"
 
@@ -165,25 +165,25 @@ def test_another_units_genuine_certificate_is_refused_whatever_the_policy(roots:
 def test_one_signed_by_itself_is_refused_as_that(roots: EkRoots) -> None:
     private = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "EK")])
-    forger = Maker(name, key=private)
+    forger = Vendor(name, key=private)
     der = forger.ek(private.public_key(), subject=name)
     assert refusal(der, roots, key=private.public_key()).code == "attestation.ek-self-signed"
 
 
-def test_one_of_a_ca_with_a_makers_name_and_another_key_is_forged(roots: EkRoots) -> None:
-    assert refusal(Maker().ek(KEY), roots).code == "attestation.ek-forged"
+def test_one_of_a_ca_with_a_vendors_name_and_another_key_is_forged(roots: EkRoots) -> None:
+    assert refusal(Vendor().ek(KEY), roots).code == "attestation.ek-forged"
 
 
-def test_one_of_an_unknown_maker_is_untrusted(roots: EkRoots) -> None:
-    assert refusal(Maker("Somebody").ek(KEY), roots).code == "attestation.ek-untrusted"
+def test_one_of_an_unknown_vendor_is_untrusted(roots: EkRoots) -> None:
+    assert refusal(Vendor("Somebody").ek(KEY), roots).code == "attestation.ek-untrusted"
 
 
-def test_one_signed_by_an_intermediate_that_the_makers_root_never_saw_is_untrusted(roots: EkRoots) -> None:
-    assert refusal(Maker("Issuing CA 1", Maker()).ek(KEY), roots).code == "attestation.ek-untrusted"
+def test_one_signed_by_an_intermediate_that_the_vendors_root_never_saw_is_untrusted(roots: EkRoots) -> None:
+    assert refusal(Vendor("Issuing CA 1", Vendor()).ek(KEY), roots).code == "attestation.ek-untrusted"
 
 
 def test_a_bit_turned_anywhere_that_is_signed_is_noticed(roots: EkRoots) -> None:
-    der = MAKER.ek(KEY)
+    der = VENDOR.ek(KEY)
     accepted = []
     for at in range(0, len(der), 7):
         turned = bytearray(der)
@@ -197,7 +197,7 @@ def test_a_bit_turned_anywhere_that_is_signed_is_noticed(roots: EkRoots) -> None
 
 
 def test_a_signature_of_the_wrong_bytes_is_forged(roots: EkRoots) -> None:
-    genuine = x509.load_der_x509_certificate(MAKER.ek(KEY))
+    genuine = x509.load_der_x509_certificate(VENDOR.ek(KEY))
     other = ec.generate_private_key(ec.SECP256R1())
     assert refusal(signed(genuine.tbs_certificate_bytes, other), roots).code == "attestation.ek-forged"
 
@@ -215,22 +215,22 @@ def test_a_signature_of_the_wrong_bytes_is_forged(roots: EkRoots) -> None:
     ],
     ids=["ca", "client", "any", "signs-certificates", "signs", "speaks-of-no-tpm", "unknown-critical"],
 )
-def test_a_makers_certificate_for_another_purpose_is_no_ek_certificate(
+def test_a_vendors_certificate_for_another_purpose_is_no_ek_certificate(
     roots: EkRoots, wrong: dict[str, object]
 ) -> None:
-    assert refusal(MAKER.ek(KEY, **wrong), roots).code == "attestation.ek-not-an-ek"  # type: ignore[arg-type]
+    assert refusal(VENDOR.ek(KEY, **wrong), roots).code == "attestation.ek-not-an-ek"  # type: ignore[arg-type]
 
 
-def test_an_issuer_may_not_be_an_ek_of_the_same_maker(tmp_path: Path) -> None:
+def test_an_issuer_may_not_be_an_ek_of_the_same_vendor(tmp_path: Path) -> None:
     """A TPM's owner cannot issue certificates with a TPM's key, wherever its certificate lies."""
     owner = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "TPM of mine")])
-    directory = write_roots(tmp_path / "roots", MAKER)
-    (directory / "mine.der").write_bytes(MAKER.ek(owner.public_key(), subject=name))
+    directory = write_roots(tmp_path / "roots", VENDOR)
+    (directory / "mine.der").write_bytes(VENDOR.ek(owner.public_key(), subject=name))
     roots = load_ek_roots(directory)
     assert roots.count == 1
     assert len(roots.problems) == 1
-    assert refusal(Maker(name, key=owner).ek(KEY), roots).code == "attestation.ek-untrusted"
+    assert refusal(Vendor(name, key=owner).ek(KEY), roots).code == "attestation.ek-untrusted"
 
 
 def test_sha1_of_the_old_issuers_still_counts_and_md5_does_not(tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ def test_sha1_of_the_old_issuers_still_counts_and_md5_does_not(tmp_path: Path) -
     directory = tmp_path / "old"
     directory.mkdir()
     (directory / "old.der").write_bytes(ca.public_bytes(Encoding.DER))
-    leaf = x509.load_der_x509_certificate(MAKER.ek(KEY))
+    leaf = x509.load_der_x509_certificate(VENDOR.ek(KEY))
     builder = x509.CertificateBuilder(
         name, x509.Name([]), KEY, 2, leaf.not_valid_before_utc, leaf.not_valid_after_utc, list(leaf.extensions)
     )
@@ -278,7 +278,7 @@ def test_rubbish_is_malformed_and_never_a_crash(roots: EkRoots, rubbish: bytes) 
 
 
 def test_a_key_of_another_kind_is_malformed(roots: EkRoots) -> None:
-    der = MAKER.ek(ed25519.Ed25519PrivateKey.generate().public_key())  # type: ignore[arg-type]
+    der = VENDOR.ek(ed25519.Ed25519PrivateKey.generate().public_key())  # type: ignore[arg-type]
     assert refusal(der, roots).code == "attestation.ek-malformed"
 
 
@@ -293,16 +293,16 @@ def test_no_certificate_is_refused_unless_it_is_only_recorded(roots: EkRoots) ->
     assert "no endorsement key certificate" in verdict.reason
 
 
-def test_record_accepts_an_unknown_maker_and_says_why_it_is_unverified(roots: EkRoots) -> None:
-    verdict = judged(Maker("Somebody").ek(KEY), roots, EkPolicy.RECORD)
+def test_record_accepts_an_unknown_vendor_and_says_why_it_is_unverified(roots: EkRoots) -> None:
+    verdict = judged(Vendor("Somebody").ek(KEY), roots, EkPolicy.RECORD)
     assert verdict.trust is EkTrust.UNVERIFIED
     assert "its issuer is CN=Somebody" in verdict.reason
     assert verdict.facts is not None
-    assert judged(MAKER.ek(KEY), roots, EkPolicy.RECORD).trust is EkTrust.VERIFIED
+    assert judged(VENDOR.ek(KEY), roots, EkPolicy.RECORD).trust is EkTrust.VERIFIED
 
 
 def test_a_simulators_certificate_is_accepted_and_marked_only_where_simulators_are(roots: EkRoots) -> None:
-    on_the_spot = Maker("swtpm-localca").ek(KEY, tpm=one_rdn_each(SWTPM))
+    on_the_spot = Vendor("swtpm-localca").ek(KEY, tpm=one_rdn_each(SWTPM))
     verdict = judged(on_the_spot, roots, EkPolicy.SIMULATOR)
     assert verdict.trust is EkTrust.SIMULATED
     assert verdict.facts is not None
@@ -312,14 +312,14 @@ def test_a_simulators_certificate_is_accepted_and_marked_only_where_simulators_a
 
 
 def test_a_second_simulator_whose_ca_has_the_first_ones_name_is_accepted_too(tmp_path: Path) -> None:
-    roots = known(tmp_path, Maker("swtpm-localca"))
-    other = Maker("swtpm-localca").ek(KEY, tpm=one_rdn_each(SWTPM))
+    roots = known(tmp_path, Vendor("swtpm-localca"))
+    other = Vendor("swtpm-localca").ek(KEY, tpm=one_rdn_each(SWTPM))
     assert judged(other, roots, EkPolicy.SIMULATOR).trust is EkTrust.SIMULATED
 
 
 def test_the_simulator_policy_opens_no_door_for_those_who_claim_to_be_hardware(roots: EkRoots) -> None:
-    assert refusal(Maker("Somebody").ek(KEY), roots, EkPolicy.SIMULATOR).code == "attestation.ek-untrusted"
-    assert refusal(Maker().ek(KEY), roots, EkPolicy.SIMULATOR).code == "attestation.ek-forged"
-    assert judged(MAKER.ek(KEY), roots, EkPolicy.SIMULATOR).trust is EkTrust.VERIFIED
-    ca = Maker("swtpm-localca").ek(KEY, tpm=one_rdn_each(SWTPM), constraints=x509.BasicConstraints(True, None))
+    assert refusal(Vendor("Somebody").ek(KEY), roots, EkPolicy.SIMULATOR).code == "attestation.ek-untrusted"
+    assert refusal(Vendor().ek(KEY), roots, EkPolicy.SIMULATOR).code == "attestation.ek-forged"
+    assert judged(VENDOR.ek(KEY), roots, EkPolicy.SIMULATOR).trust is EkTrust.VERIFIED
+    ca = Vendor("swtpm-localca").ek(KEY, tpm=one_rdn_each(SWTPM), constraints=x509.BasicConstraints(True, None))
     assert refusal(ca, roots, EkPolicy.SIMULATOR).code == "attestation.ek-not-an-ek"

@@ -48,9 +48,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
-    roots = tmp_path / "makers"
+    roots = tmp_path / "vendors"
     roots.mkdir()
-    (roots / "Some Maker.pem").write_text("no certificate, but the operator's")
+    (roots / "Some Vendor.pem").write_text("no certificate, but the operator's")
     path = tmp_path / "data"
     init_data_dir(path, StationConfig(), force=False, root_passphrase="for the test", ek_roots=roots)
     return path
@@ -156,7 +156,7 @@ def test_roots_that_were_kept_elsewhere_come_home(data_dir: Path, tmp_path: Path
     settings.write_text(settings.read_text().replace('"ek-roots"', f'"{tmp_path}/elsewhere"'))
     backup(data_dir, tmp_path / "backup", PASSPHRASE, silent)
     restore(tmp_path / "backup", tmp_path / "new", PASSPHRASE, silent, force=False)
-    assert (tmp_path / "new" / "ek-roots" / "Some Maker.pem").exists()
+    assert (tmp_path / "new" / "ek-roots" / "Some Vendor.pem").exists()
     assert str(tmp_path) not in (tmp_path / "new" / "station.toml").read_text()
 
 
@@ -202,7 +202,7 @@ def test_what_no_station_could_start_with_is_not_restored(data_dir: Path, tmp_pa
     backup(data_dir, tmp_path / "backup", PASSPHRASE, silent)
     with pytest.raises(BirthmarkError, match=r"authority\.unreadable"):
         restore(tmp_path / "backup", tmp_path / "new", PASSPHRASE, silent, force=False)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["backup", "data", "makers"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["backup", "data", "vendors"]
 
 
 @pytest.mark.usefixtures("quick")
@@ -226,7 +226,7 @@ def test_nothing_is_overwritten(data_dir: Path, tmp_path: Path) -> None:
         assert raised.value.code == code
     assert file.read_bytes() == before
     assert [path.name for path in full.iterdir()] == ["something"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["backup", "data", "full", "makers"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["backup", "data", "full", "vendors"]
 
 
 @pytest.mark.usefixtures("quick")
@@ -237,7 +237,7 @@ def test_a_backup_that_fails_leaves_no_file(data_dir: Path, tmp_path: Path) -> N
 
     with pytest.raises(BirthmarkError, match=r"No space left.*backup\.file-unusable"):
         backup(data_dir, tmp_path / "backup", PASSPHRASE, pulled)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "makers"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "vendors"]
     assert not list(data_dir.glob(".backup*"))
 
 

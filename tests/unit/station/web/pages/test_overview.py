@@ -19,7 +19,7 @@ from station.registry.revocation import RevocationCode
 from station.web import app_keys
 from station.web.pages import overview
 from tests.harness.page_testbed import MARKUP, Client, PageTestbed, open_page_testbed
-from tests.harness.vendor_lab import Maker, write_roots
+from tests.harness.vendor_lab import Vendor, write_roots
 
 
 class Tags(HTMLParser):
@@ -81,7 +81,7 @@ async def test_units_are_listed_the_latest_first(testbed: PageTestbed, client: C
     ("trust", "reason", "says"),
     [
         ("simulated", "", "Simulator Software, not a real TPM. Not for production."),
-        ("unverified", "no maker is known", "Unverified No maker is known"),
+        ("unverified", "no vendor is known", "Unverified No vendor is known"),
         ("of-a-later-version", "", "Unverified No reason was recorded."),
     ],
 )
@@ -294,21 +294,21 @@ async def test_why_no_port_can_appear_stands_where_the_ports_would(testbed: Page
     assert "Nothing is plugged in." in await text_of(client)
 
 
-async def test_what_is_wrong_with_the_makers_certificates_stands_on_the_page(
+async def test_what_is_wrong_with_the_vendors_certificates_stands_on_the_page(
     testbed: PageTestbed, client: Client
 ) -> None:
-    assert "makers' certificates" not in await text_of(client)
-    testbed.bus.tell(NoticeChanged(Topic.MAKERS, "TPM makers' certificates: <b>.pem: bad"))
-    assert "TPM makers' certificates: <b>.pem: bad" in await text_of(client)
-    testbed.bus.tell(NoticeChanged(Topic.MAKERS, ""))
-    assert "makers' certificates" not in await text_of(client)
+    assert "vendors' certificates" not in await text_of(client)
+    testbed.bus.tell(NoticeChanged(Topic.VENDORS, "TPM vendors' certificates: <b>.pem: bad"))
+    assert "TPM vendors' certificates: <b>.pem: bad" in await text_of(client)
+    testbed.bus.tell(NoticeChanged(Topic.VENDORS, ""))
+    assert "vendors' certificates" not in await text_of(client)
 
 
-async def test_health_counts_the_makers_certificates_and_what_is_wrong_with_them(
+async def test_health_counts_the_vendors_certificates_and_what_is_wrong_with_them(
     testbed: PageTestbed, client: Client
 ) -> None:
-    directory = write_roots(testbed.config.ek_roots(testbed.folder), Maker("One"), Maker("Two"))
+    directory = write_roots(testbed.config.ek_roots(testbed.folder), Vendor("One"), Vendor("Two"))
     (directory / "README").write_text("hello")
-    testbed.app[app_keys.MAKERS].current()
+    testbed.app[app_keys.VENDORS].current()
     health = await (await client.get("/health")).json()
-    assert (health["maker_certificates"], health["maker_problems"]) == (2, 1)
+    assert (health["vendor_certificates"], health["vendor_problems"]) == (2, 1)

@@ -1,4 +1,4 @@
-"""A TPM whose maker the station does not know: what both ends say, and that its certificate counts once it is there."""
+"""A TPM whose vendor the station does not know: what both ends say, and that its certificate counts once it is there."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def becomes(what: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def test_a_makers_certificate_that_is_put_in_place_counts_without_a_restart(
+def test_a_vendors_certificate_that_is_put_in_place_counts_without_a_restart(
     station: VirtualStation, tmp_path: Path
 ) -> None:
-    makers, pi = station.data_dir / "ek-roots", pi_of(tmp_path, 1)
+    vendors, pi = station.data_dir / "ek-roots", pi_of(tmp_path, 1)
     process = station.process
 
     said = refused(pi)
@@ -51,32 +51,32 @@ def test_a_makers_certificate_that_is_put_in_place_counts_without_a_restart(
     [row] = [row for row in audit(station) if row["event"] == "refused"]
     assert re.search(
         r"its issuer is CN=swtpm-localca \(authority key identifier ([0-9a-f]{2}:)+[0-9a-f]{2}\), "
-        rf"which is not in {re.escape(str(makers))}",
+        rf"which is not in {re.escape(str(vendors))}",
         str(row),
     )
     told = station.log.read_text()
-    assert str(makers) in told
+    assert str(vendors) in told
     assert "`birthmark-station serve --ek-policy simulator` accepts one, for tests only" in told
     assert "genuine" not in told
 
     for certificate in pi.state_dir.rglob("*cert.pem"):
-        shutil.copy(certificate, makers)
+        shutil.copy(certificate, vendors)
     provisioned(pi)
     [unit] = station.devices()
     assert unit["ek_trust"] == "verified"
 
-    (makers / "notes.txt").write_text("ask the maker for the others")
-    becomes(lambda: health(station)["maker_problems"] == 1)
-    becomes(lambda: "TPM makers' certificates: notes.txt: no certificate that can be read" in page(station))
-    known = health(station)["maker_certificates"]
-    makers.rename(tmp_path / "aside")
-    becomes(lambda: f"the {known} makers' certificates read before are still in use" in page(station))
+    (vendors / "notes.txt").write_text("ask the vendor for the others")
+    becomes(lambda: health(station)["vendor_problems"] == 1)
+    becomes(lambda: "TPM vendors' certificates: notes.txt: no certificate that can be read" in page(station))
+    known = health(station)["vendor_certificates"]
+    vendors.rename(tmp_path / "aside")
+    becomes(lambda: f"the {known} vendors' certificates read before are still in use" in page(station))
     provisioned(pi)
     assert "No such file or directory; the" in station.log.read_text()
 
-    makers.mkdir()
-    becomes(lambda: health(station)["maker_certificates"] == 0)
-    assert "TPM makers' certificates" not in page(station)
+    vendors.mkdir()
+    becomes(lambda: health(station)["vendor_certificates"] == 0)
+    assert "TPM vendors' certificates" not in page(station)
     assert "[attestation.ek-untrusted]" in refused(pi)
     assert station.process is process
     assert process is not None
