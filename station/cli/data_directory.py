@@ -38,8 +38,11 @@ GIVEN_DATA_DIR: Final = click.option(
 )
 
 
-def find(given: Path | None) -> Path:
-    """The directory that was named, else the service's where it is there. Raises click.UsageError when it is not."""
+def find(given: Path | None, instead: str = "") -> Path:
+    """The directory that was named, else the service's where it is there. Raises click.UsageError when it is not.
+
+    `instead` is another option that would do, for that error.
+    """
     if given is not None:
         return given
     try:
@@ -49,7 +52,7 @@ def find(given: Path | None) -> Path:
     except (FileNotFoundError, NotADirectoryError):
         raise click.UsageError(
             f"Which station? There is none in {SERVICE_DATA_DIR}: make it with `sudo birthmark-station setup`, "
-            f"or name another with --data-dir DIR or {ENVIRONMENT}."
+            f"or name another with --data-dir DIR or {ENVIRONMENT}{instead and f', or give {instead}'}."
         ) from None
     return SERVICE_DATA_DIR
 

@@ -69,7 +69,7 @@ def verify(file: Path, roots_dir: Path | None, data_dir: Path | None, as_json: b
 def _roots(roots: Path | None, data_dir: Path | None) -> EkRoots:
     if roots is not None:
         return load_ek_roots(roots)
-    data_dir = find(data_dir)
+    data_dir = find(data_dir, instead="--roots DIR")
     with acting_as(owner_of(data_dir)):
         data_directory.check(data_dir)
         return load_ek_roots(configuration.load(data_dir / configuration.CONFIG_NAME).ek_roots(data_dir))

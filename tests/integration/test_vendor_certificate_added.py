@@ -1,4 +1,4 @@
-"""A TPM whose vendor the station does not know: what both ends say, and that its certificate counts once it is there."""
+"""A TPM whose vendor the station does not know is refused; once the vendor's certificate is there, it is accepted."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@
 3. It is an EK certificate: no CA's, for encrypting, of the TCG's extended key usage, nothing critical unknown.
 4. A vendor's certificate from the station's directory issued it.
 
-Lifetimes are not enforced: TPM vendors let them end while the chips live on, and no new certificate ever reaches a chip.
+Lifetimes are not enforced: TPM vendors let them end while the chips live on, and a chip never gets a new certificate.
 Revocation is not looked up: a station works without a network.
 
 What the caller must still do: have the TPM prove that it holds the key (`evidence`). A certificate is public.
