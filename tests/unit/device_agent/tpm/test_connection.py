@@ -52,7 +52,7 @@ def test_no_device(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_none() -> None:
-    assert code(lambda: Connection("no-such-tcti:x")) == "tpm.no-device"
+    assert code(lambda: Connection("no-such-tcti:x")) == "tpm.name-unknown"
 
 
 def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
