@@ -90,3 +90,14 @@ def test_a_forge_runs_what_ci_runs() -> None:
     assert steps[-1] == "bash .ci/run"
     assert steps.index(next(step for step in steps if step.startswith("actions/checkout@"))) < len(steps) - 1
     assert (ROOT / ".ci/run").is_file()
+
+
+def test_the_architecture_names_every_room() -> None:
+    told = (ROOT / "docs/architecture.md").read_text()
+    rooms = {
+        path.parent.relative_to(ROOT)
+        for top in ("shared", "runtime", "device_agent", "station")
+        for path in (ROOT / top).rglob("__init__.py")
+    }
+    missing = [str(room) for room in sorted(rooms) if room.parts[1:] and f"{room.name}/" not in told]
+    assert not missing
