@@ -46,7 +46,7 @@ class Authority:
         intermediate_key: ec.EllipticCurvePrivateKey,
         station: x509.Certificate,
         station_key: ec.EllipticCurvePrivateKey,
-        former: tuple[x509.Certificate, ...] = (),
+        earlier_intermediates: tuple[x509.Certificate, ...] = (),
     ) -> None:
         self._config = config
         self._intermediate_key = intermediate_key
@@ -54,7 +54,7 @@ class Authority:
         self.root: Final = root
         self.intermediate: Final = intermediate
         self.station: Final = station
-        self.issuers: Final = (intermediate, *former)
+        self.issuers: Final = (intermediate, *earlier_intermediates)
         """Certificates that may have issued a unit's: the intermediate, and those of an imported authority."""
 
     @classmethod
@@ -72,7 +72,7 @@ class Authority:
             _load_key(folder / "intermediate.key", password, intermediate),
             station,
             _load_key(folder / "station.key", password, station),
-            tuple(_load_certificate(path) for path in sorted(folder.glob("former-*.pem"))),
+            tuple(_load_certificate(path) for path in sorted(folder.glob("earlier-*.pem"))),
         )
         try:
             intermediate.verify_directly_issued_by(root)
@@ -145,7 +145,7 @@ class ExistingAuthority:
     root: x509.Certificate
     intermediate: x509.Certificate
     intermediate_key: ec.EllipticCurvePrivateKey
-    former: tuple[x509.Certificate, ...] = ()
+    earlier_intermediates: tuple[x509.Certificate, ...] = ()
     """Earlier issuers: their device certificates stay valid, they issue no new ones."""
 
 
@@ -159,7 +159,7 @@ def write_existing(
     ).sign(authority.intermediate_key, hashes.SHA256())
     folder.mkdir(mode=0o700)
     named = {"root": authority.root, "intermediate": authority.intermediate, "station": station}
-    named |= {f"former-{number}": certificate for number, certificate in enumerate(authority.former, 1)}
+    named |= {f"earlier-{number}": certificate for number, certificate in enumerate(authority.earlier_intermediates, 1)}
     for name, certificate in named.items():
         write_private(folder / f"{name}.pem", certificate.public_bytes(serialization.Encoding.PEM))
     password = secret.key(_KEY_PURPOSE)

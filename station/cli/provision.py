@@ -80,9 +80,9 @@ def provision(
 
 async def _provision(data_dir: Path, output: Path, request: ProvisioningRequest) -> tuple[Unit, Path]:
     async with open_station(data_dir) as station:
-        handout = ProvisioningFiles(output, station.offline_provisioner, station.database)
-        unit = await handout.provision(request)
-        return unit, handout.path(unit.serial)
+        provisioning_files = ProvisioningFiles(output, station.offline_provisioner, station.database)
+        unit = await provisioning_files.provision(request)
+        return unit, provisioning_files.path(unit.serial)
 
 
 async def _provision_all(
@@ -91,10 +91,10 @@ async def _provision_all(
     results = []
     console = Console(stderr=True)
     async with open_station(data_dir) as station:
-        handout = ProvisioningFiles(output, station.offline_provisioner, station.database)
+        provisioning_files = ProvisioningFiles(output, station.offline_provisioner, station.database)
         with Progress(console=console, disable=quiet or not console.is_terminal) as progress:
             task = progress.add_task("provisioning", total=len(requests))
-            async for result in handout.provision_all(requests):
+            async for result in provisioning_files.provision_all(requests):
                 results.append(result)
                 progress.advance(task)
     return results

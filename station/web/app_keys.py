@@ -38,7 +38,7 @@ CLOSING: Final = web.AppKey("closing", asyncio.Event)
 CONFIG: Final = web.AppKey("config", StationConfig)
 DATA_DIR: Final = web.AppKey("data_dir", Path)
 DATABASE: Final = web.AppKey("database", Database)
-OFFLINE_PROVISIONER: Final = web.AppKey("enroller", OfflineProvisioner)
+OFFLINE_PROVISIONER: Final = web.AppKey("offline_provisioner", OfflineProvisioner)
 
 GAUGES_READ: Final = web.AppKey("gauges_read", list[float])
 """One value: when the gauges were last read from the registry, on the monotonic clock."""

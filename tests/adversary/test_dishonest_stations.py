@@ -65,7 +65,7 @@ class Pi:
 
 @pytest.fixture(scope="module")
 def station_under_test(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordedStation]:
-    with open_recorded_station(tmp_path_factory.mktemp("stage")) as opened:
+    with open_recorded_station(tmp_path_factory.mktemp("station")) as opened:
         yield opened
 
 

@@ -84,7 +84,7 @@ class Recording:
         return FrameDecoder().receive(self.sent[sender])
 
     def messages(self, sender: End) -> list[Message]:
-        """Those that a decoder takes; a liar's may be worse."""
+        """Those that a decoder takes; a dishonest agent's may be worse."""
         found = []
         for payload in self.payloads(sender):
             try:

@@ -97,7 +97,9 @@ def _is_derived_key(keys: dict[TableId, bytes], table: str, index: str, key: str
 def check_units(files: Files, keys: dict[TableId, bytes]) -> list[CheckedUnit]:
     """Return every unit, in the file's order. Raises `import.inconsistent` for the first one that fails a check."""
     issuers = [
-        key for c in (files.intermediate, *files.former) if isinstance(key := c.public_key(), ec.EllipticCurvePublicKey)
+        key
+        for c in (files.intermediate, *files.earlier_intermediates)
+        if isinstance(key := c.public_key(), ec.EllipticCurvePublicKey)
     ]
     units = [_check_unit(number, device, files.tables, keys, issuers) for number, device in enumerate(files.devices, 1)]
     _require_unique(units, "serial number", lambda unit: unit.serial)

@@ -73,7 +73,7 @@ class Files:
     intermediate: x509.Certificate
     intermediate_key: ec.EllipticCurvePrivateKey
     root_key: ec.EllipticCurvePrivateKey | None
-    former: tuple[x509.Certificate, ...]
+    earlier_intermediates: tuple[x509.Certificate, ...]
     """The CA certificate of "phase 2", if there is one."""
 
 

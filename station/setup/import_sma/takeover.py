@@ -59,7 +59,7 @@ def take_over(
     revoked = sum(unit.blacklisted_at is not None for unit in checked)
 
     def fill_authority(folder: Path, secret: StationSecret) -> RootKey | None:
-        adopted = ExistingAuthority(found.root, found.intermediate, found.intermediate_key, found.former)
+        adopted = ExistingAuthority(found.root, found.intermediate, found.intermediate_key, found.earlier_intermediates)
         authorities.write_existing(folder, config, secret, dt.datetime.now(dt.UTC), adopted)
         return authorities.encrypt_root_key(found.root_key, root_passphrase) if found.root_key else None
 
@@ -82,7 +82,7 @@ def take_over(
         ek_roots=None,
     )
     registered = {unit.serial for unit in checked}
-    subjects = {certificate.subject for certificate in (found.intermediate, *found.former)}
+    subjects = {certificate.subject for certificate in (found.intermediate, *found.earlier_intermediates)}
     return ImportResult(
         made,
         units=len(checked),
