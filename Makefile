@@ -4,7 +4,7 @@ UNITS ?= 3
 PYTEST = .venv/bin/pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench faults fuzz soak packages release system-test docs pictures lock clean
+.PHONY: help setup demo test lint bench faults fuzz soak packages release system-test docs pictures ci-full lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ release: setup  ## set the version, build the packages, commit and tag (VERSION=
 system-test:  ## a virtual Pi and a station, booted in QEMU
 	@scripts/setup scripts/apt-packages-system
 	@.venv/bin/pytest -m slow tests/system
+
+ci-full: setup  ## what is too slow for CI: do the tests hold on a busy machine? (LOOPS=4 WHOLE=2 REPEAT=20; hours)
+	@scripts/ci-full
 
 docs: setup  ## write again the pages of docs/ that are made from the code
 	@.venv/bin/python -m scripts.docs
