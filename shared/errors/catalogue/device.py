@@ -187,6 +187,11 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "Give its path with --nuc-map; `birthmark-agent nuc capture` makes one.",
     ),
     ErrorKind(
+        "nuc.map-not-kept",
+        "the sealed NUC map is damaged, so it cannot be kept",
+        "Nothing was removed. With --forget-nuc-map all of it is; the unit then needs a copy of the map's file again.",
+    ),
+    ErrorKind(
         "nuc.map-not-one",
         "the file is not a NUC map",
         "Give the path of a map as `birthmark-agent nuc capture` writes it.",
@@ -200,11 +205,6 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "nuc.map-too-new",
         "the NUC map was written by a newer version",
         "Update this agent.",
-    ),
-    ErrorKind(
-        "nuc.map-not-kept",
-        "the sealed NUC map is damaged, so it cannot be kept",
-        "Nothing was removed. With --forget-nuc-map all of it is; the unit then needs a copy of the map's file again.",
     ),
     ErrorKind("nuc.map-unreadable", "the NUC map cannot be read", "Check its owner and permissions."),
     ErrorKind(

@@ -24,15 +24,15 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "Choose another directory, or add --force: the old one is then moved aside, not deleted.",
     ),
     ErrorKind(
-        "data.incomplete",
-        "the data directory is not whole",
-        "Restore it from a backup; `birthmark-station init` makes a new one elsewhere.",
-    ),
-    ErrorKind(
         "data.in-use",
         "a station runs on that data directory already",
         "Its page shows what it does. Stop it before another is to run or the directory is to be replaced: "
         "sudo systemctl stop birthmark-station.socket birthmark-station.service.",
+    ),
+    ErrorKind(
+        "data.incomplete",
+        "the data directory is not whole",
+        "Restore it from a backup; `birthmark-station init` makes a new one elsewhere.",
     ),
     ErrorKind(
         "data.missing",
