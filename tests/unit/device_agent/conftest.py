@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from device_agent.tpm import Simulator
+from device_agent.tpm import Simulator, Tpm
+from tests.harness.certificates import chain_of_trust
 from tests.harness.configfs import Kernel
+from tests.harness.provisioned_unit import UnitIdentity, make_unit_identity
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +21,16 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
     simulator.start()
     yield simulator
     simulator.close()
+
+
+@pytest.fixture(scope="module")
+def unit_identity(simulator: Simulator) -> UnitIdentity:
+    """What a station gives to the unit with that TPM; the TPM is free again."""
+    tpm = Tpm.open(simulator.tcti)
+    try:
+        return make_unit_identity(tpm, chain_of_trust(), simulator.tcti)
+    finally:
+        tpm.close()
 
 
 @pytest.fixture
