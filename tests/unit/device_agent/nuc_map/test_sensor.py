@@ -42,7 +42,8 @@ def test_frames_have_the_format_that_was_asked_for() -> None:
     source = SimulatedSensor(1, width=128, height=96, pattern="RGGB", bits=10)
     (frame,) = source.frames(Light.FLAT, 1)
     assert (frame.format.width, frame.format.height, frame.format.pattern, frame.format.bits) == (128, 96, "RGGB", 10)
-    assert (frame.pixels.shape, frame.pixels.dtype) == ((96, 128), np.uint16)
+    assert frame.pixels.shape == (96, 128)
+    assert frame.pixels.dtype == np.uint16
     assert frame.pixels.max() < 1 << 10
 
 
