@@ -37,9 +37,9 @@ def test_a_secret_is_for_its_owner_alone_whatever_the_umask(tmp_path: Path) -> N
 
 
 def test_the_whole_of_it_is_synced_and_so_is_a_directory(tmp_path: Path, synced: list[tuple[str, bytes]]) -> None:
-    write_private(tmp_path / "secret", b"s" * 100_000)
+    write_private(tmp_path / "secret", b"secret")
     sync_directory(tmp_path)
-    assert synced == [(str(tmp_path / "secret"), b"s" * 100_000), (str(tmp_path), b"")]
+    assert synced == [(str(tmp_path / "secret"), b"secret"), (str(tmp_path), b"")]
 
 
 def test_nothing_is_written_over_nor_through_a_link(tmp_path: Path) -> None:

@@ -42,3 +42,14 @@ def test_correlation_of_nothing_is_nothing() -> None:
     flat, defective = np.full((9, 9), GAIN_ONE, np.uint16), np.zeros((9, 9), np.uint16)
     assert correlation(flat, flat) == 0
     assert correlation(defective, defective) == 0
+
+
+def test_what_rows_and_columns_have_in_common_does_not_count_and_the_pixels_own_does() -> None:
+    noise = np.random.default_rng(0)
+    lines = noise.normal(0, 500, (60, 1)) + noise.normal(0, 500, (1, 80))
+    own = noise.normal(0, 100, (60, 80))
+    one, same, other = (
+        (GAIN_ONE + lines + pixels).astype(np.uint16) for pixels in (own, own, noise.normal(0, 100, (60, 80)))
+    )
+    assert correlation(one, same) == pytest.approx(1, abs=1e-4)
+    assert abs(correlation(one, other)) < 0.1
