@@ -67,7 +67,13 @@ def sign(state_dir: Path, tpm: str | None, file: Path | None, bundle: Path | Non
 @click.command()
 @STATE_DIR
 @OTHER_TPM
-@click.option("--format", "kind", type=click.Choice(["provisioning-json"]), required=True)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["provisioning-json"]),
+    required=True,
+    help="The only one: the JSON that Birthmark calls provisioning.json.",
+)
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="A new file; it holds the NUC hash.")
 @AS_JSON
 def export(state_dir: Path, tpm: str | None, kind: str, output: Path, as_json: bool) -> None:

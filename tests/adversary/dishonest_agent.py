@@ -56,7 +56,7 @@ class DishonestAgent(AgentSession):
     """The code that the station refuses it with."""
     earned: ClassVar[bool] = False
     """Whether the attack follows an honest Proof, so that the unit is issued but not provisioned."""
-    impatient: ClassVar[bool] = False
+    short_wait: ClassVar[bool] = False
     """Whether the station detects it by a time-out."""
     template: ClassVar[dict[str, Callable[[], TPM2B_PUBLIC]]] = {}
     """Templates that replace those of `device_agent.tpm.templates` for this agent's keys."""

@@ -94,14 +94,14 @@ class SecondIdentityThatDiffers(_Framing):
 
 @refused_with("link.silent")
 class MissingProof(_Framing):
-    impatient = True
+    short_wait = True
 
 
 @refused_with("link.silent")
 class StationsOwnWordsForAProof(_Framing):
     """A Done, which only a station sends, in place of a Proof."""
 
-    impatient = True
+    short_wait = True
 
     def instead(self, payload: bytes) -> Iterable[bytes]:
         yield encode_frame(encode(Done()))
@@ -121,7 +121,7 @@ class ProofTwice(_Framing):
 
 @refused_with("link.silent")
 class MissingReceipt(_Framing):
-    earned, impatient, step = True, True, Receipt
+    earned, short_wait, step = True, True, Receipt
 
 
 class _Receipting(DishonestAgent):

@@ -65,7 +65,7 @@ def meet(
     return station_under_test.meet(
         lambda: told,
         line=lambda link: TamperingLine(link, told.frames),
-        impatient_after=(Proof if dishonest.earned else Identity) if dishonest.impatient else None,
+        short_wait_after=(Proof if dishonest.earned else Identity) if dishonest.short_wait else None,
     )
 
 

@@ -22,7 +22,7 @@ from tests.adversary.dishonest_station import FALSE_FROM_THE_START, FALSE_IN_THE
 from tests.harness.recorded_station import NUC_MAP, SERIAL, RecordedStation, Recording, open_recorded_station, private
 from virtual.cable import End
 from virtual.pi import AGENT
-from virtual.timeouts import PATIENTLY, TIMEOUT_SECONDS
+from virtual.timeouts import TIMEOUT_SECONDS, WAIT_OPTIONS
 
 SIMULATOR = "simulator"
 
@@ -38,7 +38,7 @@ class Pi:
     def meet(
         self, station_under_test: RecordedStation, dishonest: DishonestStation | None
     ) -> tuple[subprocess.CompletedProcess[str], Recording]:
-        options = ["--serial", SERIAL, "--tpm", SIMULATOR, "--keep-nuc-map", "--once", *PATIENTLY]
+        options = ["--serial", SERIAL, "--tpm", SIMULATOR, "--keep-nuc-map", "--once", *WAIT_OPTIONS]
         options += ["--nuc-map", str(self.nuc_map)] if self.nuc_map else []
         options += ["--root-certificate", str(self.root)] if self.root else []
         with station_under_test.plugged(dishonest) as served:

@@ -207,10 +207,12 @@ def attempt_trickle(what: Callable[[int], Fault], points: Sequence[Point]) -> It
             verdicts = []
             for number in points:
                 pi = testbed.new_pi()
-                patient = 10 * STEP_SECONDS
+                long_wait = 10 * STEP_SECONDS
                 by_station = (number % 2 == 0) is (what is Trickle)
-                testbed.config = SessionConfig(hello_seconds=1.0, step_seconds=patient if by_station else STEP_SECONDS)
-                first = await testbed.plug(station, pi, what(number), STEP_SECONDS if by_station else patient)
+                testbed.config = SessionConfig(
+                    hello_seconds=1.0, step_seconds=long_wait if by_station else STEP_SECONDS
+                )
+                first = await testbed.plug(station, pi, what(number), STEP_SECONDS if by_station else long_wait)
                 if not first.well:
                     verdicts.append(Verdict(number, Outcome.LOST, f"not in one go: {first.told()}"))
                     continue

@@ -48,7 +48,7 @@ from virtual.timeouts import GREETING_SECONDS, TIMEOUT_SECONDS
 HELLO_SECONDS: Final = 0.1
 """Agents are there within milliseconds; the default of a second would be most of the suite."""
 
-IMPATIENT_SECONDS: Final = 1.0
+SHORT_WAIT_SECONDS: Final = 1.0
 """For an answer that never comes."""
 
 Result = TypeVar("Result")
@@ -127,7 +127,7 @@ class SessionOutcome:
 
 
 @dataclass(frozen=True)
-class _Impatient:
+class _ShortWait:
     """A SessionConfig whose step time is short once the agent has said what is honest, and the product's until then."""
 
     recording: Recording
@@ -137,7 +137,7 @@ class _Impatient:
     @property
     def step_seconds(self) -> float:
         said = any(isinstance(message, self.after) for message in self.recording.messages(End.PI))
-        return IMPATIENT_SECONDS if said else limits.STEP_SECONDS
+        return SHORT_WAIT_SECONDS if said else limits.STEP_SECONDS
 
 
 @dataclass(frozen=True)
@@ -190,13 +190,13 @@ class RecordedStation:
 
     @contextmanager
     def plugged(
-        self, provisioner: CableProvisioner | None = None, *, impatient_after: type[Message] | None = None
+        self, provisioner: CableProvisioner | None = None, *, short_wait_after: type[Message] | None = None
     ) -> Iterator[Served]:
         """A cable whose one end the station serves for one session."""
         recording = Recording()
         config: Any = SessionConfig(hello_seconds=HELLO_SECONDS)
-        if impatient_after:
-            config = _Impatient(recording, impatient_after)
+        if short_wait_after:
+            config = _ShortWait(recording, short_wait_after)
 
         async def serve(path: Path) -> None:
             async with open_line(path) as line:
@@ -217,14 +217,14 @@ class RecordedStation:
         *,
         provisioner: CableProvisioner | None = None,
         line: Callable[[Link], Line] = lambda link: link,
-        impatient_after: type[Message] | None = None,
+        short_wait_after: type[Message] | None = None,
     ) -> SessionOutcome:
         """One session of the agent that `agent_session` makes, over `line`.
 
-        Once the agent has sent a message of the type `impatient_after`, the station does not wait long for another.
+        Once the agent has sent a message of the type `short_wait_after`, the station does not wait long for another.
         """
         identity = error = None
-        with self.plugged(provisioner, impatient_after=impatient_after) as served, closing(Link(served.port)) as link:
+        with self.plugged(provisioner, short_wait_after=short_wait_after) as served, closing(Link(served.port)) as link:
             served.begin()
             try:
                 identity = converse(line(link), agent_session, lambda _step, _text: None, wait_seconds=GREETING_SECONDS)

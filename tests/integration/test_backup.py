@@ -15,7 +15,7 @@ from shared.protocol.messages import Receipt, decode
 from virtual.cable import End
 from virtual.pi import VirtualPi
 from virtual.station import VirtualStation, run_station
-from virtual.timeouts import PATIENTLY, TIMEOUT_SECONDS
+from virtual.timeouts import TIMEOUT_SECONDS, WAIT_OPTIONS
 
 PASSPHRASE = "a passphrase for the test"
 
@@ -44,7 +44,7 @@ def pi_of(bench: Path, number: int) -> VirtualPi:
 def plug(pi: VirtualPi) -> str:
     """One plug-in, to its end; gives what the agent said."""
     with pi.cable:
-        agent = pi.start("--once", *PATIENTLY)
+        agent = pi.start("--once", *WAIT_OPTIONS)
         _, said = agent.communicate(timeout=TIMEOUT_SECONDS)
     assert agent.returncode == 0, said
     return said
@@ -79,7 +79,7 @@ def test_a_restored_station_knows_its_units_and_provisions_new_ones(
     underway.cable.spoil = held
     file = tmp_path / "station.setup.backup.backup"
     with underway.cable:
-        agent = underway.start("--once", *PATIENTLY)
+        agent = underway.start("--once", *WAIT_OPTIONS)
         assert held.reached.wait(TIMEOUT_SECONDS)
         told = run_station(
             "backup", str(file), passphrase_file, "--json", "--data-dir", str(station.data_dir), check=False

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from virtual.pi import VirtualPi, run_agent
 from virtual.station import VirtualStation, run_station
-from virtual.timeouts import PATIENTLY, TIMEOUT_SECONDS
+from virtual.timeouts import TIMEOUT_SECONDS, WAIT_OPTIONS
 
 PASS = (200, {"valid": True, "message": "PASS"})
 FAIL = (200, {"valid": False, "message": "FAIL"})
@@ -29,7 +29,7 @@ IMAGE, GPS = "0123456789abcdef" * 4, "fedcba9876543210" * 4
 
 
 class Aggregator:
-    """Posts as the aggregator's client does: one connection a request, no credentials, JSON; but more patient."""
+    """Posts as the aggregator's client does: one connection a request, no credentials, JSON; but it waits longer."""
 
     def __init__(self, address: str) -> None:
         self._address = urlsplit(address)
@@ -100,7 +100,7 @@ def pi(bench: Path, station: VirtualStation) -> VirtualPi:
     pi = VirtualPi(bench / "pi-1", 1)
     pi.nuc_map.write_bytes(b"the map of sensor 1" * 99)
     with pi.cable:
-        agent = pi.start("--once", *PATIENTLY)
+        agent = pi.start("--once", *WAIT_OPTIONS)
         _, said = agent.communicate(timeout=TIMEOUT_SECONDS)
     assert agent.returncode == 0, said
     return pi

@@ -16,7 +16,7 @@ from station.ports.port import _REFUSED_SECONDS, _REFUSED_SECONDS_MAX
 from virtual.flood import KINDS, Flood
 from virtual.pi import VirtualPi
 from virtual.station import VirtualStation
-from virtual.timeouts import GREETING_SECONDS, PATIENTLY, TIMEOUT_SECONDS
+from virtual.timeouts import GREETING_SECONDS, TIMEOUT_SECONDS, WAIT_OPTIONS
 
 DEVICES = 200
 FLOOD_SECONDS = 12
@@ -79,7 +79,7 @@ def test_two_hundred_devices_that_send_garbage_leave_the_station_serving_the_nex
             time.sleep(1)
         with pi.cable:
             # The station is as slow as the floods and the machine make it; the session must succeed all the same.
-            agent = pi.start("--once", *PATIENTLY, "--step-seconds", f"{GREETING_SECONDS:g}")
+            agent = pi.start("--once", *WAIT_OPTIONS, "--step-seconds", f"{GREETING_SECONDS:g}")
             _, said = agent.communicate(timeout=TIMEOUT_SECONDS)
         assert agent.returncode == 0, said
         assert json.loads(station.get("/health", "application/json"))["status"] == "healthy"

@@ -8,7 +8,7 @@ import pytest
 
 from virtual.pi import VirtualPi, run_agent
 from virtual.station import VirtualStation
-from virtual.timeouts import PATIENTLY, TIMEOUT_SECONDS
+from virtual.timeouts import TIMEOUT_SECONDS, WAIT_OPTIONS
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def unit(tmp_path_factory: pytest.TempPathFactory) -> VirtualPi:
         pi = VirtualPi(directory / "pi-7", 7)
         pi.capture()
         with pi.cable:
-            agent = pi.start("--once", *PATIENTLY)
+            agent = pi.start("--once", *WAIT_OPTIONS)
             _, said = agent.communicate(timeout=TIMEOUT_SECONDS)
         assert agent.returncode == 0, said
     assert not pi.nuc_map.exists()

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from virtual.cable import End
 from virtual.pi import VirtualPi, run_agent
 from virtual.station import VirtualStation, run_station
-from virtual.timeouts import PATIENTLY, TIMEOUT_SECONDS
+from virtual.timeouts import TIMEOUT_SECONDS, WAIT_OPTIONS
 
-ONCE = ("--once", *PATIENTLY)
+ONCE = ("--once", *WAIT_OPTIONS)
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +190,7 @@ def test_a_cable_pulled_in_the_middle_and_plugged_in_again_goes_on_where_it_was(
 ) -> None:
     pi = pi_of(bench, 24)
     pi.cable.plug()
-    agent = pi.start(*PATIENTLY)  # without --once: it stays for the next plug-in
+    agent = pi.start(*WAIT_OPTIONS)  # without --once: it stays for the next plug-in
     try:
         assert agent.stderr is not None
         for line in agent.stderr:
@@ -256,7 +256,7 @@ def test_bad_input_ends_with_a_sentence_a_code_and_a_status(
 def test_a_port_in_use_is_named_as_such(bench: Path) -> None:
     pi = pi_of(bench, 31)
     with pi.cable:
-        holder = pi.start(*PATIENTLY)
+        holder = pi.start(*WAIT_OPTIONS)
         try:
             assert holder.stderr is not None
             assert holder.stderr.readline().startswith("step 0")
@@ -288,7 +288,7 @@ def test_a_state_directory_that_others_can_read_is_refused(bench: Path) -> None:
 def test_an_agent_that_is_killed_takes_its_simulator_with_it(bench: Path) -> None:
     pi = pi_of(bench, 33)
     with pi.cable:
-        agent = pi.start(*PATIENTLY)
+        agent = pi.start(*WAIT_OPTIONS)
         assert agent.stderr is not None
         assert agent.stderr.readline().startswith("step 0")
         children = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()

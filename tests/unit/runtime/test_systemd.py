@@ -7,13 +7,13 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from runtime import systemd as station
-from runtime.systemd import notify as agent_notify
+from runtime import systemd
+from runtime.systemd import notify
 from shared.errors import BirthmarkError
 from station.cli.watchdog import keep_watchdog
 from virtual.timeouts import TIMEOUT_SECONDS
@@ -29,18 +29,14 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
         yield listening
 
 
-@pytest.mark.parametrize("notify", [agent_notify, station.notify])
-def test_ready_and_stopping_come_with_a_status_on_one_line(manager: socket.socket, notify: Callable[..., None]) -> None:
+def test_ready_and_stopping_come_with_a_status_on_one_line(manager: socket.socket) -> None:
     notify("waiting\nREADY=0 for a station", ready=True)
     assert manager.recv(4096) == b"READY=1\nSTATUS=waiting READY=0 for a station"
     notify(stopping=True)
     assert manager.recv(4096) == b"STOPPING=1"
 
 
-@pytest.mark.parametrize("notify", [agent_notify, station.notify])
-def test_nobody_listening_is_no_error(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, notify: Callable[..., None]
-) -> None:
+def test_nobody_listening_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for address in (None, "", str(tmp_path / "gone"), "vsock:2:1"):
         monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
         if address is not None:
@@ -109,14 +105,14 @@ def test_the_socket_systemd_opened_is_taken_over_if_it_is_one_that_listens(kind:
 def test_a_socket_meant_for_another_process_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LISTEN_FDS", "1")
     monkeypatch.setenv("LISTEN_PID", "1")
-    assert station.inherited_sockets() == []
+    assert systemd.inherited_sockets() == []
     monkeypatch.delenv("LISTEN_PID")
-    assert station.inherited_sockets() == []
+    assert systemd.inherited_sockets() == []
 
 
 def test_a_closed_descriptor_in_its_place_has_a_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(station, "_FIRST_DESCRIPTOR", 987)
+    monkeypatch.setattr(systemd, "_FIRST_DESCRIPTOR", 987)
     monkeypatch.setenv("LISTEN_FDS", "1")
     monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
     with pytest.raises(BirthmarkError, match="from systemd"):
-        station.inherited_sockets()
+        systemd.inherited_sockets()

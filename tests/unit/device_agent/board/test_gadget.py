@@ -4,91 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from pathlib import Path
-from typing import ClassVar
 
-import msgspec
 import pytest
-from click.testing import CliRunner
 
 from device_agent.board.gadget import Gadget, GadgetStatus
-from device_agent.cli.gadget import gadget as command
 from shared.errors import BirthmarkError
 from shared.types import BoardSerial
+from tests.harness.configfs import CONTROLLER, Kernel
 
 SERIAL = BoardSerial("10000000abcdef01")
-CONTROLLER = "3f980000.usb"
-
-
-class Kernel:
-    """What the kernel does when directories are made and removed in configfs."""
-
-    MADE: ClassVar = {
-        "gadget": (("UDC", "idVendor", "idProduct", "bcdDevice", "bcdUSB"), ("configs", "functions", "strings")),
-        "configs": (("bmAttributes", "MaxPower"), ("strings",)),
-        "functions": (("port_num",), ()),
-        "strings": (("serialnumber", "manufacturer", "product", "configuration"), ()),
-    }
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.configfs = root / "usb_gadget"
-        self.controllers = root / "udc"
-        self._mkdir, self._rmdir = os.mkdir, os.rmdir
-        self._mkdir(self.configfs)
-        self._mkdir(self.controllers)
-
-    def add_controller(self, name: str = CONTROLLER) -> None:
-        self._mkdir(self.controllers / name)
-        (self.controllers / name / "state").write_text("not attached\n")
-
-    def mkdir(self, path: str | Path, mode: int = 0o777) -> None:
-        path = Path(path)
-        if not path.is_relative_to(self.configfs):
-            self._mkdir(path, mode)
-            return
-        kind = "gadget" if path.parent == self.configfs else path.parent.name
-        if kind not in self.MADE:
-            raise PermissionError(errno.EPERM, "not here", str(path))
-        self._mkdir(path)
-        files, directories = self.MADE[kind]
-        for name in files:
-            (path / name).write_text("0\n" if name == "port_num" else "")
-        for name in directories:
-            self._mkdir(path / name)
-
-    def rmdir(self, path: str | Path) -> None:
-        path = Path(path)
-        if path.parent.name == "functions" and any((path.parent.parent / "configs").glob("*/acm*")):
-            raise OSError(errno.EBUSY, "linked", str(path))
-        if any(entry.is_symlink() for entry in path.iterdir()):
-            raise OSError(errno.ENOTEMPTY, "has links", str(path))
-        for group in ("configs", "functions", "strings"):
-            if (path / group).is_dir() and any((path / group).iterdir()):
-                raise OSError(errno.EBUSY, "has groups", str(path))
-        shutil.rmtree(path)
-
-
-@pytest.fixture
-def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
-    kernel = Kernel(tmp_path)
-    monkeypatch.setattr(os, "mkdir", kernel.mkdir)
-    # shutil.rmtree inside the fake's rmdir needs the real one.
-    real = os.rmdir
-
-    def rmdir(path: str | Path, *, dir_fd: int | None = None) -> None:
-        if dir_fd is None and Path(path).is_absolute() and Path(path).is_relative_to(kernel.configfs):
-            monkeypatch.setattr(os, "rmdir", real)
-            try:
-                kernel.rmdir(path)
-            finally:
-                monkeypatch.setattr(os, "rmdir", rmdir)
-        else:
-            real(path, dir_fd=dir_fd)
-
-    monkeypatch.setattr(os, "rmdir", rmdir)
-    return kernel
 
 
 def text(path: Path) -> str:
@@ -205,24 +130,3 @@ def test_what_the_kernel_refuses_has_a_code(
     with pytest.raises(BirthmarkError) as caught:
         Gadget(kernel.configfs, kernel.controllers).start(SERIAL)
     assert caught.value.code == code
-
-
-def test_the_command_starts_shows_and_stops_in_json(kernel: Kernel) -> None:
-    kernel.add_controller()
-    base = ["--configfs", str(kernel.configfs), "--controllers", str(kernel.controllers)]
-
-    def run(*words: str) -> GadgetStatus:
-        result = CliRunner().invoke(command, [*base, *words, "--json"], catch_exceptions=False)
-        assert result.exit_code == 0, result.output
-        return msgspec.json.decode(result.output, type=GadgetStatus)
-
-    assert run("status").bound_to is None
-    assert run("start", "--serial", SERIAL).tty == "/dev/ttyGS0"
-    assert run("status") == GadgetStatus((CONTROLLER,), CONTROLLER, SERIAL, "/dev/ttyGS0", "not attached")
-    assert run("stop").bound_to is None
-
-
-def test_the_command_says_in_words_that_device_mode_is_off(kernel: Kernel) -> None:
-    base = ["--configfs", str(kernel.configfs), "--controllers", str(kernel.controllers)]
-    result = CliRunner().invoke(command, [*base, "status"], catch_exceptions=False)
-    assert "dtoverlay=dwc2,dr_mode=peripheral" in result.output

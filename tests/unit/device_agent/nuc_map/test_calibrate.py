@@ -11,7 +11,7 @@ from device_agent.nuc_map import calibrate
 from device_agent.nuc_map.calibrate import Darks, Flats, build, take_darks, take_flats
 from device_agent.nuc_map.format import DEFECTIVE, FULL_SCALE, GAIN_ONE, Buffer, MapFile, decode, encode
 from device_agent.nuc_map.frames import Frame, FrameFormat, Light, Pixels, colour_planes, frame_format
-from device_agent.nuc_map.pattern import correlation, gain_of, local_mean
+from device_agent.nuc_map.pattern import correlation, local_mean
 from device_agent.nuc_map.sensor import FACTORY, LATER, Occasion, SimulatedSensor
 
 WIDTH, HEIGHT = 256, 192
@@ -68,35 +68,6 @@ def test_the_same_sensor_gives_the_same_pattern_at_every_depth_of_bits() -> None
     assert correlation(plane(twelve.gain), plane(ten.gain)) > 0.9
 
 
-def test_the_pattern_has_neither_light_nor_shading_nor_slant_in_it() -> None:
-    y, x = np.mgrid[0:600, 0:800].astype(np.float32)
-    lit = 20000 * (1 - ((x - 400) ** 2 + (y - 300) ** 2) / 6e5) * (1 + x / 3000)
-    assert np.abs(gain_of(lit).astype(int) - GAIN_ONE).max() <= 0.001 * GAIN_ONE
-
-
-def test_a_slope_stays_a_slope_up_to_the_border() -> None:
-    y, x = np.mgrid[0:60, 0:70].astype(np.float32)
-    slope = 1000 + 3 * x + 7 * y
-    assert np.allclose(local_mean(slope), slope, rtol=1e-6)
-
-
-def test_the_local_mean_is_the_mean_of_the_neighbourhood() -> None:
-    field = np.random.default_rng(0).normal(100, 5, (80, 90)).astype(np.float32)
-    mean = local_mean(field)
-    assert np.isclose(mean[40, 45], field[24:57, 29:62].mean(), rtol=1e-5)
-    assert np.isclose(mean[3, 45], field[0:7, 29:62].mean(), rtol=1e-5)
-    assert mean[0, 0] == pytest.approx(field[0, 0], rel=1e-5)
-
-
-def test_pixels_that_do_not_answer_to_light_are_defective() -> None:
-    answer = np.full((50, 50), 8000, np.float32)
-    answer[10, 10], answer[20, 20], answer[30, 30], answer[40, 40] = 0, 20000, -5, 8100
-    gain = gain_of(answer)
-    assert [gain[n, n] for n in (10, 20, 30)] == [DEFECTIVE] * 3
-    assert gain[40, 40] == pytest.approx(GAIN_ONE * 80 / 81, rel=0.002)
-    assert np.count_nonzero(gain == DEFECTIVE) == 3
-
-
 def test_the_simulators_dead_pixels_are_found() -> None:
     nuc_map = captured(sensor(4))
     assert 1 <= calibrate.defective_pixels(nuc_map) < 0.001 * WIDTH * HEIGHT
@@ -119,12 +90,6 @@ def test_what_all_sensors_of_a_model_share_does_not_make_them_alike() -> None:
         columns = np.corrcoef(np.median(a, axis=0), np.median(b, axis=0))[0, 1]
         assert columns > 0.5, "the simulator's columns are alike"
         assert abs(correlation(colour.of(one), colour.of(two))) < 0.05
-
-
-def test_correlation_of_nothing_is_nothing() -> None:
-    flat, defective = np.full((9, 9), GAIN_ONE, np.uint16), np.zeros((9, 9), np.uint16)
-    assert correlation(flat, flat) == 0
-    assert correlation(defective, defective) == 0
 
 
 @pytest.mark.parametrize("pattern", ["MONO", "RGGB", "GRBG", "GBRG"])

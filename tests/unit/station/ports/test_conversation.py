@@ -24,7 +24,7 @@ from tests.harness.soft_device import SERIAL, Device
 from tests.harness.soft_unit import Provisioning, identity, open_provisioning, prove, receipt_body, sign_receipt
 
 PORT = "/dev/ttyACM0"
-PATIENT = SessionConfig(hello_seconds=60.0, step_seconds=60.0)
+LONG_WAITS = SessionConfig(hello_seconds=60.0, step_seconds=60.0)
 
 
 @pytest.fixture
@@ -83,11 +83,11 @@ class FakeLine:
         return [decode(payload) for payload in FrameDecoder().receive(b"".join(self.written))]
 
 
-async def run(station: Provisioning, line: FakeLine, config: SessionConfig = PATIENT) -> Unit:
+async def run(station: Provisioning, line: FakeLine, config: SessionConfig = LONG_WAITS) -> Unit:
     return await Conversation(line, PORT, station.provisioner, station.bus, config).run()
 
 
-async def refused(station: Provisioning, line: FakeLine, config: SessionConfig = PATIENT) -> str:
+async def refused(station: Provisioning, line: FakeLine, config: SessionConfig = LONG_WAITS) -> str:
     """The code that the session ends with. All that are to be told are told it."""
     with pytest.raises(BirthmarkError) as caught:
         await run(station, line, config)

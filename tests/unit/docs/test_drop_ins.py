@@ -11,7 +11,7 @@ import pytest
 
 from tests.system.words import words
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "operator.md"
 WRITTEN = re.compile(r"^sudo tee /etc/systemd/system/(\S+) <<'EOF'\n(.*?)^EOF$", re.MULTILINE | re.DOTALL)
 

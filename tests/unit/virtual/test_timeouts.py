@@ -1,4 +1,4 @@
-"""A harness that gives up no later than the product reports its own impatience as a failure of the machine."""
+"""The tests and the demo wait longer than the product may take by its own limits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from station.registry import database
 from station.web.http import middleware
 from virtual.timeouts import GREETING_SECONDS, TIMEOUT_SECONDS
 
-PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
+PYPROJECT = Path(__file__).parents[3] / "pyproject.toml"
 
 
 @pytest.mark.parametrize(

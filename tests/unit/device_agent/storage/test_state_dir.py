@@ -1,15 +1,20 @@
-"""A state directory of another user: who may is said, and root acts in it as its owner."""
+"""The state directory: private, held by one program at a time, and root acts in it as its owner."""
 
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from device_agent.cli import main
-from device_agent.storage.state_dir import as_owner_of, check_state_dir, prepare_state_dir, user_name
+from device_agent.storage.state_dir import (
+    as_owner_of,
+    check_state_dir,
+    lock_state_dir,
+    prepare_state_dir,
+    user_name,
+)
 from shared.errors import BirthmarkError
 
 NOBODY = 65534
@@ -30,20 +35,6 @@ def test_who_may_read_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_a_user_without_a_name_is_given_as_sudo_takes_a_number() -> None:
     assert user_name(3_999_999_999) == "'#3999999999'"
-
-
-@pytest.mark.parametrize("command", [("status",), ("reset", "--yes"), ("token",), ("run", "--port", "/dev/null")])
-def test_every_command_says_it_and_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
-) -> None:
-    tmp_path.chmod(0o700)
-    uid = tmp_path.stat().st_uid
-    monkeypatch.setattr(os, "geteuid", lambda: uid + 1)
-    ended = CliRunner().invoke(main, [*command, "--state-dir", str(tmp_path)])
-    assert (ended.exit_code, ended.stdout) == (1, "")
-    assert f"put `sudo -u {user_name(uid)}` before the command" in ended.stderr
-    assert "[identity.permission]" in ended.stderr
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_directory_that_cannot_be_made_for_want_of_permission_is_told_so(
@@ -75,3 +66,46 @@ def test_root_acts_as_the_owner_and_is_root_again_afterwards(tmp_path: Path) -> 
         assert (os.geteuid(), os.getegid(), os.getgroups()) == (NOBODY, NOBODY, [])
     assert (os.geteuid(), os.getegid(), os.getgroups()) == (0, os.getgid(), groups)
     assert secret.read_bytes() == b"root's"
+
+
+def test_a_missing_directory_is_made_private_and_one_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with pytest.raises(BirthmarkError) as caught:
+        check_state_dir(state)
+    assert caught.value.code == "identity.missing"
+    old = os.umask(0)
+    try:
+        prepare_state_dir(state)
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE(state.stat().st_mode) == 0o700
+    prepare_state_dir(state)
+    for mode in (0o710, 0o704):
+        state.chmod(mode)
+        with pytest.raises(BirthmarkError) as caught:
+            prepare_state_dir(state)
+        assert caught.value.code == "identity.state-dir-open"
+        assert f"has mode {mode:04o}" in caught.value.detail
+
+
+def test_it_is_for_one_program_at_a_time_and_free_again_after_a_failure(tmp_path: Path) -> None:
+    def fail_while_holding() -> None:
+        with lock_state_dir(tmp_path):
+            with pytest.raises(BirthmarkError) as caught, lock_state_dir(tmp_path):
+                pass
+            assert caught.value.code == "identity.state-dir-busy"
+            raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        fail_while_holding()
+    with lock_state_dir(tmp_path):
+        pass
+
+
+@root_only
+def test_a_lock_that_root_takes_is_a_file_of_the_owners(tmp_path: Path) -> None:
+    os.chown(tmp_path, 12345, 12346)
+    with lock_state_dir(tmp_path):
+        pass
+    status = (tmp_path / "lock").stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (12345, 12346, 0o600)

@@ -45,6 +45,7 @@ def test_every_link_leads_somewhere(page: str) -> None:
 
 
 def test_every_page_of_docs_is_found_from_the_readme() -> None:
+    assert {"README.md", "docs/architecture.md"} <= set(PAGES)
     reached, ahead = set(), ["README.md"]
     while ahead:
         page = ahead.pop()

@@ -1,0 +1,163 @@
+"""`birthmark-agent run`: what its options mean, with the sessions themselves faked."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from device_agent.cli.main import main
+from device_agent.session.agent import Options
+from device_agent.session.conversation import Progress
+from device_agent.session.service import Timeouts
+from device_agent.storage.identity import Identity
+from device_agent.storage.state_dir import lock_state_dir
+from shared import limits
+from shared.errors import BirthmarkError
+from tests.harness.certificates import SERIAL
+from tests.harness.provisioned_unit import UnitIdentity
+
+MODULE = importlib.import_module("device_agent.cli.run")
+
+
+class Sessions:
+    """Takes the place of Agent, `serve` and `serve_once`: notes what they are given, and ends as the test says."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, identity: Identity) -> None:
+        self.options: Options | None = None
+        self.served: list[tuple[str, Path, Timeouts, bool]] = []
+        self.during: Callable[[], object] = lambda: None
+        self._identity = identity
+        monkeypatch.setattr(MODULE, "Agent", self._agent)
+        monkeypatch.setattr(MODULE, "serve_once", self._serve_once)
+        monkeypatch.setattr(MODULE, "serve", self._serve)
+
+    def _agent(self, options: Options, _tpm: object, say: object) -> object:
+        assert callable(say)
+        self.options = options
+        return object()
+
+    def _serve_once(self, port: Path, _agent: object, progress: Progress, waits: Timeouts) -> Identity:
+        return self._ended("once", port, progress, waits, True)
+
+    def _serve(
+        self,
+        port: Path,
+        _agent: object,
+        progress: Progress,
+        _failed: object,
+        waits: Timeouts,
+        *,
+        until_provisioned: bool,
+    ) -> Identity:
+        return self._ended("for ever", port, progress, waits, until_provisioned)
+
+    def _ended(self, how: str, port: Path, progress: Progress, waits: Timeouts, until: bool) -> Identity:
+        self.served.append((how, port, waits, until))
+        progress(1, "Greeted")
+        self.during()
+        return self._identity
+
+
+@pytest.fixture
+def state_dir(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def sessions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, unit_identity: UnitIdentity) -> Sessions:
+    identity = unit_identity.store(tmp_path / "provisioned").load()
+    assert identity is not None
+    return Sessions(monkeypatch, identity)
+
+
+def run(state_dir: Path, *arguments: object, **environment: str) -> Result:
+    words = ["run", "--port", "/dev/no-port", "--state-dir", str(state_dir), *map(str, arguments)]
+    return CliRunner().invoke(main, words, env=environment)
+
+
+def fail(code: str) -> Callable[[], object]:
+    def raise_it() -> None:
+        raise BirthmarkError(code)
+
+    return raise_it
+
+
+def test_a_session_that_goes_well_is_told_on_stderr_and_in_json(sessions: Sessions, state_dir: Path) -> None:
+    ended = run(state_dir, "--once", "--json")
+    assert ended.exit_code == 0, ended.output
+    assert ended.stderr == "step 1 of 6: Greeted\n"
+    told = json.loads(ended.stdout)
+    assert (told["state"], told["serial"]) == ("provisioned", SERIAL)
+    assert stat.S_IMODE(state_dir.stat().st_mode) == 0o700
+    assert run(state_dir, "--once").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--once",), ("once", Timeouts(None, limits.STEP_SECONDS), True)),
+        ((), ("for ever", Timeouts(None, limits.STEP_SECONDS), False)),
+        (("--until-provisioned",), ("for ever", Timeouts(None, limits.STEP_SECONDS), True)),
+        (("--once", "--wait", 2.5, "--step-seconds", 3), ("once", Timeouts(2.5, 3.0), True)),
+    ],
+)
+def test_how_often_and_how_long_it_waits_is_said_by_options(
+    sessions: Sessions, state_dir: Path, arguments: tuple[object, ...], expected: tuple[str, Timeouts, bool]
+) -> None:
+    assert run(state_dir, *arguments).exit_code == 0
+    [(how, port, waits, until)] = sessions.served
+    assert (port, (how, waits, until)) == (Path("/dev/no-port"), expected)
+
+
+def test_the_environment_says_what_the_options_do(sessions: Sessions, state_dir: Path) -> None:
+    by_options = run(
+        *(state_dir, "--tpm", "simulator", "--nuc-map", "map", "--keep-nuc-map", "--serial", "s", "--model", "m"),
+        *("--root-certificate", "root.pem"),
+    )
+    assert by_options.exit_code == 0, by_options.output
+    expected = Options(state_dir, "simulator", Path("map"), True, "s", Path("root.pem"), "m")
+    assert sessions.options == expected
+    names = {"TPM": "simulator", "NUC_MAP": "map", "SERIAL": "s", "MODEL": "m", "ROOT_CERTIFICATE": "root.pem"}
+    run(state_dir, "--keep-nuc-map", **{f"BIRTHMARK_{name}": value for name, value in names.items()})
+    assert sessions.options == expected
+
+
+@pytest.mark.parametrize(("code", "status"), [("link.lost", 75), ("nuc.map-missing", 1)])
+def test_an_error_ends_it_with_its_status_and_nothing_on_stdout(
+    sessions: Sessions, state_dir: Path, code: str, status: int
+) -> None:
+    sessions.during = fail(code)
+    ended = run(state_dir, "--once", "--json")
+    assert (ended.exit_code, ended.stdout) == (status, "")
+    assert ended.stderr.endswith(f"[{code}]\n")
+
+
+def test_two_agents_do_not_share_a_state_directory(sessions: Sessions, state_dir: Path) -> None:
+    state_dir.mkdir(mode=0o700)
+    with lock_state_dir(state_dir):
+        refused = run(state_dir, "--once")
+    assert "[identity.state-dir-busy]" in refused.stderr
+    assert sessions.served == []
+
+
+def test_a_signal_to_end_ends_it_in_order_and_is_nobodys_afterwards(sessions: Sessions, state_dir: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    sessions.during = lambda: os.kill(os.getpid(), signal.SIGTERM)
+    assert run(state_dir).exit_code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is before
+    with lock_state_dir(state_dir):
+        pass
+
+
+@pytest.mark.parametrize("arguments", [("--wait", "0"), ("--wait", "-1"), ("--step-seconds", "0"), ("--wait", "x")])
+def test_a_wait_of_no_length_is_a_usage_error(state_dir: Path, arguments: tuple[str, str]) -> None:
+    assert run(state_dir, *arguments).exit_code == 2
+    assert not state_dir.exists()

@@ -1,0 +1,163 @@
+"""An agent put together from its options: which root and map it goes by, and what a reset leaves for the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from device_agent.session.agent import Agent, Options, forget
+from device_agent.session.trust import load_root
+from device_agent.tpm import Simulator
+from device_agent.tpm.source import TpmSource, open_tpm
+from shared.errors import BirthmarkError
+from tests.harness.certificates import SERIAL, chain_of_trust
+from tests.harness.provisioned_unit import MAP, UnitIdentity
+
+
+@pytest.fixture(scope="module")
+def tpm(simulator: Simulator, unit_identity: UnitIdentity) -> Iterator[TpmSource]:
+    with open_tpm(unit_identity.about.tpm, Path("unused")) as source:
+        yield source
+
+
+@pytest.fixture
+def state_dir(tmp_path: Path) -> Path:
+    path = tmp_path / "state"
+    path.mkdir(mode=0o700)
+    return path
+
+
+@pytest.fixture
+def nuc_map(tmp_path: Path) -> Path:
+    path = tmp_path / "nuc.map"
+    path.write_bytes(MAP.data)
+    return path
+
+
+def options(state_dir: Path, nuc_map: Path | None = None, **more: object) -> Options:
+    known = Options(state_dir, "a TPM", nuc_map, False, SERIAL, None, "a Pi")
+    return replace(known, **more)  # type: ignore[arg-type]
+
+
+def code(action: Callable[[], object]) -> str:
+    with pytest.raises(BirthmarkError) as caught:
+        action()
+    return caught.value.code
+
+
+def test_a_clear_map_stays_until_the_unit_is_provisioned_and_is_then_removed(
+    tpm: TpmSource, state_dir: Path, nuc_map: Path
+) -> None:
+    said: list[str] = []
+    agent = Agent(options(state_dir, nuc_map), tpm, say=said.append)
+    agent.prepare()
+    assert nuc_map.exists()
+    agent.provisioned()
+    agent.provisioned()
+    assert not nuc_map.exists()
+    [text] = said
+    assert f"the clear file {nuc_map} was removed" in text
+
+
+def test_a_map_that_is_to_be_kept_is_kept(tpm: TpmSource, state_dir: Path, nuc_map: Path) -> None:
+    Agent(options(state_dir, nuc_map, keep_nuc_map=True), tpm).provisioned()
+    assert nuc_map.read_bytes() == MAP.data
+
+
+def test_a_unit_that_was_never_provisioned_needs_its_map(tpm: TpmSource, state_dir: Path, tmp_path: Path) -> None:
+    assert code(lambda: Agent(options(state_dir), tpm)) == "nuc.map-missing"
+    assert code(lambda: Agent(options(state_dir, tmp_path / "none"), tpm)) == "nuc.map-missing"
+
+
+def test_a_provisioned_unit_needs_no_map_and_the_clear_one_left_behind_is_removed(
+    tpm: TpmSource, state_dir: Path, nuc_map: Path, unit_identity: UnitIdentity
+) -> None:
+    unit_identity.store(state_dir)
+    Agent(options(state_dir), tpm).prepare()
+    Agent(options(state_dir, nuc_map), tpm)
+    assert not nuc_map.exists()
+
+
+def test_the_map_of_another_sensor_is_not_removed(
+    tpm: TpmSource, state_dir: Path, nuc_map: Path, unit_identity: UnitIdentity
+) -> None:
+    unit_identity.store(state_dir)
+    nuc_map.write_bytes(b"another sensor's map")
+    Agent(options(state_dir, nuc_map), tpm)
+    assert nuc_map.exists()
+
+
+def test_an_identity_of_another_tpm_is_told_before_a_station_waits(
+    tpm: TpmSource, state_dir: Path, unit_identity: UnitIdentity
+) -> None:
+    replace(unit_identity, chain=chain_of_trust()).store(state_dir)
+    assert code(Agent(options(state_dir), tpm).prepare) == "tpm.not-this-one"
+
+
+def test_the_root_it_trusts_is_the_named_one_then_the_remembered_then_that_of_its_identity(
+    tpm: TpmSource, state_dir: Path, nuc_map: Path, tmp_path: Path, unit_identity: UnitIdentity
+) -> None:
+    named, remembered = chain_of_trust().root, chain_of_trust().root
+
+    def trusted(**more: object) -> object:
+        return Agent(options(state_dir, nuc_map, keep_nuc_map=True, **more), tpm).agent_session()._context.root
+
+    assert trusted() is None
+    unit_identity.store(state_dir)
+    assert trusted() == unit_identity.chain.root
+    (state_dir / "root.pem").write_bytes(remembered.public_bytes(Encoding.PEM))
+    assert trusted() == remembered
+    (tmp_path / "named.pem").write_bytes(named.public_bytes(Encoding.PEM))
+    assert trusted(root_certificate=tmp_path / "named.pem") == named
+
+
+def test_only_a_tpm_that_failed_is_opened_afresh(state_dir: Path, nuc_map: Path) -> None:
+    class Source(TpmSource):
+        dropped = 0
+
+        def drop(self) -> None:
+            self.dropped += 1
+
+    source = Source("a TPM", state_dir)
+    agent = Agent(options(state_dir, nuc_map), source)
+    agent.failed(BirthmarkError("link.lost"))
+    assert source.dropped == 0
+    agent.failed(BirthmarkError("tpm.gone"))
+    assert source.dropped == 1
+
+
+def test_forgetting_remembers_the_root_and_keeps_the_map_for_the_next_identity(
+    tpm: TpmSource, state_dir: Path, nuc_map: Path, unit_identity: UnitIdentity
+) -> None:
+    unit_identity.store(state_dir)
+    gone = forget(state_dir, forget_root=False, forget_map=False)
+    assert gone.identity is not None
+    assert (gone.identity.about.serial, gone.anything, gone.map_kept) == (SERIAL, True, True)
+    assert load_root(state_dir / "root.pem") == unit_identity.chain.root
+    agent = Agent(options(state_dir, nuc_map), tpm)
+    assert agent.store.load() is None
+    assert agent.agent_session()._context.root == unit_identity.chain.root
+    assert Agent(options(state_dir), tpm).store.kept_map() is not None
+
+
+def test_forgetting_does_not_change_the_root_that_is_remembered(state_dir: Path, unit_identity: UnitIdentity) -> None:
+    other = chain_of_trust().root
+    unit_identity.store(state_dir)
+    (state_dir / "root.pem").write_bytes(other.public_bytes(Encoding.PEM))
+    forget(state_dir, forget_root=False, forget_map=True)
+    assert load_root(state_dir / "root.pem") == other
+    gone = forget(state_dir, forget_root=True, forget_map=True)
+    assert (gone.identity, gone.anything, gone.map_kept) == (None, True, False)
+    assert list(state_dir.iterdir()) == []
+    assert not forget(state_dir, forget_root=True, forget_map=True).anything
+
+
+def test_a_damaged_identity_is_forgotten_all_the_same(state_dir: Path, unit_identity: UnitIdentity) -> None:
+    unit_identity.store(state_dir)
+    (state_dir / "identity" / "identity.json").write_bytes(b"")
+    gone = forget(state_dir, forget_root=False, forget_map=False)
+    assert (gone.identity, gone.anything, gone.map_kept) == (None, True, True)

@@ -1,0 +1,153 @@
+"""Session after session on one port: what is tried again, what is told, and what ends the agent. No time passes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+from unittest.mock import Mock
+
+import pytest
+
+from device_agent.session import service
+from device_agent.session.agent import Agent
+from device_agent.session.service import Timeouts, serve, serve_once
+from device_agent.storage.identity import Identity
+from shared.errors import BirthmarkError
+
+PORT = Path("/dev/no-port")
+IDENTITY = cast("Identity", object())
+
+
+class StoppedError(Exception):
+    """The test has seen enough."""
+
+
+class Bench:
+    """Sessions that end one after the other as the test says; the last ends the agent."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ends: list[str] = []
+        self.said: list[str] = []
+        self.failures: list[str] = []
+        self.pauses: list[float] = []
+        self.waits: list[tuple[float | None, float]] = []
+        self.links: list[Mock] = []
+        self.agent = Mock(spec=Agent)
+        monkeypatch.setattr(time, "sleep", self.pauses.append)
+        monkeypatch.setattr(service, "Link", self._open)
+        monkeypatch.setattr(service, "converse", self._converse)
+
+    def _open(self, path: Path) -> Mock:
+        assert path == PORT
+        if self.ends and self.ends[0].startswith("link.no-port"):
+            raise BirthmarkError(self.ends.pop(0))
+        link = Mock()
+        link.read.side_effect = [b"a Hello", BirthmarkError("link.lost")]
+        self.links.append(link)
+        return link
+
+    def _converse(self, link: Mock, *_: object, wait_seconds: float | None, step_seconds: float) -> Identity:
+        self.waits.append((wait_seconds, step_seconds))
+        if not self.ends:
+            raise StoppedError
+        if end := self.ends.pop(0):
+            raise BirthmarkError(end)
+        return IDENTITY
+
+    def once(self, *ends: str) -> Identity:
+        self.ends = list(ends)
+        return serve_once(PORT, self.agent, self._progress, Timeouts(5.0, 7.0))
+
+    def run(self, *ends: str, until_provisioned: bool = False) -> Identity:
+        self.ends = list(ends)
+        return serve(
+            PORT,
+            self.agent,
+            self._progress,
+            lambda error: self.failures.append(error.code),
+            Timeouts(),
+            until_provisioned=until_provisioned,
+        )
+
+    def _progress(self, step: int, text: str) -> None:
+        assert step == 0
+        self.said.append(text)
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(monkeypatch)
+
+
+def code(action: Callable[[], object]) -> str:
+    with pytest.raises(BirthmarkError) as caught:
+        action()
+    return caught.value.code
+
+
+def test_one_session_gives_its_identity_and_closes_the_port(bench: Bench) -> None:
+    assert bench.once("") is IDENTITY
+    assert bench.waits == [(5.0, 7.0)]
+    assert [name for name, *_ in bench.agent.method_calls] == ["prepare", "provisioned"]
+    bench.links[0].close.assert_called_once()
+
+
+def test_one_session_that_fails_is_an_error_of_which_the_agent_hears(bench: Bench) -> None:
+    assert code(lambda: bench.once("link.silent")) == "link.silent"
+    [error] = bench.agent.failed.call_args.args
+    assert error.code == "link.silent"
+    assert not bench.agent.provisioned.called
+    bench.links[0].close.assert_called_once()
+
+
+def test_a_unit_is_prepared_before_the_port_is_opened(bench: Bench) -> None:
+    bench.agent.prepare.side_effect = BirthmarkError("tpm.no-device")
+    assert code(lambda: bench.once("")) == "tpm.no-device"
+    assert bench.links == []
+
+
+def test_sessions_are_held_until_one_goes_well(bench: Bench) -> None:
+    assert bench.run("trust.station-untrusted", "session.refused", "", until_provisioned=True) is IDENTITY
+    assert bench.failures == ["trust.station-untrusted", "session.refused"]
+
+
+def test_after_a_session_that_went_well_the_next_waits_until_the_cable_was_pulled(bench: Bench) -> None:
+    with pytest.raises(StoppedError):
+        bench.run("", "")
+    assert len(bench.waits) == 3
+    assert [link.read.call_count for link in bench.links] == [2, 2, 0]
+    assert bench.failures == []
+
+
+@pytest.mark.parametrize("end", ["nuc.map-missing", "tpm.not-this-one", "identity.damaged", "link.permission"])
+def test_what_no_further_session_can_mend_ends_the_agent(bench: Bench, end: str) -> None:
+    assert code(lambda: bench.run(end, "")) == end
+    assert bench.failures == []
+
+
+def test_a_port_that_is_not_there_is_told_once_however_long_it_is_away(bench: Bench) -> None:
+    with pytest.raises(StoppedError):
+        bench.run("link.no-port", "link.no-port", "link.no-port", "link.busy")
+    assert [text.partition(".")[0] for text in bench.said] == [
+        "there is no such serial port",
+        "the serial port is in use by another program",
+    ]
+    assert bench.failures == []
+
+
+def test_a_port_that_is_lost_again_is_told_again(bench: Bench) -> None:
+    with pytest.raises(StoppedError):
+        bench.run("link.no-port", "", "link.no-port")
+    assert [text.startswith("there is no such serial port") for text in bench.said] == [True, False, True]
+
+
+def test_the_pause_after_failures_doubles_up_to_a_minute_and_a_success_ends_that(bench: Bench) -> None:
+    with pytest.raises(StoppedError):
+        bench.run(*["session.internal"] * 8)
+    assert bench.pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+    bench.pauses.clear()
+    with pytest.raises(StoppedError):
+        bench.run("session.internal", "session.internal", "", "session.internal")
+    assert [seconds for seconds in bench.pauses if seconds >= 1] == [1, 2, 1]

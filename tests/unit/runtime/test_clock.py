@@ -1,0 +1,20 @@
+"""The clock is the system's, in whole seconds since 1970, UTC."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from runtime.clock import unix_time
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "America/Los_Angeles"])
+def test_the_time_zone_of_the_machine_makes_no_difference(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", zone)
+        time.tzset()
+        before, now, after = int(time.time()), unix_time(), int(time.time())
+    time.tzset()
+    assert before <= now <= after
+    assert isinstance(now, int)
