@@ -29,7 +29,7 @@ from station.setup.open import open_station
 from station.validation.certificates import CameraBundle
 from station.validation.verdict import Reason
 from tests.harness import openssl
-from tests.integration.public_sma import PublicSma, build, new_key, with_derived_keys
+from tests.harness.public_sma import PublicSma, build, new_key, with_derived_keys
 
 
 @pytest.fixture
