@@ -54,6 +54,15 @@ def test_no_chunk_can_be_moved_repeated_left_out_or_added() -> None:
             opened(line + b"\n" + b"".join(chunks[number] for number in order), len(content))
 
 
+@pytest.mark.usefixtures("quick")
+def test_a_file_cut_between_two_chunks_is_damaged_and_never_a_shorter_one() -> None:
+    whole = sealed(bytes(2 * CHUNK) + b"end")
+    cut = whole[: -len(b"end") - 16]
+    with pytest.raises(BirthmarkError) as raised:
+        opened(cut, 2 * CHUNK)
+    assert raised.value.code == "backup.damaged"
+
+
 def test_another_passphrase_opens_nothing() -> None:
     with pytest.raises(BirthmarkError, match=r"backup\.not-opened"):
         opened(sealed(b"x"), 1, "correct horse batterz")
