@@ -98,7 +98,7 @@ def device(
             if serial is not None:
                 return await queries.by_serial(connection, serial)
             index = BlindIndex(StationSecret.load(data_dir)).of(parse_nuc_hash(text or ""))
-            unit = await queries.by_nuc_index(connection, index)
+            unit = await queries.by_nuc_blind_index(connection, index)
             if unit is None:
                 raise BirthmarkError("registry.unknown-unit")
             return unit

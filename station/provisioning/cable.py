@@ -102,7 +102,7 @@ class CableProvisioner:
         self._config = config
         self._policy = policy
         self._vendors = vendors
-        self._nuc_index = BlindIndex(secret)
+        self._blind_index = BlindIndex(secret)
         self._authority = authority
         self._tables = tables
         self._database = database
@@ -165,7 +165,7 @@ class CableProvisioner:
             port=printable(port),
             ek_fingerprint=unit.claims.ek_fingerprint,
             device_fingerprint=unit.claims.device_fingerprint,
-            nuc_blind_index=self._nuc_index.of(nuc_hash),
+            nuc_blind_index=self._blind_index.of(nuc_hash),
             certificate_sha256=identity.certificate,
             ek_trust=unit.ek.trust.value,
             ek_reason=printable(unit.ek.reason, 512),
@@ -191,7 +191,7 @@ class CableProvisioner:
             return self._authority.issue(subject, now)
 
         async with self._database.write() as connection:
-            enrollment = await units.issue_or_resume(
+            issuance = await units.issue_or_resume(
                 connection,
                 applicant,
                 int(now.timestamp()),
@@ -199,13 +199,13 @@ class CableProvisioner:
                 self._tables.choose,
             )
         self._bus.tell(UnitChanged(unit.serial))
-        return self._credentials(unit, enrollment, after)
+        return self._credentials(unit, issuance, after)
 
-    def _credentials(self, unit: ChallengedUnit, enrollment: Issuance, transcript: bytes) -> IssuedUnit:
-        chain = self._authority.chain(enrollment.unit.certificate)
+    def _credentials(self, unit: ChallengedUnit, issuance: Issuance, transcript: bytes) -> IssuedUnit:
+        chain = self._authority.chain(issuance.unit.certificate)
         wrapped: dict[TableId, WrappedKey] = {
             table: wrap_hmac_key(unit.claims.srk, extract(self._tables.master_key(table)))
-            for table in enrollment.unit.tables
+            for table in issuance.unit.tables
         }
         body = encode(
             CredentialsBody(
@@ -221,9 +221,9 @@ class CableProvisioner:
         signature = self._authority.sign_as_station(signed_bytes(CredentialsBody, transcript, body))
         return IssuedUnit(
             Credentials(body=body, signature=signature),
-            enrollment,
+            issuance,
             unit.claims,
-            stored_digest(chain, enrollment.unit.tables),
+            stored_digest(chain, issuance.unit.tables),
             {table: key.name for table, key in wrapped.items()},
             unit.begun,
         )

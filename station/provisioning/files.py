@@ -131,10 +131,13 @@ def read_list(path: Path) -> list[ProvisioningRequest]:
     rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     requests: list[ProvisioningRequest] = []
     seen: set[str] = set()
+    line = 0
     try:
         _check_heading(path, rows.fieldnames)
+        line = rows.reader.line_num
         for row in rows:
-            where = f"{path}, line {rows.line_num}"
+            line = rows.reader.line_num  # DictReader's own stays behind after empty lines
+            where = f"{path}, line {line}"
             if None in row or None in row.values():
                 raise BirthmarkError("enrollment.file-unusable", f"{where} has more or fewer fields than the heading")
             values = {name: value.strip() for name, value in row.items()}
@@ -146,7 +149,7 @@ def read_list(path: Path) -> list[ProvisioningRequest]:
             family, nuc_hash = values.get("device_family") or None, values.get("nuc_hash") or None
             requests.append(ProvisioningRequest(serial, family, nuc_hash, csr))
     except csv.Error:
-        raise BirthmarkError("enrollment.file-unusable", f"{path}, line {rows.line_num} is not CSV") from None
+        raise BirthmarkError("enrollment.file-unusable", f"{path}, line {line + 1} is not CSV") from None
     return requests
 
 

@@ -11,7 +11,7 @@ import binascii
 import datetime as dt
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -192,16 +192,6 @@ class OfflineProvisioner:
                 keep(provisioned)
         self._bus.tell(UnitChanged(serial))
         return provisioned
-
-    async def enroll_each(
-        self, requests: Iterable[ProvisioningRequest], origin: str
-    ) -> AsyncIterator[ProvisionedUnit | BirthmarkError]:
-        """Yield one result for each request, in order, as soon as it is there. A failure does not stop the others."""
-        for request in requests:
-            try:
-                yield await self.provision(request, origin)
-            except BirthmarkError as error:
-                yield error
 
     def _choose_family(self, given: str | None) -> str:
         family = given or self._config.enrollment.device_family

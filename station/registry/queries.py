@@ -103,7 +103,7 @@ async def by_serial(connection: AsyncConnection, serial: str) -> Unit:
     return next((unit for unit in found if unit.state is not UnitState.RELEASED), found[0])
 
 
-async def by_nuc_index(connection: AsyncConnection, nuc_blind_index: bytes) -> Unit | None:
+async def by_nuc_blind_index(connection: AsyncConnection, nuc_blind_index: bytes) -> Unit | None:
     """The unit that is not released with this keyed index of a NUC hash."""
     found = await units.select(connection, sa.and_(table.c.nuc_blind_index == nuc_blind_index, ACTIVE))
     return found[0] if found else None

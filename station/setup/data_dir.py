@@ -78,7 +78,7 @@ def occupied(data_dir: Path) -> bool:
     except FileNotFoundError:
         return False
     except NotADirectoryError:
-        return True
+        return data_dir.exists()  # a file, unless it is one of its parents
 
 
 def is_station(data_dir: Path) -> bool:

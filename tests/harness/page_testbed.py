@@ -126,10 +126,10 @@ class PageTestbed:
         )
         tables = (TableId(number % 8), TableId(8), TableId(9))
         async with self.database.write() as connection:
-            enrollment = await units.issue_or_resume(
+            issuance = await units.issue_or_resume(
                 connection, applicant, now, lambda *_: certificate(days), lambda: tables
             )
-            unit = enrollment.unit
+            unit = issuance.unit
             if confirmed:
                 unit = await units.confirm(connection, unit.id, now)
         self.bus.tell(UnitChanged(serial))

@@ -13,7 +13,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID, ObjectIdentifier
+from cryptography.x509.oid import NameOID, ObjectIdentifier
 
 from tests.harness.vendor_lab import (
     ECDSA_SHA256,
@@ -26,6 +26,7 @@ from tests.harness.vendor_lab import (
     Attributes,
     PrivateKey,
     all_in_one_rdn,
+    ca_issuers,
     disordered,
     one_rdn_each,
     pem,
@@ -68,7 +69,7 @@ def rough_vendors() -> dict[str, bytes]:
     both = usage(key_cert_sign=True, crl_sign=True)
     at = "http://pki.curved.example/OpticEccRootCA/OpticEccRootCA"
     elsewhere = [
-        (x509.AuthorityInformationAccess([_ca_issuers(f"{at}.crt")]), False),
+        (ca_issuers(f"{at}.crt"), False),
         (x509.CRLDistributionPoints([x509.DistributionPoint([_uri(f"{at}.crl")], None, None, None)]), False),
     ]
     made = {
@@ -152,10 +153,6 @@ def _identifiers(key: PrivateKey, issuer: PrivateKey | None = None) -> list[tupl
 def _policy(oid: str, *, critical: bool) -> list[tuple[x509.ExtensionType, bool]]:
     statement = x509.PolicyInformation(ObjectIdentifier(oid), ["http://vendor.example/repository/"])
     return [(x509.CertificatePolicies([statement]), critical)]
-
-
-def _ca_issuers(address: str) -> x509.AccessDescription:
-    return x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, _uri(address))
 
 
 def _uri(address: str) -> x509.UniformResourceIdentifier:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID, ObjectIdentifier
+from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID, ObjectIdentifier
 
 NOW = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
 EK_USAGE = ObjectIdentifier("2.23.133.8.1")
@@ -54,6 +54,14 @@ def usage(**set_: bool) -> x509.KeyUsage:
 
 
 KEY_AGREEMENT = usage(key_agreement=True)
+
+
+def ca_issuers(*addresses: str) -> x509.AuthorityInformationAccess:
+    """Says where the issuer's certificate is to be had."""
+    method = AuthorityInformationAccessOID.CA_ISSUERS
+    return x509.AuthorityInformationAccess(
+        [x509.AccessDescription(method, x509.UniformResourceIdentifier(address)) for address in addresses]
+    )
 
 
 def one_rdn_each(attributes: Attributes) -> x509.Name:

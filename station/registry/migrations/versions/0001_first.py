@@ -138,7 +138,7 @@ def _units() -> None:
         postgresql_where=sa.text("state != 'released'"),
     )
     op.create_index(
-        "units_active_nuc_index",
+        "units_active_nuc_blind_index",
         "units",
         ["nuc_blind_index"],
         unique=True,

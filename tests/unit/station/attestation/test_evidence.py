@@ -16,9 +16,7 @@ from shared.errors import BirthmarkError
 from shared.protocol.messages import Proof
 from shared.types import board_serial
 from station.attestation.evidence import Claims, Proven, examine_identity, examine_import, examine_proof
-from station.attestation.tpm2.credential import make_credential
 from station.attestation.tpm2.structures import Attributes
-from station.attestation.tpm2.wrapping import wrap_hmac_key
 from tests.harness.soft_device import (
     AES_128,
     AK,
@@ -327,23 +325,3 @@ def test_a_signature_over_other_bytes_than_the_statement_shown_is_refused() -> N
         "attestation.certify-other-ak"
     )
     assert sign(attest, HONEST.ak) != signature
-
-
-def test_nothing_is_wrapped_for_a_key_that_cannot_receive() -> None:
-    ak = claims().ak
-    for wrap in (lambda: wrap_hmac_key(ak, bytes(32)), lambda: make_credential(ak, NAME, SECRET)):
-        with pytest.raises(BirthmarkError) as caught:
-            wrap()
-        assert caught.value.code == "attestation.not-a-storage-key"
-
-
-def test_only_a_key_of_32_bytes_is_wrapped() -> None:
-    for wrong in (b"", bytes(31), bytes(33)):
-        with pytest.raises(ValueError, match="32 bytes"):
-            wrap_hmac_key(claims().srk, wrong)
-
-
-def test_no_two_wraps_of_a_key_are_alike() -> None:
-    first, second = (wrap_hmac_key(claims().srk, SECRET) for _ in range(2))
-    for part in ("public", "duplicate", "seed", "name"):
-        assert getattr(first, part) != getattr(second, part)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from shared.errors import BirthmarkError
 from station.config import SessionConfig
 from station.events import Bus, BusEvent, PortChanged, PortGone, PortState
 from station.ports import port as ports
@@ -55,3 +56,14 @@ async def test_a_session_ended_by_the_station_is_not_told_as_unplugged(
 ) -> None:
     [gone] = await cancelled_in_mid_session(tmp_path, monkeypatch, vanished=False)
     assert isinstance(gone, PortGone)
+
+
+async def test_a_wrong_port_at_the_station_is_told_what_to_do_at_a_station(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path, code in ((tmp_path / "none", "link.no-port"), (tmp_path / "file", "link.not-a-port")):
+        with pytest.raises(BirthmarkError) as caught:
+            async with ports.open_line(path):
+                pass
+        assert caught.value.code == code
+        assert "--serial-port" in caught.value.advice
+        assert "dtoverlay" not in caught.value.advice

@@ -252,15 +252,6 @@ async def test_of_many_requests_for_one_serial_at_once_one_succeeds(tmp_path: Pa
         assert await count(bare_station) == 1
 
 
-async def test_bulk_gives_a_result_for_each_and_one_failure_stops_none(tmp_path: Path) -> None:
-    requests = [ProvisioningRequest(serial) for serial in ("CAM-1", "bad/serial", "CAM-1", "CAM-2")]
-    async with open_bare_station(tmp_path) as bare_station:
-        results = [result async for result in bare_station.offline_provisioner.enroll_each(requests, "test")]
-        told = [result.unit.serial if isinstance(result, ProvisionedUnit) else result.code for result in results]
-        assert told == ["CAM-1", "identity.serial-invalid", "registry.serial-taken", "CAM-2"]
-        assert await count(bare_station) == 2
-
-
 async def test_statistics_of_fifty_units_count_every_table_given(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         for number in range(50):

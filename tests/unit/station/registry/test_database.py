@@ -24,6 +24,7 @@ from virtual.timeouts import TIMEOUT_SECONDS
 WAITS = 40
 LEAST_WAITS = 10
 """A transaction as below waits more often than this for its thread, and less often than `WAITS`."""
+WRITERS = 60
 
 
 async def write_two(registry: Database, number: int) -> None:
@@ -165,6 +166,21 @@ async def test_writers_follow_one_another_and_none_works_on_what_another_changes
 
     await asyncio.gather(*(add_one() for _ in range(8)))
     assert await ids(registry) == list(range(8))
+
+
+async def test_writes_are_carried_out_in_the_order_they_were_asked_for(registry: Database) -> None:
+    written: list[int] = []
+
+    async def write(number: int) -> None:
+        async with registry.write() as connection:
+            await connection.execute(key_tables.insert().values(id=number, sealed=b"-"))
+            written.append(number)
+
+    async with registry.write():
+        writers = [asyncio.create_task(write(number)) for number in range(WRITERS)]
+        await asyncio.sleep(0)
+    await asyncio.gather(*writers)
+    assert written == list(range(WRITERS))
 
 
 async def test_who_waits_too_long_for_the_lock_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,15 +89,15 @@ async def test_a_search_takes_its_text_literally(tmp_path: Path, text: str) -> N
         assert await serials(bare_station, Filter(serial_contains=text)) == []
 
 
-async def test_a_unit_is_found_by_serial_nuc_index_and_certificate(tmp_path: Path) -> None:
+async def test_a_unit_is_found_by_serial_nuc_blind_index_and_certificate(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         [enrolled] = await fill(bare_station, 1)
         assert enrolled.nuc_hash is not None
         async with bare_station.database.read() as connection:
-            by_nuc = await queries.by_nuc_index(connection, bare_station.nuc_blind_index.of(enrolled.nuc_hash))
+            by_nuc = await queries.by_nuc_blind_index(connection, bare_station.nuc_blind_index.of(enrolled.nuc_hash))
             by_certificate = await queries.by_certificate(connection, hashlib.sha256(enrolled.chain[0]).digest())
             by_serial = await queries.by_serial(connection, enrolled.unit.serial)
-            assert await queries.by_nuc_index(connection, bytes(32)) is None
+            assert await queries.by_nuc_blind_index(connection, bytes(32)) is None
             assert await queries.by_certificate(connection, bytes(32)) is None
         assert by_nuc == by_certificate == by_serial == enrolled.unit
 

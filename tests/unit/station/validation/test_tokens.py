@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytest
 
 from shared.birthmark.derivation import token_key
 from shared.birthmark.nuc_token import NucToken, seal_token
-from shared.errors import BirthmarkError
 from shared.types import NucHash, TableId, key_index
 from station.provisioning.offline import ProvisionedUnit, ProvisioningRequest
 from station.registry import revocation, units
@@ -166,49 +164,3 @@ async def test_a_token_that_does_not_open_is_looked_up_all_the_same(
         for made in (good, msgspec.structs.replace(good, key_index=6), msgspec.structs.replace(good, table_id=2000)):
             await bare_station.tokens.validate(made)
     assert asked == [1, 1, 1]
-
-
-async def test_a_thousand_tokens_at_once_are_each_answered_rightly_in_a_few_queries(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with open_bare_station(tmp_path) as bare_station:
-        made = [token(bare_station, await enroll(bare_station, f"CAM-{number}")) for number in range(10)]
-        bad = [msgspec.structs.replace(good, key_index=6) for good in made]
-        lookup, queries = bare_station.tokens._lookup, 0
-        query = lookup._query
-
-        async def counting(wanted: set[bytes]) -> object:
-            nonlocal queries
-            queries += 1
-            return await query(wanted)
-
-        monkeypatch.setattr(lookup, "_query", counting)
-        asked = [one for _ in range(50) for pair in zip(made, bad, strict=True) for one in pair]
-        verdicts = await asyncio.gather(*(bare_station.tokens.validate(one) for one in asked))
-    assert [verdict.valid for verdict in verdicts] == [True, False] * 500
-    assert queries <= 10
-
-
-async def test_an_asker_who_gives_up_leaves_the_others_their_answers(tmp_path: Path) -> None:
-    async with open_bare_station(tmp_path) as bare_station:
-        good = token(bare_station, await enroll(bare_station))
-        first, second = (asyncio.create_task(bare_station.tokens.validate(good)) for _ in range(2))
-        await asyncio.sleep(0)
-        first.cancel()
-        assert (await second).valid
-
-
-async def test_a_registry_that_cannot_be_asked_is_an_error_and_the_next_answer_is_right(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with open_bare_station(tmp_path) as bare_station:
-        good = token(bare_station, await enroll(bare_station))
-
-        async def failing(_: set[bytes]) -> object:
-            raise BirthmarkError("registry.unavailable")
-
-        with monkeypatch.context() as patch:
-            patch.setattr(bare_station.tokens._lookup, "_query", failing)
-            with pytest.raises(BirthmarkError):
-                await bare_station.tokens.validate(good)
-        assert (await bare_station.tokens.validate(good)).valid

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
 import sqlite3
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -19,31 +17,14 @@ from shared.errors import BirthmarkError
 from station.config import StationConfig
 from station.registry.schema import crl
 from station.setup.backup import backup as backups
-from station.setup.backup import sealed_file
 from station.setup.backup.backup import backup, restore
-from station.setup.backup.sealed_file import CHUNK, Opener, Sealer
 from station.setup.init import init_data_dir
 from station.setup.open import open_station
-
-PASSPHRASE = "correct horse battery"
+from tests.harness.sealed import PASSPHRASE, sealed
 
 
 def silent(_what: str, _done: int, _of: int) -> None:
     return None
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key derivation that costs nothing, where thousands of files are opened."""
-
-    class Cheap:
-        def __init__(self, salt: bytes, length: int, **_costs: int) -> None:
-            self._salt, self._length = salt, length
-
-        def derive(self, passphrase: bytes) -> bytes:
-            return hashlib.sha256(self._salt + passphrase).digest()[: self._length]
-
-    monkeypatch.setattr(sealed_file, "Scrypt", Cheap)
 
 
 @pytest.fixture
@@ -54,81 +35,6 @@ def data_dir(tmp_path: Path) -> Path:
     path = tmp_path / "data"
     init_data_dir(path, StationConfig(), force=False, root_passphrase="for the test", ek_roots=roots)
     return path
-
-
-def sealed(content: bytes) -> bytes:
-    file = io.BytesIO()
-    sealer = Sealer(file, PASSPHRASE, 1, "station", "test")
-    sealer.write(content)
-    sealer.finish()
-    return file.getvalue()
-
-
-def opened(octets: bytes, size: int, passphrase: str = PASSPHRASE) -> bytes:
-    opener = Opener(io.BytesIO(octets), passphrase)
-    content = opener.read(size)
-    opener.end()
-    return content
-
-
-@pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK])
-def test_what_is_sealed_opens_again(size: int) -> None:
-    content = (b"0123456789abcdef" * (size // 16 + 1))[:size]
-    assert opened(sealed(content), size) == content
-
-
-@pytest.mark.usefixtures("quick")
-def test_no_byte_can_be_changed_or_left_out() -> None:
-    content = b"a station's secrets" * 9
-    whole = sealed(content)
-    for at in range(len(whole)):
-        for changed in (
-            whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :],
-            whole[:at] + bytes([whole[at] ^ 0x80]) + whole[at + 1 :],
-            whole[:at] + whole[at + 1 :],
-            whole[:at],
-        ):
-            with pytest.raises(BirthmarkError, match=r"backup\."):
-                opened(changed, len(content))
-
-
-@pytest.mark.usefixtures("quick")
-def test_no_chunk_can_be_moved_repeated_left_out_or_added() -> None:
-    content = bytes(3 * CHUNK) + b"end"
-    whole = sealed(content)
-    line, rest = whole.split(b"\n", 1)
-    step = CHUNK + 16
-    chunks = [rest[at : at + step] for at in range(0, len(rest), step)]
-    for order in ([1, 0, 2, 3], [0, 0, 1, 2, 3], [0, 2, 3], [0, 1, 2], [3], [0, 1, 2, 3, 3]):
-        with pytest.raises(BirthmarkError, match=r"backup\."):
-            opened(line + b"\n" + b"".join(chunks[number] for number in order), len(content))
-
-
-def test_another_passphrase_opens_nothing() -> None:
-    with pytest.raises(BirthmarkError, match=r"backup\.not-opened"):
-        opened(sealed(b"x"), 1, "correct horse batterz")
-
-
-@pytest.mark.parametrize(
-    ("change", "code"),
-    [
-        ({"version": 2}, "backup.too-new"),
-        ({"version": 2, "cipher": "one of the future"}, "backup.too-new"),
-        ({"version": 0}, "backup.malformed"),
-        ({"cipher": "AES-128-GCM"}, "backup.malformed"),
-        ({"chunk": 1 << 40}, "backup.malformed"),
-        ({"key": {"name": "scrypt", "n": 1 << 30, "r": 8, "p": 1, "salt": "00" * 16}}, "backup.malformed"),
-        ({"key": {"name": "scrypt", "n": 1 << 17, "r": 8, "p": 1, "salt": "00" * 99}}, "backup.malformed"),
-        ({"format": "another"}, "backup.malformed"),
-    ],
-)
-def test_a_label_costs_nothing_before_it_is_known_to_be_ours(change: dict[str, Any], code: str) -> None:
-    line, rest = sealed(b"x").split(b"\n", 1)
-    label = msgspec.json.encode(msgspec.json.decode(line) | change)
-    with pytest.raises(BirthmarkError) as raised:
-        opened(label + b"\n" + rest, 1)
-    assert raised.value.code == code
 
 
 @pytest.mark.usefixtures("quick")

@@ -1,0 +1,103 @@
+"""The public SMA's files are read whole or refused by name, and no error quotes what they hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+
+from shared.errors import BirthmarkError
+from station.setup.import_sma import files
+from station.setup.import_sma.files import read
+from tests.harness.public_sma import PublicSma, build
+
+
+@pytest.fixture
+def sma(tmp_path: Path) -> PublicSma:
+    return build(tmp_path / "sma")
+
+
+def refusal(sma: PublicSma) -> str:
+    """What is said; never a secret of the files."""
+    with pytest.raises(BirthmarkError) as caught:
+        read(sma.data)
+    assert caught.value.code == "import.unreadable"
+    assert all(secret not in str(caught.value) for secret in (*sma.secrets.values(), *sma.master_keys.values()))
+    return caught.value.detail
+
+
+def test_everything_is_read(sma: PublicSma) -> None:
+    found = read(sma.data)
+    assert [device.device_serial for device in found.devices] == [device["device_serial"] for device in sma.devices]
+    assert [device.device_secret for device in found.devices] == list(sma.secrets.values())
+    assert [device.is_blacklisted for device in found.devices] == [False, True, False, False]
+    assert {table.table_id: table.master_key for table in found.tables.key_tables} == sma.master_keys
+    assert found.intermediate_key.public_key() == found.intermediate.public_key()
+    assert found.root_key is not None
+    assert found.root_key.public_key() == found.root.public_key()
+    assert len(found.former) == 1
+
+
+def test_the_root_key_and_the_certificate_of_phase_2_may_be_missing(sma: PublicSma) -> None:
+    (sma.data / "root-ca.key").unlink()
+    (sma.data.parent / "certs" / "ca_certificate.pem").unlink()
+    found = read(sma.data)
+    assert (found.root_key, found.former) == (None, ())
+
+
+@pytest.mark.parametrize("place", ["certs/ca_certificate.pem", "ca_certificate.pem", "../certs/ca_certificate.pem"])
+def test_the_certificate_of_phase_2_is_found_wherever_it_was_kept(sma: PublicSma, place: str) -> None:
+    was = sma.data.parent / "certs" / "ca_certificate.pem"
+    (sma.data / "certs").mkdir()
+    was.rename(sma.data / place)
+    assert len(read(sma.data).former) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["device_registry.json", "key_tables.json", "root-ca.crt", "intermediate-ca.crt", "intermediate-ca.key"]
+)
+@pytest.mark.parametrize("content", [None, b"", b"{", b"\xff\xfe", b"[" * 100_000], ids=["gone", "", "{", "ff", "[["])
+def test_a_file_that_is_missing_or_damaged_is_named(sma: PublicSma, name: str, content: bytes | None) -> None:
+    (sma.data / name).unlink()
+    if content is not None:
+        (sma.data / name).write_bytes(content)
+    assert name in refusal(sma)
+
+
+def test_a_wrong_or_unknown_field_is_told_by_its_place_alone(sma: PublicSma) -> None:
+    sma.change_registry(lambda devices: devices[3].update(device_secret=[sma.secrets["TEST-CAMERA-001"]]))
+    told = refusal(sma)
+    assert told.startswith(f"{sma.data / 'device_registry.json'} at `$.devices[")
+    assert told.endswith(".device_secret`")
+    sma.change_registry(lambda devices: devices[3].update(device_secret="", **{sma.secrets["TEST-CAMERA-001"]: 1}))
+    assert refusal(sma).startswith(f"{sma.data / 'device_registry.json'} at `$.devices[")
+
+
+def test_a_key_of_another_kind_or_an_encrypted_one_is_refused(sma: PublicSma) -> None:
+    path = sma.data / "intermediate-ca.key"
+    other = rsa.generate_private_key(65537, 2048).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(other)
+    assert refusal(sma) == f"{path} is not an EC key"
+    encryption = BestAvailableEncryption(b"passphrase")
+    key = ec.generate_private_key(ec.SECP256R1())
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
+    assert "encrypted" in refusal(sma)
+
+
+def test_no_file_is_read_beyond_its_limit(sma: PublicSma, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = (sma.data / "root-ca.crt").stat().st_size
+    monkeypatch.setattr(files, "_PEM_BYTES", size - 1)
+    assert refusal(sma).endswith(f"is larger than {size - 1} bytes")
+
+
+def test_nothing_that_was_read_shows_a_secret(sma: PublicSma) -> None:
+    found = read(sma.data)
+    shown = repr(found) + repr(found.devices) + repr(found.tables)
+    assert all(secret not in shown for secret in (*sma.secrets.values(), *sma.master_keys.values()))
