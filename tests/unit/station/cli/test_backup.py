@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from station.cli import backup as commands
+from station.setup.backup import backup as backups
 from station.setup.backup.backup import RestoreResult
 from tests.harness.station_commands import StationCommands, run_station
 
@@ -56,7 +56,7 @@ def test_a_restore_warns_of_a_log_that_was_not_whole_and_says_what_was_moved_asi
 ) -> None:
     target = tmp_path / "station"
     restored = RestoreResult(target, tmp_path / "station.old", "Bench 3", 1_795_500_000, 7, ("row 5 was changed",))
-    monkeypatch.setattr(commands.backups, "restore", lambda *_, **__: restored)
+    monkeypatch.setattr(backups, "restore", lambda *_, **__: restored)
     result = run_station("restore", "--data-dir", target, tmp_path / "b", "--passphrase-file", passphrase_file)
     assert result.exit_code == 0
     assert "Restored 7 units of station Bench 3" in result.stdout

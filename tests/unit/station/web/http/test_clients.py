@@ -13,7 +13,7 @@ from aiohttp.test_utils import make_mocked_request
 from station.config import RatesConfig, StationConfig, WebConfig
 from station.registry.tokens import Scope
 from station.web.auth.access import COOKIE
-from station.web.http.clients import is_own_address
+from station.web.http.clients import host_name, is_loopback_name, is_own_address
 from tests.harness.api_client import opened
 
 
@@ -65,3 +65,21 @@ def test_a_station_goes_by_the_address_a_request_came_in_at(came_in_at: object, 
     transport = Mock()
     transport.get_extra_info.side_effect = {"sockname": came_in_at}.get
     assert is_own_address(make_mocked_request("GET", "/", transport=transport), named) is own
+
+
+@pytest.mark.parametrize(
+    ("host", "name", "loopback"),
+    [
+        ("localhost:8001", "localhost", True),
+        ("LOCALHOST", "localhost", True),
+        ("[::1]:8001", "::1", True),
+        ("127.9.9.9", "127.9.9.9", True),
+        ("localhost.example.org", "localhost.example.org", False),
+        ("192.0.2.1:80", "192.0.2.1", False),
+        ("[::1", "", False),
+        ("", "", False),
+    ],
+)
+def test_the_name_in_a_host_header_is_without_its_port(host: str, name: str, loopback: bool) -> None:
+    assert host_name(host) == name
+    assert is_loopback_name(name) == loopback

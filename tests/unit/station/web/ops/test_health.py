@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 from station.events import PortChanged, PortState
 from station.web import app_keys
+from station.web.ops import health
 from tests.harness.api_client import Api
 from tests.harness.page_testbed import Client, PageTestbed
 from tests.harness.vendor_lab import Vendor, write_roots
@@ -45,5 +50,28 @@ async def test_health_counts_the_vendors_certificates_and_what_is_wrong_with_the
     directory = write_roots(testbed.config.ek_roots(testbed.folder), Vendor("One"), Vendor("Two"))
     (directory / "README").write_text("hello")
     testbed.app[app_keys.VENDORS].current()
-    health = await (await client.get("/health")).json()
-    assert (health["vendor_certificates"], health["vendor_problems"]) == (2, 1)
+    found = await (await client.get("/health")).json()
+    assert (found["vendor_certificates"], found["vendor_problems"]) == (2, 1)
+
+
+async def test_a_station_is_ready_only_while_its_certificates_are_in_their_time(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = dt.datetime.now(dt.UTC)
+    for years, ready in ((-1, False), (0, True), (100, False)):
+        monkeypatch.setattr(health, "dt", _clock_at(now + dt.timedelta(days=366 * years)))
+        answer = await api.client.get("/ready")
+        body = await answer.json()
+        assert (answer.status, body["authority"], body["registry"]) == (200 if ready else 503, ready, True)
+
+
+async def test_a_station_that_lacks_key_tables_is_not_ready(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(api.testbed.tables), "__len__", lambda _self: 9)
+    answer = await api.client.get("/ready")
+    body = await answer.json()
+    assert (answer.status, body["status"], body["tables"]) == (503, "not ready", False)
+
+
+def _clock_at(now: dt.datetime) -> SimpleNamespace:
+    """What stands for the module `datetime`, at another time."""
+    return SimpleNamespace(UTC=dt.UTC, datetime=SimpleNamespace(now=lambda _zone: now))

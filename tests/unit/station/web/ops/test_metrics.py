@@ -7,6 +7,8 @@ from pathlib import Path
 
 import yaml
 
+from station.validation.verdict import Reason
+from station.web.ops.metrics import CERTIFICATE, TOKEN, Metrics
 from tests.harness.api_client import Api
 
 ALERTS = Path(__file__).parents[5] / "prometheus" / "alerts.yml"
@@ -29,3 +31,22 @@ async def test_every_metric_that_an_alert_names_exists(api: Api) -> None:
         assert named
         assert named <= there, rule["alert"]
         assert rule["annotations"].keys() == {"summary", "advice"}
+
+
+def test_every_reason_of_a_validation_is_there_with_zero_from_the_start() -> None:
+    metrics = Metrics("1.2.3", 1_795_500_000.0)
+    metrics.count_validation(TOKEN, Reason.REVOKED)
+    for kind in (TOKEN, CERTIFICATE):
+        for reason in Reason:
+            value = metrics.registry.get_sample_value(
+                "birthmark_validations_total", {"kind": kind, "reason": reason.value}
+            )
+            assert value == ((kind, reason) == (TOKEN, Reason.REVOKED))
+
+
+def test_version_and_start_are_told_and_each_application_counts_for_itself() -> None:
+    first, second = Metrics("1.2.3", 1_795_500_000.0), Metrics("1.2.3", 1_795_500_000.0)
+    first.rate_limited.labels("page").inc()
+    assert first.registry.get_sample_value("birthmark_build_info", {"version": "1.2.3"}) == 1
+    assert first.registry.get_sample_value("birthmark_start_time_seconds") == 1_795_500_000.0
+    assert second.registry.get_sample_value("birthmark_http_rate_limited_total", {"rate": "page"}) is None
