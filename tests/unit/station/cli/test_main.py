@@ -42,7 +42,14 @@ def test_an_unknown_command_exits_with_two() -> None:
     assert run_station("no-such-command").exit_code == 2
 
 
-def test_verbose_lets_nobody_print_what_crosses_the_cable_or_the_database() -> None:
+def test_verbose_lets_nobody_print_what_crosses_the_cable_or_the_database(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    loggers = [logging.getLogger(name) for name in ("serialx", "aiosqlite", "sqlalchemy", "asyncio")]
+    for logger in loggers:
+        logger.setLevel(logging.NOTSET)
+        assert logger.isEnabledFor(logging.DEBUG)
     assert run_station("--verbose", "derive-vectors").exit_code == 0
-    for name in ("serialx", "aiosqlite", "sqlalchemy", "asyncio"):
-        assert not logging.getLogger(name).isEnabledFor(logging.DEBUG)
+    for logger in loggers:
+        assert not logger.isEnabledFor(logging.DEBUG)
