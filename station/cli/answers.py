@@ -13,7 +13,7 @@ import click
 
 from shared.errors import BirthmarkError
 from station.attestation.ek.vendor_files import read_vendor_files
-from station.cli.common import check_root_passphrase, root_passphrase
+from station.cli.common import check_root_passphrase, read_root_passphrase
 from station.cli.init import settings
 from station.config import EkPolicy, StationConfig
 from station.setup.root_key import check_target
@@ -53,7 +53,7 @@ def collect(options: Options, data_dir: Path) -> Answers:
     asks = sys.stdin.isatty()
     if not asks:
         _require_all(options)
-    passphrase = root_passphrase(options.root_passphrase_file)
+    passphrase = read_root_passphrase(options.root_passphrase_file)
     if options.ek_roots is not None:
         read_vendor_files(options.ek_roots)
     if options.root_key_to is not None:
@@ -113,7 +113,7 @@ def _require_all(options: Options) -> None:
 
 
 def _ask(question: str, check: Callable[[str], object], default: str | None = None, *, hidden: bool = False) -> str:
-    def accepted(value: str) -> str:
+    def accept(value: str) -> str:
         try:
             check(value)
         except BirthmarkError as error:
@@ -121,7 +121,7 @@ def _ask(question: str, check: Callable[[str], object], default: str | None = No
         return value
 
     answer: str = click.prompt(
-        question, default=default, hide_input=hidden, confirmation_prompt=hidden, value_proc=accepted, err=True
+        question, default=default, hide_input=hidden, confirmation_prompt=hidden, value_proc=accept, err=True
     )
     return answer
 

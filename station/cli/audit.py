@@ -13,7 +13,7 @@ import msgspec
 from runtime.clock import unix_time
 from shared.errors import BirthmarkError
 from shared.text import printable
-from station.cli.common import AS_JSON, moment, print_json
+from station.cli.common import AS_JSON, format_time, print_json
 from station.cli.data_directory import DATA_DIR, GIVEN_DATA_DIR, enter
 from station.registry import audit as registry_audit
 from station.registry import audit_check
@@ -60,9 +60,8 @@ def audit(ctx: click.Context, data_dir: Path | None, since: int | None, as_json:
         print_json([_public(row) for row in rows])
         return
     for row in rows:
-        click.echo(
-            f"{row.seq:>6}  {moment(row.at)}  {row.event:14}{printable(str(row.serial), 64):24}{printable(row.detail)}"
-        )
+        serial = printable(str(row.serial), 64)
+        click.echo(f"{row.seq:>6}  {format_time(row.at)}  {row.event:14}{serial:24}{printable(row.detail)}")
 
 
 @audit.command()

@@ -14,7 +14,7 @@ from rich.progress import Progress as Bars
 from rich.progress import TaskID
 
 from shared.errors import BirthmarkError
-from station.cli.common import AS_JSON, FORCE, moment, print_json, secret_line, tell_replaced
+from station.cli.common import AS_JSON, FORCE, format_time, print_json, print_replaced, read_secret_line
 from station.cli.data_directory import NEW_DATA_DIR, OWN_DATA_DIR
 from station.setup.backup import backup as backups
 from station.setup.backup.backup import Progress
@@ -38,7 +38,7 @@ _FILE: Final = click.argument("file", type=click.Path(path_type=Path, dir_okay=F
 def backup(data_dir: Path, file: Path, passphrase_file: IO[str] | None, as_json: bool) -> None:
     """Write the whole station, secrets and all, into FILE, encrypted under a passphrase. Sessions may go on."""
     passphrase = _passphrase(passphrase_file, twice=True)
-    with _shown() as progress:
+    with _show_progress() as progress:
         made = backups.backup(data_dir, file, passphrase, progress)
     if as_json:
         print_json(
@@ -64,7 +64,7 @@ def backup(data_dir: Path, file: Path, passphrase_file: IO[str] | None, as_json:
 def restore(data_dir: Path, file: Path, passphrase_file: IO[str] | None, force: bool, as_json: bool) -> None:
     """Make a data directory from a backup, whole or not at all. The station it was made of must not run any more."""
     passphrase = _passphrase(passphrase_file, twice=False)
-    with _shown() as progress:
+    with _show_progress() as progress:
         made = backups.restore(file, data_dir, passphrase, progress, force=force)
     if as_json:
         print_json(
@@ -79,9 +79,9 @@ def restore(data_dir: Path, file: Path, passphrase_file: IO[str] | None, force: 
         )
         return
     click.echo(
-        f"Restored {made.units} units of station {made.station}, as of {moment(made.made_at)}, to {made.data_dir}."
+        f"Restored {made.units} units of station {made.station}, as of {format_time(made.made_at)}, to {made.data_dir}."
     )
-    tell_replaced(made.data_dir, made.replaced)
+    print_replaced(made.data_dir, made.replaced)
     for problem in made.audit_problems:
         click.echo(f"warning: the audit log was not whole when the backup was made: {problem}", err=True)
     click.echo("What was revoked since then must be revoked again: docs/operator.md, Backup and restore.")
@@ -89,7 +89,7 @@ def restore(data_dir: Path, file: Path, passphrase_file: IO[str] | None, force: 
 
 def _passphrase(file: IO[str] | None, *, twice: bool) -> str:
     if file is not None:
-        passphrase = secret_line(file)
+        passphrase = read_secret_line(file)
     elif sys.stdin.isatty():
         passphrase = click.prompt("Passphrase", hide_input=True, confirmation_prompt=twice, err=True)
     else:
@@ -100,7 +100,7 @@ def _passphrase(file: IO[str] | None, *, twice: bool) -> str:
 
 
 @contextmanager
-def _shown() -> Iterator[Progress]:
+def _show_progress() -> Iterator[Progress]:
     """Bars on standard error, where that is a terminal."""
     console = Console(stderr=True)
     with Bars(console=console, disable=not console.is_terminal, transient=True) as bars:

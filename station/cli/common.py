@@ -14,7 +14,7 @@ from rich.table import Table
 from runtime.commands import AS_JSON, CommandGroup, print_json
 from shared.errors import BirthmarkError
 
-__all__ = ["AS_JSON", "FORCE", "CommandGroup", "moment", "print_json", "root_passphrase", "secret_line"]
+__all__ = ["AS_JSON", "FORCE", "CommandGroup", "format_time", "print_json", "read_root_passphrase", "read_secret_line"]
 
 _LINE_CHARACTERS: Final = 1024
 _PASSPHRASE_CHARACTERS: Final = 12
@@ -26,14 +26,14 @@ FORCE: Final = click.option(
 )
 
 
-def moment(seconds: int | None) -> str:
+def format_time(seconds: int | None) -> str:
     """A time for people, in the local zone."""
     if seconds is None:
         return "–"
     return dt.datetime.fromtimestamp(seconds, dt.UTC).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
-def secret_line(file: IO[str]) -> str:
+def read_secret_line(file: IO[str]) -> str:
     """The first line of a file that holds a secret: what is given so is in no list of processes. A bad one is empty."""
     try:
         return file.readline(_LINE_CHARACTERS).strip()
@@ -41,11 +41,11 @@ def secret_line(file: IO[str]) -> str:
         return ""
 
 
-def root_passphrase(file: IO[str] | None) -> str | None:
+def read_root_passphrase(file: IO[str] | None) -> str | None:
     """The passphrase for the root's key, None when no file is given. Raises `config.invalid` for a short one."""
     if file is None:
         return None
-    passphrase = secret_line(file)
+    passphrase = read_secret_line(file)
     check_root_passphrase(passphrase)
     return passphrase
 
@@ -56,7 +56,7 @@ def check_root_passphrase(passphrase: str) -> None:
         raise BirthmarkError("config.invalid", f"a root passphrase has {_PASSPHRASE_CHARACTERS} characters or more")
 
 
-def tell_replaced(data_dir: Path, aside: Path | None) -> None:
+def print_replaced(data_dir: Path, aside: Path | None) -> None:
     """Where what `--force` replaced is now."""
     if aside is not None:
         click.echo(f"Moved the station that was in {data_dir} to {aside}.")

@@ -55,15 +55,15 @@ def verify(file: Path, roots_dir: Path | None, data_dir: Path | None, as_json: b
         verdict = judge_certificate(certificate, roots, dt.datetime.now(dt.UTC))
     except BirthmarkError as error:
         if as_json:
-            print_json(_refused(error))
+            print_json(_describe_refused(error))
         else:
             click.echo(f"refused: {format_error(error).removeprefix('error: ')}")
-            click.echo(f"  {_known(roots)}")
+            click.echo(f"  {_count_known(roots)}")
         sys.exit(ExitCode.FAILED)
     if as_json:
-        print_json(_accepted(verdict))
+        print_json(_describe_accepted(verdict))
     else:
-        _tell(verdict)
+        _print_verdict(verdict)
 
 
 def _roots(roots: Path | None, data_dir: Path | None) -> EkRoots:
@@ -89,22 +89,22 @@ def _read(file: Path) -> VendorCertificate:
     return VendorCertificate.read(blocks[0])
 
 
-def _tell(verdict: EkVerdict) -> None:
+def _print_verdict(verdict: EkVerdict) -> None:
     click.echo(f"accepted: vouched for by {verdict.anchor}")
     if verdict.facts is not None:
         facts = verdict.facts
-        click.echo(f"  vendor    {facts.manufacturer_name} ({facts.manufacturer})")
+        click.echo(f"  vendor   {facts.manufacturer_name} ({facts.manufacturer})")
         click.echo(f"  model    {facts.model or '–'}")
         click.echo(f"  version  {facts.version or '–'}")
     if verdict.reason:
         click.echo(f"  note     {verdict.reason}")
 
 
-def _known(roots: EkRoots) -> str:
+def _count_known(roots: EkRoots) -> str:
     return f"{roots.count} vendors' certificates are known."
 
 
-def _accepted(verdict: EkVerdict) -> Mapping[str, object]:
+def _describe_accepted(verdict: EkVerdict) -> Mapping[str, object]:
     facts = verdict.facts
     return {
         "accepted": True,
@@ -118,5 +118,5 @@ def _accepted(verdict: EkVerdict) -> Mapping[str, object]:
     }
 
 
-def _refused(error: BirthmarkError) -> Mapping[str, object]:
+def _describe_refused(error: BirthmarkError) -> Mapping[str, object]:
     return {"accepted": False, "code": error.code, "reason": error.sentence, "advice": error.advice}

@@ -7,9 +7,9 @@ from typing import IO
 
 import click
 
-from station.cli.common import AS_JSON, FORCE, print_json, root_passphrase, tell_replaced
+from station.cli.common import AS_JSON, FORCE, print_json, print_replaced, read_root_passphrase
 from station.cli.data_directory import NEW_DATA_DIR
-from station.cli.public_url import PUBLIC_URL, asked_public_url, warn_unreachable
+from station.cli.public_url import PUBLIC_URL, ask_public_url, warn_unreachable
 from station.config import AuthorityConfig
 from station.setup.import_sma.takeover import take_over
 
@@ -37,14 +37,14 @@ def import_directory(
 
     Units that were blacklisted there are revoked, on hold. Submissions are not taken over.
     """
-    authority = AuthorityConfig(authority_id=authority_id, public_url=asked_public_url(public_url, ask=not as_json))
+    authority = AuthorityConfig(authority_id=authority_id, public_url=ask_public_url(public_url, ask=not as_json))
     imported = take_over(
         directory,
         data_dir,
         name,
         authority,
         force=force,
-        root_passphrase=root_passphrase(root_passphrase_file),
+        root_passphrase=read_root_passphrase(root_passphrase_file),
     )
     made = imported.made
     warn_unreachable(authority)
@@ -68,7 +68,7 @@ def import_directory(
         click.echo(f"{imported.unregistered} serial numbers had tables but no unit; they were left out.")
     if imported.foreign_names:
         click.echo(f"{imported.foreign_names} certificates misname their issuer: good here, not for OpenSSL.")
-    tell_replaced(made.data_dir, made.replaced)
+    print_replaced(made.data_dir, made.replaced)
     if made.root_key:
         click.echo(f"Now move the root key to a safe place: {made.root_key}")
     if made.root_passphrase:

@@ -10,9 +10,9 @@ import click
 from shared import limits
 from shared.errors import BirthmarkError
 from station import config as configuration
-from station.cli.common import AS_JSON, FORCE, print_json, root_passphrase, tell_replaced
+from station.cli.common import AS_JSON, FORCE, print_json, print_replaced, read_root_passphrase
 from station.cli.data_directory import NEW_DATA_DIR
-from station.cli.public_url import PUBLIC_URL, asked_public_url, warn_unreachable
+from station.cli.public_url import PUBLIC_URL, ask_public_url, warn_unreachable
 from station.config import AttestationConfig, AuthorityConfig, EkPolicy, StationConfig, TablesConfig
 from station.setup.init import init_data_dir
 
@@ -81,8 +81,8 @@ def init(
 ) -> None:
     """Make a new authority: root, intermediate and station certificates, key tables, an empty registry."""
     policy = EkPolicy(ek_policy)
-    passphrase = root_passphrase(root_passphrase_file)
-    url = asked_public_url(public_url, policy, ask=not as_json)
+    passphrase = read_root_passphrase(root_passphrase_file)
+    url = ask_public_url(public_url, policy, ask=not as_json)
     config = settings(name, organization, authority_id, url, table_count, policy)
     made = init_data_dir(data_dir, config, force=force, root_passphrase=passphrase, ek_roots=ek_roots)
     warn_unreachable(config.authority, policy)
@@ -99,7 +99,7 @@ def init(
         )
         return
     click.echo(f"Made an authority with {table_count} key tables in {made.data_dir}.")
-    tell_replaced(made.data_dir, made.replaced)
+    print_replaced(made.data_dir, made.replaced)
     click.echo("Now move the root key to a safe place; the station never needs it:")
     click.echo(f"  {made.root_key}")
     if made.root_passphrase:

@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from shared.errors import BirthmarkError, ExitCode
 from shared.text import printable
-from station.cli.common import AS_JSON, print_json, secret_line
+from station.cli.common import AS_JSON, print_json, read_secret_line
 from station.cli.data_directory import DATA_DIR
 from station.provisioning.files import Outcome, ProvisioningFiles, Result, read_csr_file, read_list
 from station.provisioning.offline import ProvisioningRequest, parse_nuc_hash
@@ -55,11 +55,11 @@ def provision(
         if family or nuc_hash or nuc_hash_file or csr:
             raise click.UsageError("with --bulk, the list says everything about a unit")
         results = asyncio.run(_provision_all(data_dir, output, read_list(bulk), quiet=as_json))
-        _tell(results, as_json)
+        _print_results(results, as_json)
         return
     if nuc_hash is not None and nuc_hash_file is not None:
         raise click.UsageError("give either --nuc-hash or --nuc-hash-file")
-    text = nuc_hash if nuc_hash_file is None else secret_line(nuc_hash_file)
+    text = nuc_hash if nuc_hash_file is None else read_secret_line(nuc_hash_file)
     if text is not None:
         parse_nuc_hash(text)  # an empty file is a mistake, not a wish to have a hash made
     request = ProvisioningRequest(serial or "", family, text, read_csr_file(csr) if csr else None)
@@ -100,7 +100,7 @@ async def _provision_all(
     return results
 
 
-def _tell(results: list[Result], as_json: bool) -> None:
+def _print_results(results: list[Result], as_json: bool) -> None:
     """Exits with 75 when all that failed may succeed later, with 1 when something else failed."""
     if as_json:
         print_json([_public(result) for result in results])

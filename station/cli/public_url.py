@@ -16,7 +16,7 @@ PUBLIC_URL: Final = click.option(
 )
 
 
-def asked_public_url(given: str | None, policy: EkPolicy = EkPolicy.REQUIRE, *, ask: bool) -> str:
+def ask_public_url(given: str | None, policy: EkPolicy = EkPolicy.REQUIRE, *, ask: bool) -> str:
     """What was given, else what is answered at a terminal. Nobody is asked for a station of simulators."""
     default = AuthorityConfig().public_url
     if given is None and ask and public_address.matters(policy) and sys.stdin.isatty():

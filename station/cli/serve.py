@@ -110,7 +110,7 @@ async def _serve(
     async with open_station(data_dir, policy) as station:
         runner = web.AppRunner(
             create_app(
-                _parts(station),
+                _make_parts(station),
                 time.time(),
                 behind_proxy=listener.behind_proxy,
                 tls_ends=tls.end.timestamp() if tls else None,
@@ -131,7 +131,7 @@ async def _serve(
                 asyncio.create_task(_narrate(station.bus)),
                 asyncio.create_task(_follow_vendors(station)),
                 asyncio.create_task(keep_watchdog()),
-                asyncio.create_task(_stopped(stop, station.bus)),
+                asyncio.create_task(_wait_for_stop(stop, station.bus)),
             ]
             notify(f"Serving {address}", ready=True)
             _, running = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -144,31 +144,31 @@ async def _serve(
             await runner.cleanup()
 
 
-async def _stopped(stop: asyncio.Event, bus: Bus) -> None:
+async def _wait_for_stop(stop: asyncio.Event, bus: Bus) -> None:
     """Until a signal says stop and no session is under way; a second signal, or `DRAIN_SECONDS`, ends the waiting."""
     await stop.wait()
     stop.clear()
     notify("Stopping; sessions under way may finish", stopping=True)
-    drained = asyncio.create_task(_drained(bus))
+    drained = asyncio.create_task(_wait_until_idle(bus))
     again = asyncio.create_task(stop.wait())
     await asyncio.wait((drained, again), timeout=DRAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
     for task in (drained, again):
         task.cancel()
 
 
-async def _drained(bus: Bus) -> None:
+async def _wait_until_idle(bus: Bus) -> None:
     with bus.listen() as events:
         while any(port.state is PortState.WORKING for port in bus.ports()):
             await events.get()
 
 
-def _parts(station: Services) -> Parts:
+def _make_parts(station: Services) -> Parts:
     return Parts(**{field.name: getattr(station, field.name) for field in dataclasses.fields(Parts)})
 
 
 def _announce(station: Services, address: str, tls: Tls | None, patterns: tuple[str, ...]) -> None:
     click.echo(f"Station {station.config.name} of {station.config.authority.organization}: {address}")
-    click.echo(f"Serial ports: {', '.join(patterns)}. TPM certificates: {_policy(station)}.")
+    click.echo(f"Serial ports: {', '.join(patterns)}. TPM certificates: {_describe_policy(station)}.")
     host = urlsplit(station.config.authority.public_url).hostname or ""
     for problem in [*station.vendors.roots.problems, *(tls.problems(host, dt.datetime.now(dt.UTC)) if tls else [])]:
         click.echo(f"warning: {problem}", err=True)
@@ -176,7 +176,7 @@ def _announce(station: Services, address: str, tls: Tls | None, patterns: tuple[
         click.echo("warning: the root key still lies in the data directory; move it to a safe place.", err=True)
 
 
-def _policy(station: Services) -> str:
+def _describe_policy(station: Services) -> str:
     match station.policy:
         case EkPolicy.REQUIRE:
             return f"required, {station.vendors.roots.count} vendors' certificates known"

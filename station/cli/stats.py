@@ -47,7 +47,7 @@ def stats(data_dir: Path, as_json: bool) -> None:
         click.echo(f"{state.value:16}{count}")
     for family, count in families.items():
         click.echo(f"{family:16}{count}")
-    _tell_tables(usage)
+    _print_tables(usage)
     if times:
         click.echo(f"provisioning    median {times.median:.2f} s, 95 of 100 within {times.p95:.2f} s")
 
@@ -71,7 +71,7 @@ def tables_stats(data_dir: Path, as_json: bool) -> None:
     if as_json:
         print_json({**summary(usage), "assignments": {str(table): count for table, count in usage.items()}})
     else:
-        _tell_tables(usage)
+        _print_tables(usage)
 
 
 def summary(usage: dict[TableId, int]) -> dict[str, float]:
@@ -87,7 +87,7 @@ def summary(usage: dict[TableId, int]) -> dict[str, float]:
     }
 
 
-def _tell_tables(usage: dict[TableId, int]) -> None:
+def _print_tables(usage: dict[TableId, int]) -> None:
     counts = summary(usage)
     click.echo(
         f"key tables      {counts['tables']}, {counts['used']} in use; units a table: "

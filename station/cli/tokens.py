@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from runtime.clock import unix_time
-from station.cli.common import AS_JSON, moment, print_json
+from station.cli.common import AS_JSON, format_time, print_json
 from station.cli.data_directory import DATA_DIR
 from station.registry import tokens as registry_tokens
 from station.registry.tokens import Scope, Token
@@ -62,8 +62,8 @@ def list_tokens(data_dir: Path, as_json: bool) -> None:
     for token in found:
         state = "valid" if token.valid(unix_time()) else "revoked" if token.revoked_at else "expired"
         scopes = ",".join(sorted(token.scopes))
-        used = moment(token.last_used_at)
-        click.echo(f"{token.name:32}{scopes:24}{state:10}until {moment(token.expires_at)}, last used {used}")
+        used = format_time(token.last_used_at)
+        click.echo(f"{token.name:32}{scopes:24}{state:10}until {format_time(token.expires_at)}, last used {used}")
 
 
 @tokens.command()

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from runtime.clock import unix_time
 from shared.errors import BirthmarkError
 from shared.text import printable
-from station.cli.common import AS_JSON, moment, print_json, print_table, secret_line
+from station.cli.common import AS_JSON, format_time, print_json, print_table, read_secret_line
 from station.cli.data_directory import DATA_DIR
 from station.provisioning.offline import parse_nuc_hash
 from station.registry import queries, revocation, units
@@ -57,10 +57,10 @@ def devices(data_dir: Path, family: str, state: str | None, search: str, as_json
     elif not found:
         click.echo("No such units. Plug one in while `birthmark-station serve` runs.")
     else:
-        _print(found)
+        _print_units(found)
 
 
-def _print(found: list[Unit]) -> None:
+def _print_units(found: list[Unit]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("serial", "family", "state", "provisioned", "certificate until", "tables", "key"):
         table.add_column(heading)
@@ -70,8 +70,8 @@ def _print(found: list[Unit]) -> None:
             unit.serial,
             unit.model or unit.family,
             unit.state.value,
-            moment(unit.provisioned_at),
-            moment(unit.not_after)[:10],
+            format_time(unit.provisioned_at),
+            format_time(unit.not_after)[:10],
             ", ".join(map(str, unit.tables)),
             f"{unit.tpm_manufacturer} TPM ({unit.ek_trust})" if unit.ek_trust else unit.key_holder.value,
         )
@@ -91,7 +91,7 @@ def device(
     """Show one unit, by its serial number or its NUC hash."""
     if sum(given is not None for given in (serial, nuc_hash, nuc_hash_file)) != 1:
         raise click.UsageError("give either SERIAL, --nuc-hash or --nuc-hash-file")
-    text = nuc_hash if nuc_hash_file is None else secret_line(nuc_hash_file)
+    text = nuc_hash if nuc_hash_file is None else read_secret_line(nuc_hash_file)
 
     async def read() -> Unit:
         async with open_registry(data_dir) as registry, registry.read() as connection:
@@ -109,12 +109,12 @@ def device(
         return
     for name, value in public(unit).items():
         if value not in ("", None):
-            click.echo(f"{name.replace('_', ' '):24}{_told_value(name, value)}")
+            click.echo(f"{name.replace('_', ' '):24}{_format_value(name, value)}")
 
 
-def _told_value(name: str, value: object) -> str:
+def _format_value(name: str, value: object) -> str:
     if isinstance(value, int) and name.endswith(("_at", "_not_after")):
-        return moment(value)
+        return format_time(value)
     return printable(", ".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
@@ -130,7 +130,9 @@ def release(data_dir: Path, serial: str, reason: str, as_json: bool) -> None:
         return await units.release(connection, serial, text, unix_time())
 
     unit = _change(data_dir, reason, write)
-    _told(unit, f"Released {unit.serial}. Its certificate {unit.certificate_serial} stands for it no longer.", as_json)
+    _print_unit(
+        unit, f"Released {unit.serial}. Its certificate {unit.certificate_serial} stands for it no longer.", as_json
+    )
 
 
 @click.command()
@@ -152,7 +154,7 @@ def revoke(data_dir: Path, serial: str, reason: str, code: str, as_json: bool) -
         return await revocation.revoke(connection, serial, RevocationCode(code), text, unix_time())
 
     unit = _change(data_dir, reason, write)
-    _told(unit, f"Revoked {unit.serial}, certificate {unit.certificate_serial} ({unit.revoked_code}).", as_json)
+    _print_unit(unit, f"Revoked {unit.serial}, certificate {unit.certificate_serial} ({unit.revoked_code}).", as_json)
 
 
 @click.command()
@@ -167,7 +169,7 @@ def reinstate(data_dir: Path, serial: str, reason: str, as_json: bool) -> None:
         return await revocation.reinstate(connection, serial, text, unix_time())
 
     unit = _change(data_dir, reason, write)
-    _told(unit, f"Reinstated {unit.serial}: it is {unit.state.value} again.", as_json)
+    _print_unit(unit, f"Reinstated {unit.serial}: it is {unit.state.value} again.", as_json)
 
 
 def _change(data_dir: Path, reason: str, write: Callable[[AsyncConnection, str], Awaitable[Unit]]) -> Unit:
@@ -182,7 +184,7 @@ def _change(data_dir: Path, reason: str, write: Callable[[AsyncConnection, str],
     return asyncio.run(run())
 
 
-def _told(unit: Unit, sentence: str, as_json: bool) -> None:
+def _print_unit(unit: Unit, sentence: str, as_json: bool) -> None:
     if as_json:
         print_json(public(unit))
     else:

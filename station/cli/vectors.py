@@ -16,7 +16,7 @@ _INDICES = (0, 1, 42, 255, 256, 500, 999)
 @AS_JSON
 def derive_vectors(as_json: bool) -> None:
     """Print derived keys for well-known master keys; no key of a station is among them."""
-    found = rows()
+    found = derive_rows()
     if as_json:
         print_json({"rows": found})
         return
@@ -24,7 +24,7 @@ def derive_vectors(as_json: bool) -> None:
         click.echo(f"{row['master_key']} {row['key_index']:>3} {row['derived_key']}")
 
 
-def rows() -> list[dict[str, object]]:
+def derive_rows() -> list[dict[str, object]]:
     """One row for each master key and index; `prk` is the output of HKDF-Extract."""
     return [
         {

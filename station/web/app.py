@@ -79,7 +79,7 @@ def create_app(
     app[app_keys.CONFIG] = parts.config
     app[app_keys.DATABASE] = parts.database
     app[app_keys.DATA_DIR] = parts.data_dir
-    app[app_keys.ASSET_VERSION] = _asset_version()
+    app[app_keys.ASSET_VERSION] = _digest_assets()
     app[app_keys.ENDPOINTS] = {(endpoint.method, endpoint.path): endpoint for endpoint in ENDPOINTS}
     app[app_keys.OFFLINE_PROVISIONER] = parts.offline_provisioner
     app[app_keys.GAUGES_READ] = [-math.inf]
@@ -97,9 +97,9 @@ def create_app(
     app[app_keys.TABLES] = parts.tables
     app[app_keys.TOKENS] = parts.tokens
     app[app_keys.VERSION] = version
-    app[app_keys.TEMPLATES] = _templates(app)
+    app[app_keys.TEMPLATES] = _load_templates(app)
     app.on_response_prepare.append(middleware.add_security_headers)
-    app.on_response_prepare.append(cross_site.allow_listed)
+    app.on_response_prepare.append(cross_site.allow_listed_origins)
     app.cleanup_ctx.append(background.run)
     app.on_shutdown.append(overview.close_streams)
     for endpoint in ENDPOINTS:
@@ -108,14 +108,14 @@ def create_app(
         if endpoint.method == "GET":
             app.router.add_route("HEAD", path, endpoint.handler)
     app.router.add_get(overview.EVENTS_PATH, overview.events, allow_head=False)
-    app.router.add_get("/login", login.form)
+    app.router.add_get("/login", login.show_form)
     app.router.add_post("/login", login.login)
     app.router.add_post("/logout", login.logout)
     app.router.add_static(middleware.STATIC_PATH, _STATIC)
     return app
 
 
-def _templates(app: web.Application) -> jinja2.Environment:
+def _load_templates(app: web.Application) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -129,7 +129,7 @@ def _templates(app: web.Application) -> jinja2.Environment:
     return environment
 
 
-def _asset_version() -> str:
+def _digest_assets() -> str:
     digest = hashlib.sha256()
     for path in sorted([*_TEMPLATES.iterdir(), *_STATIC.iterdir()]):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())

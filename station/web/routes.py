@@ -47,7 +47,7 @@ def _token(path: str) -> Endpoint:
     return Endpoint(
         "POST",
         path,
-        validate.token,
+        validate.validate_token,
         "validation",
         "Validate a NUC token",
         _VALIDATION,
@@ -65,7 +65,7 @@ ENDPOINTS: Final = (
     Endpoint(
         "POST",
         "/validate-cert",
-        validate.certificate,
+        validate.validate_certificate,
         "validation",
         "Validate what a camera signed with its certificate",
         _VALIDATION,
@@ -80,7 +80,7 @@ ENDPOINTS: Final = (
     Endpoint(
         "POST",
         "/api/v1/devices/provision",
-        provision.one,
+        provision.provision_one,
         "provisioning",
         "Provision a unit",
         (Answer(201, "What the unit is given, this once.", {JSON: provision.Provisioning}, ("Location",)),),
@@ -95,7 +95,7 @@ ENDPOINTS: Final = (
     Endpoint(
         "POST",
         "/api/v1/devices/provision/bulk",
-        provision.bulk,
+        provision.provision_many,
         "provisioning",
         "Provision many units, each independently of the others",
         (Answer(200, "A line of JSON for each unit, in order.", {provision.NDJSON: provision.BulkResult}),),
@@ -110,7 +110,7 @@ ENDPOINTS: Final = (
     Endpoint(
         "GET",
         "/api/v1/devices",
-        devices.listed,
+        devices.list_devices,
         "units",
         "List units, the latest first",
         (Answer(200, "A page of units.", {JSON: devices.Devices}),),
@@ -123,7 +123,7 @@ ENDPOINTS: Final = (
     Endpoint(
         "GET",
         "/api/v1/devices/{serial}",
-        devices.one,
+        devices.get_device,
         "units",
         "One unit",
         (Answer(200, "The unit; of several released ones, the latest.", {JSON: devices.Device}),),
@@ -135,7 +135,7 @@ ENDPOINTS: Final = (
     Endpoint(
         "GET",
         "/api/v1/devices/{serial}/certificate",
-        devices.certificate,
+        devices.get_certificate,
         "units",
         "A unit's certificate",
         (Answer(200, "The certificate.", {devices.PEM_CHAIN: None, devices.DER: None}),),
@@ -176,7 +176,7 @@ ENDPOINTS: Final = (
     Endpoint(
         "GET",
         "/crl",
-        authority.crl,
+        authority.get_crl,
         "authority",
         "The certificate revocation list",
         (
@@ -192,7 +192,7 @@ ENDPOINTS: Final = (
     Endpoint(
         "GET",
         "/ca",
-        authority.ca,
+        authority.get_ca,
         "authority",
         "The authority's certificates",
         (Answer(200, "The certificates.", {devices.PEM_CHAIN: None, devices.DER: None}),),

@@ -17,6 +17,7 @@ from shared.birthmark.nuc_token import seal_token
 from shared.types import NucHash, TableId, key_index
 from station.config import StationConfig
 from station.registry.tokens import Scope
+from station.web.auth.access import COOKIE
 from tests.harness.page_testbed import Client, PageTestbed, open_page_testbed
 
 PROBLEM: Final = "application/problem+json"
@@ -59,6 +60,24 @@ class Api:
         answer = await self.client.post(path, json=body)
         assert answer.status == 200, await answer.text()
         return dict(await answer.json())
+
+    async def sign_in(self, *scopes: Scope) -> str:
+        """Sign an operator in with a new token of these scopes, and return the session's secret."""
+        secret = await self.testbed.token(*scopes)
+        answer = await self.client.post(
+            "/login", data={"token": secret}, headers={"Sec-Fetch-Site": "same-origin"}, allow_redirects=False
+        )
+        assert answer.status == 303
+        cookie = answer.cookies[COOKIE]
+        assert cookie["httponly"]
+        assert cookie["samesite"] == "Strict"
+        assert secret not in cookie.value
+        return str(cookie.value)
+
+
+def session_headers(secret: str, **headers: str) -> dict[str, str]:
+    """The headers of a request in a session; `headers` are more of them, with `_` for `-`."""
+    return {"Cookie": f"{COOKIE}={secret}", **{name.replace("_", "-"): value for name, value in headers.items()}}
 
 
 @asynccontextmanager

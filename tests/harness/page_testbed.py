@@ -85,9 +85,10 @@ class PageTestbed:
     def __post_init__(self) -> None:
         self.new_app()
 
-    def new_app(self) -> None:
-        """Make the application anew, as a restart of the station does."""
-        parts = Parts(
+    @property
+    def parts(self) -> Parts:
+        """What an application is made of."""
+        return Parts(
             self.folder,
             self.config,
             self.policy,
@@ -101,7 +102,10 @@ class PageTestbed:
             TokenValidator(self.secret, self.tables, self.database),
             CertificateValidator(self.authority, self.database),
         )
-        self.app = create_app(parts, time.time(), behind_proxy=self.behind_proxy)
+
+    def new_app(self) -> None:
+        """Make the application anew, as a restart of the station does."""
+        self.app = create_app(self.parts, time.time(), behind_proxy=self.behind_proxy)
 
     async def token(self, *scopes: Scope, name: str = "") -> str:
         """Create a bearer token and return its secret."""

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from station.web import app_keys
 from station.web.api.devices import DER, PEM_CHAIN
-from station.web.http.bodies import parameters
-from station.web.http.negotiation import preferred
+from station.web.http.bodies import read_query
+from station.web.http.negotiation import choose_media_type
 
 CRL_DER: Final = "application/pkix-crl"
 PEM: Final = "application/x-pem-file"
@@ -29,18 +29,18 @@ class CaQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     certificate: Literal["root", "intermediate"] = "root"
 
 
-async def crl(request: web.Request) -> web.Response:
+async def get_crl(request: web.Request) -> web.Response:
     """Raises `http.parameter-invalid`, `registry.unavailable`."""
-    asked = parameters(request, CrlQuery)
+    asked = read_query(request, CrlQuery)
     der = await request.app[app_keys.REVOCATION_LIST].current()
-    kind = {"der": CRL_DER, "pem": PEM, None: preferred(request, (CRL_DER, PEM))}[asked.format]
+    kind = {"der": CRL_DER, "pem": PEM, None: choose_media_type(request, (CRL_DER, PEM))}[asked.format]
     body = der if kind == CRL_DER else x509.load_der_x509_crl(der).public_bytes(Encoding.PEM)
     return web.Response(body=body, content_type=kind, headers={"Vary": "Accept"})
 
 
-async def ca(request: web.Request) -> web.Response:
+async def get_ca(request: web.Request) -> web.Response:
     """Raises `http.parameter-invalid`."""
-    asked = parameters(request, CaQuery)
+    asked = read_query(request, CaQuery)
     authority = request.app[app_keys.AUTHORITY]
     if asked.format == "der":
         chosen = authority.root if asked.certificate == "root" else authority.intermediate

@@ -22,7 +22,7 @@ from station.registry.revocation import RevocationCode
 from station.registry.tokens import Scope
 from station.web import app_keys
 from station.web.auth.access import require
-from station.web.http.bodies import json_response, parameters, read_json
+from station.web.http.bodies import json_response, read_json, read_query
 
 PEM_CHAIN = "application/pem-certificate-chain"
 DER = "application/pkix-cert"
@@ -119,10 +119,10 @@ class Reinstatement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """For people; it goes into the audit log."""
 
 
-async def listed(request: web.Request) -> web.Response:
+async def list_devices(request: web.Request) -> web.Response:
     """Raises `access.*`, `http.parameter-invalid`, `registry.cursor-invalid`."""
     await require(request, Scope.READ)
-    asked = parameters(request, DevicesQuery)
+    asked = read_query(request, DevicesQuery)
     wanted = Filter(
         state=asked.state,
         family=asked.device_family,
@@ -137,16 +137,16 @@ async def listed(request: web.Request) -> web.Response:
     return json_response(Devices(total, [device(unit) for unit in page.units], page.cursor))
 
 
-async def one(request: web.Request) -> web.Response:
+async def get_device(request: web.Request) -> web.Response:
     """Raises `access.*`, `registry.unknown-unit`."""
     await require(request, Scope.READ)
     return json_response(device(await _unit(request)))
 
 
-async def certificate(request: web.Request) -> web.Response:
+async def get_certificate(request: web.Request) -> web.Response:
     """Raises `access.*`, `http.parameter-invalid`, `registry.unknown-unit`."""
     await require(request, Scope.READ)
-    asked = parameters(request, CertificateQuery)
+    asked = read_query(request, CertificateQuery)
     unit = await _unit(request)
     if asked.format == "der":
         return web.Response(body=unit.certificate, content_type=DER)

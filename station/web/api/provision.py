@@ -18,7 +18,7 @@ from station.provisioning.offline import ProvisioningRequest
 from station.registry.tokens import Scope
 from station.web import app_keys
 from station.web.auth.access import Caller, require
-from station.web.http.bodies import decoded, json_response, read_json
+from station.web.http.bodies import decode_json, json_response, read_json
 from station.web.http.problems import Problem, problem_of
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class BulkResult(msgspec.Struct, frozen=True, omit_defaults=True):
     problem: Problem | None = None
 
 
-async def one(request: web.Request) -> web.Response:
+async def provision_one(request: web.Request) -> web.Response:
     """Raises `access.*`, `http.*` and the errors of `OfflineProvisioner.provision`."""
     caller = await require(request, Scope.PROVISION)
     made = await _provision_offline(request, caller, await read_json(request, ProvisioningRequest))
@@ -82,7 +82,7 @@ async def one(request: web.Request) -> web.Response:
     return json_response(made, status=201, headers=headers)
 
 
-async def bulk(request: web.Request) -> web.StreamResponse:
+async def provision_many(request: web.Request) -> web.StreamResponse:
     """Send a line of JSON for each unit, in order, as soon as it is provisioned.
 
     Raises `access.*` and `http.*`, before the first line only.
@@ -92,7 +92,7 @@ async def bulk(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": NDJSON})
     await response.prepare(request)
     for index, raw in enumerate(devices):
-        result = await _result(request, caller, index, bytes(raw))
+        result = await _provision_line(request, caller, index, bytes(raw))
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await response.write(msgspec.json.encode(result) + b"\n")
@@ -102,9 +102,9 @@ async def bulk(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def _result(request: web.Request, caller: Caller, index: int, raw: bytes) -> BulkResult:
+async def _provision_line(request: web.Request, caller: Caller, index: int, raw: bytes) -> BulkResult:
     try:
-        made = await _provision_offline(request, caller, decoded(raw, ProvisioningRequest))
+        made = await _provision_offline(request, caller, decode_json(raw, ProvisioningRequest))
     except BirthmarkError as error:
         problem = problem_of(error)
     except Exception:  # the answer has begun: report a bug in the unit's line and go on

@@ -34,29 +34,29 @@ class Validation(msgspec.Struct, frozen=True):
     """PASS or FAIL; every FAIL has the same, whatever the reason."""
 
 
-async def token(request: web.Request) -> web.Response:
+async def validate_token(request: web.Request) -> web.Response:
     """Raises `http.*` for a body of another form, and `registry.unavailable`."""
     metrics = request.app[app_keys.METRICS]
     try:
         body = await read_json(request, TokenRequest)
     except BirthmarkError:
-        metrics.validated(TOKEN, Reason.MALFORMED)
+        metrics.count_validation(TOKEN, Reason.MALFORMED)
         raise
     verdict = await request.app[app_keys.TOKENS].validate(body.camera_token)
-    metrics.validated(TOKEN, verdict.reason)
+    metrics.count_validation(TOKEN, verdict.reason)
     return _respond(verdict)
 
 
-async def certificate(request: web.Request) -> web.Response:
+async def validate_certificate(request: web.Request) -> web.Response:
     """Raises `http.*` for a body of another form, and `registry.unavailable`."""
     metrics = request.app[app_keys.METRICS]
     try:
         bundle = await read_json(request, CameraBundle, _BUNDLE_BYTES)
     except BirthmarkError:
-        metrics.validated(CERTIFICATE, Reason.MALFORMED)
+        metrics.count_validation(CERTIFICATE, Reason.MALFORMED)
         raise
     verdict = await request.app[app_keys.CERTIFICATES].validate(bundle)
-    metrics.validated(CERTIFICATE, verdict.reason)
+    metrics.count_validation(CERTIFICATE, verdict.reason)
     return _respond(verdict)
 
 

@@ -19,7 +19,7 @@ _PREFLIGHT_SECONDS: Final = 600
 
 
 @web.middleware
-async def same_site(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def refuse_cross_site(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse changes from other sites before reading their bodies, and answer preflights of listed origins."""
     if _is_preflight(request):
         return web.Response(
@@ -35,7 +35,7 @@ async def same_site(request: web.Request, handler: Handler) -> web.StreamRespons
     return await handler(request)
 
 
-async def allow_listed(request: web.Request, response: web.StreamResponse) -> None:
+async def allow_listed_origins(request: web.Request, response: web.StreamResponse) -> None:
     """Handler of `on_response_prepare`: lets a listed origin read the answer, errors included."""
     if not request.app[app_keys.CONFIG].web.cors_origins:
         return

@@ -19,7 +19,7 @@ from station.web.http.bodies import read_body
 _FORM_BYTES: Final = 4096
 
 
-async def form(request: web.Request) -> web.Response:
+async def show_form(request: web.Request) -> web.Response:
     return _render_form(request, refused=False)
 
 

@@ -36,10 +36,10 @@ async def read_json(request: web.Request, kind: type[T], most: int = BODY_BYTES)
     `http.field-invalid`."""
     if request.content_type != JSON:
         raise BirthmarkError("http.unsupported-media-type")
-    return decoded(await read_body(request, most), kind)
+    return decode_json(await read_body(request, most), kind)
 
 
-def decoded(data: bytes, kind: type[T]) -> T:
+def decode_json(data: bytes, kind: type[T]) -> T:
     """Decode JSON as a `kind`. Raises `http.malformed` or `http.field-invalid`."""
     try:
         return msgspec.json.decode(data, type=kind)
@@ -67,7 +67,7 @@ async def read_body(request: web.Request, most: int) -> bytes:
     return b"".join(parts)
 
 
-def parameters(request: web.Request, kind: type[T]) -> T:
+def read_query(request: web.Request, kind: type[T]) -> T:
     """Decode the query as a `kind`. Raises `http.parameter-invalid`, also for an unknown or repeated parameter."""
     query = request.query
     for name in query:

@@ -13,7 +13,7 @@ from aiohttp.typedefs import Handler, Middleware
 from shared.errors import BirthmarkError
 from shared.text import printable
 from station.web import app_keys
-from station.web.auth.cross_site import same_site
+from station.web.auth.cross_site import refuse_cross_site
 from station.web.endpoint import Endpoint
 from station.web.http.clients import client, host_name, is_loopback_name, is_own_address
 from station.web.http.problems import TooManyError, answer, headers_of, problem_of
@@ -138,7 +138,7 @@ async def count_requests(request: web.Request, handler: Handler) -> web.StreamRe
 
 
 @web.middleware
-async def limited(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def limit_rate(request: web.Request, handler: Handler) -> web.StreamResponse:
     """So many requests of a client, and no more; before anything of a body is read."""
     endpoint = _endpoint(request)
     rate = endpoint.rate if endpoint else "page"
@@ -160,8 +160,8 @@ MIDDLEWARES: Final[tuple[Middleware, ...]] = (
     count_requests,
     translate_errors,
     require_known_host,
-    limited,
-    same_site,
+    limit_rate,
+    refuse_cross_site,
     limit_duration,
 )
 """The outermost first."""

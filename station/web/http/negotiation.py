@@ -20,7 +20,7 @@ def asks_for_page(request: web.Request) -> bool:
     return _quality(request, "text", "html") > _quality(request, "application", "json")
 
 
-def preferred(request: web.Request, offers: tuple[str, ...]) -> str:
+def choose_media_type(request: web.Request, offers: tuple[str, ...]) -> str:
     """The media type of `offers` that the client prefers; the first for a client without a preference."""
     return max(offers, key=lambda offer: _quality(request, *offer.split("/")))
 

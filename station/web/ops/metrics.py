@@ -69,7 +69,7 @@ class Metrics:
             self.validations.labels(CERTIFICATE, reason.value)
         self.audit_intact.set(1)
 
-    def validated(self, kind: str, reason: Reason) -> None:
+    def count_validation(self, kind: str, reason: Reason) -> None:
         self.validations.labels(kind, reason.value).inc()
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:

@@ -28,7 +28,7 @@ def bus() -> Bus:
 
 async def test_a_stop_waits_for_the_session_under_way_and_for_no_idle_port(bus: Bus) -> None:
     stop = asyncio.Event()
-    stopping = asyncio.create_task(serve._stopped(stop, bus))
+    stopping = asyncio.create_task(serve._wait_for_stop(stop, bus))
     assert not await settled(stopping)
     stop.set()
     assert not await settled(stopping)
@@ -40,7 +40,7 @@ async def test_a_stop_waits_for_the_session_under_way_and_for_no_idle_port(bus: 
 
 async def test_a_second_signal_ends_the_waiting(bus: Bus) -> None:
     stop = asyncio.Event()
-    stopping = asyncio.create_task(serve._stopped(stop, bus))
+    stopping = asyncio.create_task(serve._wait_for_stop(stop, bus))
     stop.set()
     assert not await settled(stopping)
     stop.set()
@@ -53,7 +53,7 @@ async def test_a_session_that_never_ends_does_not_hold_the_station_for_ever(
     monkeypatch.setattr(serve, "DRAIN_SECONDS", 0.01)
     stop = asyncio.Event()
     stop.set()
-    await asyncio.wait_for(serve._stopped(stop, bus), TIMEOUT_SECONDS)
+    await asyncio.wait_for(serve._wait_for_stop(stop, bus), TIMEOUT_SECONDS)
 
 
 def test_systemd_waits_longer_for_the_station_than_the_station_for_its_sessions() -> None:

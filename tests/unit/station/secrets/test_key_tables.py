@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from shared.birthmark.derivation import extract, token_key
 from shared.errors import BirthmarkError
 from shared.types import TableId, key_index, table_id
-from station.cli.vectors import rows
+from station.cli.vectors import derive_rows
 from station.registry.schema import key_tables
 from station.secrets import key_tables as keytables
 from station.secrets.station_secret import StationSecret
@@ -54,7 +54,7 @@ def test_derivation_beyond_the_boundaries_is_refused(index: int) -> None:
 
 
 def test_the_printed_vectors_are_right_and_begin_and_end_at_the_boundaries() -> None:
-    printed = {(str(row["master_key"]), row["key_index"]): row for row in rows()}
+    printed = {(str(row["master_key"]), row["key_index"]): row for row in derive_rows()}
     known = [row for row in DERIVATIONS if (row.master_key.hex(), row.key_index) in printed]
     assert len(known) >= 9
     for row in known:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import logging
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from station.web.http import bodies
-from tests.harness.api_client import BULK, DEVICES, PROVISION, Api, opened, problem
+from tests.harness.api_client import BULK, DEVICES, PROVISION, Api, problem
 from virtual.timeouts import TIMEOUT_SECONDS
 
 SECRET = "5ec4e7" * 10 + "5ec4"
@@ -25,12 +22,6 @@ BUNDLE = {
     "gps_hash": None,
     "bundle_signature": "bm8gc2lnbmF0dXJl",
 }
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    async with opened(tmp_path) as made:
-        yield made
 
 
 @pytest.mark.parametrize("path", ["/validate", "/api/v1/validate/nuc"])
@@ -212,87 +203,6 @@ async def test_a_body_of_another_kind_is_refused(
     assert answer.status == status
     body = await answer.json(content_type=None)
     assert body["code"] == code or (code is None and body["code"] in ("http.malformed", "http.field-invalid"))
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "allowed"),
-    [
-        ("DELETE", DEVICES, "GET,HEAD"),
-        ("PUT", "/validate", "POST"),
-        ("GET", "/validate-cert", "POST"),
-        ("GET", PROVISION, "POST"),
-        ("PATCH", f"{DEVICES}/CAM-1", "GET,HEAD"),
-        ("TRACE", "/health", "GET,HEAD"),
-    ],
-)
-async def test_an_unknown_method_is_told_which_there_are(api: Api, method: str, path: str, allowed: str) -> None:
-    answer = await api.client.request(method, path, headers=api.bearer)
-    await problem(answer, 405, "http.method-not-allowed")
-    assert answer.headers["Allow"] == allowed
-
-
-@pytest.mark.parametrize(
-    "sent",
-    [
-        b"BREW /crl HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        b"GET /crl HTTP/9.7\r\nHost: localhost\r\n\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
-        b"GET /crl HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\x00\r\n\r\n" % SECRET.encode(),
-        b"GET /crl HTTP/1.1\r\nHost: localhost\r\nX: %s\r\n\r\n" % (SECRET.encode() * 500),
-        b"POST /validate HTTP/1.1\r\nHost: localhost\r\nContent-Length: -%s\r\n\r\n" % SECRET.encode(),
-    ],
-    ids=["unknown_method", "unknown_version", "tls", "nul_in_a_header", "header_too_long", "length_negative"],
-)
-async def test_what_is_no_http_is_neither_quoted_nor_logged(
-    api: Api, sent: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.WARNING)
-    reader, writer = await asyncio.open_connection("127.0.0.1", api.client.port)
-    writer.write(sent)
-    async with asyncio.timeout(TIMEOUT_SECONDS):
-        answer = await reader.read()
-    writer.close()
-    head, _, body = answer.partition(b"\r\n\r\n")
-    assert head.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))
-    assert b"Content-Security-Policy: default-src 'none'" in head
-    assert json.loads(body)["code"] == "http.malformed"
-    assert SECRET.encode() not in answer
-    assert not caplog.records
-
-
-@pytest.mark.parametrize("serial", ["CAM-9", "%2e%2e%2fetc", "a" * 4000, "%00", "<b>"])
-@pytest.mark.parametrize("what", ["", "/certificate"])
-async def test_a_unit_that_there_is_not_is_a_404(api: Api, serial: str, what: str) -> None:
-    answer = await api.get(f"{DEVICES}/{serial}{what}")
-    assert answer.status == 404
-    assert "CAM-9" not in await answer.text()
-
-
-async def test_one_wrong_unit_of_many_leaves_the_others_alone(api: Api) -> None:
-    wanted: list[object] = [{"device_serial": f"CAM-{n}"} for n in range(4)]
-    wanted[1:1] = [{"device_serial": "CAM-0"}, {"device_serial": "a b"}, 5, {"device_serial": "CAM-9", "x": SECRET}]
-    answer = await api.post(BULK, {"devices": wanted})
-    assert answer.content_type == "application/x-ndjson"
-    text = await answer.text()
-    results = [json.loads(line) for line in text.splitlines()]
-    assert [result["index"] for result in results] == list(range(8))
-    assert [result["status"] for result in results] == [201, 409, 400, 400, 400, 201, 201, 201]
-    assert results[4]["problem"]["field"] == "x"
-    assert SECRET not in text
-    assert (await (await api.get(DEVICES)).json())["total"] == 4
-
-
-async def test_so_many_units_at_once_and_no_more(api: Api) -> None:
-    for count in (0, 1001):
-        answer = await api.post(BULK, {"devices": [{"device_serial": "CAM"}] * count})
-        assert (await problem(answer, 400, "http.field-invalid"))["field"] == "devices"
-
-
-async def test_unknown_fields_of_a_validation_are_passed_over(api: Api) -> None:
-    token = api.token(await api.provision("CAM-1"))
-    body = {"camera_token": {**token, "version": 2}, "manufacturer_authority_id": "X", "new": {}}
-    answer = await api.client.post("/validate", json=body)
-    assert await answer.json() == {"valid": True, "message": "PASS"}
 
 
 async def test_a_body_that_trickles_is_not_waited_for(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,11 +11,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from shared.errors import BirthmarkError
-from shared.errors.catalogue import CATALOGUE
-from station.config import AuthorityConfig, StationConfig
+from station.config import AuthorityConfig, RatesConfig, StationConfig, WebConfig
 from station.web.http import middleware
 from station.web.http.bodies import BODY_BYTES
-from station.web.http.problems import STATUS
+from tests.harness.api_client import DEVICES, PROVISION, Api, opened, problem
 from tests.harness.page_testbed import Client, open_page_testbed
 
 SECRET = "/var/lib/secret/path"
@@ -127,25 +126,6 @@ def test_the_policy_of_the_page_allows_nothing_inline_and_nothing_from_elsewhere
         assert word not in policy
 
 
-async def test_programs_get_problem_details(client: Client) -> None:
-    answer = await client.get("/nowhere")
-    assert answer.content_type == "application/problem+json"
-    body = await answer.json(content_type=None)
-    assert body["type"] == "urn:birthmark:fault:http.no-such-page"
-    assert body["status"] == 404
-    assert body["title"] == "There is nothing at that address."
-    assert body["advice"]
-
-
-async def test_browsers_get_a_plain_page(client: Client) -> None:
-    answer = await client.get("/<b>nowhere", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
-    assert answer.status == 404
-    assert answer.content_type == "text/html"
-    body = await answer.text()
-    assert "There is nothing at that address." in body
-    assert "<b>" not in body
-
-
 async def test_a_method_that_is_not_taken_is_told_which_are(client: Client) -> None:
     answer = await client.delete("/health")
     assert answer.status == 405
@@ -175,5 +155,35 @@ async def test_a_request_that_gets_nowhere_is_ended(client: Client, monkeypatch:
     assert (await answer.json(content_type=None))["code"] == "http.too-slow"
 
 
-def test_every_error_with_a_status_is_in_the_catalogue() -> None:
-    assert STATUS.keys() <= CATALOGUE.keys()
+async def test_listed_names_are_served_and_others_not(tmp_path: Path) -> None:
+    async with opened(tmp_path, StationConfig(web=WebConfig(hosts=["Station-3.local"]))) as api:
+        assert (await api.client.get("/health", headers={"Host": "station-3.local:8001"})).status == 200
+        await problem(await api.client.get("/health", headers={"Host": "station-4.local"}), 421, "http.host-unknown")
+
+
+async def test_a_client_that_sends_too_much_is_told_how_long_to_wait(tmp_path: Path) -> None:
+    config = StationConfig(web=WebConfig(rates=RatesConfig(validation=0.5)))
+    async with opened(tmp_path, config) as api:
+        answers = [await api.client.post("/validate", json={}) for _ in range(7)]
+        assert [answer.status for answer in answers[:5]] == [400] * 5
+        told = await problem(answers[-1], 429, "http.too-many")
+        assert 1 <= int(answers[-1].headers["Retry-After"]) <= 2
+        assert told["detail"].startswith("Wait")
+        assert (await api.client.get("/health")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", DEVICES, "GET,HEAD"),
+        ("PUT", "/validate", "POST"),
+        ("GET", "/validate-cert", "POST"),
+        ("GET", PROVISION, "POST"),
+        ("PATCH", f"{DEVICES}/CAM-1", "GET,HEAD"),
+        ("TRACE", "/health", "GET,HEAD"),
+    ],
+)
+async def test_an_unknown_method_is_told_which_there_are(api: Api, method: str, path: str, allowed: str) -> None:
+    answer = await api.client.request(method, path, headers=api.bearer)
+    await problem(answer, 405, "http.method-not-allowed")
+    assert answer.headers["Allow"] == allowed

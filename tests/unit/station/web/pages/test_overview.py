@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import AsyncIterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from station.registry.revocation import RevocationCode
 from station.web import app_keys
 from station.web.pages import overview
 from tests.harness.page_testbed import MARKUP, Client, PageTestbed, open_page_testbed
-from tests.harness.vendor_lab import Vendor, write_roots
 
 
 class Tags(HTMLParser):
@@ -31,18 +29,6 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.append((tag, attrs))
-
-
-@pytest.fixture
-async def testbed(tmp_path: Path) -> AsyncIterator[PageTestbed]:
-    async with open_page_testbed(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-async def client(testbed: PageTestbed) -> AsyncIterator[Client]:
-    async with TestClient(TestServer(testbed.app)) as made:
-        yield made
 
 
 async def text_of(client: Client, address: str = "/") -> str:
@@ -258,31 +244,9 @@ async def test_programs_get_service_version_and_status(client: Client) -> None:
     assert body["status"] == "running"
 
 
-@pytest.mark.parametrize(
-    "accept", ["*/*", "text/html,application/json;q=0.9", "application/json;q=0, */*", "application/json;q=x,text/html"]
-)
-async def test_whoever_does_not_prefer_json_gets_the_page(client: Client, accept: str) -> None:
-    assert (await client.get("/", headers={"Accept": accept})).content_type == "text/html"
-
-
 async def test_a_browser_without_javascript_renews_the_page_by_itself(client: Client) -> None:
     body = await (await client.get("/", headers={"Accept": "text/html"})).text()
     assert '<noscript><meta http-equiv="refresh" content="10"></noscript>' in body
-
-
-async def test_health_counts_units_and_ports(testbed: PageTestbed, client: Client) -> None:
-    await testbed.provision("one")
-    await testbed.provision("two", confirmed=False)
-    testbed.bus.tell(PortChanged("/dev/ttyACM0", PortState.WAITING))
-    answer = await client.get("/health")
-    assert answer.content_type == "application/json"
-    body = await answer.json()
-    assert body["status"] == "healthy"
-    assert body["total_devices"] == 2
-    assert body["total_tables"] == 10
-    assert body["units"] == {"issued": 1, "provisioned": 1, "revoked": 0, "released": 0}
-    assert body["ports"] == {"waiting": 1}
-    assert body["uptime_seconds"] >= 0
 
 
 async def test_why_no_port_can_appear_stands_where_the_ports_would(testbed: PageTestbed, client: Client) -> None:
@@ -302,13 +266,3 @@ async def test_what_is_wrong_with_the_vendors_certificates_stands_on_the_page(
     assert "TPM vendors' certificates: <b>.pem: bad" in await text_of(client)
     testbed.bus.tell(NoticeChanged(Topic.VENDORS, ""))
     assert "vendors' certificates" not in await text_of(client)
-
-
-async def test_health_counts_the_vendors_certificates_and_what_is_wrong_with_them(
-    testbed: PageTestbed, client: Client
-) -> None:
-    directory = write_roots(testbed.config.ek_roots(testbed.folder), Vendor("One"), Vendor("Two"))
-    (directory / "README").write_text("hello")
-    testbed.app[app_keys.VENDORS].current()
-    health = await (await client.get("/health")).json()
-    assert (health["vendor_certificates"], health["vendor_problems"]) == (2, 1)

@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from aiohttp import ClientResponse, ClientSession, web
-from aiohttp.test_utils import TestClient, TestServer
 
 from station.events import Lost, NoticeChanged, PortChanged, PortGone, PortState, Topic, UnitChanged
 from station.web import app_keys
 from station.web.pages import overview
-from tests.harness.page_testbed import MARKUP, Client, PageTestbed, open_page_testbed
+from tests.harness.page_testbed import MARKUP, Client, PageTestbed
 from virtual.timeouts import TIMEOUT_SECONDS
 
 PORT = "/dev/ttyACM0"
-
-
-@pytest.fixture
-async def testbed(tmp_path: Path) -> AsyncIterator[PageTestbed]:
-    async with open_page_testbed(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-async def client(testbed: PageTestbed) -> AsyncIterator[Client]:
-    async with TestClient(TestServer(testbed.app)) as made:
-        yield made
 
 
 async def next_event(stream: ClientResponse) -> tuple[str, str]:

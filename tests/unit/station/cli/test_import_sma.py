@@ -1,0 +1,95 @@
+"""`birthmark-station import`: what it asks of the takeover, and what it prints of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from station.cli import import_sma
+from station.setup.import_sma.takeover import ImportResult
+from station.setup.init import InitResult
+from tests.harness.station_commands import run_station
+
+MADE = InitResult(Path("/new"), None, Path("/new/root.key"), Path("/new/root.passphrase"))
+CLEAN = ImportResult(MADE, units=12, revoked=2, tables=10, unregistered=0, foreign_names=0)
+
+
+class Takeover:
+    """Stands for the takeover: remembers what it was asked."""
+
+    def __init__(self, result: ImportResult) -> None:
+        self.result = result
+        self.asked: dict[str, Any] = {}
+
+    def __call__(self, source: Path, directory: Path, name: str, authority: Any, **options: Any) -> ImportResult:
+        self.asked = {"source": source, "directory": directory, "name": name, "authority": authority, **options}
+        return self.result
+
+
+@pytest.fixture
+def takeover(monkeypatch: pytest.MonkeyPatch) -> Takeover:
+    takeover = Takeover(CLEAN)
+    monkeypatch.setattr(import_sma, "take_over", takeover)
+    return takeover
+
+
+def test_every_option_reaches_the_takeover(takeover: Takeover, tmp_path: Path) -> None:
+    result = run_station(
+        *("import", tmp_path, "--data-dir", "/new", "--name", "Bench 3", "--authority-id", "SMA", "--force"),
+        *("--public-url", "https://sma.example.org", "--root-passphrase-file", "-"),
+        stdin="correct horse battery\n",
+    )
+    assert result.exit_code == 0, result.output
+    authority = takeover.asked.pop("authority")
+    assert (authority.authority_id, authority.public_url) == ("SMA", "https://sma.example.org")
+    assert takeover.asked == {
+        "source": tmp_path,
+        "directory": Path("/new"),
+        "name": "Bench 3",
+        "force": True,
+        "root_passphrase": "correct horse battery",
+    }
+
+
+def test_counts_and_what_is_left_to_do_are_printed(takeover: Takeover, tmp_path: Path) -> None:
+    result = run_station("import", tmp_path, "--data-dir", "/new")
+    assert result.stdout.splitlines() == [
+        "Imported 12 units (2 revoked), 10 key tables.",
+        "Now move the root key to a safe place: /new/root.key",
+        "  /new/root.passphrase   (to another place than the key)",
+        f"The private keys in {tmp_path} still lie there in the clear: destroy them once all is well.",
+    ]
+    assert result.stderr.startswith("warning: ")
+    takeover.result = replace(CLEAN, unregistered=3, foreign_names=4, made=replace(MADE, replaced=Path("/old")))
+    told = run_station("import", tmp_path, "--data-dir", "/new").stdout
+    assert "3 serial numbers had tables but no unit" in told
+    assert "4 certificates misname their issuer" in told
+    assert "Moved the station that was in /new to /old." in told
+
+
+def test_programs_get_the_same_as_json(takeover: Takeover, tmp_path: Path) -> None:
+    takeover.result = replace(CLEAN, made=replace(MADE, root_key=None, root_passphrase=None))
+    assert json.loads(run_station("import", tmp_path, "--data-dir", "/new", "--json").stdout) == {
+        "data_dir": "/new",
+        "units": 12,
+        "revoked": 2,
+        "tables": 10,
+        "unregistered": 0,
+        "foreign_issuer_names": 0,
+        "replaced": None,
+        "root_key": None,
+        "root_passphrase_file": None,
+    }
+
+
+def test_a_short_passphrase_or_no_directory_is_refused_before_anything_is_read(
+    takeover: Takeover, tmp_path: Path
+) -> None:
+    arguments = ("import", "--data-dir", "/new", "--root-passphrase-file", "-")
+    assert run_station(*arguments, tmp_path, stdin="short\n").exit_code == 1
+    assert run_station(*arguments, tmp_path / "none", stdin="correct horse battery\n").exit_code == 2
+    assert takeover.asked == {}

@@ -1,0 +1,119 @@
+"""Where the station listens: never to other machines in the clear, and under an address that people can open."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession, web
+
+from shared.errors import BirthmarkError
+from station.cli import listener
+from station.cli.listener import Listener
+
+TLS = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+
+
+@pytest.fixture
+async def runner() -> AsyncIterator[web.AppRunner]:
+    made = web.AppRunner(web.Application())
+    await made.setup()
+    yield made
+    await made.cleanup()
+
+
+@pytest.fixture
+def inherited(monkeypatch: pytest.MonkeyPatch) -> list[socket.socket]:
+    """What systemd hands over; a test adds to it."""
+    sockets: list[socket.socket] = []
+    monkeypatch.setattr(listener, "inherited_sockets", lambda: sockets)
+    return sockets
+
+
+def unix_socket(path: Path, mode: int) -> socket.socket:
+    made = socket.socket(socket.AF_UNIX)
+    made.bind(str(path))
+    path.chmod(mode)
+    made.listen()
+    return made
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_loopback_needs_no_tls(host: str) -> None:
+    assert Listener(host, 8001).host == host
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "2001:db8::1"])  # noqa: S104 - refused
+def test_other_machines_are_served_by_tls_or_behind_a_proxy_only(host: str) -> None:
+    with pytest.raises(BirthmarkError) as caught:
+        Listener(host, 8001)
+    assert (caught.value.code, caught.value.detail) == ("http.not-loopback", host)
+    assert Listener(host, 8001, TLS).tls is TLS
+    assert Listener(host, 8001, behind_proxy=True).behind_proxy
+
+
+@pytest.mark.parametrize("host", ["", "sma.example.org", "127.0.0.1:8001", "[::1]"])
+def test_a_host_that_is_no_address_is_named(host: str) -> None:
+    with pytest.raises(BirthmarkError, match=r"is not an address.*http\.cannot-listen"):
+        Listener(host, 8001)
+
+
+async def test_the_address_it_says_is_one_that_answers(runner: web.AppRunner) -> None:
+    address = await Listener("127.0.0.1", 0).start(runner)
+    async with ClientSession() as client, client.get(address) as answer:
+        assert answer.status == 404
+
+
+async def test_an_address_in_use_is_named(runner: web.AppRunner) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(BirthmarkError, match=rf"127\.0\.0\.1:{port}: .*http\.cannot-listen"):
+            await Listener("127.0.0.1", port).start(runner)
+
+
+async def test_inherited_sockets_take_the_place_of_host_and_port(
+    runner: web.AppRunner, inherited: list[socket.socket], tmp_path: Path
+) -> None:
+    inherited += [socket.create_server(("127.0.0.1", 0)), unix_socket(tmp_path / "proxy.sock", 0o660)]
+    port = inherited[0].getsockname()[1]
+    address = await Listener("127.0.0.1", 1).start(runner)
+    assert address == f"http://127.0.0.1:{port}/ and unix:{tmp_path / 'proxy.sock'}"
+
+
+async def test_of_inherited_sockets_only_those_to_other_machines_speak_tls(
+    runner: web.AppRunner, inherited: list[socket.socket]
+) -> None:
+    inherited += [socket.create_server(("127.0.0.1", 0)), socket.create_server(("0.0.0.0", 0))]  # noqa: S104 - by TLS
+    address = await Listener("127.0.0.1", 1, TLS).start(runner)
+    assert address.startswith("http://127.0.0.1:")
+    assert " and https://0.0.0.0:" in address
+
+
+async def test_an_inherited_socket_to_other_machines_needs_tls(
+    runner: web.AppRunner, inherited: list[socket.socket]
+) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as open_to_all:  # noqa: S104 - refused
+        inherited.append(open_to_all)
+        with pytest.raises(BirthmarkError, match=r"http\.not-loopback"):
+            await Listener("127.0.0.1", 1).start(runner)
+    assert runner.addresses == []
+
+
+async def test_a_unix_socket_that_everybody_may_open_is_refused(
+    runner: web.AppRunner, inherited: list[socket.socket], tmp_path: Path
+) -> None:
+    with unix_socket(tmp_path / "proxy.sock", 0o666) as open_to_all:
+        inherited.append(open_to_all)
+        with pytest.raises(BirthmarkError, match=r"proxy\.sock.*http\.socket-open-to-all"):
+            await Listener("127.0.0.1", 1).start(runner)
+
+
+async def test_an_ipv6_address_is_in_brackets(runner: web.AppRunner, inherited: list[socket.socket]) -> None:
+    try:
+        inherited.append(socket.create_server(("::1", 0), family=socket.AF_INET6))
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    assert (await Listener("127.0.0.1", 1).start(runner)).startswith("http://[::1]:")

@@ -1,0 +1,62 @@
+"""Validation over HTTP: PASS or FAIL, and a reason that only the metrics have."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from tests.harness.api_client import DEVICES, Api
+
+
+async def test_every_fail_reads_the_same_and_only_the_counter_knows_why(api: Api) -> None:
+    made, other = await api.provision("CAM-1"), await api.provision("CAM-2")
+    await api.post(f"{DEVICES}/CAM-2/revoke", {"reason": "gone"})
+    good = api.token(made)
+    foreign = next(table for table in range(10) if table not in made["table_assignments"])
+    unknown = {**made, "nuc_hash": "77" * 32}
+    fails = {
+        "not-authentic": {**good, "ciphertext": "00" + good["ciphertext"][2:]},
+        "other-table": api.token(made, foreign),
+        "revoked": api.token(other),
+        "unknown-unit": api.token(unknown),
+        "unknown-table": {**good, "table_id": 2400},
+    }
+    for token in fails.values():
+        assert await api.validate(token) == {"valid": False, "message": "FAIL"}
+    counted = await (await api.get("/metrics")).text()
+    for reason in fails:
+        assert f'birthmark_validations_total{{kind="token",reason="{reason}"}} 1.0' in counted
+    assert "CAM-" not in counted
+
+
+async def test_both_addresses_of_token_validation_are_the_same(api: Api) -> None:
+    token = api.token(await api.provision("CAM-1"), index=999)
+    assert await api.validate(token) == await api.validate(token, "/api/v1/validate/nuc")
+
+
+@pytest.mark.parametrize("encoding", [Encoding.PEM, Encoding.DER])
+async def test_a_bundle_that_a_camera_signed_passes_and_a_changed_one_fails(api: Api, encoding: Encoding) -> None:
+    made = await api.provision("CAM-1")
+    key = serialization.load_pem_private_key(made["device_private_key"].encode(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    certificate = x509.load_pem_x509_certificate(made["device_certificate"].encode())
+    sent = base64.b64encode(certificate.public_bytes(encoding)).decode()
+    text = f"{'ab' * 32}\n{sent}\n1795500000\n\n".encode()
+    signature = base64.b64encode(key.sign(text, ec.ECDSA(hashes.SHA256()))).decode()
+    body = {"camera_cert": sent, "image_hash": "AB" * 32, "timestamp": 1_795_500_000, "bundle_signature": signature}
+    answer = await api.client.post("/validate-cert", json={**body, "gps_hash": None})
+    assert await answer.json() == {"valid": True, "message": "PASS"}
+    answer = await api.client.post("/validate-cert", json={**body, "timestamp": 1_795_500_001})
+    assert await answer.json() == {"valid": False, "message": "FAIL"}
+
+
+async def test_unknown_fields_of_a_validation_are_passed_over(api: Api) -> None:
+    token = api.token(await api.provision("CAM-1"))
+    body = {"camera_token": {**token, "version": 2}, "manufacturer_authority_id": "X", "new": {}}
+    answer = await api.client.post("/validate", json=body)
+    assert await answer.json() == {"valid": True, "message": "PASS"}

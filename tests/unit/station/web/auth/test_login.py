@@ -1,0 +1,65 @@
+"""Signing in with a token, and out."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from station.registry import tokens
+from station.registry.tokens import Scope
+from station.web.auth.access import COOKIE
+from tests.harness.api_client import DEVICES, Api, opened, problem, session_headers
+
+
+async def test_signing_out_and_revoking_the_token_both_end_a_session(api: Api) -> None:
+    session = await api.sign_in(Scope.READ)
+    own = session_headers(session, Sec_Fetch_Site="same-origin")
+    assert (await api.client.post("/logout", headers=own, allow_redirects=False)).status == 303
+    await problem(await api.client.get(DEVICES, headers=own), 401, "access.required")
+    session = await api.sign_in(Scope.READ)
+    async with api.testbed.database.write() as connection:
+        for token in await tokens.list_all(connection):
+            if token.revoked_at is None and token.scopes == {Scope.READ}:
+                await tokens.revoke(connection, token.name, int(time.time()))
+    await problem(await api.client.get(DEVICES, headers=session_headers(session)), 401, "access.denied")
+
+
+async def test_a_wrong_token_at_the_sign_in_gets_the_form_again_and_is_not_repeated(api: Api) -> None:
+    own = {"Sec-Fetch-Site": "same-origin"}
+    answer = await api.client.post("/login", data={"token": "birthmark_wrong<b>"}, headers=own)
+    assert answer.status == 403
+    text = await answer.text()
+    assert "unknown, expired or revoked" in text
+    assert "wrong<b>" not in text
+    assert COOKIE not in answer.cookies
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "status", "code"),
+    [
+        ("multipart/form-data", b"x", 415, "http.unsupported-media-type"),
+        ("application/json", b"{}", 415, "http.unsupported-media-type"),
+        ("application/x-www-form-urlencoded", b"\xff", 400, "http.malformed"),
+        ("application/x-www-form-urlencoded", b"a&b=1&c=2&d=3&e=4&f=5", 400, "http.malformed"),
+        ("application/x-www-form-urlencoded; charset=nonsense", b"token=x", 403, None),
+        ("application/x-www-form-urlencoded", b"token=" + b"x" * 5000, 413, "http.too-large"),
+    ],
+)
+async def test_a_sign_in_that_is_no_form_is_refused(
+    api: Api, kind: str, data: bytes, status: int, code: str | None
+) -> None:
+    headers = {"Sec-Fetch-Site": "same-origin", "Content-Type": kind}
+    answer = await api.client.post("/login", data=data, headers=headers)
+    assert answer.status == status
+    if code:
+        await problem(answer, status, code)
+
+
+async def test_the_session_cookie_is_kept_to_https_behind_a_proxy(tmp_path: Path) -> None:
+    async with opened(tmp_path, behind_proxy=True) as api:
+        data = {"token": await api.testbed.token(Scope.READ)}
+        headers = {"Sec-Fetch-Site": "same-origin"}
+        answer = await api.client.post("/login", data=data, headers=headers, allow_redirects=False)
+        assert answer.cookies[COOKIE]["secure"]

@@ -1,0 +1,43 @@
+"""What is no HTTP gets a problem document that quotes none of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+
+import pytest
+
+from tests.harness.api_client import Api
+from virtual.timeouts import TIMEOUT_SECONDS
+
+SECRET = "5ec4e7" * 10 + "5ec4"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"BREW /crl HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /crl HTTP/9.7\r\nHost: localhost\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"GET /crl HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\x00\r\n\r\n" % SECRET.encode(),
+        b"GET /crl HTTP/1.1\r\nHost: localhost\r\nX: %s\r\n\r\n" % (SECRET.encode() * 500),
+        b"POST /validate HTTP/1.1\r\nHost: localhost\r\nContent-Length: -%s\r\n\r\n" % SECRET.encode(),
+    ],
+    ids=["unknown_method", "unknown_version", "tls", "nul_in_a_header", "header_too_long", "length_negative"],
+)
+async def test_what_is_no_http_is_neither_quoted_nor_logged(
+    api: Api, sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.client.port)
+    writer.write(sent)
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        answer = await reader.read()
+    writer.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))
+    assert b"Content-Security-Policy: default-src 'none'" in head
+    assert json.loads(body)["code"] == "http.malformed"
+    assert SECRET.encode() not in answer
+    assert not caplog.records

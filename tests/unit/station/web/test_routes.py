@@ -1,0 +1,30 @@
+"""The list of endpoints."""
+
+from __future__ import annotations
+
+from station.config import RatesConfig
+from station.web.http.problems import STATUS
+from station.web.routes import ENDPOINTS
+
+
+def test_every_error_an_endpoint_names_has_a_status() -> None:
+    assert {code for endpoint in ENDPOINTS for code in endpoint.faults} <= STATUS.keys()
+
+
+def test_no_two_endpoints_have_the_same_name() -> None:
+    names = [endpoint.name for endpoint in ENDPOINTS]
+    assert len(set(names)) == len(names)
+
+
+def test_what_changes_something_may_be_refused_as_too_large_or_from_another_site() -> None:
+    for endpoint in ENDPOINTS:
+        assert ({"http.too-large", "http.cross-site"} <= set(endpoint.faults)) == (endpoint.method == "POST")
+
+
+def test_every_example_of_a_closed_endpoint_sends_a_token_and_no_other_does() -> None:
+    for endpoint in ENDPOINTS:
+        assert ("Authorization: Bearer" in endpoint.curl) == (endpoint.scope is not None)
+
+
+def test_every_rate_is_one_of_the_settings() -> None:
+    assert {endpoint.rate for endpoint in ENDPOINTS} <= set(RatesConfig.__struct_fields__)

@@ -1,0 +1,117 @@
+"""What the page says of a port and of a unit, in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from shared.types import TableId
+from station.attestation.ek.verification import EkTrust
+from station.events import PortChanged, PortState
+from station.registry.records import KeyHolder, Unit, UnitState
+from station.web.views.overview import EXPIRES_SOON, port_view, summary, unit_view
+
+NOW = 1_795_500_000
+DAY = 86_400
+UNIT = Unit(
+    id=7,
+    serial="10000000a3f29c41",
+    state=UnitState.PROVISIONED,
+    key_holder=KeyHolder.TPM,
+    family="Raspberry Pi",
+    model="Raspberry Pi Zero 2 W",
+    station="Bench 3",
+    port="/dev/ttyACM0",
+    agent="birthmark-agent 0.1.0",
+    certificate=b"",
+    certificate_serial="01",
+    not_after=NOW + 730 * DAY,
+    issued_at=NOW - 100,
+    provisioned_at=NOW - 40,
+    duration_ms=3000,
+    revoked_at=None,
+    revoked_reason=None,
+    revoked_code=None,
+    closed_at=None,
+    closed_reason=None,
+    ek_trust=EkTrust.VERIFIED.value,
+    ek_reason="",
+    ek_anchor="",
+    tpm_manufacturer="Infineon",
+    tpm_model="SLB9672",
+    tpm_firmware="15.23",
+    tables=(TableId(1), TableId(2), TableId(3)),
+)
+
+
+def port(state: PortState, step: int = 0, **fields: str) -> PortChanged:
+    return PortChanged("/dev/ttyACM0", state, step, **fields)
+
+
+def test_the_summary_begins_with_the_most_urgent_and_leaves_out_what_there_is_not() -> None:
+    states = (PortState.WAITING, PortState.WORKING, PortState.FAILED, PortState.WORKING)
+    assert summary([port(state) for state in states]) == "1 failed, 2 working, 1 ready"
+    assert summary([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("state", "step", "progress"),
+    [
+        (PortState.WORKING, 2, ["done", "done", "now", "ahead", "ahead", "ahead"]),
+        (PortState.FAILED, 1, ["done", "failed", "ahead", "ahead", "ahead", "ahead"]),
+        (PortState.DONE, 6, ["done"] * 6),
+        (PortState.WAITING, 0, []),
+        (PortState.ABSENT, 0, []),
+    ],
+)
+def test_the_steps_show_where_a_session_is_and_none_where_there_is_no_session(
+    state: PortState, step: int, progress: list[str]
+) -> None:
+    view = port_view(port(state, step))
+    assert [shown.progress for shown in view.steps] == progress
+    assert len({shown.name for shown in view.steps}) == len(progress)
+
+
+def test_a_screen_reader_says_the_unit_or_else_the_port() -> None:
+    assert port_view(port(PortState.FAILED, note="unplug it")).announcement == "/dev/ttyACM0: Failed. Unplug it"
+    assert port_view(port(PortState.DONE, serial="CAM-1", note="x")).announcement == "CAM-1: Done. X"
+
+
+@pytest.mark.parametrize(
+    ("left", "warning", "expired"),
+    [
+        (EXPIRES_SOON + 1, "", False),
+        (EXPIRES_SOON, "Expires in 60 days", False),
+        (2 * DAY - 1, "Expires in 1 day", False),
+        (DAY - 1, "Expires today", False),
+        (0, "Expired", True),
+        (-DAY, "Expired", True),
+    ],
+)
+def test_an_end_is_pointed_to_from_sixty_days_before(left: int, warning: str, expired: bool) -> None:
+    view = unit_view(replace(UNIT, not_after=NOW + left), NOW)
+    assert (view.expiry_warning, view.expired) == (warning, expired)
+
+
+def test_a_unit_is_dated_by_its_receipt_and_before_that_by_its_certificate() -> None:
+    receipt = unit_view(UNIT, NOW).when.iso
+    issued = unit_view(replace(UNIT, provisioned_at=None), NOW).when.iso
+    assert (issued, receipt) == ("2026-11-24T05:58:20+00:00", "2026-11-24T05:59:20+00:00")
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "detail"),
+    [
+        ({}, "genuine", "Infineon SLB9672"),
+        ({"tpm_manufacturer": "", "tpm_model": ""}, "genuine", "Vendor not named"),
+        ({"ek_trust": "simulated"}, "simulator", "Software, not a real TPM. Not for production."),
+        ({"ek_trust": "unverified", "ek_reason": "no vendor is known"}, "unverified", "No vendor is known"),
+        ({"ek_trust": "of-a-later-version"}, "unverified", "No reason was recorded."),
+        ({"key_holder": KeyHolder.STATION}, "none", "This station made its private key."),
+        ({"key_holder": KeyHolder.SOFTWARE}, "none", "Its private key was made in software."),
+    ],
+)
+def test_a_tpm_is_called_genuine_only_when_it_was_verified(fields: dict[str, object], kind: str, detail: str) -> None:
+    view = unit_view(replace(UNIT, **fields), NOW).tpm  # type: ignore[arg-type]
+    assert (view.kind, view.detail) == (kind, detail)
