@@ -42,14 +42,14 @@ def test_everything_is_read(sma: PublicSma) -> None:
     assert found.intermediate_key.public_key() == found.intermediate.public_key()
     assert found.root_key is not None
     assert found.root_key.public_key() == found.root.public_key()
-    assert len(found.former) == 1
+    assert len(found.earlier_intermediates) == 1
 
 
 def test_the_root_key_and_the_certificate_of_phase_2_may_be_missing(sma: PublicSma) -> None:
     (sma.data / "root-ca.key").unlink()
     (sma.data.parent / "certs" / "ca_certificate.pem").unlink()
     found = read(sma.data)
-    assert (found.root_key, found.former) == (None, ())
+    assert (found.root_key, found.earlier_intermediates) == (None, ())
 
 
 @pytest.mark.parametrize("place", ["certs/ca_certificate.pem", "ca_certificate.pem", "../certs/ca_certificate.pem"])
@@ -57,7 +57,7 @@ def test_the_certificate_of_phase_2_is_found_wherever_it_was_kept(sma: PublicSma
     was = sma.data.parent / "certs" / "ca_certificate.pem"
     (sma.data / "certs").mkdir()
     was.rename(sma.data / place)
-    assert len(read(sma.data).former) == 1
+    assert len(read(sma.data).earlier_intermediates) == 1
 
 
 @pytest.mark.parametrize(
