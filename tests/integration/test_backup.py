@@ -77,7 +77,7 @@ def test_a_restored_station_knows_its_units_and_provisions_new_ones(
     plug(done)
     held = Held()
     underway.cable.spoil = held
-    file = tmp_path / "station.setup.backup.backup"
+    file = tmp_path / "station.backup"
     with underway.cable:
         agent = underway.start("--once", *WAIT_OPTIONS)
         assert held.reached.wait(TIMEOUT_SECONDS)
