@@ -55,8 +55,8 @@ POLICY: Final = web.AppKey("policy", EkPolicy)
 ENDPOINTS: Final = web.AppKey("endpoints", dict[tuple[str, str], Endpoint])
 """Method and path, as the router has it → the endpoint."""
 
-ASSET_VERSION: Final = web.AppKey("edition", str)
-"""A digest of templates and assets: a page of another edition loads itself anew."""
+ASSET_VERSION: Final = web.AppKey("asset_version", str)
+"""A digest of templates and assets: a page of another version loads itself anew."""
 
 REVOCATION_LIST: Final = web.AppKey("revocation_list", CurrentRevocationList)
 SESSIONS: Final = web.AppKey("sessions", Sessions)

@@ -69,7 +69,7 @@ def test_a_registry_that_forgets_who_was_issued_is_found_out(monkeypatch: pytest
                 await units.release(connection, unit.serial, "forgotten", now)
         return await honest(connection, applicant, now, *rest)
 
-    monkeypatch.setattr(units, "enroll", forgetful)
+    monkeypatch.setattr(units, "issue_or_resume", forgetful)
     points: Sequence[Point] = [(4, 1000), (5, 500)]
     assert [verdict.outcome for verdict in cable.attempt(cable.cut, points)] == [Outcome.TWICE, Outcome.TWICE]
 

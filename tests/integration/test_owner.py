@@ -128,7 +128,7 @@ def test_a_link_that_the_services_user_planted_takes_root_nowhere(machine: Servi
 
 def test_a_program_that_the_owner_cannot_read_is_named(machine: ServiceMachine) -> None:
     init(machine)
-    for package in ("shared", "station"):
+    for package in ("runtime", "shared", "station"):
         shutil.copytree(CHECKOUT / package, machine.root / package)
     program = f"import sys; sys.path.insert(0, {str(machine.root)!r}); from station.cli import main; main()"
     refused = machine.run(sys.executable, "-P", "-c", program, "devices")

@@ -253,8 +253,8 @@ def test_bad_input_ends_with_a_sentence_a_code_and_a_status(
     assert not (pi.state_dir / "identity").exists()
 
 
-def test_a_port_in_use_is_named_as_such(bench: Path) -> None:
-    pi = pi_of(bench, 31)
+def test_a_port_in_use_is_named_as_such(tmp_path: Path) -> None:
+    pi = pi_of(tmp_path, 31)  # no station is there: the holder waits, however slow the others are
     with pi.cable:
         holder = pi.start(*WAIT_OPTIONS)
         try:

@@ -192,7 +192,7 @@ async def test_a_stream_that_falls_silent_is_a_lost_connection(served: Served, s
     await expect(seen.page.get_by_role("alert")).to_contain_text("Connection to the station lost")
 
 
-async def test_a_page_of_an_older_edition_loads_itself_anew(served: Served, seen: Seen) -> None:
+async def test_a_page_of_an_older_version_loads_itself_anew(served: Served, seen: Seen) -> None:
     await seen.open(served.url)
     await seen.mark()
     await served.stop()

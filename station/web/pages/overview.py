@@ -131,7 +131,7 @@ async def _stream(app: web.Application, asked: PageQuery, response: EventSourceR
     ends = time.monotonic() + STREAM_SECONDS
     try:
         with app[app_keys.BUS].listen() as queue:
-            await response.send(app[app_keys.ASSET_VERSION], event="edition", retry=1000)
+            await response.send(app[app_keys.ASSET_VERSION], event="asset_version", retry=1000)
             happened: set[type[BusEvent]] = {Lost}
             while time.monotonic() < ends and not app[app_keys.CLOSING].is_set():
                 if happened & {NoticeChanged, Lost}:

@@ -38,7 +38,7 @@ async def opened(client: Client | ClientSession, address: str = "/events") -> Cl
     stream = await client.get(address)
     assert stream.status == 200
     assert stream.content_type == "text/event-stream"
-    assert [(await next_event(stream))[0] for _ in range(4)] == ["edition", "notices", "sessions", "units"]
+    assert [(await next_event(stream))[0] for _ in range(4)] == ["asset_version", "notices", "sessions", "units"]
     return stream
 
 
@@ -46,7 +46,7 @@ async def test_a_listener_first_gets_everything_as_it_is(testbed: PageTestbed, c
     testbed.bus.tell(PortChanged(PORT, PortState.WORKING, 2, "serial-2"))
     await testbed.provision("unit-1")
     stream = await client.get("/events")
-    assert await next_event(stream) == ("edition", testbed.app[app_keys.ASSET_VERSION])
+    assert await next_event(stream) == ("asset_version", testbed.app[app_keys.ASSET_VERSION])
     assert await next_event(stream) == ("notices", "")
     name, data = await next_event(stream)
     assert name == "sessions"
@@ -99,10 +99,12 @@ async def test_what_a_device_calls_itself_is_escaped_in_the_stream_too(testbed: 
 
 async def test_a_text_cannot_forge_an_event(testbed: PageTestbed, client: Client) -> None:
     stream = await opened(client)
-    testbed.bus.tell(PortChanged(PORT, PortState.WORKING, 1, "x\r\n\r\nevent: edition\rdata: forged\n\n", note="y"))
+    testbed.bus.tell(
+        PortChanged(PORT, PortState.WORKING, 1, "x\r\n\r\nevent: asset_version\rdata: forged\n\n", note="y")
+    )
     name, data = await next_event(stream)
     assert name == "sessions"
-    assert "event: edition" in data
+    assert "event: asset_version" in data
 
 
 async def test_a_burst_is_sent_as_one(testbed: PageTestbed, client: Client) -> None:
