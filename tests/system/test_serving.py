@@ -134,10 +134,10 @@ def test_renewing_the_certificate_refuses_nobody(pi: Guest, aggregator: Aggregat
     asking = f"while ! test -e /tmp/asked-enough; do {asking}; echo; done > /tmp/answers 2>&1"
     pi.good(f"rm -f /tmp/asked-enough; ip netns exec aggregator setsid bash -c {shlex.quote(asking)} >/dev/null 2>&1 &")
     type_words(pi, PAGE, "Renewing the certificate")
-    pi.eventually("systemctl is-active -q birthmark-station", 60)
+    pi.eventually("systemctl is-active -q birthmark-station", 600)
     assert aggregator.good(shown) != before
     count = int(pi.good("wc -l < /tmp/answers"))
-    pi.eventually(f"test $(wc -l < /tmp/answers) -gt {count + 2}", 60)
+    pi.eventually(f"test $(wc -l < /tmp/answers) -gt {count + 2}", 600)
     pi.good("touch /tmp/asked-enough")
     answers = pi.good("cat /tmp/answers")
     assert "REFUSED" not in answers
