@@ -1,4 +1,4 @@
-"""Puts a station together from its data directory, and makes that directory. Decides nothing of a session."""
+"""Opens the registry, or a whole station, from its data directory."""
 
 from __future__ import annotations
 
