@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import threading
+import time
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -23,6 +26,8 @@ from shared.errors import BirthmarkError
 BUSY_SECONDS: Final = 30.0
 """How long a transaction waits for another one, or for a backup, before it gives up."""
 
+_POLL_SECONDS: Final = 0.002
+
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
@@ -34,9 +39,10 @@ class Database:
     """
 
     def __init__(self, path: Path) -> None:
+        self._ending: Final[weakref.WeakSet[threading.Thread]] = weakref.WeakSet()
         self._engine: Final[AsyncEngine] = create_async_engine(
             sa.URL.create("sqlite+aiosqlite", database=str(path)),
-            connect_args={"timeout": BUSY_SECONDS, "async_creator_fn": _connection},
+            connect_args={"timeout": BUSY_SECONDS, "async_creator_fn": self._open},
         )
         _make_transactions_real(self._engine.sync_engine)
         self._turn: Final = asyncio.Lock()
@@ -66,7 +72,15 @@ class Database:
                     yield connection
 
     async def close(self) -> None:
+        """Close every connection, also those that a cancelled transaction left to close by themselves."""
         await self._engine.dispose()
+        for thread in list(self._ending):  # it answers to this event loop, which may close after this
+            until = time.monotonic() + BUSY_SECONDS
+            while thread.is_alive() and time.monotonic() < until:  # noqa: ASYNC110 - a thread sets no event
+                await asyncio.sleep(_POLL_SECONDS)
+
+    async def _open(self, path: str, **options: Any) -> _Connection:
+        return await _Connection(path, options, self._ending)  # type: ignore[return-value]
 
 
 class _Connection(aiosqlite.Connection):
@@ -77,7 +91,9 @@ class _Connection(aiosqlite.Connection):
     (sqlalchemy/connectors/asyncio.py, `terminate`).
     """
 
-    def __init__(self, path: str, options: dict[str, Any]) -> None:
+    def __init__(self, path: str, options: dict[str, Any], ending: weakref.WeakSet[threading.Thread]) -> None:
+        """Its thread is among `ending` once it has been told to stop."""
+        self._ending = ending
         self._opened: sqlite3.Connection | None = None
         self._stopped: asyncio.Future[object] | None = None
 
@@ -90,6 +106,7 @@ class _Connection(aiosqlite.Connection):
 
     def stop(self) -> asyncio.Future[object] | None:
         if self._stopped is None:
+            self._ending.add(self._thread)
             self._tx.put_nowait((None, self._close_opened))
             self._stopped = super().stop()
         return self._stopped
@@ -98,10 +115,6 @@ class _Connection(aiosqlite.Connection):
         """On the connection's thread, after whatever it is doing; to close twice does no harm."""
         if self._opened is not None:
             self._opened.close()
-
-
-async def _connection(path: str, **options: Any) -> _Connection:
-    return await _Connection(path, options)  # type: ignore[return-value]
 
 
 @contextmanager
