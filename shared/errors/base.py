@@ -24,7 +24,7 @@ class BirthmarkError(Exception):
 
     `detail` adds the particulars of this one occurrence to the sentence. It is for the operator of the machine
     where the error was raised: it may hold a path or a number, never a secret, and never text from the peer that
-    has not gone through `shared.text`. `case` chooses among the fault's `cases` of advice.
+    has not gone through `shared.text`. `case` chooses among the kind's `cases` of advice.
     """
 
     def __init__(self, code: str, detail: str = "", case: str = "") -> None:

@@ -158,7 +158,7 @@ class CableProvisioner:
         applicant = Applicant(
             serial=unit.serial,
             key_holder=KeyHolder.TPM,
-            family=self._config.enrollment.device_family,
+            family=self._config.provisioning.device_family,
             model=printable(identity.model),
             agent=printable(identity.agent, 64),
             station=self._config.name,
@@ -257,7 +257,7 @@ class CableProvisioner:
         suppressed = self._refusals.suppressed(port)
         if suppressed is None:
             return
-        repeated = {"unrecorded_before": suppressed} if suppressed else {}
+        repeated = {"suppressed_before": suppressed} if suppressed else {}
         async with self._database.write() as connection:
             await audit.append(
                 connection,

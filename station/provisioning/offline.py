@@ -45,11 +45,11 @@ CSR_CHARACTERS: Final = 2 * limits.CSR_BYTES
 _Family = Annotated[str, Meta(max_length=FAMILY_CHARACTERS, extra_json_schema={"format": "printable"})]
 
 FIELD_OF: Final = {
-    "enrollment.csr-key-unsupported": "csr",
-    "enrollment.csr-malformed": "csr",
-    "enrollment.family-invalid": "device_family",
-    "enrollment.nuc-hash-invalid": "nuc_hash",
-    "enrollment.station-keys-off": "csr",
+    "provisioning.csr-key-unsupported": "csr",
+    "provisioning.csr-malformed": "csr",
+    "provisioning.family-invalid": "device_family",
+    "provisioning.nuc-hash-invalid": "nuc_hash",
+    "provisioning.station-keys-off": "csr",
     "identity.serial-invalid": "device_serial",
     "registry.device-key-taken": "csr",
     "registry.duplicate-nuc": "nuc_hash",
@@ -194,43 +194,43 @@ class OfflineProvisioner:
         return provisioned
 
     def _choose_family(self, given: str | None) -> str:
-        family = given or self._config.enrollment.device_family
+        family = given or self._config.provisioning.device_family
         if printable(family, FAMILY_CHARACTERS) != family:
-            raise BirthmarkError("enrollment.family-invalid")
+            raise BirthmarkError("provisioning.family-invalid")
         return family
 
     def _make_key(self) -> ec.EllipticCurvePrivateKey:
-        if not self._config.enrollment.station_made_keys:
-            raise BirthmarkError("enrollment.station-keys-off")
+        if not self._config.provisioning.station_made_keys:
+            raise BirthmarkError("provisioning.station-keys-off")
         return ec.generate_private_key(ec.SECP256R1())
 
 
 def parse_nuc_hash(text: str) -> NucHash:
-    """Parse 64 hexadecimal digits. Raises `enrollment.nuc-hash-invalid`, which does not quote the text."""
+    """Parse 64 hexadecimal digits. Raises `provisioning.nuc-hash-invalid`, which does not quote the text."""
     try:
         # fromhex accepts white space; a hash has none.
         return NucHash(bytes.fromhex(text) if len(text) == 64 and text.isalnum() else b"")
     except (ValueError, BirthmarkError):
-        raise BirthmarkError("enrollment.nuc-hash-invalid") from None
+        raise BirthmarkError("provisioning.nuc-hash-invalid") from None
 
 
 def read_csr(data: bytes) -> ec.EllipticCurvePublicKey:
     """The key that signed a CSR (PKCS#10: PEM, DER, or base64 of DER). Ignores the subject.
 
-    Raises `enrollment.csr-malformed` or `enrollment.csr-key-unsupported`.
+    Raises `provisioning.csr-malformed` or `provisioning.csr-key-unsupported`.
     """
     if len(data) > CSR_CHARACTERS:
-        raise BirthmarkError("enrollment.csr-malformed", f"it is larger than {CSR_CHARACTERS} bytes")
+        raise BirthmarkError("provisioning.csr-malformed", f"it is larger than {CSR_CHARACTERS} bytes")
     try:
         request = _parse_csr(data.strip() if data.lstrip().startswith(b"-----BEGIN") else data)
         key = request.public_key()
         valid = request.is_signature_valid
     except (*UNREADABLE, TypeError, InvalidSignature, UnsupportedAlgorithm, binascii.Error):
-        raise BirthmarkError("enrollment.csr-malformed") from None
+        raise BirthmarkError("provisioning.csr-malformed") from None
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise BirthmarkError("enrollment.csr-key-unsupported")
+        raise BirthmarkError("provisioning.csr-key-unsupported")
     if not valid:
-        raise BirthmarkError("enrollment.csr-malformed", "its signature is not its key's")
+        raise BirthmarkError("provisioning.csr-malformed", "its signature is not its key's")
     return key
 
 

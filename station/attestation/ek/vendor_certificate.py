@@ -85,7 +85,7 @@ class VendorCertificate:
             openssl = crypto.load_certificate(crypto.FILETYPE_ASN1, der)
             view = x509.load_der_x509_certificate(repair_der(der))
             certificate = cls(der, view, openssl)
-            # The parsers are lazy: all that will be read is read here, where a fault can be named.
+            # The parsers are lazy: all that will be read is read here, where an error can be named.
             _ = (certificate.subject, certificate.issuer, certificate.extensions, certificate.key)
             _ = (view.not_valid_after_utc, view.signature_hash_algorithm)
         except _UNREADABLE as error:

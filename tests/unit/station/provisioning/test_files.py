@@ -73,14 +73,14 @@ async def test_a_file_that_cannot_be_written_makes_no_unit(made: ProvisioningFil
     made.path("CAM-1").parent.rmdir()
     with pytest.raises(BirthmarkError) as caught:
         await made.provision(ProvisioningRequest("CAM-1"))
-    assert caught.value.code == "enrollment.file-unusable"
+    assert caught.value.code == "provisioning.file-unusable"
     assert str(made.path("CAM-1")) in caught.value.detail
     assert await count(bare_station) == 0
 
 
 async def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path, bare_station: BareStation) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(BirthmarkError, match=r"file/units.*enrollment\.file-unusable"):
+    with pytest.raises(BirthmarkError, match=r"file/units.*provisioning\.file-unusable"):
         ProvisioningFiles(tmp_path / "file" / "units", bare_station.offline_provisioner, bare_station.database)
 
 
@@ -163,7 +163,7 @@ def written(tmp_path: Path, text: str) -> Path:
 def refusal(path: Path) -> str:
     with pytest.raises(BirthmarkError) as caught:
         read_list(path)
-    assert caught.value.code == "enrollment.file-unusable"
+    assert caught.value.code == "provisioning.file-unusable"
     return caught.value.detail
 
 
@@ -234,5 +234,5 @@ def test_a_request_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> No
     (tmp_path / "large").write_bytes(bytes(CSR_CHARACTERS + 1))
     with pytest.raises(BirthmarkError) as caught:
         read_csr_file(tmp_path / name)
-    assert caught.value.code == "enrollment.file-unusable"
+    assert caught.value.code == "provisioning.file-unusable"
     assert str(tmp_path) in caught.value.detail

@@ -69,7 +69,7 @@ async def test_the_row_that_is_written_tells_of_those_that_were_not(tmp_path: Pa
         await station.provisioner.refused("s", "port", BirthmarkError("link.noise"))
     registry = sqlite3.connect(directory / "registry.sqlite")
     found = registry.execute(
-        "SELECT json_extract(detail, '$.unrecorded_before') FROM audit WHERE event = 'refused' ORDER BY seq"
+        "SELECT json_extract(detail, '$.suppressed_before') FROM audit WHERE event = 'refused' ORDER BY seq"
     ).fetchall()
     registry.close()
     assert [row[0] for row in found] == [None] * BURST + [5]

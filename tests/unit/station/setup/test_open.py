@@ -72,7 +72,7 @@ async def test_settings_that_somebody_changed_are_recorded_once(directory: Path)
     assert msgspec.json.decode(rows[1].detail)["settings"]["name"] == "bench 4"
 
 
-async def test_what_was_enrolled_is_there_the_next_time(directory: Path) -> None:
+async def test_what_was_provisioned_is_there_the_next_time(directory: Path) -> None:
     async with open_station(directory) as station:
         await station.offline_provisioner.provision(ProvisioningRequest("CAM-1"), "test")
     async with open_station(directory) as station:
