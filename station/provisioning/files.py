@@ -32,7 +32,7 @@ from station.registry.records import Unit, UnitState
 
 ORIGIN: Final = "command line"
 LIST_BYTES: Final = 64 * 1024 * 1024
-"""A list of 100,000 units with NUC hashes is 10 MB."""
+"""The largest list of units that is read: 100,000 units with NUC hashes are 10 MB."""
 
 _COLUMNS: Final = ("device_serial", "device_family", "nuc_hash", "csr_file")
 
@@ -69,7 +69,10 @@ class ProvisioningFiles:
         return self._folder / f"provisioning_{serial}.json"
 
     async def provision(self, request: ProvisioningRequest) -> Unit:
-        """Raises the errors of `OfflineProvisioner.provision` and `provisioning.file-unusable`; then makes no unit."""
+        """Provision one unit.
+
+        Raises the errors of `OfflineProvisioner.provision` and `provisioning.file-unusable`; then makes no unit.
+        """
         return (await self._provisioner.provision(request, ORIGIN, self._write_file)).unit
 
     async def provision_all(self, requests: list[ProvisioningRequest]) -> AsyncIterator[Result]:
@@ -136,7 +139,7 @@ def read_list(path: Path) -> list[ProvisioningRequest]:
         _check_heading(path, rows.fieldnames)
         line = rows.reader.line_num
         for row in rows:
-            line = rows.reader.line_num  # DictReader's own stays behind after empty lines
+            line = rows.reader.line_num  # DictReader's own number is too low after empty lines
             where = f"{path}, line {line}"
             if None in row or None in row.values():
                 raise BirthmarkError("provisioning.file-unusable", f"{where} has more or fewer fields than the heading")

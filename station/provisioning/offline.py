@@ -62,13 +62,13 @@ CONFLICTS: Final = frozenset({"registry.device-key-taken", "registry.duplicate-n
 
 
 class ProvisioningRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is asked for, as it comes in; `OfflineProvisioner.provision` checks what a field means."""
+    """A request for one unit, as it was received; `OfflineProvisioner.provision` checks the fields."""
 
     device_serial: Annotated[str, Meta(max_length=limits.SERIAL_CHARACTERS, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*\Z")]
     device_family: _Family | None = None
     """Default: the configured family."""
     nuc_hash: Annotated[str, Meta(max_length=64, pattern=r"^(?!0{64})([0-9a-fA-F]{64})?\Z")] | None = None
-    """64 hexadecimal digits; absent or empty, one is made, as the public SMA does, and answered."""
+    """64 hexadecimal digits; absent or empty, the station makes one, as the public SMA does, and returns it."""
     csr: Annotated[str, Meta(max_length=CSR_CHARACTERS, extra_json_schema={"format": "pkcs10"})] | None = None
     """PKCS#10, PEM or base64 of DER."""
 
@@ -92,7 +92,7 @@ class ProvisionedUnit:
     """Empty when the unit keeps its own key."""
 
     def provisioning(self) -> dict[str, object]:
-        """The content of the provisioning file; without private and master keys for a unit with its own key."""
+        """Return the content of the provisioning file; without private and master keys for a unit with its own key."""
         device, intermediate, _root = (
             x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM).decode() for der in self.chain
         )
@@ -206,7 +206,10 @@ class OfflineProvisioner:
 
 
 def parse_nuc_hash(text: str) -> NucHash:
-    """Parse 64 hexadecimal digits. Raises `provisioning.nuc-hash-invalid`, which does not quote the text."""
+    """Parse a NUC hash of 64 hexadecimal digits.
+
+    Raises `provisioning.nuc-hash-invalid`, which does not quote the text.
+    """
     try:
         # fromhex accepts white space; a hash has none.
         return NucHash(bytes.fromhex(text) if len(text) == 64 and text.isalnum() else b"")
@@ -215,7 +218,7 @@ def parse_nuc_hash(text: str) -> NucHash:
 
 
 def read_csr(data: bytes) -> ec.EllipticCurvePublicKey:
-    """The key that signed a CSR (PKCS#10: PEM, DER, or base64 of DER). Ignores the subject.
+    """Return the key that signed a CSR (PKCS#10: PEM, DER, or base64 of DER). Ignores the subject.
 
     Raises `provisioning.csr-malformed` or `provisioning.csr-key-unsupported`.
     """

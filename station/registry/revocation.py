@@ -22,7 +22,7 @@ from station.registry.schema import crl
 from station.registry.schema import units as table
 
 _SKIPPED_NUMBERS: Final = 1_000_000
-"""More CRLs than a station signs after a backup: above one a minute for a year."""
+"""More CRLs than a station signs after a backup: over one a minute for a year."""
 
 
 class RevocationCode(StrEnum):

@@ -19,7 +19,7 @@ from shared.errors import BirthmarkError
 from shared.x509_profile import UNREADABLE
 
 _JSON_BYTES: Final = 1024 * 1024 * 1024
-"""A registry of 100,000 units is 250 MB; 2,500 tables with all their keys are about 220 MB."""
+"""The largest file read: a registry of 100,000 units is 250 MB, 2,500 tables with all their keys about 220 MB."""
 _PEM_BYTES: Final = 64 * 1024
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""An authority's files: private, encrypted under the station secret, and taken only when all of them fit together."""
+"""An authority's files are private, encrypted under the station secret, and load only when they belong together."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_files_of_another_authority_do_not_fit(authority: Authority, tmp_path: P
     refused(tmp_path)
 
 
-def test_an_authority_that_is_taken_over_keeps_its_key_and_the_former_issuers(tmp_path: Path) -> None:
+def test_an_imported_authority_keeps_its_key_and_its_earlier_issuers(tmp_path: Path) -> None:
     create(tmp_path / "old")
     old = Authority.load(tmp_path / "old", CONFIG, SECRET)
     earlier = Authority.load((create(tmp_path / "older"), tmp_path / "older")[1], CONFIG, SECRET).intermediate

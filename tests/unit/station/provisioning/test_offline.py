@@ -31,7 +31,7 @@ async def provision(bare_station: BareStation, serial: str = "CAM-1", **fields: 
 
 
 async def code(bare_station: BareStation, serial: str = "CAM-1", **fields: str | None) -> str:
-    """The code with which a request is refused; nothing may have been written by it."""
+    """Return the code with which a request is refused; check that the refusal wrote nothing."""
     before = await events(bare_station)
     with pytest.raises(BirthmarkError) as raised:
         await provision(bare_station, serial, **fields)
@@ -109,7 +109,7 @@ async def test_neither_a_result_nor_a_request_shows_its_secrets(tmp_path: Path) 
     assert all(key.hex() not in told for key in provisioned.master_keys.values())
 
 
-async def test_a_nuc_hash_that_is_not_given_is_made_and_answered(tmp_path: Path) -> None:
+async def test_a_missing_nuc_hash_is_made_and_returned(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         first, second = await provision(bare_station, "CAM-1"), await provision(bare_station, "CAM-2", nuc_hash="")
     assert first.nuc_hash != second.nuc_hash
@@ -178,19 +178,19 @@ async def test_a_released_serial_can_be_provisioned_anew(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("serial", ["", "x" * 65, "a b", "a/b", "../x", "a\n", "a\0", "-a", "é", "<b>"])
-async def test_a_serial_that_is_none_is_refused_by_its_field(tmp_path: Path, serial: str) -> None:
+async def test_an_invalid_serial_is_refused_and_its_field_named(tmp_path: Path, serial: str) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         assert FIELD_OF[await code(bare_station, serial)] == "device_serial"
 
 
 @pytest.mark.parametrize("nuc", ["00" * 32, "5d" * 31, "5d" * 33, "zz" * 32, "5d " * 21 + "5", "٥" * 64])
-async def test_a_nuc_hash_that_is_none_is_refused_by_its_field(tmp_path: Path, nuc: str) -> None:
+async def test_an_invalid_nuc_hash_is_refused_and_its_field_named(tmp_path: Path, nuc: str) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         assert FIELD_OF[await code(bare_station, nuc_hash=nuc)] == "nuc_hash"
 
 
 @pytest.mark.parametrize("family", ["x" * 65, "a\nb", " a", "a\u202eb"])
-async def test_a_family_that_cannot_be_shown_is_refused_by_its_field(tmp_path: Path, family: str) -> None:
+async def test_a_family_with_control_characters_is_refused_and_its_field_named(tmp_path: Path, family: str) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         assert FIELD_OF[await code(bare_station, device_family=family)] == "device_family"
 
@@ -214,9 +214,7 @@ def broken(der: bytes) -> bytes:
     ],
     ids=["empty", "garbage", "short pem", "too long", "not ascii", "bad signature", "P-384", "RSA", "Ed25519"],
 )
-async def test_a_request_that_will_not_do_is_refused_by_its_field(
-    tmp_path: Path, request_text: str, wanted: str
-) -> None:
+async def test_an_unusable_csr_is_refused_and_its_field_named(tmp_path: Path, request_text: str, wanted: str) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         assert await code(bare_station, csr=request_text) == wanted
         assert FIELD_OF[wanted] == "csr"
@@ -232,7 +230,7 @@ def test_an_unknown_field_is_refused_when_a_request_is_read() -> None:
         msgspec.json.decode(b'{"device_serial": "CAM-1", "device_secret": "x"}', type=ProvisioningRequest)
 
 
-async def test_what_cannot_be_kept_is_not_made(tmp_path: Path) -> None:
+async def test_a_unit_whose_file_cannot_be_kept_is_not_made(tmp_path: Path) -> None:
     def keep(_: ProvisionedUnit) -> None:
         raise BirthmarkError("provisioning.file-unusable", "disk full")
 

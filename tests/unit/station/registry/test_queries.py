@@ -1,4 +1,4 @@
-"""Questions to the registry: pages, filters, counts, times; and that none of them on a hot path reads every unit."""
+"""Pages, filters, counts and times. No query that runs often reads every unit."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ async def test_an_empty_registry_has_no_times_and_unused_tables(tmp_path: Path) 
         assert await queries.families(connection) == {}
 
 
-async def test_who_holds_the_key_is_known(tmp_path: Path) -> None:
+async def test_the_registry_knows_who_holds_a_units_key(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         [provisioned] = await fill(bare_station, 1)
         assert provisioned.unit.key_holder is KeyHolder.STATION

@@ -1,4 +1,4 @@
-"""Who is new, who comes back, who is refused; and what may become of a unit. Nothing is written when it is refused."""
+"""Applicants are new, known or refused, and units change their state. A refusal writes nothing."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def fingerprint(certificate: x509.Certificate) -> bytes:
 # --- who is who ---
 
 
-async def test_who_is_new_gets_a_unit_with_all_that_is_known_of_it(bare_station: BareStation, issuer: Issuer) -> None:
+async def test_a_new_applicant_gets_a_unit_with_all_its_fields(bare_station: BareStation, issuer: Issuer) -> None:
     issued = await provision(bare_station, issuer, FIRST)
     unit = issued.unit
     assert not issued.resumed
@@ -110,7 +110,9 @@ async def test_who_is_new_gets_a_unit_with_all_that_is_known_of_it(bare_station:
     assert await events(bare_station) == ["issued"]
 
 
-async def test_who_comes_back_gets_what_it_has_and_nothing_is_made(bare_station: BareStation, issuer: Issuer) -> None:
+async def test_a_known_applicant_gets_its_unit_again_and_nothing_is_made(
+    bare_station: BareStation, issuer: Issuer
+) -> None:
     first = await provision(bare_station, issuer, FIRST)
     again = await provision(bare_station, issuer, replace(FIRST, port="/dev/ttyACM7"), NOW + 9)
     assert again.resumed
@@ -130,7 +132,7 @@ async def test_who_comes_back_gets_what_it_has_and_nothing_is_made(bare_station:
         (replace(FIRST, certificate_sha256=b"of nobody"), "identity.unknown-certificate"),
     ],
 )
-async def test_who_resembles_a_unit_in_part_is_refused_by_name(
+async def test_an_applicant_that_matches_a_unit_only_in_part_is_refused(
     bare_station: BareStation, issuer: Issuer, applicant: Applicant, code: str
 ) -> None:
     await provision(bare_station, issuer, FIRST)
@@ -198,7 +200,7 @@ async def test_a_unit_revoked_or_released_meanwhile_is_not_provisioned(
     assert await refused(bare_station, issuer, SECOND) == "registry.unit-revoked"
 
 
-async def test_what_was_released_is_free_for_another_and_unknown_as_a_unit(
+async def test_a_released_serial_tpm_and_sensor_are_free_and_the_unit_is_unknown(
     bare_station: BareStation, issuer: Issuer
 ) -> None:
     first = (await provision(bare_station, issuer, FIRST)).unit
