@@ -65,6 +65,17 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind("backup.too-new", "the backup was made by a newer version", "Update this station's software first."),
     ErrorKind(
+        "import.inconsistent",
+        "the data to import contradicts itself",
+        "Nothing was imported. Correct what is named in a copy of the directory, and import that.",
+    ),
+    ErrorKind(
+        "import.unreadable",
+        "the data to import cannot be read",
+        "Nothing was imported. Give the `data` directory of the public SMA, with device_registry.json, key_tables.json "
+        "and the files of its authority.",
+    ),
+    ErrorKind(
         "provisioning.csr-key-unsupported",
         "the certificate request is not for a P-256 key",
         "Make one: openssl ecparam -genkey -name prime256v1.",
@@ -93,16 +104,5 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "provisioning.station-keys-off",
         "this station makes no private keys for others",
         "Send a certificate request, or set station_made_keys = true under [provisioning] in station.toml.",
-    ),
-    ErrorKind(
-        "import.inconsistent",
-        "the data to import contradicts itself",
-        "Nothing was imported. Correct what is named in a copy of the directory, and import that.",
-    ),
-    ErrorKind(
-        "import.unreadable",
-        "the data to import cannot be read",
-        "Nothing was imported. Give the `data` directory of the public SMA, with device_registry.json, key_tables.json "
-        "and the files of its authority.",
     ),
 )
