@@ -1,1 +1,1 @@
-"""What both programs share beside the protocol: commands, clock, private files and systemd."""
+"""What both programs share besides the protocol: commands, clock, private files, owners and systemd."""

@@ -1,6 +1,7 @@
-"""Whose a path is, and acting as that user: what root does to a station's files, it does as their owner.
+"""Finds the owner of a path, and acts as that user: root changes a station's files only as their owner.
 
-Otherwise root would leave files there that the station itself cannot read, and follow links that its user planted.
+Otherwise root would leave files there that the station itself cannot read, and follow links that the station's user
+made.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ class User:
     uid: int
     gid: int
     name: str
-    """As `sudo -u` takes it: `#1234` where the user has no name."""
+    """As `sudo -u` accepts it: `#1234` for a user without a name."""
 
     @property
     def sudo(self) -> str:
-        """How somebody else runs a command as this user."""
+        """The prefix with which another user runs a command as this one."""
         return "sudo" if self.uid == ROOT else f"sudo -u {self.name}"
 
 
 def user_of(uid: int, gid: int) -> User:
-    """The user with the number `uid`; `gid` is the group of one that has no entry in passwd."""
+    """Return the user with the number `uid`; `gid` is the group if the user has no entry in passwd."""
     try:
         entry = pwd.getpwuid(uid)
     except KeyError:
@@ -42,7 +43,7 @@ def user_of(uid: int, gid: int) -> User:
 
 
 def user_named(name: str) -> User | None:
-    """None when there is no such user."""
+    """Return the user with this name, or None."""
     try:
         entry = pwd.getpwnam(name)
     except KeyError:
@@ -51,7 +52,7 @@ def user_named(name: str) -> User | None:
 
 
 def owner_of(path: Path) -> User | None:
-    """None when nothing is there, or it cannot be looked at. A link that is not root's counts as it stands."""
+    """Return the owner of `path`, or None if it cannot be read. Follows a link only if root owns the link."""
     try:
         status = path.lstat()
         if S_ISLNK(status.st_mode) and status.st_uid == ROOT:
@@ -62,7 +63,7 @@ def owner_of(path: Path) -> User | None:
 
 
 def future_owner(path: Path) -> User | None:
-    """As whom root makes or replaces `path`: its owner, or that of the private directory it will lie in."""
+    """Return the user as whom root makes or replaces `path`: its owner, or its private directory's owner."""
     if owner := owner_of(path):
         return owner
     try:
@@ -74,7 +75,7 @@ def future_owner(path: Path) -> User | None:
 
 
 def who_may(path: Path) -> str:
-    """For an error about `path` that was denied: whose it is and how to run as that user. Empty when it is ours."""
+    """Return the end of an error about `path`: who owns it and how to run as that user. Empty if this user owns it."""
     for place in (path, *path.absolute().parents):
         if owner := owner_of(place):
             if owner.uid == os.geteuid():
@@ -84,7 +85,7 @@ def who_may(path: Path) -> str:
 
 
 def become(user: User | None) -> None:
-    """For good, when root asks for another user; else nothing happens. Raises `data.unreadable`."""
+    """Become `user` for the rest of the process, if root runs this. Raises `data.unreadable`."""
     if user is None or os.geteuid() != ROOT or user.uid == ROOT:
         return
     with _told(user):
@@ -95,7 +96,7 @@ def become(user: User | None) -> None:
 
 @contextmanager
 def acting_as(user: User | None) -> Iterator[None]:
-    """As `become`, but until the context ends: where root also has files of its own to read or write."""
+    """Act as `user` until the block ends, if root runs this. Raises `data.unreadable`."""
     if user is None or os.geteuid() != ROOT or user.uid == ROOT:
         yield
         return
@@ -114,13 +115,13 @@ def acting_as(user: User | None) -> Iterator[None]:
 
 @contextmanager
 def _told(user: User) -> Iterator[None]:
-    """Raises `data.unreadable` when `user` could not be taken on in it, or could not go on with this program."""
+    """Raise `data.unreadable` when the block cannot switch to `user`, or `user` cannot read this program."""
     try:
         yield
     except OSError as error:  # as in a container that maps only some users
         why = f"root cannot act as its owner {user.name}: {error.strerror}"
         raise BirthmarkError("data.unreadable", why) from error
-    for module in (os.__file__, __file__):  # much of both is loaded only when it is needed
+    for module in (os.__file__, __file__):  # much of both is imported only when it is needed
         if not os.access(module, os.R_OK, effective_ids=True):
             raise BirthmarkError("data.unreadable", f"its owner {user.name} cannot read this program, {module}")
 

@@ -1,6 +1,6 @@
-"""What the service tells systemd and is handed by it: sd_notify(3), sd_listen_fds(3), credentials (systemd.exec(5)).
+"""Talks to systemd: sends sd_notify(3), takes sockets of sd_listen_fds(3) and credentials of systemd.exec(5).
 
-Silent where nobody listens.
+Does nothing in a process that systemd did not start.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _SOCKETS_MAX: Final = 16
 
 
 def notify(status: str = "", *, ready: bool = False, stopping: bool = False, watchdog: bool = False) -> None:
-    """Tell the service manager, if `NOTIFY_SOCKET` names one; `status` is a sentence for `systemctl status`.
+    """Notify the service manager that `NOTIFY_SOCKET` names, if any. `status` is a sentence for `systemctl status`.
 
-    A manager that cannot be reached is no reason to stop working: its own time-outs speak for it.
+    Ignores a manager that cannot be reached: the manager's own time-outs act on the silence.
     """
     words = [word for word, said in (("READY=1", ready), ("STOPPING=1", stopping), ("WATCHDOG=1", watchdog)) if said]
     if status:
@@ -37,7 +37,10 @@ def notify(status: str = "", *, ready: bool = False, stopping: bool = False, wat
 
 
 def inherited_sockets() -> list[socket.socket]:
-    """The listening sockets that systemd opened for us, if it did. Raises `http.cannot-listen` for anything else."""
+    """Return the listening sockets that systemd opened for this process.
+
+    Raises `http.cannot-listen` for other sockets.
+    """
     count = os.environ.get("LISTEN_FDS", "")
     if not count or not meant_for_us("LISTEN_PID"):
         return []
@@ -62,7 +65,7 @@ def _listening(descriptor: int) -> socket.socket:
 
 
 def credential(name: str) -> Path | None:
-    """The credential's file, in a directory that only this service can read; None where systemd hands over none."""
+    """Return the credential's file, in a directory that only this service can read; None if systemd passed none."""
     directory = os.environ.get("CREDENTIALS_DIRECTORY", "")
     path = Path(directory) / name
     return path if directory and path.is_file() else None

@@ -90,7 +90,7 @@ def _stop_at(agent: subprocess.Popen[str], step: int) -> None:
 
 
 async def photograph(address: str, folder: Path) -> None:
-    """Write the page as page-light.png and page-dark.png. Raises AssertionError unless it shows what was staged."""
+    """Write page-light.png and page-dark.png. Raises AssertionError unless it shows the recorded station."""
     async with chromium() as browser:
         for scheme in SCHEMES:
             page = await browser.new_page(

@@ -1,1 +1,1 @@
-"""What both ends of the cable must agree on. It imports no port, disk, clock or TPM library, and neither end."""
+"""What both ends of the cable must agree on. Imports neither end, and no port, disk, clock or TPM library."""

@@ -1,4 +1,4 @@
-"""Every limit that both ends of the cable keep, each with its unit and the reason for its size. Numbers only."""
+"""Every limit that both ends of the cable keep, each with its unit and the reason for its size."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ NOISE_BYTES: Final = 256 * 1024
 """Bytes of noise in one session. ModemManager writes a few hundred; more than this is a broken or hostile peer."""
 
 HELLO_SECONDS: Final = 1.0
-"""Pause between two Hellos on an idle port. An operator should not feel it; a 9,600 baud line still idles."""
+"""Pause between two Hellos on an idle port: too short for an operator to notice, long enough for a line of 9,600
+baud."""
 
 STEP_SECONDS: Final = 30.0
 """How long a peer may take to answer one message. A slow TPM chip needs about 10 s for its longest step."""
 
 GREETING_SECONDS: Final = 10.0
-"""How long an agent waits for a first Hello before it says where to look. A station greets every second."""
+"""How long an agent waits for a first Hello before it advises what to check. A station sends one every second."""
 
 WRITE_BYTES: Final = 256
-"""Bytes the line must take within a step's time. A line that takes so few in time is slow, not dead."""
+"""Bytes that the line must accept within a step's time. A line that accepts this few in time is slow, not dead."""
 
 SESSION_SECONDS: Final = 600.0
-"""Longest session from Identity to Done, however slowly it goes on: a bound on what a trickling peer can hold."""
+"""Longest session from Identity to Done: bounds how long a peer that sends byte by byte can occupy the port."""
 
 # --- messages (bytes, unless said otherwise) ---
 
@@ -48,7 +49,7 @@ SIGNATURE_BYTES: Final = 256
 """A DER ECDSA P-256 signature is at most 72 bytes."""
 
 TEXT_CHARACTERS: Final = 256
-"""Characters in a text from the other end that is only shown."""
+"""Characters in a text from the other end that is only displayed."""
 
 # --- identity ---
 

@@ -67,7 +67,7 @@ class TablesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     count: Annotated[int, Meta(ge=limits.TABLE_COUNT_MIN, le=limits.TABLE_COUNT_MAX)] = 10
 
 
-class EnrollmentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ProvisioningConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     device_family: Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]{1,64}\Z")] = "Raspberry Pi"
     """The family of units that come by cable, or that name none."""
     station_made_keys: bool = True
@@ -135,7 +135,7 @@ class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     name: Name = "station"
     authority: AuthorityConfig = msgspec.field(default_factory=AuthorityConfig)
     tables: TablesConfig = msgspec.field(default_factory=TablesConfig)
-    enrollment: EnrollmentConfig = msgspec.field(default_factory=EnrollmentConfig)
+    provisioning: ProvisioningConfig = msgspec.field(default_factory=ProvisioningConfig)
     attestation: AttestationConfig = msgspec.field(default_factory=AttestationConfig)
     session: SessionConfig = msgspec.field(default_factory=SessionConfig)
     web: WebConfig = msgspec.field(default_factory=WebConfig)

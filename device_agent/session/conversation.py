@@ -21,7 +21,7 @@ _LOOK_SECONDS: Final = 0.5
 """How long one read waits, so that time-outs and signals are noticed."""
 
 
-class Line(Protocol):
+class SerialLine(Protocol):
     """An open serial line. Both raise `link.lost` when it is gone, and `write` `link.silent` when nobody takes it."""
 
     def read(self, seconds: float) -> bytes: ...
@@ -34,7 +34,7 @@ Progress = Callable[[int, str], None]
 
 
 def converse(
-    line: Line,
+    line: SerialLine,
     agent_session: Callable[[], AgentSession],
     progress: Progress,
     *,
@@ -51,11 +51,11 @@ def converse(
 
 class _Conversation:
     def __init__(
-        self, line: Line, agent_session: Callable[[], AgentSession], progress: Progress, step_seconds: float
+        self, line: SerialLine, agent_session: Callable[[], AgentSession], progress: Progress, step_seconds: float
     ) -> None:
         self._line = line
-        self._make_enrollee = agent_session
-        self._enrollee = agent_session()
+        self._new_agent_session = agent_session
+        self._agent_session = agent_session()
         self._greeted = False
         self._progress = progress
         self._step_seconds = step_seconds
@@ -109,22 +109,22 @@ class _Conversation:
             raise BirthmarkError("session.refused-by-station", f"{error.sentence} [{event.message.code}]")
         if isinstance(event.message, Hello):
             if self._greeted:
-                self._enrollee = self._make_enrollee()
+                self._agent_session = self._new_agent_session()
             self._greeted = True
-            session.send(self._enrollee.identify(event.message, session.transcript()))
+            session.send(self._agent_session.identify(event.message, session.transcript()))
             self._tell("Saying who this is")
             return None
         match event.message:
             case Challenge() as challenge:
                 self._tell("Proving that the keys are in this TPM")
-                session.send(self._enrollee.prove(challenge, event.transcript, session.transcript()))
+                session.send(self._agent_session.prove(challenge, event.transcript, session.transcript()))
                 self._tell("Waiting for the certificate")
             case Credentials() as credentials:
                 self._tell("Verifying and storing the credentials")
-                session.send(self._enrollee.accept(credentials, event.transcript, session.transcript()))
+                session.send(self._agent_session.accept(credentials, event.transcript, session.transcript()))
                 self._tell("Waiting for the station to record it")
             case Done():
-                identity = self._enrollee.done()
+                identity = self._agent_session.done()
                 self._tell(f"Provisioned as {identity.about.serial}")
                 return identity
             case message:

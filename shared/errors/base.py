@@ -12,7 +12,7 @@ from shared.errors.catalogue import CATALOGUE
 
 
 class ExitCode(IntEnum):
-    """What our commands exit with. 2 is left to click, for a command line that does not parse."""
+    """The exit codes of our commands. click uses 2 for a command line that does not parse."""
 
     OK = 0
     FAILED = 1
@@ -22,9 +22,9 @@ class ExitCode(IntEnum):
 class BirthmarkError(Exception):
     """A failure with a code from the catalogue.
 
-    `detail` adds the particulars of this one occurrence to the sentence. It is for the operator of the machine
-    where the error was raised: it may hold a path or a number, never a secret, and never text from the peer that
-    has not gone through `shared.text`. `case` chooses among the fault's `cases` of advice.
+    `detail` adds what is particular to this one failure. It is for the operator of the machine that raised the error:
+    it may hold a path or a number, never a secret, and text of the peer only after `shared.text` cleaned it. `case`
+    chooses among the kind's `cases` of advice.
     """
 
     def __init__(self, code: str, detail: str = "", case: str = "") -> None:
@@ -50,5 +50,5 @@ class BirthmarkError(Exception):
 
 
 def format_error(error: BirthmarkError) -> str:
-    """An error as a command tells it to a person: what happened, what to do, and the code to look it up by."""
+    """Return an error as a command prints it: what happened, what to do, and the code to look it up by."""
     return f"error: {error.sentence}\n  {error.advice}\n  [{error.code}]"

@@ -1,4 +1,4 @@
-"""What a kind of failure is: a stable code, a sentence, advice, and whether trying again can help."""
+"""The type of an entry in the error catalogue."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class ErrorKind:
-    """One kind of failure: what happened, what to do, and whether trying again by itself can help."""
+    """One kind of failure: a stable code, what happened, what to do, and whether a retry without a change can help."""
 
     code: str
     sentence: str
     advice: str
     retry: bool = False
     cases: Mapping[str, str] = field(default_factory=dict)
-    """Advice for cases that the place where it goes wrong can tell apart, such as `station`: it then takes the place of
-    the general one. Only the code crosses the cable."""
+    """Advice for a case that the raising code distinguishes, such as `station`; replaces the general advice. Only the
+    error's code crosses the cable."""

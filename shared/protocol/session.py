@@ -84,7 +84,7 @@ class Session:
         self._outgoing += frame
 
     def repeat_hello(self) -> None:
-        """Send the last Hello again while nobody has answered it."""
+        """Send the last Hello again, until an agent has answered it."""
         if self.role is not Role.STATION or self.state is not State.GREETED:
             raise ValueError(f"the {self.role} may not repeat a Hello in state {self.state}")
         self._outgoing += encode_frame(self._repeatable[Step.HELLO])

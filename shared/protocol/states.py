@@ -1,14 +1,12 @@
 """The session's states and transitions, as data.
 
-Rule 1: everything that decides which message may follow which lives in this file.
-Rule 2: this file does not know which role we are playing.
+This file alone decides which message may follow which, and it is the same for both roles.
 
-Theory of operation. A session is one conversation over one cable, and both ends see the same messages in the same
-order, so both keep the same state: the table below serves them both, and `SENDER` says whose turn a step is. The
-station greets, again and again, until it is answered. A Hello begins a new session in whatever state the old one was
-left, for either end may have lost power since; that is also why there is no way back from a refusal but a Hello. On an
-idle line the same Hello may be heard and answered twice: a step that `REPEATS` allows is equal, byte for byte, to the
-one this session already had, and changes nothing.
+Theory of operation. A session is one conversation over one cable. Both ends see the same messages in the same order, so
+both keep the same state: the table below serves both, and `SENDER` says which role sends a step. The station sends
+Hello until an agent answers. A Hello begins a new session in every state, because either end may have lost power
+meanwhile; so after a refusal, too, only a Hello goes on. On an idle line an agent may receive and answer the same Hello
+twice: a step that `REPEATS` allows equals, byte for byte, the one that this session already had, and changes nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +34,7 @@ class Step(StrEnum):
 
 
 class State(StrEnum):
-    """Where a session is: named by what has been said last."""
+    """The state of a session, named after the last message."""
 
     IDLE = "idle"
     GREETED = "greeted"
@@ -78,15 +76,15 @@ REPEATS: Final[dict[State, frozenset[Step]]] = {
 }
 
 UNDERWAY: Final = frozenset({State.IDENTIFIED, State.CHALLENGED, State.PROVEN, State.CREDENTIALED, State.STORED})
-"""States in which the other end is known to be there and owes, or is owed, an answer."""
+"""States in which the other end has answered and the session is not over."""
 
 
 class Milestone(NamedTuple):
-    """A step of a session that goes well, as both ends and every page count it."""
+    """A step of a successful session, as both ends and the page count it."""
 
     name: str
     means: str
-    """What holds from now on, in words."""
+    """What is true from this step on, in words."""
 
 
 MILESTONES: Final[dict[State, Milestone]] = {
@@ -103,12 +101,12 @@ MILESTONES: Final[dict[State, Milestone]] = {
     State.STORED: Milestone("Stored", "The Pi has verified and stored all of it, and signed a receipt."),
     State.DONE: Milestone("Done", "The station has recorded the receipt, and the Pi knows."),
 }
-"""A Hello is none of them: it is repeated to an empty port all day, so a session begins when it is answered."""
+"""A Hello is not among them: the station repeats it on an empty port all day, and a session begins with the answer."""
 
 STEPS: Final = len(MILESTONES)
 """For progress shown as "step n of 6"."""
 
 
 def steps_done(state: State) -> int:
-    """How many of `MILESTONES` are reached; 0 while nobody has answered, and for a session that was refused."""
+    """Count the `MILESTONES` reached; 0 before an agent answers, and for a refused session."""
     return list(MILESTONES).index(state) + 1 if state in MILESTONES else 0

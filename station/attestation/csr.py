@@ -62,5 +62,5 @@ def examine_csr(der: bytes, key: ec.EllipticCurvePublicKey, serial: BoardSerial)
 def _is_signature_valid(request: x509.CertificateSigningRequest) -> bool:
     try:
         return request.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm):  # the algorithm does not fit the key
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # the signature algorithm is not one of the key's
         return False

@@ -1,4 +1,4 @@
-"""Verifies what a device says of its keys: takes messages, returns facts.
+"""Verifies what a device claims of its keys: takes messages, returns facts.
 
 1. `examine_identity`: the four public areas have the required form. Anybody can copy public areas: this proves nothing.
 2. `examine_proof`: the device returned the credential's secret, so one TPM holds the EK and this AK; the AK, which
@@ -6,7 +6,7 @@
    device key signs the CSR.
 3. `examine_import`: the AK certifies that the TPM has imported a table's key.
 
-The caller must also verify the EK certificate (`ek_certificate`): step 2 alone accepts any TPM, even a fake one.
+The caller must also verify the EK certificate (`ek.verification`): step 2 alone accepts any TPM, even a fake one.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """What a valid Proof also tells."""
+    """What else a valid Proof states."""
 
     firmware: str
     """The TPM's firmware version from its attestation: four 16-bit numbers, separated by dots."""

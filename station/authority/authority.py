@@ -59,7 +59,10 @@ class Authority:
 
     @classmethod
     def load(cls, data_dir: Path, config: StationConfig, secret: StationSecret) -> Authority:
-        """Raises `authority.unreadable` for a missing or malformed file, or certificates that form no chain."""
+        """Load an authority from its files.
+
+        Raises `authority.unreadable` for a missing or malformed file, or certificates that form no chain.
+        """
         folder = data_dir / "authority"
         password = secret.key(_KEY_PURPOSE)
         root, intermediate, station = (
@@ -95,7 +98,7 @@ class Authority:
         return max(clock, self.station.not_valid_before_utc)
 
     def issue(self, subject: profiles.DeviceSubject, now: dt.datetime) -> x509.Certificate:
-        """A device certificate, valid from `now` (UTC, aware) for the configured number of days."""
+        """Issue a device certificate, valid from `now` (UTC, aware) for the configured number of days."""
         authority = self._config.authority
         builder = profiles.device(
             authority.organization,
@@ -110,11 +113,11 @@ class Authority:
     def revocation_list(
         self, revoked: Iterable[RevokedCertificate], number: int, now: dt.datetime
     ) -> x509.CertificateRevocationList:
-        """A signed CRL (RFC 5280 section 5). Each CRL has a higher `number` than the one before."""
+        """Sign a CRL (RFC 5280 section 5). Each CRL has a higher `number` than the one before."""
         return revocation_list(self.intermediate, revoked, number, now).sign(self._intermediate_key, hashes.SHA256())
 
     def sign_as_station(self, data: bytes) -> bytes:
-        """DER ECDSA P-256 with SHA-256 by this station's own key."""
+        """Sign with this station's own key: ECDSA P-256 with SHA-256, in DER."""
         return self._station_key.sign(data, ec.ECDSA(hashes.SHA256()))
 
     def _chain(self, leaf: x509.Certificate) -> tuple[bytes, ...]:

@@ -41,7 +41,10 @@ class BirthmarkFacts:
 
 
 def encrypt_nuc(master_key: bytes, nuc_hash: NucHash) -> bytes:
-    """AES-256-GCM under the table's master key. 60 bytes in Birthmark's order: ciphertext, tag, nonce."""
+    """Encrypt with AES-256-GCM under the table's master key.
+
+    Returns 60 bytes in Birthmark's order: ciphertext, tag, nonce.
+    """
     nonce = os.urandom(_NONCE_BYTES)
     return AESGCM(master_key).encrypt(nonce, nuc_hash.secret(), None) + nonce
 

@@ -31,7 +31,7 @@ LINE_BYTES: Final = limits.NOISE_BYTES + 2 * limits.FRAME_BYTES
 three messages several times over. It bounds the work that a device can cause by flooding the line."""
 
 
-class Line(Protocol):
+class SerialLine(Protocol):
     """An open serial line. `read` and `write` raise OSError when it is gone."""
 
     async def read(self) -> bytes:
@@ -47,7 +47,9 @@ class Line(Protocol):
 class Conversation:
     """One session with the device on the line, from the first Hello to the provisioned unit."""
 
-    def __init__(self, line: Line, port: str, provisioner: CableProvisioner, bus: Bus, config: SessionConfig) -> None:
+    def __init__(
+        self, line: SerialLine, port: str, provisioner: CableProvisioner, bus: Bus, config: SessionConfig
+    ) -> None:
         self._line = line
         self._port = port
         self._provisioner = provisioner

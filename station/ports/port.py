@@ -33,7 +33,7 @@ _DISCARD_SECONDS: Final = 0.25
 
 
 class _SerialLine:
-    """An open port as `conversation.Line`."""
+    """An open port as `conversation.SerialLine`."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: serialx.SerialStreamWriter[Any]) -> None:
         self._reader = reader

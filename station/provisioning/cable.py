@@ -1,7 +1,7 @@
-"""What the station does in a session, apart from the cable: greet, challenge, verify, issue, confirm, refuse.
+"""Provisions a unit over a session: greets, challenges, verifies, issues, confirms, refuses.
 
-Everything is verified before anything is written, and everything written is one transaction. The steps are called in
-order by whoever has a session (`station.ports`, or a test); this module reads no byte from anywhere.
+It verifies everything before it writes anything, and writes everything in one transaction. The owner of the session
+(`station.ports`, or a test) reads the messages and calls the steps in order.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ from station.secrets.station_secret import StationSecret
 
 @dataclass(frozen=True, slots=True)
 class ChallengedUnit:
-    """A unit that has said who it is and been asked to prove it. Holds this session's secrets, for its length only."""
+    """A unit that said who it is and has to prove it. Holds secrets of this session, which end with it."""
 
     message: Challenge
     serial: BoardSerial
@@ -68,12 +68,12 @@ class ChallengedUnit:
     secret: bytes
     opener: NucHashDecryptor
     begun: float
-    """When its first word came: seconds of a clock that never goes back."""
+    """When its first message came, in seconds of the monotonic clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class IssuedUnit:
-    """A unit that has been given its credentials and owes a receipt."""
+    """A unit that was sent its credentials and has yet to send its receipt."""
 
     message: Credentials
     issuance: Issuance
@@ -85,7 +85,7 @@ class IssuedUnit:
 
 
 class CableProvisioner:
-    """One station's provisioning, for any number of sessions at once."""
+    """Provisions units over the cable, in any number of sessions at once."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class CableProvisioner:
         self._refusals = RefusalLimiter()
 
     def hello(self) -> Hello:
-        """A greeting with a nonce of its own."""
+        """Make a Hello with a fresh nonce."""
         return Hello(
             versions=(VERSION,),
             nonce=os.urandom(32),
@@ -121,7 +121,7 @@ class CableProvisioner:
         )
 
     def challenge(self, identity: Identity, transcript: bytes) -> ChallengedUnit:
-        """Examine who a unit says it is, and make what only its TPM can answer.
+        """Check a unit's Identity, and make a challenge that only its TPM can answer.
 
         `transcript` is the digest after the Identity. Raises `identity.*` and `attestation.*`.
         """
@@ -146,10 +146,10 @@ class CableProvisioner:
         )
 
     async def issue(self, unit: ChallengedUnit, proof: Proof, before: bytes, after: bytes, port: str) -> IssuedUnit:
-        """Verify everything, then give the unit its certificate and tables in one transaction.
+        """Verify the unit's Proof, then record its certificate and tables in one transaction.
 
         `before` and `after` are the transcript's digests around the Proof. Raises `attestation.*`, `csr.*`, `nuc.*`,
-        `registry.*` and `identity.unknown-certificate`; nothing is then written.
+        `registry.*` and `identity.unknown-certificate`; then writes nothing.
         """
         proven = examine_proof(unit.claims, proof, before, unit.secret, unit.serial)
         nuc_hash = unit.opener.open(proof.nuc_hash, before)
@@ -158,7 +158,7 @@ class CableProvisioner:
         applicant = Applicant(
             serial=unit.serial,
             key_holder=KeyHolder.TPM,
-            family=self._config.enrollment.device_family,
+            family=self._config.provisioning.device_family,
             model=printable(identity.model),
             agent=printable(identity.agent, 64),
             station=self._config.name,
@@ -229,7 +229,7 @@ class CableProvisioner:
         )
 
     async def confirm(self, issued: IssuedUnit, receipt: Receipt, transcript: bytes) -> Unit:
-        """Check that the unit holds what it was given; it is then provisioned.
+        """Check the receipt for what the unit was given, and record the unit as provisioned.
 
         `transcript` is the digest before the Receipt. Raises `session.receipt-forged`, `session.receipt-differs`,
         `attestation.table-not-imported` and others of `attestation.*`.
@@ -250,14 +250,14 @@ class CableProvisioner:
         return unit
 
     async def refused(self, serial: str, port: str, error: BirthmarkError) -> None:
-        """Record a refusal. `serial` is what the device said it was, cleaned, or empty.
+        """Record a refusal. `serial` is the serial number that the device claims, or empty.
 
-        A port that is refused without end gets a row only now and then, which says how many it stands for.
+        A port that is refused over and over gets a row only now and then, which counts the refusals without one.
         """
         suppressed = self._refusals.suppressed(port)
         if suppressed is None:
             return
-        repeated = {"unrecorded_before": suppressed} if suppressed else {}
+        repeated = {"suppressed_before": suppressed} if suppressed else {}
         async with self._database.write() as connection:
             await audit.append(
                 connection,

@@ -32,7 +32,7 @@ from station.registry.records import Unit, UnitState
 
 ORIGIN: Final = "command line"
 LIST_BYTES: Final = 64 * 1024 * 1024
-"""A list of 100,000 units with NUC hashes is 10 MB."""
+"""The largest list of units that is read: 100,000 units with NUC hashes are 10 MB."""
 
 _COLUMNS: Final = ("device_serial", "device_family", "nuc_hash", "csr_file")
 
@@ -63,13 +63,16 @@ class ProvisioningFiles:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise BirthmarkError("enrollment.file-unusable", f"{folder}: {error.strerror}") from error
+            raise BirthmarkError("provisioning.file-unusable", f"{folder}: {error.strerror}") from error
 
     def path(self, serial: str) -> Path:
         return self._folder / f"provisioning_{serial}.json"
 
     async def provision(self, request: ProvisioningRequest) -> Unit:
-        """Raises the errors of `OfflineProvisioner.provision` and `enrollment.file-unusable`; then makes no unit."""
+        """Provision one unit.
+
+        Raises the errors of `OfflineProvisioner.provision` and `provisioning.file-unusable`; then makes no unit.
+        """
         return (await self._provisioner.provision(request, ORIGIN, self._write_file)).unit
 
     async def provision_all(self, requests: list[ProvisioningRequest]) -> AsyncIterator[Result]:
@@ -115,7 +118,7 @@ class ProvisioningFiles:
             made.rename(path)
             sync_directory(self._folder)
         except OSError as error:
-            raise BirthmarkError("enrollment.file-unusable", f"{path}: {error.strerror}") from error
+            raise BirthmarkError("provisioning.file-unusable", f"{path}: {error.strerror}") from error
 
 
 class _Certificate(msgspec.Struct):
@@ -125,7 +128,7 @@ class _Certificate(msgspec.Struct):
 def read_list(path: Path) -> list[ProvisioningRequest]:
     """Read the units of a CSV file whose heading has device_serial and optionally device_family, nuc_hash, csr_file.
 
-    `csr_file` is relative to the list. Raises `enrollment.file-unusable`, which names the line.
+    `csr_file` is relative to the list. Raises `provisioning.file-unusable`, which names the line.
     """
     text = _read(path, LIST_BYTES).decode("utf-8-sig", errors="replace")
     rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
@@ -136,20 +139,20 @@ def read_list(path: Path) -> list[ProvisioningRequest]:
         _check_heading(path, rows.fieldnames)
         line = rows.reader.line_num
         for row in rows:
-            line = rows.reader.line_num  # DictReader's own stays behind after empty lines
+            line = rows.reader.line_num  # DictReader's own number is too low after empty lines
             where = f"{path}, line {line}"
             if None in row or None in row.values():
-                raise BirthmarkError("enrollment.file-unusable", f"{where} has more or fewer fields than the heading")
+                raise BirthmarkError("provisioning.file-unusable", f"{where} has more or fewer fields than the heading")
             values = {name: value.strip() for name, value in row.items()}
             serial = values["device_serial"]
             if serial in seen:
-                raise BirthmarkError("enrollment.file-unusable", f"{where} repeats a serial number")
+                raise BirthmarkError("provisioning.file-unusable", f"{where} repeats a serial number")
             seen.add(serial)
             csr = read_csr_file(path.parent / values["csr_file"]) if values.get("csr_file") else None
             family, nuc_hash = values.get("device_family") or None, values.get("nuc_hash") or None
             requests.append(ProvisioningRequest(serial, family, nuc_hash, csr))
     except csv.Error:
-        raise BirthmarkError("enrollment.file-unusable", f"{path}, line {line + 1} is not CSV") from None
+        raise BirthmarkError("provisioning.file-unusable", f"{path}, line {line + 1} is not CSV") from None
     return requests
 
 
@@ -158,7 +161,7 @@ def _check_heading(path: Path, heading: object) -> None:
     if "device_serial" not in names or len(set(names)) != len(names) or not set(names) <= set(_COLUMNS):
         told = printable(", ".join(map(str, names)), limits.SERIAL_CHARACTERS)
         raise BirthmarkError(
-            "enrollment.file-unusable", f"{path}: its heading is not of {', '.join(_COLUMNS)}, but: {told}"
+            "provisioning.file-unusable", f"{path}: its heading is not of {', '.join(_COLUMNS)}, but: {told}"
         )
 
 
@@ -175,7 +178,7 @@ def _read(path: Path, most: int) -> bytes:
         with path.open("rb") as file:
             data = file.read(most + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in a path
-        raise BirthmarkError("enrollment.file-unusable", f"{path}: {error}") from None
+        raise BirthmarkError("provisioning.file-unusable", f"{path}: {error}") from None
     if len(data) > most:
-        raise BirthmarkError("enrollment.file-unusable", f"{path} is larger than {most} bytes")
+        raise BirthmarkError("provisioning.file-unusable", f"{path} is larger than {most} bytes")
     return data

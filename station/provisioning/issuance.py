@@ -26,7 +26,7 @@ def device_subject(
     nuc_hash: NucHash,
     verified: bool = False,
 ) -> DeviceSubject:
-    """The subject; with Birthmark's extensions, for a random one of `tables`, when they are configured."""
+    """Build the subject; with Birthmark's extensions, for a random one of `tables`, when they are configured."""
     facts = None
     if config.authority.birthmark_extensions:
         table = secrets.choice(tables)

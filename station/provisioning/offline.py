@@ -45,11 +45,11 @@ CSR_CHARACTERS: Final = 2 * limits.CSR_BYTES
 _Family = Annotated[str, Meta(max_length=FAMILY_CHARACTERS, extra_json_schema={"format": "printable"})]
 
 FIELD_OF: Final = {
-    "enrollment.csr-key-unsupported": "csr",
-    "enrollment.csr-malformed": "csr",
-    "enrollment.family-invalid": "device_family",
-    "enrollment.nuc-hash-invalid": "nuc_hash",
-    "enrollment.station-keys-off": "csr",
+    "provisioning.csr-key-unsupported": "csr",
+    "provisioning.csr-malformed": "csr",
+    "provisioning.family-invalid": "device_family",
+    "provisioning.nuc-hash-invalid": "nuc_hash",
+    "provisioning.station-keys-off": "csr",
     "identity.serial-invalid": "device_serial",
     "registry.device-key-taken": "csr",
     "registry.duplicate-nuc": "nuc_hash",
@@ -62,13 +62,13 @@ CONFLICTS: Final = frozenset({"registry.device-key-taken", "registry.duplicate-n
 
 
 class ProvisioningRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is asked for, as it comes in; `OfflineProvisioner.provision` checks what a field means."""
+    """A request for one unit, as it was received; `OfflineProvisioner.provision` checks the fields."""
 
     device_serial: Annotated[str, Meta(max_length=limits.SERIAL_CHARACTERS, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*\Z")]
     device_family: _Family | None = None
     """Default: the configured family."""
     nuc_hash: Annotated[str, Meta(max_length=64, pattern=r"^(?!0{64})([0-9a-fA-F]{64})?\Z")] | None = None
-    """64 hexadecimal digits; absent or empty, one is made, as the public SMA does, and answered."""
+    """64 hexadecimal digits; absent or empty, the station makes one, as the public SMA does, and returns it."""
     csr: Annotated[str, Meta(max_length=CSR_CHARACTERS, extra_json_schema={"format": "pkcs10"})] | None = None
     """PKCS#10, PEM or base64 of DER."""
 
@@ -92,7 +92,7 @@ class ProvisionedUnit:
     """Empty when the unit keeps its own key."""
 
     def provisioning(self) -> dict[str, object]:
-        """The content of the provisioning file; without private and master keys for a unit with its own key."""
+        """Return the content of the provisioning file; without private and master keys for a unit with its own key."""
         device, intermediate, _root = (
             x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM).decode() for der in self.chain
         )
@@ -194,43 +194,46 @@ class OfflineProvisioner:
         return provisioned
 
     def _choose_family(self, given: str | None) -> str:
-        family = given or self._config.enrollment.device_family
+        family = given or self._config.provisioning.device_family
         if printable(family, FAMILY_CHARACTERS) != family:
-            raise BirthmarkError("enrollment.family-invalid")
+            raise BirthmarkError("provisioning.family-invalid")
         return family
 
     def _make_key(self) -> ec.EllipticCurvePrivateKey:
-        if not self._config.enrollment.station_made_keys:
-            raise BirthmarkError("enrollment.station-keys-off")
+        if not self._config.provisioning.station_made_keys:
+            raise BirthmarkError("provisioning.station-keys-off")
         return ec.generate_private_key(ec.SECP256R1())
 
 
 def parse_nuc_hash(text: str) -> NucHash:
-    """Parse 64 hexadecimal digits. Raises `enrollment.nuc-hash-invalid`, which does not quote the text."""
+    """Parse a NUC hash of 64 hexadecimal digits.
+
+    Raises `provisioning.nuc-hash-invalid`, which does not quote the text.
+    """
     try:
         # fromhex accepts white space; a hash has none.
         return NucHash(bytes.fromhex(text) if len(text) == 64 and text.isalnum() else b"")
     except (ValueError, BirthmarkError):
-        raise BirthmarkError("enrollment.nuc-hash-invalid") from None
+        raise BirthmarkError("provisioning.nuc-hash-invalid") from None
 
 
 def read_csr(data: bytes) -> ec.EllipticCurvePublicKey:
-    """The key that signed a CSR (PKCS#10: PEM, DER, or base64 of DER). Ignores the subject.
+    """Return the key that signed a CSR (PKCS#10: PEM, DER, or base64 of DER). Ignores the subject.
 
-    Raises `enrollment.csr-malformed` or `enrollment.csr-key-unsupported`.
+    Raises `provisioning.csr-malformed` or `provisioning.csr-key-unsupported`.
     """
     if len(data) > CSR_CHARACTERS:
-        raise BirthmarkError("enrollment.csr-malformed", f"it is larger than {CSR_CHARACTERS} bytes")
+        raise BirthmarkError("provisioning.csr-malformed", f"it is larger than {CSR_CHARACTERS} bytes")
     try:
         request = _parse_csr(data.strip() if data.lstrip().startswith(b"-----BEGIN") else data)
         key = request.public_key()
         valid = request.is_signature_valid
     except (*UNREADABLE, TypeError, InvalidSignature, UnsupportedAlgorithm, binascii.Error):
-        raise BirthmarkError("enrollment.csr-malformed") from None
+        raise BirthmarkError("provisioning.csr-malformed") from None
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise BirthmarkError("enrollment.csr-key-unsupported")
+        raise BirthmarkError("provisioning.csr-key-unsupported")
     if not valid:
-        raise BirthmarkError("enrollment.csr-malformed", "its signature is not its key's")
+        raise BirthmarkError("provisioning.csr-malformed", "its signature is not its key's")
     return key
 
 

@@ -1,4 +1,4 @@
-"""Whether others can reach the address in every certificate: `public_url` is loopback unless somebody sets it."""
+"""Checks that other machines can reach `public_url`, which stands in every certificate and is loopback by default."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from station.registry.database import Database
 
 
 def advice(authority: AuthorityConfig) -> str:
-    """What to tell of an address that no other machine can reach."""
+    """Return the warning about an address that no other machine can reach."""
     return (
         f"public_url is {authority.public_url}, which no other machine can reach, and every certificate names it for "
         "validation and for its revocation list: set public_url under [authority] in station.toml, before the first "
@@ -18,12 +18,12 @@ def advice(authority: AuthorityConfig) -> str:
 
 
 def matters(policy: EkPolicy) -> bool:
-    """Whether units that `policy` lets in are real ones."""
+    """Whether `policy` admits only units with a real TPM, not simulators."""
     return policy is not EkPolicy.SIMULATOR
 
 
 async def unreachable(authority: AuthorityConfig, policy: EkPolicy, database: Database) -> bool:
-    """Whether real units get, or have got, certificates with an address that nobody else can reach."""
+    """Whether real units get, or got, certificates with an address that no other machine can reach."""
     if not authority.local_only:
         return False
     if matters(policy):

@@ -10,8 +10,8 @@ BURST: Final = 60
 """Refusals that get an audit row at once: more faulty units than anybody plugs into one port in a row."""
 
 SECONDS_EACH: Final = 30.0
-"""After a burst, one more row each half minute: 2,880 a day, some 1.5 MB. This limits a device that unplugs itself to
-skip the pause after a refusal; on a line that stays open the pause alone keeps the rate lower."""
+"""After a burst, a port gets one row each half minute: 2,880 a day, some 1.5 MB. This limits a device that unplugs
+itself to skip the pause after a refusal; on a port that stays open the pause alone keeps the rate lower."""
 
 _PORTS_MAX: Final = 1024
 

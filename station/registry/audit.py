@@ -78,7 +78,7 @@ async def append(connection: AsyncConnection, at: int, event: Event, serial: str
 
 
 async def recorded_settings(connection: AsyncConnection) -> object:
-    """The settings recorded last (`settings` of INITIALISED or CONFIGURED), or None."""
+    """Return the settings that the log recorded last (`settings` of INITIALISED or CONFIGURED), or None."""
     events = (Event.CONFIGURED.value, Event.INITIALISED.value)
     newest = sa.select(audit.c.detail).where(audit.c.event.in_(events)).order_by(audit.c.seq.desc()).limit(1)
     detail = (await connection.execute(newest)).scalar()
@@ -93,6 +93,6 @@ class _Settings(msgspec.Struct):
 
 
 async def read(connection: AsyncConnection, *, since: int = 0) -> list[Row]:
-    """All rows from `since` (seconds since 1970) on, oldest first."""
+    """Return the rows since `since` (seconds since 1970), oldest first."""
     found = await connection.execute(sa.select(audit).where(audit.c.at >= since).order_by(audit.c.seq))
     return [Row(**row._mapping) for row in found]

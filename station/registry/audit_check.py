@@ -19,7 +19,7 @@ from station.registry.schema import audit, audit_head
 
 _BATCH: Final = 5000
 _SEARCHED: Final = 200
-"""With more damaged rows than this, none is searched for its original place: all count as changed."""
+"""The most damaged rows that are searched for their original place; with more, all count as changed."""
 
 
 class Damage(StrEnum):
@@ -83,7 +83,7 @@ async def verify(connection: AsyncConnection, expected: tuple[int, bytes] | None
 
 
 async def _rows(connection: AsyncConnection) -> AsyncIterator[Row]:
-    """All rows in order, read in batches: the log may be larger than memory."""
+    """Yield all rows in order, read in batches, since the log may be larger than memory."""
     after: int | None = None
     while True:
         query = sa.select(audit).order_by(audit.c.seq).limit(_BATCH)
@@ -101,7 +101,7 @@ def _report_missing(damage: Damage, first: int, last: int) -> Problem:
 
 
 def _classify_broken(broken: list[Row], missing: list[int]) -> list[Problem]:
-    """A row whose hash matches another place was moved from there; any other was changed."""
+    """Sort damaged rows: a row whose hash matches another place was moved from there; any other was changed."""
     places = [row.seq for row in broken[:_SEARCHED]] + missing[:_SEARCHED]
     problems = []
     for row in broken:

@@ -1,4 +1,4 @@
-"""The registry's database: opened, migrated, given out by the transaction. What a table means is not known here."""
+"""Opens and migrates the registry's database, and runs transactions on it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from shared.errors import BirthmarkError
 
 BUSY_SECONDS: Final = 30.0
-"""How long a transaction waits for another one, or for a backup, before it gives up."""
+"""A transaction waits this long for another one, or for a backup, before it fails."""
 
 _POLL_SECONDS: Final = 0.002
 
@@ -32,10 +32,10 @@ _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
 class Database:
-    """SQLite in one file. `read` and `write` are the only ways in; each is a transaction that commits on leaving.
+    """SQLite in one file. `read` and `write` each open a transaction, which commits when its block ends.
 
-    Both may be cancelled anywhere, and again while they clean up. A write that is cancelled before its commit is rolled
-    back; cancelled in its commit, it is there as a whole or not at all, and who needs to know which reads again.
+    Both may be cancelled at any point, and again while they clean up. A write cancelled before its commit is rolled
+    back. A write cancelled during its commit is stored whole or not at all; a caller that must know which reads again.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,7 +49,7 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A snapshot. Raises `registry.unavailable`."""
+        """Open a transaction that sees one moment of the registry. Raises `registry.unavailable`."""
         with _translated():
             async with self._engine.connect() as connection:
                 await connection.execution_options(birthmark_begin="BEGIN")
@@ -58,12 +58,12 @@ class Database:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that holds the one write lock from its start, so what it reads cannot change under it.
+        """Open a transaction that holds the write lock from its start, so what it reads stays as it is until it ends.
 
-        Transactions of this process take turns. SQLite itself has no queue: a unit's would have to win the lock against
-        those of every port that is refused, and with many of them might not do so in time.
+        The write transactions of this process take turns, because SQLite has no queue: without one, many refused ports
+        could keep a unit's transaction from the lock until it times out.
 
-        Raises `registry.unavailable` when the lock cannot be had in time or the disk refuses; nothing is then written.
+        Raises `registry.unavailable` when the lock is not free in time or the disk fails; then writes nothing.
         """
         with _translated():
             async with self._turn, self._engine.connect() as connection:
@@ -84,10 +84,10 @@ class Database:
 
 
 class _Connection(aiosqlite.Connection):
-    """Can be cancelled while it opens, and be told to stop more than once.
+    """May be cancelled while it opens, and stopped more than once.
 
-    The library's own, cancelled while it opens, drops what its thread opens. Told to stop a second time, it waits for
-    ever for an answer, which is what SQLAlchemy's clean-up comes to when it is cancelled, too
+    aiosqlite's own connection, cancelled while it opens, loses the connection that its thread opens. Stopped a second
+    time, it waits forever for an answer; SQLAlchemy stops it twice when its clean-up is cancelled
     (sqlalchemy/connectors/asyncio.py, `terminate`).
     """
 
@@ -112,14 +112,14 @@ class _Connection(aiosqlite.Connection):
         return self._stopped
 
     def _close_opened(self) -> None:
-        """On the connection's thread, after whatever it is doing; to close twice does no harm."""
+        """Close the connection on its thread, after the work that runs there. May be called twice."""
         if self._opened is not None:
             self._opened.close()
 
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Errors of the database as errors of ours; constraint violations stay what they are, for they mean something."""
+    """Turn the database's errors into `registry.unavailable`, except constraint violations, which callers handle."""
     try:
         yield
     except IntegrityError:
@@ -129,7 +129,10 @@ def _translated() -> Iterator[None]:
 
 
 def _make_transactions_real(engine: sa.Engine) -> None:
-    """Durable, and begun by us: Python's sqlite3 would begin them late and only for some statements."""
+    """Make commits durable and begin transactions here.
+
+    Python's sqlite3 begins them late, and only for some statements.
+    """
 
     @sa.event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: object) -> None:
@@ -145,7 +148,7 @@ def _make_transactions_real(engine: sa.Engine) -> None:
 
 
 def create(path: Path) -> None:
-    """Make an empty registry, private from the first moment."""
+    """Make an empty registry whose file only its owner can read, from the first moment."""
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     migrate(path)
 

@@ -1,4 +1,4 @@
-"""Questions to the registry: pages of units, one unit by what is known of it, counts and times. Writes nothing."""
+"""Reads the registry: pages of units, single units, counts and times."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from station.registry.schema import ACTIVE, assignments, key_tables
 from station.registry.schema import units as table
 
 PAGE_UNITS: Final = 500
-"""Units on one page at most: about 200 KiB of JSON."""
+"""The most units on one page: about 200 KiB of JSON."""
 
 _TIMED_UNITS: Final = 1000
-"""How many of the latest units the provisioning times are taken over."""
+"""The provisioning times are computed over this many of the latest units."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which units. Empty fields ask for nothing; without `state`, released units are left out."""
+    """Which units to find. An empty field matches every unit; without `state`, released units are left out."""
 
     state: UnitState | None = None
     family: str = ""
@@ -41,12 +41,12 @@ class Filter:
 class Page:
     units: list[Unit]
     cursor: str | None
-    """Give it back for the next page; None after the last."""
+    """Pass it to `page` to get the next page; None after the last."""
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Seconds from a unit's first word to `provisioned`, over the latest `count` units."""
+    """Seconds from a unit's first message to `provisioned`, over the latest `count` units."""
 
     count: int
     minimum: float
@@ -57,9 +57,9 @@ class Times:
 
 
 async def page(connection: AsyncConnection, wanted: Filter, *, limit: int = 100, cursor: str = "") -> Page:
-    """The latest units first, at most `limit` (1 to 500). Raises `registry.cursor-invalid`.
+    """Return at most `limit` units (1 to 500), the latest first. Raises `registry.cursor-invalid`.
 
-    A unit that comes while pages are turned is on none of the later ones; none is shown twice or passed over.
+    Following the cursors gives every unit once, except those added since the first page was read.
     """
     conditions = _conditions(wanted)
     if cursor:
@@ -73,7 +73,7 @@ async def page(connection: AsyncConnection, wanted: Filter, *, limit: int = 100,
 
 
 async def count(connection: AsyncConnection, wanted: Filter) -> int:
-    """How many units a filter finds."""
+    """Count the units that a filter finds."""
     counted = sa.select(sa.func.count()).select_from(table).where(*_conditions(wanted))
     return (await connection.execute(counted)).scalar_one()
 
@@ -96,7 +96,7 @@ def _conditions(wanted: Filter) -> list[sa.ColumnElement[bool]]:
 
 
 async def by_serial(connection: AsyncConnection, serial: str) -> Unit:
-    """The unit of that serial number; when all were released, the latest. Raises `registry.unknown-unit`."""
+    """Return the unit with this serial number; the latest, if all were released. Raises `registry.unknown-unit`."""
     found = await units.select(connection, table.c.serial == serial)
     if not found:
         raise BirthmarkError("registry.unknown-unit", serial)
@@ -104,31 +104,31 @@ async def by_serial(connection: AsyncConnection, serial: str) -> Unit:
 
 
 async def by_nuc_blind_index(connection: AsyncConnection, nuc_blind_index: bytes) -> Unit | None:
-    """The unit that is not released with this keyed index of a NUC hash."""
+    """Return the unit with this blind index of its NUC hash, unless it was released."""
     found = await units.select(connection, sa.and_(table.c.nuc_blind_index == nuc_blind_index, ACTIVE))
     return found[0] if found else None
 
 
 async def by_certificate(connection: AsyncConnection, certificate_sha256: bytes) -> Unit | None:
-    """The unit that this certificate was made out to, whatever became of it."""
+    """Return the unit that this certificate was issued to, in whatever state it is."""
     found = await units.select(connection, table.c.certificate_sha256 == certificate_sha256)
     return found[0] if found else None
 
 
 async def families(connection: AsyncConnection) -> dict[str, int]:
-    """How many units of each family there are that are not released."""
+    """Count the units of each family that are not released."""
     counted = sa.select(table.c.family, sa.func.count()).where(ACTIVE).group_by(table.c.family)
     return {row[0]: row[1] for row in await connection.execute(counted.order_by(table.c.family))}
 
 
 async def expiring(connection: AsyncConnection, now: int, until: int) -> int:
-    """How many provisioned units have a certificate that ends between the two, in seconds since 1970."""
+    """Count the provisioned units whose certificate ends between two times, in seconds since 1970."""
     ending = sa.and_(table.c.state == UnitState.PROVISIONED.value, table.c.not_after > now, table.c.not_after <= until)
     return (await connection.execute(sa.select(sa.func.count()).select_from(table).where(ending))).scalar_one()
 
 
 async def table_usage(connection: AsyncConnection) -> dict[TableId, int]:
-    """How many units that are not released were given each key table; tables nobody has are there with 0."""
+    """Count for each key table the units, not released, that have it; 0 for a table that none has."""
     used = (
         sa.select(assignments.c.table_id, sa.func.count().label("used"))
         .join(table, table.c.id == assignments.c.unit_id)
@@ -143,7 +143,7 @@ async def table_usage(connection: AsyncConnection) -> dict[TableId, int]:
 
 
 async def provisioning_times(connection: AsyncConnection) -> Times | None:
-    """Over the latest thousand units that were timed; None when there is none."""
+    """Compute the times over the latest thousand units that were timed; None when there is none."""
     latest = sa.select(table.c.duration_ms).where(table.c.duration_ms.is_not(None))
     found = await connection.execute(latest.order_by(table.c.provisioned_at.desc()).limit(_TIMED_UNITS))
     seconds = sorted(row[0] / 1000 for row in found)
@@ -160,6 +160,6 @@ async def provisioning_times(connection: AsyncConnection) -> Times | None:
 
 
 async def any_trusted(connection: AsyncConnection, ek_trust: str) -> bool:
-    """Whether a unit whose TPM's certificate was judged so has ever been issued a certificate."""
+    """Whether any unit whose EK certificate had this verdict was ever issued a certificate."""
     asked = sa.select(sa.literal(1)).where(table.c.ek_trust == ek_trust).limit(1)
     return (await connection.execute(asked)).first() is not None

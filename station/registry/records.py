@@ -23,12 +23,12 @@ class KeyHolder(StrEnum):
     SOFTWARE = "software"
     """The owner made it and sent a CSR."""
     STATION = "station"
-    """This station made it, handed it out once and did not keep it."""
+    """This station made it, returned it once and did not keep it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Applicant:
-    """Who asks for a certificate, after everything was verified. An empty field does not apply to this applicant."""
+    """A device whose evidence was verified and that is to get a certificate. A field that does not apply is empty."""
 
     serial: BoardSerial
     key_holder: KeyHolder

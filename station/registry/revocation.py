@@ -22,7 +22,7 @@ from station.registry.schema import crl
 from station.registry.schema import units as table
 
 _SKIPPED_NUMBERS: Final = 1_000_000
-"""More CRLs than a station signs after a backup: above one a minute for a year."""
+"""More CRLs than a station signs after a backup: over one a minute for a year."""
 
 
 class RevocationCode(StrEnum):
@@ -75,7 +75,7 @@ async def revoke(
 
 
 async def reinstate(connection: AsyncConnection, serial: str, reason: str, now: int, by: str = "") -> Unit:
-    """Return a unit on hold to its former state: `provisioned`, or `issued` when it never sent its receipt.
+    """Return a unit on hold to the state it was in before: `provisioned`, or `issued` when it never sent its receipt.
 
     Raises `registry.unknown-unit`, `registry.not-revoked` or `registry.revoked-for-good`.
     """

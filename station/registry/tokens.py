@@ -92,12 +92,12 @@ async def revoke(connection: AsyncConnection, name: str, now: int) -> Token:
 
 
 async def list_all(connection: AsyncConnection) -> list[Token]:
-    """All tokens, also revoked and expired ones, the latest first."""
+    """Return all tokens, also revoked and expired ones, the latest first."""
     return await _select(connection, sa.true())
 
 
 async def authenticate(database: Database, secret: str, scope: Scope, now: int) -> Token:
-    """The token with this secret, when it allows `scope`.
+    """Return the token with this secret, when it allows `scope`.
 
     Raises `access.denied` for an unknown, expired or revoked token, `access.scope-missing` for a valid token that does
     not allow `scope`.
@@ -110,7 +110,10 @@ async def authenticate(database: Database, secret: str, scope: Scope, now: int) 
 
 
 async def recheck(database: Database, token_id: int, scope: Scope, now: int) -> Token:
-    """The token with this id, authenticated earlier, when it is still valid. Raises the errors of `authenticate`."""
+    """Return the token with this id, authenticated earlier, when it is still valid.
+
+    Raises the errors of `authenticate`.
+    """
     async with database.read() as connection:
         found = await _select(connection, tokens.c.id == token_id)
     return await _require_valid(database, found, scope, now)

@@ -154,7 +154,7 @@ async def by_id(connection: AsyncConnection, unit_id: int) -> Unit:
 
 
 async def active(connection: AsyncConnection, serial: str) -> Unit:
-    """The unit with this serial number that is not released. Raises `registry.unknown-unit`."""
+    """Return the unit with this serial number that is not released. Raises `registry.unknown-unit`."""
     found = await select(connection, sa.and_(units.c.serial == serial, ACTIVE))
     if not found:
         raise BirthmarkError("registry.unknown-unit", serial)
@@ -162,13 +162,13 @@ async def active(connection: AsyncConnection, serial: str) -> Unit:
 
 
 async def list_active(connection: AsyncConnection, *, limit: int = 1000, before: int | None = None) -> list[Unit]:
-    """Units that are not released, the latest first; `before` is the id of the last unit of the page before."""
+    """Return units that are not released, the latest first; `before` is the id of the previous page's last unit."""
     condition = sa.and_(ACTIVE) if before is None else sa.and_(ACTIVE, units.c.id < before)
     return await select(connection, condition, limit)
 
 
 async def count_by_state(connection: AsyncConnection) -> dict[UnitState, int]:
-    """The number of units in each state."""
+    """Count the units in each state."""
     found = await connection.execute(sa.select(units.c.state, sa.func.count()).group_by(units.c.state))
     counts = {row[0]: row[1] for row in found}
     return {state: counts.get(state.value, 0) for state in UnitState}
@@ -177,7 +177,7 @@ async def count_by_state(connection: AsyncConnection) -> dict[UnitState, int]:
 async def select(
     connection: AsyncConnection, condition: sa.ColumnElement[bool], limit: int | None = None
 ) -> list[Unit]:
-    """Units for which `condition` holds, with their tables, the latest first."""
+    """Return the units for which `condition` holds, with their tables, the latest first."""
     shown = [column for column in units.c if column.name in Unit.__slots__]
     rows = (await connection.execute(sa.select(*shown).where(condition).order_by(units.c.id.desc()).limit(limit))).all()
     held: dict[int, list[TableId]] = {row.id: [] for row in rows}
@@ -211,7 +211,7 @@ async def _find_matches(connection: AsyncConnection, applicant: Applicant) -> li
 
 
 def _identify_applicant(applicant: Applicant, rows: list[sa.Row[Any, Any, Any, Any, Any]]) -> int | None:
-    """The id of the applicant's unit, None for a new one. Raises the error that names a partial match."""
+    """Return the id of the applicant's unit, None for a new one. Raises the error that names a partial match."""
     for row in rows:
         serial = row.serial == applicant.serial
         ek = applicant.ek_fingerprint is not None and row.ek_fingerprint == applicant.ek_fingerprint

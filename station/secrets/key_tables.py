@@ -48,7 +48,7 @@ class KeyTables:
         return sorted(self._master_keys)
 
     def choose(self) -> tuple[TableId, ...]:
-        """Three different tables, in ascending order, from a uniform distribution."""
+        """Choose three different tables at random, all equally likely; in ascending order."""
         chosen = secrets.SystemRandom().sample(sorted(self._master_keys), limits.TABLES_PER_UNIT)
         return tuple(sorted(chosen))
 

@@ -1,7 +1,7 @@
-"""The station secret: 32 bytes from which every key that protects something at rest is derived. No use of them here.
+"""The station secret: 32 bytes from which the station derives every key that protects data at rest.
 
-Whoever holds the data directory without this one file holds sealed master keys, encrypted private keys, and NUC
-hashes that cannot be told apart from noise.
+Without this one file, the data directory holds only encrypted master keys and private keys, and blind indexes that
+cannot be told from random bytes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from shared.errors import BirthmarkError
 
 SECRET_NAME: Final = "secrets/station.key"  # noqa: S105 - a path
 _CREDENTIAL: Final = "station.key"
-"""What systemd hands it over as: LoadCredential=station.key:PATH, or LoadCredentialEncrypted=."""
+"""The name of the systemd credential: LoadCredential=station.key:PATH, or LoadCredentialEncrypted=."""
 _BYTES: Final = 32
 
 
@@ -36,21 +36,21 @@ class StationSecret:
 
     @classmethod
     def load(cls, data_dir: Path) -> StationSecret:
-        """From systemd's credentials where it is among them, else from the data directory."""
+        """Load the secret from systemd's credentials if it is among them, else from the data directory."""
         with (credential(_CREDENTIAL) or data_dir / SECRET_NAME).open("rb") as file:
             return cls(file.read(_BYTES + 1))
 
     @staticmethod
     def supplied() -> tuple[str, ...]:
-        """The data directory's file that need not be there, because systemd hands over what it would hold."""
+        """The files that the data directory need not hold, because systemd supplies them as credentials."""
         return (SECRET_NAME,) if credential(_CREDENTIAL) else ()
 
     def value(self) -> bytes:
-        """For writing it to its file, and for nothing else."""
+        """Return the 32 bytes, only for writing them to their file."""
         return self._value
 
     def key(self, purpose: str) -> bytes:
-        """32 bytes for one purpose."""
+        """Derive the key for one purpose: 32 bytes."""
         return HKDF(hashes.SHA256(), 32, None, b"birthmark station " + purpose.encode()).derive(self._value)
 
     def __repr__(self) -> str:

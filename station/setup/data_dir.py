@@ -1,6 +1,7 @@
-"""The data directory and the files in it: created private, checked before use, replaced only as a whole.
+"""Creates, checks and replaces the data directory, always as a whole.
 
-Whoever can read it is the authority, so nothing in it is ever readable by others, not even for a moment.
+Whoever can read the directory can act as the authority, so other users can never read any file in it, not even for a
+moment.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ REQUIRED: Final = (
 def create(data_dir: Path, fill: Callable[[Path], None], *, force: bool) -> Path | None:
     """Make a whole data directory or none: `fill` fills a private directory beside it, which is then renamed.
 
-    With `force` the station that was there is moved aside, never deleted, and its new path returned. Root does it as
-    the user whose the directory is, or the private one it will lie in. Raises `data.exists` without `force`,
+    With `force`, moves the station that was there aside, never deletes it, and returns its new path. Root acts as the
+    owner of the directory, or of the private directory around it. Raises `data.exists` without `force`,
     `data.not-a-station`, `data.in-use` while a station runs on it, and `data.unwritable`.
     """
     with ExitStack() as held:
@@ -72,17 +73,17 @@ def create(data_dir: Path, fill: Callable[[Path], None], *, force: bool) -> Path
 
 
 def occupied(data_dir: Path) -> bool:
-    """Whether something is there that `create` would replace."""
+    """Whether the directory holds something that `create` would replace."""
     try:
         return any(data_dir.iterdir())
     except FileNotFoundError:
         return False
     except NotADirectoryError:
-        return data_dir.exists()  # a file, unless it is one of its parents
+        return data_dir.exists()  # `data_dir` is a file, or one of its parents is
 
 
 def is_station(data_dir: Path) -> bool:
-    """Whether a station was made there, whole or not. Raises `data.unreadable`."""
+    """Whether the directory is a station's, complete or not. Raises `data.unreadable`."""
     try:
         return (data_dir / MARK).is_file()
     except OSError as error:
@@ -90,9 +91,10 @@ def is_station(data_dir: Path) -> bool:
 
 
 def check(data_dir: Path, supplied: Collection[str] = ()) -> None:
-    """Refuse a directory that is missing, half made, or readable by others; `supplied` files come from elsewhere.
+    """Refuse a directory that is missing, incomplete or readable by others.
 
-    Raises `data.missing`, `data.incomplete`, `data.readable-by-others` or `data.unreadable`.
+    `supplied` names files it need not hold. Raises `data.missing`, `data.incomplete`, `data.readable-by-others` or
+    `data.unreadable`.
     """
     try:
         if not occupied(data_dir):
@@ -114,6 +116,6 @@ def _unreadable(error: OSError, data_dir: Path) -> BirthmarkError:
 
 
 def _told(error: OSError, data_dir: Path) -> str:
-    """Which path, what is wrong, and who may where it is not permitted."""
+    """Return the path, the error, and for a denied permission the user who has it."""
     path = Path(error.filename or data_dir)
     return f"{path}: {error.strerror}{who_may(path) if isinstance(error, PermissionError) else ''}"

@@ -1,4 +1,4 @@
-"""One station to a data directory: a lock that the kernel takes back when its holder dies, however that is."""
+"""Locks a data directory for one station. The kernel frees the lock when its holder ends, however it ends."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _PID_DIGITS: Final = 10
 
 @contextmanager
 def locked(data_dir: Path) -> Iterator[None]:
-    """Hold `data_dir` for this process. Commands that run beside a station do not ask for it.
+    """Lock `data_dir` for this process. Commands that may run beside a station do not lock it.
 
-    Raises `data.in-use`, naming the process where the file does, and `data.unwritable`.
+    Raises `data.in-use`, which names the other process if the lock file does, and `data.unwritable`.
     """
     path = data_dir / LOCK_NAME
     try:
-        # Without blocking, were it a pipe; through no link.
+        # Does not block on a pipe, does not follow a link.
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         descriptor = os.open(path, flags, 0o600)
     except OSError as error:

@@ -28,7 +28,7 @@ from station.setup.root_key import ROOT_KEY_NAME, ROOT_PASSPHRASE_NAME
 
 @dataclass(frozen=True, slots=True)
 class InitResult:
-    """What `init` made, and where it put what must now be taken away."""
+    """What `init` made, and where it put the files that the operator must now take away."""
 
     data_dir: Path
     replaced: Path | None
@@ -41,9 +41,9 @@ def init_data_dir(
 ) -> InitResult:
     """Make a data directory, whole or not at all.
 
-    The root's key is left in it, encrypted under `root_passphrase`; without one a passphrase is made and left beside
-    it. Both are to be moved away: the station never reads them. `ek_roots` is a directory of TPM vendors' certificates,
-    or one file, to be copied in. Raises `data.*` as `data_dir.create` does, and `config.invalid`.
+    Leaves the root's key in it, encrypted under `root_passphrase`; without one, makes a passphrase and leaves it beside
+    the key. The operator moves both away: the station never reads them. `ek_roots` is a directory of TPM vendors'
+    certificates, or one file, and is copied in. Raises `data.*` as `data_dir.create` does, and `config.invalid`.
     """
 
     def authority(folder: Path, secret: StationSecret) -> RootKey:
@@ -67,9 +67,9 @@ def make_data_dir(
     given_passphrase: bool,
     ek_roots: Path | None,
 ) -> InitResult:
-    """A data directory whose authority and registry are filled by the two functions, whole or not at all."""
+    """Make a data directory, whole or not at all; the two functions fill its authority and its registry."""
     config = configuration.check(config)
-    # As the caller: `fill` may run as another user, who cannot read them.
+    # Read as the caller: `fill` may run as another user, who cannot read them.
     vendor_files = read_vendor_files(ek_roots) if ek_roots else {}
     root_key: RootKey | None = None
 

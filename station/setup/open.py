@@ -29,7 +29,7 @@ from station.validation.tokens import TokenValidator
 
 @asynccontextmanager
 async def open_registry(directory: Path) -> AsyncIterator[Database]:
-    """Only the registry, brought to the newest schema. Raises `data.*` and `registry.*`."""
+    """Open only the registry, and bring it to the newest schema. Raises `data.*` and `registry.*`."""
     data_dir.check(directory, supplied=StationSecret.supplied())
     path = directory / "registry.sqlite"
     await asyncio.to_thread(database.migrate, path)
@@ -42,7 +42,10 @@ async def open_registry(directory: Path) -> AsyncIterator[Database]:
 
 @asynccontextmanager
 async def open_station(directory: Path, policy: EkPolicy | None = None) -> AsyncIterator[Services]:
-    """Everything, checked. `policy` overrides the configured one. Raises `data.*`, `config.*`, `authority.*`, …"""
+    """Open and check everything.
+
+    `policy` overrides the configured one. Raises `data.*`, `config.*`, `authority.*`, `table.*` and `registry.*`.
+    """
     data_dir.check(directory, supplied=StationSecret.supplied())
     config = configuration.load(directory / CONFIG_NAME)
     policy = policy or config.attestation.ek_policy
@@ -72,7 +75,7 @@ async def open_station(directory: Path, policy: EkPolicy | None = None) -> Async
 
 
 async def _record_settings(registry: Database, config: StationConfig) -> None:
-    """Somebody edits station.toml, and the audit log has it from the next start on."""
+    """Record the settings of station.toml in the audit log when they differ from those recorded last."""
     settings = configuration.to_builtins(config)
     async with registry.read() as connection:
         known = await audit.recorded_settings(connection) == settings

@@ -1,4 +1,4 @@
-"""Moves the root's key, encrypted as it is, from the data directory to where its keeper wants it."""
+"""Moves the root's encrypted key from the data directory to a file that the operator names."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _KEY_BYTES: Final = 64 * 1024
 
 
 def target_file(target: Path) -> Path:
-    """Where the key goes: `target`, or in it where it is a directory."""
+    """Return the file that the key is moved to: `target`, or a file in it if it is a directory."""
     return target / ROOT_KEY_NAME if target.is_dir() else target
 
 
 def check_target(data_dir: Path, target: Path) -> None:
-    """Raises `data.root-key-unmoved` when the key could not be moved to `target`: asked before the key is made."""
+    """Check, before the key is made, that it can be moved to `target`. Raises `data.root-key-unmoved`."""
     file = target_file(target)
     _require_elsewhere(data_dir, file)
     if os.path.lexists(file):
@@ -35,13 +35,14 @@ def check_target(data_dir: Path, target: Path) -> None:
 
 
 def move_root_key(data_dir: Path, target: Path) -> Path:
-    """To `target`, written by who calls and read as the owner of `data_dir`. Returns the file; nothing is overwritten.
+    """Move the key to `target`. Returns the file; overwrites nothing.
 
-    A key that an earlier try has copied already is only taken away here. Raises `data.root-key-unmoved`.
+    Writes as the caller and reads as the owner of `data_dir`. When an earlier try has already copied the key, only
+    deletes it from the data directory. Raises `data.root-key-unmoved`.
     """
     file = target_file(target)
     source = data_dir / ROOT_KEY_NAME
-    _require_elsewhere(data_dir, file)  # else the key would pass for a copy of itself below
+    _require_elsewhere(data_dir, file)  # else the comparison below would find the key equal to itself
     owner = owner_of(data_dir)
     try:
         with acting_as(owner):

@@ -32,7 +32,7 @@ class Endpoint:
     tag: str
     summary: str
     answers: tuple[Answer, ...]
-    faults: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
     """Error codes of this endpoint, besides those of every endpoint."""
     text: str = ""
     rate: str = "public"

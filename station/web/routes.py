@@ -16,12 +16,12 @@ from station.web.pages import overview
 
 _CHANGING: Final = ("http.cross-site", "http.field-invalid", "http.malformed", "http.too-large", "http.too-slow")
 _BODY: Final = (*_CHANGING, "http.unsupported-media-type")
-_ENROLLMENT: Final = (
-    "enrollment.csr-key-unsupported",
-    "enrollment.csr-malformed",
-    "enrollment.family-invalid",
-    "enrollment.nuc-hash-invalid",
-    "enrollment.station-keys-off",
+_PROVISIONING: Final = (
+    "provisioning.csr-key-unsupported",
+    "provisioning.csr-malformed",
+    "provisioning.family-invalid",
+    "provisioning.nuc-hash-invalid",
+    "provisioning.station-keys-off",
     "identity.serial-invalid",
     "registry.device-key-taken",
     "registry.duplicate-nuc",
@@ -84,7 +84,7 @@ ENDPOINTS: Final = (
         "provisioning",
         "Provision a unit",
         (Answer(201, "What the unit is given, this once.", {JSON: provision.Provisioning}, ("Location",)),),
-        (*_BODY, *_ENROLLMENT),
+        (*_BODY, *_PROVISIONING),
         "With a certificate request the unit keeps its own key. Without one the station makes the key pair, answers it "
         "once with the master keys of the unit's tables, and stores neither; a setting turns that off.",
         rate="changing",

@@ -177,7 +177,7 @@ class BorrowedCertificate(DishonestStation):
     """It shows the genuine station's chain, which is public, and signs with its own key."""
 
     def authority(self, honest: Authority, folder: Path) -> Authority:
-        return shown(honest, honest.station, soft.new_key())
+        return with_station_key(honest, honest.station, soft.new_key())
 
 
 @at_once("trust.not-a-station")
@@ -187,7 +187,7 @@ class DeviceAsStation(DishonestStation):
     def authority(self, honest: Authority, folder: Path) -> Authority:
         key = soft.new_key()
         unit = DeviceSubject(board_serial("10000000ffffffff"), key.public_key(), b"t" * 32)
-        return shown(honest, honest.issue(unit, NOW), key)
+        return with_station_key(honest, honest.issue(unit, NOW), key)
 
 
 @at_once("trust.station-expired")
@@ -220,7 +220,7 @@ class ForeignStationUnderOurRoot(DishonestStation):
 
     def authority(self, honest: Authority, folder: Path) -> Authority:
         other = foreign(honest, folder)
-        return shown(honest, other.station, other._station_key)
+        return with_station_key(honest, other.station, other._station_key)
 
 
 @at_once("trust.station-untrusted")
@@ -230,7 +230,7 @@ class SelfMadeStation(DishonestStation):
     def authority(self, honest: Authority, folder: Path) -> Authority:
         key = soft.new_key()
         builder = profiles.station("Birthmark", "mine", key.public_key(), NOW, honest.intermediate)
-        return shown(honest, builder.sign(soft.new_key(), hashes.SHA256()), key)
+        return with_station_key(honest, builder.sign(soft.new_key(), hashes.SHA256()), key)
 
 
 @at_once("session.challenge-malformed")
@@ -376,7 +376,7 @@ class TableChangedOnTheWay(_Tabled):
 # --- helpers ---
 
 
-def shown(honest: Authority, station: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Authority:
+def with_station_key(honest: Authority, station: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Authority:
     """Return this authority with another station certificate and key."""
     return Authority(honest._config, honest.root, honest.intermediate, honest._intermediate_key, station, key)
 

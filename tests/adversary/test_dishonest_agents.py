@@ -123,7 +123,7 @@ def test_a_lie_about_the_endorsement_key_is_refused_where_a_vendors_chain_is_req
 
 
 @pytest.mark.parametrize("policy", [EkPolicy.REQUIRE, EkPolicy.SIMULATOR], ids=str)
-def test_an_agent_that_tells_no_lie_is_provisioned_by_the_same_stage(
+def test_an_agent_that_tells_no_lie_is_provisioned_by_the_same_testbed(
     policy: EkPolicy, tpm: Tpm, other_tpm: Tpm, earlier: Proof, roots: Path, tmp_path: Path
 ) -> None:
     """Control for the refusals above: an honest agent passes."""
@@ -172,7 +172,7 @@ def test_where_no_chain_is_required_the_unit_is_marked_unverified_with_the_reaso
         assert "A Vendor Nobody Knows" in unit.ek_reason
 
 
-def test_what_a_liar_calls_itself_stands_in_the_audit_log_on_one_line_and_short(
+def test_what_a_dishonest_agent_calls_itself_stands_in_the_audit_log_on_one_line_and_short(
     tpm: Tpm, other_tpm: Tpm, earlier: Proof, tmp_path: Path
 ) -> None:
     named = [dishonest for dishonest in DISHONEST_AGENTS if dishonest.__name__.startswith("Serial")]

@@ -97,6 +97,6 @@ async def problem(answer: ClientResponse, status: int, code: str) -> Json:
     assert answer.content_type == PROBLEM
     body: Json = await answer.json(content_type=None)
     assert body["code"] == code
-    assert body["type"] == f"urn:birthmark:fault:{code}"
+    assert body["type"] == f"urn:birthmark:error:{code}"
     assert body["status"] == status
     return body

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from station.authority import authority as authorities
 from station.authority.authority import Authority, RootKey
-from station.config import AuthorityConfig, EnrollmentConfig, StationConfig
+from station.config import AuthorityConfig, ProvisioningConfig, StationConfig
 from station.events import Bus
 from station.provisioning.offline import OfflineProvisioner
 from station.registry import database
@@ -63,7 +63,7 @@ async def open_bare_station(
 ) -> AsyncIterator[BareStation]:
     config = StationConfig(
         authority=AuthorityConfig(birthmark_extensions=extensions),
-        enrollment=EnrollmentConfig(station_made_keys=station_made_keys),
+        provisioning=ProvisioningConfig(station_made_keys=station_made_keys),
     )
     clock, secret = Clock(), StationSecret.generate()
     begun = dt.datetime.fromtimestamp(NOW, dt.UTC)

@@ -21,7 +21,7 @@ from cryptography import x509
 
 from device_agent.board.device_tree import Board
 from device_agent.session.agent_session import AgentContext, AgentSession
-from device_agent.session.conversation import Line, converse
+from device_agent.session.conversation import SerialLine, converse
 from device_agent.session.link import Link
 from device_agent.storage.identity import Identity
 from device_agent.storage.sealed_map import NucMap
@@ -216,7 +216,7 @@ class RecordedStation:
         agent_session: Callable[[], AgentSession],
         *,
         provisioner: CableProvisioner | None = None,
-        line: Callable[[Link], Line] = lambda link: link,
+        line: Callable[[Link], SerialLine] = lambda link: link,
         short_wait_after: type[Message] | None = None,
     ) -> SessionOutcome:
         """One session of the agent that `agent_session` makes, over `line`.

@@ -41,7 +41,7 @@ def test_every_example_does_what_it_says(station: VirtualStation, tmp_path: Path
             env=environment,
         )
         assert done.returncode == 0, f"{example}\n{done.stdout}\n{done.stderr}"
-        assert "urn:birthmark:fault" not in done.stdout
+        assert "urn:birthmark:error" not in done.stdout
 
 
 def test_the_page_names_only_endpoints_that_there_are() -> None:

@@ -139,17 +139,17 @@ def test_a_unit_with_its_own_key_gets_no_private_key(command: Command, tmp_path:
     [
         (("provision", "--serial", "a/b"), "identity.serial-invalid"),
         (("provision", "--serial", "../../x"), "identity.serial-invalid"),
-        (("provision", "--serial", "CAM-2", "--nuc-hash", "xyz"), "enrollment.nuc-hash-invalid"),
-        (("provision", "--serial", "CAM-2", "--nuc-hash-file", "/dev/null"), "enrollment.nuc-hash-invalid"),
-        (("provision", "--serial", "CAM-2", "--family", "a\nb"), "enrollment.family-invalid"),
-        (("provision", "--serial", "CAM-2", "--csr", "/nowhere"), "enrollment.file-unusable"),
-        (("provision", "--serial", "CAM-2", "--csr", "/dev/null"), "enrollment.csr-malformed"),
-        (("provision", "--serial", "CAM-2", "--output", "/dev/null/x"), "enrollment.file-unusable"),
-        (("provision", "--bulk", "/nowhere"), "enrollment.file-unusable"),
+        (("provision", "--serial", "CAM-2", "--nuc-hash", "xyz"), "provisioning.nuc-hash-invalid"),
+        (("provision", "--serial", "CAM-2", "--nuc-hash-file", "/dev/null"), "provisioning.nuc-hash-invalid"),
+        (("provision", "--serial", "CAM-2", "--family", "a\nb"), "provisioning.family-invalid"),
+        (("provision", "--serial", "CAM-2", "--csr", "/nowhere"), "provisioning.file-unusable"),
+        (("provision", "--serial", "CAM-2", "--csr", "/dev/null"), "provisioning.csr-malformed"),
+        (("provision", "--serial", "CAM-2", "--output", "/dev/null/x"), "provisioning.file-unusable"),
+        (("provision", "--bulk", "/nowhere"), "provisioning.file-unusable"),
         (("provision", "--serial", "CAM-1"), "registry.serial-taken"),
         (("device", "CAM-2"), "registry.unknown-unit"),
         (("device", "--nuc-hash", NUC), "registry.unknown-unit"),
-        (("device", "--nuc-hash", "xyz"), "enrollment.nuc-hash-invalid"),
+        (("device", "--nuc-hash", "xyz"), "provisioning.nuc-hash-invalid"),
         (("revoke", "CAM-2", "--reason", "x"), "registry.unknown-unit"),
         (("revoke", "CAM-1", "--reason", " "), "config.invalid"),
         (("reinstate", "CAM-1", "--reason", "x"), "registry.not-revoked"),
@@ -226,7 +226,7 @@ def test_a_list_is_provisioned_each_by_itself_and_again_only_what_failed(
         ("A", "provisioned", None),
         ("B/", "failed", "identity.serial-invalid"),
         ("C", "provisioned", None),
-        ("D", "failed", "enrollment.nuc-hash-invalid"),
+        ("D", "failed", "provisioning.nuc-hash-invalid"),
     ]
     kept = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     units.write_text(f"device_serial,device_family,nuc_hash\nA,Camera,{NUC}\nB,,\nC,,\nD,,\n")
@@ -255,7 +255,7 @@ def test_a_known_unit_whose_file_is_gone_is_a_failure_not_a_second_unit(command:
 
 def test_a_list_that_is_none_is_refused_before_anything_is_made(command: Command, tmp_path: Path) -> None:
     units = bulk(tmp_path, "device_serial\nA\nA\n")
-    failed(command("provision", "--bulk", units, "--output", tmp_path), "enrollment.file-unusable")
+    failed(command("provision", "--bulk", units, "--output", tmp_path), "provisioning.file-unusable")
     assert told(command("devices", "--json")) == []
 
 
@@ -342,10 +342,10 @@ def test_a_changed_setting_is_in_the_audit_log_once(command: Command, data_dir: 
     settings = data_dir / CONFIG_NAME
     settings.write_text(settings.read_text().replace("station_made_keys = true", "station_made_keys = false"))
     for _ in range(2):
-        failed(command("provision", "--serial", "CAM-1", "--output", tmp_path), "enrollment.station-keys-off")
+        failed(command("provision", "--serial", "CAM-1", "--output", tmp_path), "provisioning.station-keys-off")
     rows = told(command("audit", "--json"))
     assert [row["event"] for row in rows] == ["initialised", "configured"]
-    assert rows[1]["detail"]["settings"]["enrollment"]["station_made_keys"] is False
+    assert rows[1]["detail"]["settings"]["provisioning"]["station_made_keys"] is False
 
 
 def test_the_derivation_vectors_need_no_data_directory() -> None:

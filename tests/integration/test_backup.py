@@ -35,8 +35,8 @@ class Held:
         return data
 
 
-def pi_of(bench: Path, number: int) -> VirtualPi:
-    pi = VirtualPi(bench / f"pi-{number}", number)
+def pi_of(workspace: Path, number: int) -> VirtualPi:
+    pi = VirtualPi(workspace / f"pi-{number}", number)
     pi.nuc_map.write_bytes(f"the map of sensor {number}".encode() * 99)
     return pi
 

@@ -72,13 +72,13 @@ class Aggregator:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("bench")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("workspace")
 
 
 @pytest.fixture(scope="module")
-def station(bench: Path) -> Iterator[VirtualStation]:
-    with VirtualStation(bench / "station", f"{bench}/pi-*/station") as station:
+def station(workspace: Path) -> Iterator[VirtualStation]:
+    with VirtualStation(workspace / "station", f"{workspace}/pi-*/station") as station:
         station.init("--tables", "250")
         station.start()
         yield station
@@ -96,8 +96,8 @@ def admin(station: VirtualStation) -> str:
 
 
 @pytest.fixture(scope="module")
-def pi(bench: Path, station: VirtualStation) -> VirtualPi:
-    pi = VirtualPi(bench / "pi-1", 1)
+def pi(workspace: Path, station: VirtualStation) -> VirtualPi:
+    pi = VirtualPi(workspace / "pi-1", 1)
     pi.nuc_map.write_bytes(b"the map of sensor 1" * 99)
     with pi.cable:
         agent = pi.start("--once", *WAIT_OPTIONS)

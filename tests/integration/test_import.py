@@ -109,11 +109,11 @@ def test_units_keep_their_facts_and_a_blacklisting_can_be_taken_back(sma: Public
 def test_the_old_authority_signs_on_and_openssl_believes_the_new_certificates(sma: PublicSma, tmp_path: Path) -> None:
     imported(sma, tmp_path / "new")
 
-    async def enroll() -> tuple[bytes, ...]:
+    async def provision() -> tuple[bytes, ...]:
         async with open_station(tmp_path / "new") as station:
             return (await station.offline_provisioner.provision(ProvisioningRequest("NEW-1"), "test")).chain
 
-    chain = asyncio.run(enroll())
+    chain = asyncio.run(provision())
     old = x509.load_pem_x509_certificate((sma.data / "intermediate-ca.crt").read_bytes())
     assert x509.load_der_x509_certificate(chain[1]) == old
     # Not strictly: the old root has no authority key identifier of its own, which strictness asks for.

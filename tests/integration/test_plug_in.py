@@ -21,20 +21,20 @@ ONCE = ("--once", *WAIT_OPTIONS)
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("bench")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("workspace")
 
 
 @pytest.fixture(scope="module")
-def station(bench: Path) -> Iterator[VirtualStation]:
-    with VirtualStation(bench / "station", f"{bench}/pi-*/station") as station:
+def station(workspace: Path) -> Iterator[VirtualStation]:
+    with VirtualStation(workspace / "station", f"{workspace}/pi-*/station") as station:
         station.init("--organization", "Example Cameras")
         station.start()
         yield station
 
 
-def pi_of(bench: Path, number: int) -> VirtualPi:
-    pi = VirtualPi(bench / f"pi-{number}", number)
+def pi_of(workspace: Path, number: int) -> VirtualPi:
+    pi = VirtualPi(workspace / f"pi-{number}", number)
     if not pi.nuc_map.exists():
         pi.nuc_map.write_bytes(f"the map of sensor {number}".encode() * 99)
     return pi
@@ -59,8 +59,8 @@ def refused(pi: VirtualPi, *options: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def first(bench: Path, station: VirtualStation) -> VirtualPi:
-    pi = pi_of(bench, 1)
+def first(workspace: Path, station: VirtualStation) -> VirtualPi:
+    pi = pi_of(workspace, 1)
     provisioned(pi)
     return pi
 
@@ -137,8 +137,8 @@ def test_the_clear_nuc_map_is_gone_and_the_camera_still_has_it(first: VirtualPi)
         assert camera.nuc_map() == b"the map of sensor 1" * 99
 
 
-def test_many_units_at_once_each_get_their_own(bench: Path, station: VirtualStation) -> None:
-    pis = [pi_of(bench, number) for number in range(10, 14)]
+def test_many_units_at_once_each_get_their_own(workspace: Path, station: VirtualStation) -> None:
+    pis = [pi_of(workspace, number) for number in range(10, 14)]
     agents = []
     for pi in pis:
         pi.cable.plug()
@@ -154,16 +154,18 @@ def test_many_units_at_once_each_get_their_own(bench: Path, station: VirtualStat
     assert len(certificates) == len(pis)
 
 
-def test_two_pis_with_one_serial_number_are_told_apart(bench: Path, station: VirtualStation, first: VirtualPi) -> None:
-    other = pi_of(bench, 20)
+def test_two_pis_with_one_serial_number_are_told_apart(
+    workspace: Path, station: VirtualStation, first: VirtualPi
+) -> None:
+    other = pi_of(workspace, 20)
     said = refused(other, "--serial", first.serial)
     assert "[registry.serial-taken]" in said
     assert other.status()["state"] == "unprovisioned"
     assert other.nuc_map.exists()
 
 
-def test_a_second_unit_with_the_same_nuc_hash_is_refused(bench: Path, station: VirtualStation) -> None:
-    one, other = pi_of(bench, 21), pi_of(bench, 22)
+def test_a_second_unit_with_the_same_nuc_hash_is_refused(workspace: Path, station: VirtualStation) -> None:
+    one, other = pi_of(workspace, 21), pi_of(workspace, 22)
     other.nuc_map.write_bytes(one.nuc_map.read_bytes())
     provisioned(one)
     assert "[registry.duplicate-nuc]" in refused(other)
@@ -171,8 +173,8 @@ def test_a_second_unit_with_the_same_nuc_hash_is_refused(bench: Path, station: V
     assert other.serial in {row["serial"] for row in audit(station) if row["event"] == "refused"}
 
 
-def test_what_other_programs_write_to_the_port_does_no_harm(bench: Path, station: VirtualStation) -> None:
-    pi = pi_of(bench, 23)
+def test_what_other_programs_write_to_the_port_does_no_harm(workspace: Path, station: VirtualStation) -> None:
+    pi = pi_of(workspace, 23)
     chatter = b"\r\nraspberrypi login: AT\r\nATE0\r\nAT+CGMI\r\n\x00\x00\x7f\xff"
     sent = dict.fromkeys(End, 0)
 
@@ -186,9 +188,9 @@ def test_what_other_programs_write_to_the_port_does_no_harm(bench: Path, station
 
 
 def test_a_cable_pulled_in_the_middle_and_plugged_in_again_goes_on_where_it_was(
-    bench: Path, station: VirtualStation
+    workspace: Path, station: VirtualStation
 ) -> None:
-    pi = pi_of(bench, 24)
+    pi = pi_of(workspace, 24)
     pi.cable.plug()
     agent = pi.start(*WAIT_OPTIONS)  # without --once: it stays for the next plug-in
     try:
@@ -216,11 +218,13 @@ def test_a_cable_pulled_in_the_middle_and_plugged_in_again_goes_on_where_it_was(
     assert units == 1
 
 
-def test_a_station_of_another_authority_learns_nothing(bench: Path, station: VirtualStation, first: VirtualPi) -> None:
+def test_a_station_of_another_authority_learns_nothing(
+    workspace: Path, station: VirtualStation, first: VirtualPi
+) -> None:
     del station
     before = first.status()
-    root = bench / "other-root.pem"
-    with VirtualStation(bench / "other") as other:
+    root = workspace / "other-root.pem"
+    with VirtualStation(workspace / "other") as other:
         other.init()
         root.write_bytes((other.data_dir / "authority" / "root.pem").read_bytes())
     said = refused(first, "--root-certificate", str(root))
@@ -242,9 +246,9 @@ def test_a_station_of_another_authority_learns_nothing(bench: Path, station: Vir
     ],
 )
 def test_bad_input_ends_with_a_sentence_a_code_and_a_status(
-    bench: Path, options: tuple[str, ...], code: str, status: int
+    workspace: Path, options: tuple[str, ...], code: str, status: int
 ) -> None:
-    pi = pi_of(bench, 30)
+    pi = pi_of(workspace, 30)
     agent = pi.start("--once", "--wait", "0.2", *options)
     _, said = agent.communicate(timeout=TIMEOUT_SECONDS)
     assert agent.returncode == status, said
@@ -277,16 +281,16 @@ def test_a_port_in_use_is_named_as_such(tmp_path: Path) -> None:
     assert (same.returncode, "[identity.state-dir-busy]" in same.stderr) == (75, True), same.stderr
 
 
-def test_a_state_directory_that_others_can_read_is_refused(bench: Path) -> None:
-    pi = pi_of(bench, 32)
+def test_a_state_directory_that_others_can_read_is_refused(workspace: Path) -> None:
+    pi = pi_of(workspace, 32)
     pi.state_dir.mkdir(mode=0o755)
     agent = pi.start(*ONCE)
     _, said = agent.communicate(timeout=TIMEOUT_SECONDS)
     assert (agent.returncode, "[identity.state-dir-open]" in said) == (1, True), said
 
 
-def test_an_agent_that_is_killed_takes_its_simulator_with_it(bench: Path) -> None:
-    pi = pi_of(bench, 33)
+def test_an_agent_that_is_killed_takes_its_simulator_with_it(workspace: Path) -> None:
+    pi = pi_of(workspace, 33)
     with pi.cable:
         agent = pi.start(*WAIT_OPTIONS)
         assert agent.stderr is not None

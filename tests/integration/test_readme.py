@@ -43,4 +43,4 @@ def test_what_is_typed_by_hand_provisions_a_unit_and_leaves_the_checkout_clean(t
     assert re.search(r"^10000000abcdef01 .*provisioned", said, re.MULTILINE)
     assert '"key_index"' in said
     assert git(checkout, "status", "--porcelain") == ""
-    assert {path.name for path in (checkout / "bench").iterdir()} >= {"station", "pi"}
+    assert {path.name for path in (checkout / "trial").iterdir()} >= {"station", "pi"}

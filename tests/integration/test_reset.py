@@ -17,13 +17,13 @@ pytestmark = pytest.mark.timeout(600)  # each test is many processes, on a machi
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("bench")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("workspace")
 
 
 @pytest.fixture(scope="module")
-def station(bench: Path) -> Iterator[VirtualStation]:
-    with VirtualStation(bench / "station", f"{bench}/pi-*/station") as station:
+def station(workspace: Path) -> Iterator[VirtualStation]:
+    with VirtualStation(workspace / "station", f"{workspace}/pi-*/station") as station:
         station.init()
         station.start()
         yield station
@@ -33,8 +33,8 @@ def reset(pi: VirtualPi, *options: str) -> str:
     return run_agent("reset", "--yes", "--state-dir", str(pi.state_dir), *options).stdout
 
 
-def test_a_unit_that_was_reset_gets_the_same_certificate_again(bench: Path, station: VirtualStation) -> None:
-    pi = pi_of(bench, 40)
+def test_a_unit_that_was_reset_gets_the_same_certificate_again(workspace: Path, station: VirtualStation) -> None:
+    pi = pi_of(workspace, 40)
     assert f"the clear file {pi.nuc_map} was removed" in provisioned(pi)
     before = pi.status()
     said = reset(pi)
@@ -52,8 +52,8 @@ def test_a_unit_that_was_reset_gets_the_same_certificate_again(bench: Path, stat
     assert len([row for row in audit(station) if row["serial"] == pi.serial and row["event"] == "issued"]) == 1
 
 
-def test_a_map_given_beside_the_kept_one_is_taken_for_what_it_is(bench: Path, station: VirtualStation) -> None:
-    pi = pi_of(bench, 41)
+def test_a_map_given_beside_the_kept_one_is_taken_for_what_it_is(workspace: Path, station: VirtualStation) -> None:
+    pi = pi_of(workspace, 41)
     provisioned(pi)
     before = pi.status()
     reset(pi)
@@ -68,8 +68,8 @@ def test_a_map_given_beside_the_kept_one_is_taken_for_what_it_is(bench: Path, st
     assert pi.status() == before
 
 
-def test_a_reset_that_forgets_the_map_says_what_it_costs_and_it_is_so(bench: Path, station: VirtualStation) -> None:
-    pi = pi_of(bench, 42)
+def test_a_reset_that_forgets_the_map_says_what_it_costs_and_it_is_so(workspace: Path, station: VirtualStation) -> None:
+    pi = pi_of(workspace, 42)
     provisioned(pi)
     before = pi.status()
     said = reset(pi, "--forget-nuc-map")
@@ -83,8 +83,10 @@ def test_a_reset_that_forgets_the_map_says_what_it_costs_and_it_is_so(bench: Pat
     assert pi.status() == before
 
 
-def test_a_kept_map_in_front_of_another_tpm_is_told_and_can_be_forgotten(bench: Path, station: VirtualStation) -> None:
-    pi, other = pi_of(bench, 43), pi_of(bench, 44)
+def test_a_kept_map_in_front_of_another_tpm_is_told_and_can_be_forgotten(
+    workspace: Path, station: VirtualStation
+) -> None:
+    pi, other = pi_of(workspace, 43), pi_of(workspace, 44)
     provisioned(pi)
     provisioned(other)
     reset(pi)
@@ -96,8 +98,8 @@ def test_a_kept_map_in_front_of_another_tpm_is_told_and_can_be_forgotten(bench: 
     assert "Its sealed NUC map is gone." in reset(pi, "--forget-nuc-map")
 
 
-def test_the_paths_in_the_status_stay_when_the_identity_is_replaced(bench: Path, station: VirtualStation) -> None:
-    pi = pi_of(bench, 45)
+def test_the_paths_in_the_status_stay_when_the_identity_is_replaced(workspace: Path, station: VirtualStation) -> None:
+    pi = pi_of(workspace, 45)
     provisioned(pi)
     first, where = pi.status(), (pi.state_dir / "identity").resolve()
     assert first["chain_file"] == str(pi.state_dir / "identity" / "chain.pem")
@@ -109,8 +111,8 @@ def test_the_paths_in_the_status_stay_when_the_identity_is_replaced(bench: Path,
     assert json.loads((pi.state_dir / "identity" / "identity.json").read_text())["table_ids"] == first["table_ids"]
 
 
-def test_a_damaged_identity_is_removed_and_its_map_kept(bench: Path, station: VirtualStation) -> None:
-    pi = pi_of(bench, 46)
+def test_a_damaged_identity_is_removed_and_its_map_kept(workspace: Path, station: VirtualStation) -> None:
+    pi = pi_of(workspace, 46)
     provisioned(pi)
     before = pi.status()
     (pi.state_dir / "identity" / "chain.pem").write_bytes(b"")

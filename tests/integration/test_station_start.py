@@ -56,7 +56,7 @@ def test_force_says_what_it_moved_where(data_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("force", [(), ("--force",)])
-def test_what_is_no_station_is_never_replaced(tmp_path: Path, force: tuple[str, ...]) -> None:
+def test_a_directory_that_is_no_station_is_never_replaced(tmp_path: Path, force: tuple[str, ...]) -> None:
     """Such as the folder `station` of a checkout, which holds this program."""
     source = tmp_path / "station"
     source.mkdir()

@@ -1,4 +1,4 @@
-"""What the station finds wrong with a TPM and what it says. Data only."""
+"""Errors in a TPM's certificate and statements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong on the cable and in a session, at either end. Data only."""
+"""Errors on the cable and in a session, at either end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong on the Pi: its board, disk, TPM, identity, NUC map, and whom it trusts. Data only."""
+"""Errors on the Pi: its board, disk, TPM, identity, NUC map and trusted root."""
 
 from __future__ import annotations
 

@@ -65,36 +65,6 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind("backup.too-new", "the backup was made by a newer version", "Update this station's software first."),
     ErrorKind(
-        "enrollment.csr-key-unsupported",
-        "the certificate request is not for a P-256 key",
-        "Make one: openssl ecparam -genkey -name prime256v1.",
-    ),
-    ErrorKind(
-        "enrollment.csr-malformed",
-        "the certificate request cannot be read, or its signature is not its key's",
-        "Send a PKCS#10 request, PEM or base64 of DER, as `openssl req -new` makes it.",
-    ),
-    ErrorKind(
-        "enrollment.family-invalid",
-        "the device family is not 1 to 64 printable characters",
-        "Give a short name such as Raspberry Pi.",
-    ),
-    ErrorKind(
-        "enrollment.file-unusable",
-        "the file of units, or the place for their files, cannot be used",
-        "See `birthmark-station provision --help` for the columns.",
-    ),
-    ErrorKind(
-        "enrollment.nuc-hash-invalid",
-        "the NUC hash is not 64 hexadecimal digits, or all zeros",
-        "It is the SHA-256 of the NUC map, in hexadecimal; leave it away to have one made.",
-    ),
-    ErrorKind(
-        "enrollment.station-keys-off",
-        "this station makes no private keys for others",
-        "Send a certificate request, or set station_made_keys = true under [enrollment] in station.toml.",
-    ),
-    ErrorKind(
         "import.inconsistent",
         "the data to import contradicts itself",
         "Nothing was imported. Correct what is named in a copy of the directory, and import that.",
@@ -104,5 +74,35 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "the data to import cannot be read",
         "Nothing was imported. Give the `data` directory of the public SMA, with device_registry.json, key_tables.json "
         "and the files of its authority.",
+    ),
+    ErrorKind(
+        "provisioning.csr-key-unsupported",
+        "the certificate request is not for a P-256 key",
+        "Make one: openssl ecparam -genkey -name prime256v1.",
+    ),
+    ErrorKind(
+        "provisioning.csr-malformed",
+        "the certificate request cannot be read, or its signature is not its key's",
+        "Send a PKCS#10 request, PEM or base64 of DER, as `openssl req -new` makes it.",
+    ),
+    ErrorKind(
+        "provisioning.family-invalid",
+        "the device family is not 1 to 64 printable characters",
+        "Give a short name such as Raspberry Pi.",
+    ),
+    ErrorKind(
+        "provisioning.file-unusable",
+        "the file of units, or the place for their files, cannot be used",
+        "See `birthmark-station provision --help` for the columns.",
+    ),
+    ErrorKind(
+        "provisioning.nuc-hash-invalid",
+        "the NUC hash is not 64 hexadecimal digits, or all zeros",
+        "It is the SHA-256 of the NUC map, in hexadecimal; leave it away to have one made.",
+    ),
+    ErrorKind(
+        "provisioning.station-keys-off",
+        "this station makes no private keys for others",
+        "Send a certificate request, or set station_made_keys = true under [provisioning] in station.toml.",
     ),
 )

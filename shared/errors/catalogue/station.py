@@ -1,4 +1,4 @@
-"""What goes wrong in the station: its data, authority, key tables, registry and page. Data only."""
+"""Errors in the station: its data, authority, key tables, registry and page."""
 
 from __future__ import annotations
 

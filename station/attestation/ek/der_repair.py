@@ -1,9 +1,9 @@
-"""DER as TPM vendors write it, made fit for a strict parser. What comes out is only for reading: no signature holds.
+"""Repairs the DER of TPM vendors' certificates, so that a strict parser reads them. The copy's signature is invalid.
 
-Real endorsement key certificates and their issuers break DER (ITU-T X.690) and RFC 5280 in ways that a signature over
-the original bytes does not mind and a strict parser does: sets out of order, padded integers, FALSE written out,
-characters a PrintableString may not have, NULL where ECDSA has no parameters. `repair_der` mends these and leaves out
-what nobody reads.
+Real EK certificates and their issuers break DER (ITU-T X.690) and RFC 5280: sets out of order, padded integers, FALSE
+written out, characters that a PrintableString may not have, NULL where ECDSA has no parameters. A strict parser refuses
+that, although the signature over the original bytes is valid. `repair_der` repairs these errors and leaves out
+extensions that this program does not read.
 """
 
 from __future__ import annotations
@@ -28,20 +28,24 @@ _CONSTRUCTED: Final = 0x20
 _EXTENSIONS: Final = 0xA3
 
 _DEPTH_MAX: Final = 16
-"""Levels of nesting. A name in an extension is the deepest there is, at 11."""
+"""The most levels of nesting. The deepest value, a name in an extension, is at 11."""
 
 _ECDSA: Final = bytes.fromhex("2a8648ce3d04")
-"""ansi-X9-62 signatures, 1.2.840.10045.4: RFC 5758, 3.2 has them without parameters."""
+"""ansi-X9-62 signatures, 1.2.840.10045.4, which have no parameters (RFC 5758, 3.2)."""
 
 _STORED_CERT_TAG: Final = b"\x10\x01\x00"
-"""Before the DER may stand this and a length of 2 bytes: TCG_PCCLIENT_STORED_CERT of the older PC Client profile."""
+"""The header before the DER in the older PC Client profile, TCG_PCCLIENT_STORED_CERT; a length of 2 bytes follows
+it."""
 
 _READ: Final = {bytes.fromhex("0603551d" + last) for last in ("0f", "11", "13", "25")}
-"""Extensions that are read: keyUsage, subjectAltName, basicConstraints, extKeyUsage."""
+"""The extensions that this program reads: keyUsage, subjectAltName, basicConstraints, extKeyUsage."""
 
 
 def strip_padding(padded: bytes) -> bytes:
-    """The certificate at the front of an NV index, without header and padding. Raises `attestation.ek-malformed`."""
+    """Return the certificate at the start of an NV index, without header and padding.
+
+    Raises `attestation.ek-malformed`.
+    """
     if padded.startswith(_STORED_CERT_TAG):
         padded = padded[len(_STORED_CERT_TAG) + 2 :]
     if padded[:1] != bytes([_SEQUENCE]):
@@ -55,12 +59,18 @@ def strip_padding(padded: bytes) -> bytes:
 
 
 def repair_der(der: bytes) -> bytes:
-    """`der`, a trimmed certificate, as a strict parser takes it. Raises `attestation.ek-malformed`."""
+    """Return the certificate `der`, which has no padding, as a strict parser reads it.
+
+    Raises `attestation.ek-malformed`.
+    """
     return b"".join(_mended(tag, content, 0, inside=False) for tag, content in values(der))
 
 
 def _mended(tag: int, content: bytes, depth: int, *, inside: bool) -> bytes:
-    """One value, mended. `inside` is true below the extensions, which stand at depth 2 and hold theirs at depth 5."""
+    """Repair one value.
+
+    `inside` is true below the extensions, which are at depth 2 and hold their values at depth 5.
+    """
     if depth > _DEPTH_MAX:
         raise _malformed("it is nested too deeply")
     if tag & _CONSTRUCTED:
@@ -76,7 +86,7 @@ def _mended(tag: int, content: bytes, depth: int, *, inside: bool) -> bytes:
         if tag == _EXTENSIONS and depth == 2 and content == bytes([_SEQUENCE, 0]):
             return b""
     elif tag == _BOOLEAN and inside:
-        if content == b"\0":  # every BOOLEAN there is by default false
+        if content == b"\0":  # the default of every BOOLEAN here is false
             return b""
         content = b"\xff"
     elif tag == _INTEGER:
@@ -94,9 +104,10 @@ def _is_ecdsa(value: bytes) -> bool:
 
 
 def extension(der: bytes, oid: str) -> bytes:
-    """The value of the extension `oid` (hexadecimal, with tag and length) in a trimmed certificate, as it was written.
+    """Return the value of the extension `oid` (hexadecimal, with tag and length), unrepaired.
 
-    Empty where there is none, or where it cannot be found. For what no decision rests on: no parser has checked it.
+    Returns nothing if the extension is missing or cannot be found. No parser has checked the value: base no decision on
+    it.
     """
     try:
         (_, certificate), *_ = values(der)
@@ -113,7 +124,7 @@ def extension(der: bytes, oid: str) -> bytes:
 
 
 def _unread(extension: bytes) -> bool:
-    """Whether an extension is one that nobody reads and that does not insist on being understood."""
+    """Whether an extension is not critical and not one that this program reads."""
     parts = list(values(extension))
     oid = _value(*parts[0]) if parts else b""
     critical = len(parts) > 1 and parts[1][0] == _BOOLEAN and parts[1][1] != b"\0"
@@ -121,7 +132,7 @@ def _unread(extension: bytes) -> bool:
 
 
 def values(octets: bytes) -> Iterator[tuple[int, bytes]]:
-    """The (tag, content) of each value in `octets`, to its last byte."""
+    """Yield the tag and the content of each value in `octets`, to the last byte."""
     at = 0
     while at < len(octets):
         start, end = _extent(octets, at)
@@ -130,7 +141,7 @@ def values(octets: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _extent(octets: bytes, at: int) -> tuple[int, int]:
-    """Where the content of the value at `at` begins and ends."""
+    """Return the start and the end of the content of the value at `at`."""
     if octets[at] & 0x1F == 0x1F:
         raise _malformed("a tag is too large")
     start = at + 2

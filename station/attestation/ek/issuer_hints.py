@@ -1,8 +1,8 @@
-"""What a certificate says of its issuer besides the name: which key, and where its certificate is to be had.
+"""Reads what a certificate says of its issuer besides the name: the key, and the address of the issuer's certificate.
 
-Only for telling an operator what is missing, and for telling two issuers of one name apart. Real certificates are too
-rough for a strict parser here too, so whatever cannot be read counts as not said. No signature is looked at: a chip may
-say anything, and an address that it names is no reason to trust what lies there.
+The hints name a missing certificate to the operator, and distinguish two issuers of one name. A strict parser refuses
+many real certificates here too, so a hint that cannot be read counts as missing. No signature covers the check: a chip
+may claim anything, so the certificate at such an address is not trusted.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ _KEY_IDENTIFIER: Final = 0x80
 _URI: Final = 0x86
 
 _IDENTIFIER_BYTES: Final = 64
-"""RFC 7093 makes them of up to 64 bytes, RFC 5280 of 20."""
+"""Key identifiers have 20 bytes in RFC 5280, up to 64 in RFC 7093."""
 
 _DESCRIPTIONS_MAX: Final = 8
 
 _ADDRESS: Final = re.compile(rb"https?://[A-Za-z0-9.-]{1,100}(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~%/+=()-]{0,150})?")
-"""Addresses that are shown: plain ones. Markup, quotes, white space and user names are in no vendor's."""
+"""The addresses that an operator gets to see. No vendor's address has markup, quotes, white space or a user name."""
 
 
 def subject_key_identifier(der: bytes) -> bytes:
-    """Which key the certificate is for; empty where it does not say."""
+    """Return the identifier of the key that the certificate is for; empty if it names none."""
     return _identifier(extension(der, _SUBJECT_KEY_IDENTIFIER), _OCTET_STRING)
 
 
 def authority_key_identifier(der: bytes) -> bytes:
-    """Which key signed it, by its own account; empty where it does not say."""
+    """Return the identifier of the key that signed the certificate, as it claims; empty if it names none."""
     for _, content in _read(extension(der, _AUTHORITY_KEY_IDENTIFIER))[:1]:
         return _identifier(content, _KEY_IDENTIFIER)
     return b""
 
 
 def issuer_address(der: bytes) -> str:
-    """The first plain http or https address of its issuer's certificate (authorityInfoAccess, caIssuers); or empty."""
+    """Return the first http or https address in caIssuers (authorityInfoAccess), or nothing."""
     for _, descriptions in _read(extension(der, _AUTHORITY_INFORMATION_ACCESS))[:1]:
         for _, description in _read(descriptions):
             match _read(description):

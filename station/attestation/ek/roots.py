@@ -1,8 +1,8 @@
-"""The TPM vendors a station believes: their roots and intermediates, read from a directory. Judges no TPM.
+"""Reads the TPM vendors' roots and intermediates, which the station trusts, from a directory.
 
-Every CA certificate in the directory is trusted as it stands, because the operator put it there: an issuing CA needs no
-root beside it. Where its own issuers lie there too, the highest of them is named as the anchor, and what they say of
-the length of a path holds.
+The station trusts every CA certificate in the directory, because the operator put it there: an intermediate needs no
+root beside it. If its issuers are there too, the highest of them is named as the anchor, and their limits on the length
+of a path are enforced.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from station.attestation.ek.vendor_certificate import VendorCertificate, pem_beg
 FILES_MAX: Final = 1024
 FILE_BYTES_MAX: Final = 1024 * 1024
 CERTIFICATES_MAX: Final = 1024
-"""TPM vendors' collections hold some hundreds of certificates of about 1 KiB each; a bundle file may hold many."""
+"""The most certificates in a directory. Collections of TPM vendors have some hundreds, of about 1 KiB each."""
 
 DEPTH_MAX: Final = 5
-"""Certificates in a path above the EK certificate's own, root included. Vendors use three."""
+"""The most certificates in a path above the EK certificate's issuer, root included. Vendors use three."""
 
 _SAME_NAME_MAX: Final = 32
-"""Certificates of one name that are tried as an issuer: vendors renew a name a few times."""
+"""The most certificates of one name that are tried as an issuer: vendors renew a certificate a few times."""
 
 
 Certificates: TypeAlias = tuple[VendorCertificate, ...]
@@ -34,14 +34,14 @@ Certificates: TypeAlias = tuple[VendorCertificate, ...]
 
 @dataclass(frozen=True, slots=True)
 class EkRoots:
-    """Vendors' certificates that have been read."""
+    """The vendors' certificates of one directory."""
 
     directory: Path = Path()
     issuers: Certificates = ()
     problems: list[str] = field(default_factory=list)
-    """What could not be used and why, for the operator."""
+    """What the station cannot use and why, for the operator."""
     files: dict[str, Certificates] = field(default_factory=dict)
-    """What was read from each file, used or not."""
+    """The certificates read from each file, used or not."""
     _by_subject: dict[str, list[VendorCertificate]] = field(default_factory=dict)
 
     @property
@@ -49,11 +49,11 @@ class EkRoots:
         return len(self.issuers)
 
     def named(self, issuer: str) -> list[VendorCertificate]:
-        """Those with the subject `issuer` (RFC 4514); which of them signed is for the caller to find out."""
+        """Return the certificates with the subject `issuer` (RFC 4514). The caller finds out which of them signed."""
         return self._by_subject.get(_comparable(issuer), [])[:_SAME_NAME_MAX]
 
     def path(self, issuer: VendorCertificate) -> list[VendorCertificate]:
-        """From `issuer` up to its anchor, at most `DEPTH_MAX` + 1 long."""
+        """Return the path from `issuer` up to its anchor, at most `DEPTH_MAX` + 1 certificates."""
         path = [issuer]
         while len(path) <= DEPTH_MAX:
             parent = next(
@@ -66,10 +66,10 @@ class EkRoots:
 
 
 def load_ek_roots(directory: Path, before: EkRoots | None = None) -> EkRoots:
-    """Read the PEM and DER files in `directory`. What is no vendor's certificate becomes a problem, never an error.
+    """Read the PEM and DER files in `directory`. Anything else in it becomes a problem, never an error.
 
-    `before` is what was read from it earlier. A directory or a file that was read then and cannot be now, as in the
-    middle of being copied, stays in use as it was, and is a problem; what has been taken away is used no longer.
+    `before` is the result of an earlier call. When a directory or file that was read then cannot be read now, as in the
+    middle of a copy, its earlier certificates stay in use, and it is a problem. Deleted files are no longer used.
     """
     problems: list[str] = []
     paths = _files(directory, problems)
@@ -124,7 +124,7 @@ def _why_no_path(path: list[VendorCertificate]) -> str:
 
 
 def _files(directory: Path, problems: list[str]) -> list[Path] | None:
-    """None where the directory cannot be read, which is then the last of `problems`."""
+    """Return the files; None if the directory cannot be read, which then is the last of `problems`."""
     try:
         with os.scandir(directory) as entries:
             paths = [Path(entry.path) for entry in entries if not entry.name.startswith(".") and entry.is_file()]
@@ -137,7 +137,7 @@ def _files(directory: Path, problems: list[str]) -> list[Path] | None:
 
 
 def _read(path: Path, before: Certificates, problems: list[str]) -> Certificates:
-    """The certificates in a file, and with them those `before` where not all of it can be read."""
+    """Return the certificates in a file; with those of `before` too if not all of it can be read."""
     read: list[VendorCertificate] = []
     why = ""
     try:

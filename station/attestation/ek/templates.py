@@ -23,7 +23,7 @@ _POLICY_B_256: Final = bytes.fromhex("ca3d0a99a2b93906f7a3342414efcfb3a385d44cd1
 _POLICY_B_384: Final = bytes.fromhex(
     "b26e7d28d11a50bc53d882bcf5fd3a1a074148bb35d3b4e4cb1c0ad9bde419cacb47ba09699646150f9fc000f3f80e12"
 )
-"""Policy A, or the policy in an NV index of the TPM vendor; SHA-256 and SHA-384."""
+"""Policy A, or the policy in an NV index of the TPM vendor, for SHA-256 and SHA-384."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ TEMPLATES: Final = (
 
 
 def template_of(ek: Public) -> EkTemplate | None:
-    """The template that `ek` was made from, or None."""
+    """Return the template that `ek` was made from, or None."""
     for template in TEMPLATES:
         if (
             ek.kind is template.kind

@@ -43,7 +43,7 @@ _NAMES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class TpmFacts:
-    """What the certificate's subjectAltName says: printable text, empty where it says nothing."""
+    """The TPM's description in the certificate's subjectAltName: printable text, empty if missing."""
 
     manufacturer: str
     """The vendor ID as written, such as `id:49465800`."""
@@ -58,7 +58,7 @@ class TpmFacts:
 
 
 def facts_of(certificate: VendorCertificate) -> TpmFacts | None:
-    """The facts, or None when the certificate names no TPM vendor."""
+    """Return the facts, or None when the certificate names no TPM vendor."""
     alternative = certificate.alternative_name
     names = alternative.get_values_for_type(x509.DirectoryName) if alternative is not None else []
     said = {attribute.oid: printable(_text(attribute.value), 64) for name in names for attribute in name}
@@ -75,7 +75,7 @@ def _text(value: str | bytes) -> str:
 
 
 def _vendor_name(manufacturer: str) -> str:
-    """The vendor's name for `id:` and eight hexadecimal digits, which encode up to four ASCII letters."""
+    """Return the vendor's name for `id:` and eight hexadecimal digits, which encode up to four ASCII letters."""
     if re.fullmatch(r"id:[0-9A-Fa-f]{8}", manufacturer):
         letters = bytes.fromhex(manufacturer[3:]).rstrip(b"\0 ")
         if letters.isalnum():

@@ -1,7 +1,7 @@
-"""One certificate of a TPM vendor's, or of one of its TPMs: who issued it and what it says. Trusts nothing.
+"""Reads one certificate of a TPM vendor or of a TPM, and checks who issued it.
 
-OpenSSL verifies the original bytes; what is read comes from a mended copy (`rough_der`). Why it takes two libraries is
-told in docs/decisions/0003-ek-certificates.md.
+OpenSSL verifies the original bytes; the fields are read from a repaired copy (`der_repair`).
+docs/decisions/0003-ek-certificates.md says why that takes two libraries.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NO_CHECK_TIME: Final = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which pyOpenSSL d
 _FLAGS: Final = crypto.X509StoreFlags.PARTIAL_CHAIN | crypto.X509StoreFlags.IGNORE_CRITICAL | _NO_CHECK_TIME
 
 _HASHES: Final = (hashes.SHA1, hashes.SHA256, hashes.SHA384, hashes.SHA512)
-"""SHA-1, because vendors' issuers of 2012 that are still in use sign with it; nothing older."""
+"""SHA-1 is among them because vendors' issuers of 2012 that are still in use sign with it."""
 
 _UNDERSTOOD: Final = frozenset(
     {
@@ -47,7 +47,7 @@ _UNDERSTOOD: Final = frozenset(
         ExtensionOID.SUBJECT_KEY_IDENTIFIER,
     }
 )
-"""Extensions that may be critical. Policies and directory attributes are statements that restrict nothing we do."""
+"""Extensions that may be critical. Policies and directory attributes restrict nothing that the station does."""
 
 _UNREADABLE: Final = (
     *UNREADABLE,
@@ -69,23 +69,23 @@ ExtensionT = TypeVar("ExtensionT", bound=x509.ExtensionType)
 
 @dataclass(frozen=True, eq=False)
 class VendorCertificate:
-    """A certificate that has been read. Made by `read`."""
+    """A parsed certificate. `read` makes it."""
 
     der: bytes
     """As signed, without padding."""
     view: x509.Certificate
-    """The mended copy. Its signature does not hold."""
+    """The repaired copy. Its signature is invalid."""
     openssl: crypto.X509
 
     @classmethod
     def read(cls, padded: bytes) -> VendorCertificate:
-        """Read DER, padded or not. Raises `attestation.ek-malformed`."""
+        """Parse DER, padded or not. Raises `attestation.ek-malformed`."""
         der = strip_padding(bytes(padded))
         try:
             openssl = crypto.load_certificate(crypto.FILETYPE_ASN1, der)
             view = x509.load_der_x509_certificate(repair_der(der))
             certificate = cls(der, view, openssl)
-            # The parsers are lazy: all that will be read is read here, where a fault can be named.
+            # The parsers are lazy: read every field here, so that an error is raised here.
             _ = (certificate.subject, certificate.issuer, certificate.extensions, certificate.key)
             _ = (view.not_valid_after_utc, view.signature_hash_algorithm)
         except _UNREADABLE as error:
@@ -96,12 +96,12 @@ class VendorCertificate:
 
     @cached_property
     def extensions(self) -> x509.Extensions:
-        """basicConstraints, keyUsage, extKeyUsage, subjectAltName, and whatever else is critical."""
+        """basicConstraints, keyUsage, extKeyUsage, subjectAltName, and all other critical extensions."""
         return self.view.extensions
 
     @cached_property
     def subject(self) -> str:
-        """RFC 4514, for people and for finding an issuer by."""
+        """The subject as in RFC 4514, for people and for looking up issuers."""
         return self.view.subject.rfc4514_string()
 
     @cached_property
@@ -133,16 +133,16 @@ class VendorCertificate:
 
     @cached_property
     def key_identifier(self) -> bytes:
-        """Which key it is for, by its own account; empty where it does not say."""
+        """The identifier of the key that it is for, as it claims; empty if it names none."""
         return issuer_hints.subject_key_identifier(self.der)
 
     @cached_property
     def issuer_key_identifier(self) -> bytes:
-        """Which key signed it, by its own account; empty where it does not say."""
+        """The identifier of the key that signed it, as it claims; empty if it names none."""
         return issuer_hints.authority_key_identifier(self.der)
 
     def names_another_key(self, issuer: VendorCertificate) -> bool:
-        """Whether it says itself that it was signed by another key than `issuer`'s, whatever their names."""
+        """Whether its authority key identifier differs from the key identifier of `issuer`."""
         said, known = self.issuer_key_identifier, issuer.key_identifier
         return bool(said and known) and said != known
 
@@ -153,11 +153,11 @@ class VendorCertificate:
             return None
 
     def not_understood(self) -> list[str]:
-        """Critical extensions (RFC 5280, 4.2) that we do not know, dotted: OpenSSL has been told to ignore them."""
+        """The OIDs of unknown critical extensions (RFC 5280, 4.2), which OpenSSL is told to ignore."""
         return [e.oid.dotted_string for e in self.extensions if e.critical and e.oid not in _UNDERSTOOD]
 
     def why_no_issuer(self) -> str:
-        """Why this may not issue EK certificates; empty if it may."""
+        """Return why this may not issue EK certificates; empty if it may."""
         constraints, usage, extended = self.basic_constraints, self.key_usage, self.extended_key_usage
         if constraints is None or not constraints.ca:
             return "it is not a CA's certificate"
@@ -170,7 +170,7 @@ class VendorCertificate:
         return ""
 
     def is_issued_by(self, issuer: VendorCertificate) -> bool:
-        """Whether name, key identifiers and signature say so. Looks at no lifetime."""
+        """Whether `issuer` issued this, by name, key identifiers and signature. Does not check lifetimes."""
         if not isinstance(self.view.signature_hash_algorithm, _HASHES):
             return False
         store = crypto.X509Store()
@@ -184,12 +184,12 @@ class VendorCertificate:
 
 
 def pem_begun(text: bytes) -> int:
-    """How many certificates begin in a PEM file: more than `pem_certificates` gives where it is cut off or damaged."""
+    """Count the certificates that begin in a PEM file: more than `pem_certificates` returns if the file is damaged."""
     return len(_PEM_BEGIN.findall(text))
 
 
 def pem_certificates(text: bytes) -> list[bytes]:
-    """The DER of every certificate in a PEM file, whatever stands between them. Raises `attestation.ek-malformed`."""
+    """Return the DER of every certificate in a PEM file; ignores other text. Raises `attestation.ek-malformed`."""
     try:
         return [base64.b64decode(b"".join(block.split()), validate=True) for block in _PEM.findall(text)]
     except binascii.Error:

@@ -1,7 +1,7 @@
-"""Vendors' certificates as they lie in a directory at this moment: read anew when something in it has changed.
+"""Reads the vendors' certificates in a directory again whenever something in it has changed.
 
-So a certificate that an operator puts there counts for the next unit, without a restart. What goes wrong with the
-directory in the middle of a day stops no bench (`load_ek_roots`): it is said in the log, and to whoever follows.
+So a certificate that an operator puts there counts for the next unit, without a restart. A problem with the directory
+does not stop a running station (`load_ek_roots`): the log and every follower name it.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS: Final = 2.0
 
 _SAID_MAX: Final = 8
-"""Problems that one look puts into the log."""
+"""The most problems that one reading logs."""
 
 _State: TypeAlias = frozenset[tuple[object, ...]] | str
-"""What tells one state of a directory from another without reading a file; why not, where it cannot be looked at."""
+"""Names, sizes and times of a directory's files, which change with its content; the error if it cannot be read."""
 
 
 class VendorsDirectory:
@@ -38,11 +38,14 @@ class VendorsDirectory:
 
     @property
     def roots(self) -> EkRoots:
-        """As last read."""
+        """The certificates as last read."""
         return self._roots
 
     def current(self) -> EkRoots:
-        """As they are now. Costs a look at each file's times, and a reading only where one has changed."""
+        """Return the certificates as they are now.
+
+        Looks at each file's times, and reads the directory only after a change.
+        """
         with self._lock:
             state = _state_of(self._directory)
             if state != self._state:
@@ -52,7 +55,7 @@ class VendorsDirectory:
             return self._roots
 
     async def follow(self, tell: Callable[[str], None]) -> None:
-        """Look from time to time, until cancelled, and `tell` each time what is wrong; empty where nothing is."""
+        """Read the directory again and again, until cancelled, and `tell` the problem each time; empty without one."""
         while True:
             try:
                 tell(problem_in(await asyncio.to_thread(self.current)))
@@ -62,7 +65,7 @@ class VendorsDirectory:
 
 
 def problem_in(roots: EkRoots) -> str:
-    """The first of what is wrong with the vendors' certificates, and how much more there is; empty if nothing is."""
+    """Return the first problem with the vendors' certificates, and the number of further ones; empty without any."""
     if not roots.problems:
         return ""
     more = f" (and {len(roots.problems) - 1} more)" if len(roots.problems) > 1 else ""
@@ -80,7 +83,7 @@ def _state_of(directory: Path) -> _State:
 def _file_state(entry: os.DirEntry[str]) -> tuple[object, ...]:
     try:
         found = entry.stat()
-    except OSError as error:  # a link to nowhere, or gone since
+    except OSError as error:  # a dangling link, or deleted meanwhile
         return (entry.name, str(error.strerror))
     return (entry.name, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 

@@ -1,4 +1,4 @@
-"""TPM vendors' certificates on their way into a station: the files of a directory, or one file. Judges none of them."""
+"""Reads the files of TPM vendors' certificates that `init` copies into a station: a directory's, or one file."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from station.attestation.ek.roots import FILE_BYTES_MAX, FILES_MAX
 
 
 def read_vendor_files(source: Path) -> Mapping[str, bytes]:
-    """Name and content of each file in the directory `source`, hidden ones left out, or of the file `source`.
+    """Return name and content of the file `source`, or of each file in the directory `source` that is not hidden.
 
-    Raises `config.invalid` when one cannot be read, or there are more or larger ones than a station reads.
+    Raises `config.invalid` when a file cannot be read, or there are more or larger files than a station reads.
     """
     try:
         if source.is_dir():

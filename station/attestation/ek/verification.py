@@ -1,14 +1,14 @@
-"""Whether an endorsement key is one that a TPM vendor vouches for. Takes bytes, gives a verdict; knows no session.
+"""Decides whether a TPM vendor's certificate vouches for an endorsement key. Takes bytes, returns a verdict.
 
 1. The certificate is read, padding and all (`vendor_certificate`).
-2. It is for the very key the unit has shown. Whatever the policy, another TPM's certificate is refused.
-3. It is an EK certificate: no CA's, for encrypting, of the TCG's extended key usage, nothing critical unknown.
+2. It is for the very key that the unit sent. Whatever the policy, another TPM's certificate is refused.
+3. It is an EK certificate: no CA's, for encryption, with the TCG's extended key usage, no unknown critical extension.
 4. A vendor's certificate from the station's directory issued it.
 
-Lifetimes are not enforced: TPM vendors let them end while the chips live on, and a chip never gets a new certificate.
-Revocation is not looked up: a station works without a network.
+Lifetimes are not enforced: many end while the chips are still in use, and a chip never gets a new certificate.
+Revocation is not checked: a station works without a network.
 
-What the caller must still do: have the TPM prove that it holds the key (`evidence`). A certificate is public.
+The caller must also have the TPM prove that it holds the key (`evidence`), since a certificate is public.
 """
 
 from __future__ import annotations
@@ -34,32 +34,30 @@ class EkTrust(StrEnum):
     VERIFIED = "verified"
     """A known vendor vouches for it."""
     SIMULATED = "simulated"
-    """It says it is a simulator, and simulators are accepted."""
+    """Its certificate names a simulator, and the policy accepts simulators."""
     UNVERIFIED = "unverified"
-    """It was accepted unseen."""
+    """The policy accepted it without a valid certificate."""
 
 
 @dataclass(frozen=True, slots=True)
 class EkVerdict:
-    """An endorsement key that is accepted, and on what grounds. A refusal is an error."""
+    """Why an endorsement key was accepted. A refusal is an error."""
 
     trust: EkTrust
     reason: str
-    """Why it is not verified, or what is odd about it; empty if nothing is."""
+    """Why it is not verified, or what is unusual about it; else empty."""
     anchor: str
-    """The highest known certificate above it (RFC 4514); empty if there is none."""
+    """The subject of the highest known certificate above it (RFC 4514); empty without one."""
     facts: TpmFacts | None
 
 
 def verify_ek(der_padded: bytes, roots: EkRoots, policy: EkPolicy, *, now: dt.datetime, key: PublicKey) -> EkVerdict:
     """Judge the certificate `der_padded` (as read from NV; empty if there is none) of the endorsement key `key`.
 
-    `require` raises `attestation.ek-missing`, `-malformed`, `-other-key`, `-not-an-ek`, `-untrusted`,
-    `-self-signed` or `-forged`.
-    `record` raises only `attestation.ek-other-key`; all else makes the unit unverified.
-    `simulator` is as `require`, except that a certificate that calls itself swtpm's (manufacturer id:00001014, model
-    swtpm) needs no known issuer: swtpm makes a CA on the spot, which nobody can know beforehand. So anybody can write
-    such a certificate, with any key; it proves nothing, and neither does all that rests on it.
+    `require` raises `attestation.ek-missing`, `-malformed`, `-other-key`, `-not-an-ek`, `-untrusted`, `-self-signed` or
+    `-forged`. `record` raises only `attestation.ek-other-key`; all else makes the unit unverified. `simulator` raises
+    as `require` does, except that a certificate of swtpm (manufacturer id:00001014, model swtpm) needs no known issuer,
+    because swtpm makes a new CA for each TPM. Anybody can write such a certificate, for any key, so it proves nothing.
     """
     facts = None
     try:
@@ -93,7 +91,7 @@ def _read_for(key: PublicKey, der_padded: bytes) -> VendorCertificate:
 
 
 def judge_certificate(certificate: VendorCertificate, roots: EkRoots, now: dt.datetime) -> EkVerdict:
-    """Steps 3 and 4: the verdict on a certificate by itself, whoever shows it. Raises as `require` does."""
+    """Make steps 3 and 4: judge a certificate by itself, without a TPM. Raises as `require` does."""
     if why := _why_no_ek(certificate):
         raise BirthmarkError("attestation.ek-not-an-ek", why)
     issuer = next((c for c in roots.named(certificate.issuer) if certificate.is_issued_by(c)), None)
@@ -109,7 +107,7 @@ def judge_certificate(certificate: VendorCertificate, roots: EkRoots, now: dt.da
 
 
 def _no_issuer(certificate: VendorCertificate, roots: EkRoots) -> BirthmarkError:
-    """Which certificate is missing, and where it belongs; or that the one it names is here and did not sign."""
+    """Return the error: the issuer's certificate is missing, or it is there and did not sign."""
     named = roots.named(certificate.issuer)
     if not named and certificate.issuer == certificate.subject:
         return BirthmarkError("attestation.ek-self-signed", printable(certificate.issuer))
@@ -129,7 +127,10 @@ def _no_issuer(certificate: VendorCertificate, roots: EkRoots) -> BirthmarkError
 
 
 def _why_no_ek(certificate: VendorCertificate) -> str:
-    """TCG EK Credential Profile 2.5, 3.1.3, as far as real certificates keep to it."""
+    """Return why this is no EK certificate.
+
+    Checks what real certificates follow of TCG EK Credential Profile 2.5, 3.1.3.
+    """
     constraints, usage, extended = certificate.basic_constraints, certificate.key_usage, certificate.extended_key_usage
     if constraints is not None and constraints.ca:
         return "it is a CA's"

@@ -1,4 +1,4 @@
-"""TPM structures as bytes: reads strictly what a device sends, writes what a TPM reads.
+"""Reads the marshalled TPM structures that a device sends, strictly, and writes those that a TPM reads.
 
 Section numbers are those of the TCG "Trusted Platform Module Library, Part 2: Structures", family 2.0, revision 1.59.
 A structure with bytes left over, or of a kind that no honest agent sends, raises `attestation.*-malformed`.

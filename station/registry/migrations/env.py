@@ -1,4 +1,4 @@
-"""What alembic runs to reach the registry. The connection is handed in by `station.registry.database`."""
+"""Runs the migrations: alembic calls it with the connection that `station.registry.database` passes."""
 
 from alembic import context
 

@@ -1,8 +1,9 @@
-"""Backup of a station at work into one sealed file, and the way back: a whole data directory or none.
+"""Backs up a running station into one encrypted file, and restores a whole data directory from it, or none.
 
-Inside the seal (`station.setup.backup.sealed_file`) stand the files of the data directory one after another, each after
-2 bytes of length (big-endian) and an entry in MessagePack, name and size; a length of 0 ends them. The station secret
-is among them wherever it was kept; the root's key, which belongs elsewhere, is not.
+The plaintext, which `station.setup.backup.sealed_file` encrypts, holds the files of the data directory one after
+another. Each file is preceded by its entry (name and size in MessagePack), and each entry by its length in 2 bytes,
+big-endian. A length of 0 ends the plaintext. A backup holds the station secret, wherever it was kept, and never the
+root's key.
 """
 
 from __future__ import annotations
@@ -46,14 +47,14 @@ _NAME: Final = re.compile(
     rf"(?:{re.escape(CONFIG_NAME)}|{_REGISTRY}|{SECRET_NAME}"
     rf"|authority/[a-z0-9-]{{1,64}}\.(?:pem|key)|{_EK_ROOTS}/[A-Za-z0-9][A-Za-z0-9 ._()+,=@-]{{0,127}})\Z"
 )
-"""All that can be in a backup: nothing in it can name a place outside the directory that is being made."""
+"""Every name that a backup may hold: no entry can name a path outside the directory that is restored."""
 
 _ENTRY_BYTES: Final = 512
 _ENTRIES_MAX: Final = FILES_MAX + 64
 _PAGES: Final = 1024
 
 Progress = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is."""
+"""Called with the step's name, the amount done and the amount to do."""
 
 
 class _Entry(msgspec.Struct, frozen=True):
@@ -75,7 +76,7 @@ class Backup:
 
 @dataclass(frozen=True, slots=True)
 class RestoreResult:
-    """A data directory that was made from a backup, and has been opened once as `serve` opens it."""
+    """A data directory restored from a backup; the station in it was opened once, as `serve` opens it."""
 
     data_dir: Path
     replaced: Path | None
@@ -83,14 +84,14 @@ class RestoreResult:
     made_at: int
     units: int
     audit_problems: tuple[str, ...]
-    """What was wrong with the audit log already when the backup was made."""
+    """Problems that the audit log had when the backup was made."""
 
 
 def backup(directory: Path, file: Path, passphrase: str, progress: Progress) -> Backup:
-    """Write the station in `directory` into `file`, as it is at one moment; sessions go on meanwhile.
+    """Write the station in `directory` to `file`, as it is at one moment. Sessions go on meanwhile.
 
-    Root writes `file` itself, and reads the station as the user whose it is. Raises `data.*`, `config.invalid`,
-    `registry.unavailable`, `backup.exists` and `backup.file-unusable`; there is then no `file`.
+    Root writes `file` itself, and reads the station as the user who owns it. Raises `data.*`, `config.invalid`,
+    `registry.unavailable`, `backup.exists` and `backup.file-unusable`; then leaves no `file`.
     """
     owner = owner_of(directory)
     with acting_as(owner):
@@ -118,7 +119,7 @@ def backup(directory: Path, file: Path, passphrase: str, progress: Progress) -> 
             written = out.tell()
             out.seek(0)
             digest = hashlib.file_digest(out, "sha256").hexdigest()
-            # Before the file has its name: there is no backup of which the log does not know.
+            # Recorded before the file gets its name, so the log knows of every backup.
             known = asyncio.run(_record_backup(directory, made_at, digest))
     except OSError as error:
         raise BirthmarkError("backup.file-unusable", f"{error.filename or file}: {error.strerror}") from error
@@ -126,10 +127,10 @@ def backup(directory: Path, file: Path, passphrase: str, progress: Progress) -> 
 
 
 def restore(file: Path, directory: Path, passphrase: str, progress: Progress, *, force: bool) -> RestoreResult:
-    """Make the data directory `directory` from a backup, whole or not at all.
+    """Restore the data directory `directory` from a backup, whole or not at all.
 
-    With `force` what was there is moved aside. Raises `data.exists`, `data.unwritable`, `backup.*`, and whatever
-    keeps a station from starting with what the backup holds.
+    `force` moves an existing directory aside. Raises `data.exists`, `data.unwritable`, `backup.*`, and every error with
+    which the restored station would fail to open.
     """
     checked: tuple[int, tuple[str, ...]] = (0, ())
     try:
@@ -156,7 +157,7 @@ def restore(file: Path, directory: Path, passphrase: str, progress: Progress, *,
 
 @contextmanager
 def _whole(file: Path) -> Iterator[BufferedRandom]:
-    """A private file beside `file` that takes its name on leaving, or is gone."""
+    """Open a private file beside `file`. It takes `file`'s name when the block ends; on an error it is deleted."""
     descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)  # mkstemp makes it 0600
     try:
         with os.fdopen(descriptor, "w+b") as out:
@@ -170,7 +171,7 @@ def _whole(file: Path) -> Iterator[BufferedRandom]:
 
 @contextmanager
 def _snapshot(directory: Path, progress: Progress) -> Iterator[BinaryIO]:
-    """The registry as it is at one moment, in a private file that has no name: no crash can leave it behind."""
+    """Copy the registry, as it is at one moment, to a private file without a name, which no crash can leave behind."""
     descriptor, name = tempfile.mkstemp(prefix=".backup.", dir=directory)
     with os.fdopen(descriptor, "rb") as copy:
         try:
@@ -180,7 +181,7 @@ def _snapshot(directory: Path, progress: Progress) -> Iterator[BinaryIO]:
         try:
             with closing(target), closing(_connected(directory / _REGISTRY)) as source:
                 target.execute("PRAGMA journal_mode=OFF")
-                # Held open, this read keeps every step of the copy at the same moment, however busy the station is.
+                # This open read transaction keeps every step of the copy at one moment, however busy the station is.
                 source.execute("BEGIN")
                 source.execute("SELECT count(*) FROM sqlite_master").fetchone()
                 source.backup(
@@ -216,7 +217,7 @@ def _put(sealer: Sealer, name: str, size: int) -> None:
 
 
 async def _record_backup(directory: Path, made_at: int, digest: str) -> int:
-    """The audit row; gives how many units the registry has."""
+    """Add the audit row. Returns how many units the registry has."""
     async with open_registry(directory) as registry, registry.write() as connection:
         await audit.append(connection, unix_time(), Event.BACKED_UP, "", made_at=made_at, sha256=digest)
         return int((await connection.execute(sa.select(sa.func.count()).select_from(units))).scalar_one())
@@ -226,7 +227,10 @@ async def _record_backup(directory: Path, made_at: int, digest: str) -> int:
 
 
 def _unpack(opener: Opener, folder: Path, size_max: int, progress: Progress) -> None:
-    """Every file of the backup into `folder`. Nothing is compressed: no more is written than the backup holds."""
+    """Write every file of the backup to `folder`.
+
+    Backups are not compressed, so it writes no more than the backup holds.
+    """
     found: set[str] = set()
     while length := int.from_bytes(opener.read(2), "big"):
         entry = _read_entry(opener, length)
@@ -260,7 +264,7 @@ def _read_entry(opener: Opener, length: int) -> _Entry:
 
 
 def _bring_ek_roots_home(folder: Path) -> None:
-    """TPM vendors' certificates that were kept elsewhere are in the data directory now."""
+    """Set `ek_roots` to the data directory's own folder, where a backup always restores it."""
     settings = config.load(folder / CONFIG_NAME)
     (folder / _EK_ROOTS).mkdir(mode=0o700, exist_ok=True)
     if settings.attestation.ek_roots != _EK_ROOTS:
@@ -270,7 +274,7 @@ def _bring_ek_roots_home(folder: Path) -> None:
 
 
 async def _record_restoring(folder: Path, made_at: int) -> tuple[int, tuple[str, ...]]:
-    """Open the station as `serve` does, so that every key, certificate and table is tried; then the audit row."""
+    """Open the station as `serve` does, which loads every key, certificate and table; then add the audit row."""
     async with open_station(folder) as station:
         async with station.database.read() as connection:
             found = await audit_check.verify(connection)

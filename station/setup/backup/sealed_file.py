@@ -70,7 +70,7 @@ class Sealer:
 
     def write(self, data: bytes) -> None:
         self._held += data
-        while len(self._held) > CHUNK:  # keeps a full chunk back: it may be the last
+        while len(self._held) > CHUNK:  # holds a full chunk back, because it may be the last
             self._file.write(self._chunks.seal(bytes(self._held[:CHUNK]), last=False))
             del self._held[:CHUNK]
 

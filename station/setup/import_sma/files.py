@@ -19,7 +19,7 @@ from shared.errors import BirthmarkError
 from shared.x509_profile import UNREADABLE
 
 _JSON_BYTES: Final = 1024 * 1024 * 1024
-"""A registry of 100,000 units is 250 MB; 2,500 tables with all their keys are about 220 MB."""
+"""The largest file read: a registry of 100,000 units is 250 MB, 2,500 tables with all their keys about 220 MB."""
 _PEM_BYTES: Final = 64 * 1024
 
 T = TypeVar("T")
@@ -86,11 +86,11 @@ def read(directory: Path) -> Files:
         _read_certificate(directory / "intermediate-ca.crt"),
         _read_key(directory / "intermediate-ca.key"),
         _read_key(directory / "root-ca.key") if (directory / "root-ca.key").exists() else None,
-        _read_former(directory),
+        _read_earlier_intermediates(directory),
     )
 
 
-def _read_former(directory: Path) -> tuple[x509.Certificate, ...]:
+def _read_earlier_intermediates(directory: Path) -> tuple[x509.Certificate, ...]:
     places = (directory / "certs", directory, directory.parent / "certs")
     found = [place / "ca_certificate.pem" for place in places if (place / "ca_certificate.pem").exists()]
     return (_read_certificate(found[0]),) if found else ()

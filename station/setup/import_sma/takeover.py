@@ -59,8 +59,10 @@ def take_over(
     revoked = sum(unit.blacklisted_at is not None for unit in checked)
 
     def fill_authority(folder: Path, secret: StationSecret) -> RootKey | None:
-        adopted = ExistingAuthority(found.root, found.intermediate, found.intermediate_key, found.earlier_intermediates)
-        authorities.write_existing(folder, config, secret, dt.datetime.now(dt.UTC), adopted)
+        existing = ExistingAuthority(
+            found.root, found.intermediate, found.intermediate_key, found.earlier_intermediates
+        )
+        authorities.write_existing(folder, config, secret, dt.datetime.now(dt.UTC), existing)
         return authorities.encrypt_root_key(found.root_key, root_passphrase) if found.root_key else None
 
     async def fill_registry(connection: AsyncConnection, secret: StationSecret) -> None:

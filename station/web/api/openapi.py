@@ -127,7 +127,7 @@ def _responses(endpoint: Endpoint, known: dict[int, Json]) -> Json:
     responses = {str(answer.status): _answer(answer, known) for answer in endpoint.answers}
     access = ("access.denied", "access.required", "access.scope-missing") if endpoint.scope else ()
     codes: dict[int, list[str]] = defaultdict(list)
-    for code in sorted({*_EVERYWHERE, *access, *endpoint.faults}):
+    for code in sorted({*_EVERYWHERE, *access, *endpoint.errors}):
         codes[STATUS[code]].append(code)
     for status, named in sorted(codes.items()):
         problem = {PROBLEM_MEDIA: {"schema": {"$ref": _REF.format(name=Problem.__name__)}}}

@@ -116,7 +116,7 @@ async def _provision_line(request: web.Request, caller: Caller, index: int, raw:
 
 
 async def _provision_offline(request: web.Request, caller: Caller, wanted: ProvisioningRequest) -> Provisioning:
-    counter = request.app[app_keys.METRICS].enrollments
+    counter = request.app[app_keys.METRICS].provision_requests
     try:
         made = await request.app[app_keys.OFFLINE_PROVISIONER].provision(wanted, f"HTTP, {caller.name}")
     except BirthmarkError as error:

@@ -22,7 +22,7 @@ from station.web.pages.overview import EVENTS_PATH
 log = logging.getLogger(__name__)
 
 REQUEST_SECONDS: Final = 40.0
-"""From a request's headers to its answer: longer than the registry's patience with a lock (30 s)."""
+"""From a request's headers to its answer: longer than the 30 s that the registry waits for a lock."""
 
 STATIC_PATH: Final = "/static/"
 

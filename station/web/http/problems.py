@@ -22,11 +22,11 @@ STATUS: Final[dict[str, int]] = {
     "access.denied": 401,
     "access.required": 401,
     "access.scope-missing": 403,
-    "enrollment.csr-key-unsupported": 400,
-    "enrollment.csr-malformed": 400,
-    "enrollment.family-invalid": 400,
-    "enrollment.nuc-hash-invalid": 400,
-    "enrollment.station-keys-off": 403,
+    "provisioning.csr-key-unsupported": 400,
+    "provisioning.csr-malformed": 400,
+    "provisioning.family-invalid": 400,
+    "provisioning.nuc-hash-invalid": 400,
+    "provisioning.station-keys-off": 403,
     "http.cross-site": 403,
     "http.field-invalid": 400,
     "http.host-unknown": 421,
@@ -77,7 +77,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     """Problem details (RFC 9457). `advice`, `code`, `field` and `limit` are extension members."""
 
     type: str
-    """`urn:birthmark:fault:` and the code, which never changes its meaning."""
+    """`urn:birthmark:error:` and the code, which never changes its meaning."""
     title: str
     status: int
     detail: str
@@ -92,7 +92,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
 def problem_of(error: BirthmarkError) -> Problem:
     told = error.detail if error.code.startswith(("http.", "access.")) else ""
     return Problem(
-        type=f"urn:birthmark:fault:{error.code}",
+        type=f"urn:birthmark:error:{error.code}",
         title=_sentence(error.kind.sentence),
         status=STATUS.get(error.code, 500),
         detail=_sentence(told or error.kind.sentence),

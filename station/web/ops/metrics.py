@@ -40,8 +40,8 @@ class Metrics:
         self.sessions: Final = self._counter(
             "birthmark_sessions", "Sessions on the cable that were ended, and the error's code.", "outcome", "code"
         )
-        self.enrollments: Final = self._counter(
-            "birthmark_enrollments", "Units provisioned over HTTP, and refusals by code.", "outcome", "code"
+        self.provision_requests: Final = self._counter(
+            "birthmark_provision_requests", "Units provisioned over HTTP, and refusals by code.", "outcome", "code"
         )
         self.units: Final = self._gauge("birthmark_units", "Units in the registry.", "state")
         self.expiring: Final = self._gauge(

@@ -3,7 +3,7 @@
 // and only elements, attributes and text that differ are carried over, so focus and scrolling stay where they are.
 
 const SILENCE_MS = 25_000; // the station is never silent for more than 10 s
-const PATIENCE_MS = 3_000; // a reconnection that is faster needs no banner
+const BANNER_DELAY_MS = 3_000; // a reconnection that is faster needs no banner
 const AGAIN_MS = 3_000;
 
 const regions = Object.fromEntries(["notices", "sessions", "units"].map((id) => [id, document.getElementById(id)]));
@@ -21,7 +21,7 @@ const policy = window.trustedTypes?.createPolicy("station", { createHTML: (html)
 let source = null;
 let asset_version = null;
 let silence = 0;
-let patience = 0;
+let bannerTimer = 0;
 let again = 0;
 
 function listen() {
@@ -58,8 +58,8 @@ function watch() {
 }
 
 function heard() {
-  clearTimeout(patience);
-  patience = 0;
+  clearTimeout(bannerTimer);
+  bannerTimer = 0;
   watch();
   live.hidden = false;
   live.classList.remove("gone");
@@ -70,7 +70,7 @@ function heard() {
 }
 
 function missed() {
-  patience ||= setTimeout(() => {
+  bannerTimer ||= setTimeout(() => {
     const time = new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
     live.hidden = false;
     live.classList.add("gone");
@@ -78,7 +78,7 @@ function missed() {
     lost.textContent = `Connection to the station lost at ${time}. What is shown may be out of date; trying again.`;
     lost.hidden = false;
     document.body.classList.add("stale");
-  }, PATIENCE_MS);
+  }, BANNER_DELAY_MS);
 }
 
 function show(region, html) {
@@ -115,7 +115,7 @@ function conform(present, wanted) {
     if (match.nodeType === Node.TEXT_NODE) {
       if (match.data !== child.data) match.data = child.data;
     } else if (!match.isEqualNode(child)) {
-      adopt(match, child);
+      copyInto(match, child);
       conform(match, child);
     }
   }
@@ -130,7 +130,7 @@ function alike(present, wanted) {
   return present && !present.id && present.nodeName === wanted.nodeName;
 }
 
-function adopt(present, wanted) {
+function copyInto(present, wanted) {
   for (const { name } of [...present.attributes]) if (!wanted.hasAttribute(name)) present.removeAttribute(name);
   for (const { name, value } of [...wanted.attributes]) {
     if (present.getAttribute(name) !== value) present.setAttribute(name, value);
@@ -142,8 +142,8 @@ function attend() {
   if (document.hidden) {
     source?.close();
     source = null;
-    for (const timer of [silence, patience, again]) clearTimeout(timer);
-    patience = 0;
+    for (const timer of [silence, bannerTimer, again]) clearTimeout(timer);
+    bannerTimer = 0;
   } else if (source === null) {
     listen();
   }

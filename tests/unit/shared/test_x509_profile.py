@@ -59,7 +59,7 @@ def test_a_tpm_vendors_is_refused() -> None:
 def test_a_units_request_is_refused_on_the_cable_and_without_one() -> None:
     with pytest.raises(BirthmarkError, match=r"csr\.malformed"):
         examine_csr(request(), new_key().public_key(), board_serial(SERIAL))
-    with pytest.raises(BirthmarkError, match=r"enrollment\.csr-malformed"):
+    with pytest.raises(BirthmarkError, match=r"provisioning\.csr-malformed"):
         read_csr(base64.b64encode(request()))
 
 

@@ -1,4 +1,4 @@
-"""The first registry: units, assignments, sealed key tables, audit log, revocation list, operators' tokens."""
+"""Creates the first registry: units, assignments, sealed key tables, audit log, revocation list, operators' tokens."""
 
 import sqlalchemy as sa
 from alembic import op

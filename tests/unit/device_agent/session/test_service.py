@@ -24,7 +24,7 @@ class StoppedError(Exception):
     """The test has seen enough."""
 
 
-class Bench:
+class ScriptedSessions:
     """Sessions that end one after the other as the test says; the last ends the agent."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,8 +77,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
-    return Bench(monkeypatch)
+def sessions(monkeypatch: pytest.MonkeyPatch) -> ScriptedSessions:
+    return ScriptedSessions(monkeypatch)
 
 
 def code(action: Callable[[], object]) -> str:
@@ -87,67 +87,67 @@ def code(action: Callable[[], object]) -> str:
     return caught.value.code
 
 
-def test_one_session_gives_its_identity_and_closes_the_port(bench: Bench) -> None:
-    assert bench.once("") is IDENTITY
-    assert bench.waits == [(5.0, 7.0)]
-    assert [name for name, *_ in bench.agent.method_calls] == ["prepare", "provisioned"]
-    bench.links[0].close.assert_called_once()
+def test_one_session_gives_its_identity_and_closes_the_port(sessions: ScriptedSessions) -> None:
+    assert sessions.once("") is IDENTITY
+    assert sessions.waits == [(5.0, 7.0)]
+    assert [name for name, *_ in sessions.agent.method_calls] == ["prepare", "provisioned"]
+    sessions.links[0].close.assert_called_once()
 
 
-def test_one_session_that_fails_is_an_error_of_which_the_agent_hears(bench: Bench) -> None:
-    assert code(lambda: bench.once("link.silent")) == "link.silent"
-    [error] = bench.agent.failed.call_args.args
+def test_one_session_that_fails_is_an_error_of_which_the_agent_hears(sessions: ScriptedSessions) -> None:
+    assert code(lambda: sessions.once("link.silent")) == "link.silent"
+    [error] = sessions.agent.failed.call_args.args
     assert error.code == "link.silent"
-    assert not bench.agent.provisioned.called
-    bench.links[0].close.assert_called_once()
+    assert not sessions.agent.provisioned.called
+    sessions.links[0].close.assert_called_once()
 
 
-def test_a_unit_is_prepared_before_the_port_is_opened(bench: Bench) -> None:
-    bench.agent.prepare.side_effect = BirthmarkError("tpm.no-device")
-    assert code(lambda: bench.once("")) == "tpm.no-device"
-    assert bench.links == []
+def test_a_unit_is_prepared_before_the_port_is_opened(sessions: ScriptedSessions) -> None:
+    sessions.agent.prepare.side_effect = BirthmarkError("tpm.no-device")
+    assert code(lambda: sessions.once("")) == "tpm.no-device"
+    assert sessions.links == []
 
 
-def test_sessions_are_held_until_one_goes_well(bench: Bench) -> None:
-    assert bench.run("trust.station-untrusted", "session.refused", "", until_provisioned=True) is IDENTITY
-    assert bench.failures == ["trust.station-untrusted", "session.refused"]
+def test_sessions_are_held_until_one_goes_well(sessions: ScriptedSessions) -> None:
+    assert sessions.run("trust.station-untrusted", "session.refused", "", until_provisioned=True) is IDENTITY
+    assert sessions.failures == ["trust.station-untrusted", "session.refused"]
 
 
-def test_after_a_session_that_went_well_the_next_waits_until_the_cable_was_pulled(bench: Bench) -> None:
+def test_after_a_session_that_went_well_the_next_waits_until_the_cable_was_pulled(sessions: ScriptedSessions) -> None:
     with pytest.raises(StoppedError):
-        bench.run("", "")
-    assert len(bench.waits) == 3
-    assert [link.read.call_count for link in bench.links] == [2, 2, 0]
-    assert bench.failures == []
+        sessions.run("", "")
+    assert len(sessions.waits) == 3
+    assert [link.read.call_count for link in sessions.links] == [2, 2, 0]
+    assert sessions.failures == []
 
 
 @pytest.mark.parametrize("end", ["nuc.map-missing", "tpm.not-this-one", "identity.damaged", "link.permission"])
-def test_what_no_further_session_can_mend_ends_the_agent(bench: Bench, end: str) -> None:
-    assert code(lambda: bench.run(end, "")) == end
-    assert bench.failures == []
+def test_what_no_further_session_can_mend_ends_the_agent(sessions: ScriptedSessions, end: str) -> None:
+    assert code(lambda: sessions.run(end, "")) == end
+    assert sessions.failures == []
 
 
-def test_a_port_that_is_not_there_is_told_once_however_long_it_is_away(bench: Bench) -> None:
+def test_a_port_that_is_not_there_is_told_once_however_long_it_is_away(sessions: ScriptedSessions) -> None:
     with pytest.raises(StoppedError):
-        bench.run("link.no-port", "link.no-port", "link.no-port", "link.busy")
-    assert [text.partition(".")[0] for text in bench.said] == [
+        sessions.run("link.no-port", "link.no-port", "link.no-port", "link.busy")
+    assert [text.partition(".")[0] for text in sessions.said] == [
         "there is no such serial port",
         "the serial port is in use by another program",
     ]
-    assert bench.failures == []
+    assert sessions.failures == []
 
 
-def test_a_port_that_is_lost_again_is_told_again(bench: Bench) -> None:
+def test_a_port_that_is_lost_again_is_told_again(sessions: ScriptedSessions) -> None:
     with pytest.raises(StoppedError):
-        bench.run("link.no-port", "", "link.no-port")
-    assert [text.startswith("there is no such serial port") for text in bench.said] == [True, False, True]
+        sessions.run("link.no-port", "", "link.no-port")
+    assert [text.startswith("there is no such serial port") for text in sessions.said] == [True, False, True]
 
 
-def test_the_pause_after_failures_doubles_up_to_a_minute_and_a_success_ends_that(bench: Bench) -> None:
+def test_the_pause_after_failures_doubles_up_to_a_minute_and_a_success_ends_that(sessions: ScriptedSessions) -> None:
     with pytest.raises(StoppedError):
-        bench.run(*["session.internal"] * 8)
-    assert bench.pauses == [1, 2, 4, 8, 16, 32, 60, 60]
-    bench.pauses.clear()
+        sessions.run(*["session.internal"] * 8)
+    assert sessions.pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+    sessions.pauses.clear()
     with pytest.raises(StoppedError):
-        bench.run("session.internal", "session.internal", "", "session.internal")
-    assert [seconds for seconds in bench.pauses if seconds >= 1] == [1, 2, 1]
+        sessions.run("session.internal", "session.internal", "", "session.internal")
+    assert [seconds for seconds in sessions.pauses if seconds >= 1] == [1, 2, 1]

@@ -21,7 +21,7 @@ ANSWER = {
     Step.RECEIPT: Step.DONE,
 }
 
-Line = Callable[[bytes, random.Random], Iterator[bytes]]
+SerialLine = Callable[[bytes, random.Random], Iterator[bytes]]
 """What becomes of the bytes written at one end: the pieces that arrive at the other."""
 
 
@@ -45,7 +45,7 @@ class End:
 class Cable:
     """Carries bytes between the ends until both are quiet; `most` bytes in all, then it is dead."""
 
-    def __init__(self, line: Line, *, seed: int = 1, echo: bool = False, most: int = 1 << 20) -> None:
+    def __init__(self, line: SerialLine, *, seed: int = 1, echo: bool = False, most: int = 1 << 20) -> None:
         self.agent, self.station = End(Role.AGENT), End(Role.STATION)
         self._line, self._random, self._echo, self._left = line, random.Random(seed), echo, most
         self.carried = 0
@@ -109,14 +109,14 @@ def assert_done(cable: Cable) -> None:
 @pytest.mark.parametrize("echo", [False, True], ids=["raw", "echoing"])
 @pytest.mark.parametrize("line", LINES)
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_session_goes_through_on_every_kind_of_line(line: Line, echo: bool, seed: int) -> None:
+def test_a_session_goes_through_on_every_kind_of_line(line: SerialLine, echo: bool, seed: int) -> None:
     cable = Cable(line, echo=echo, seed=seed)
     cable.greet()
     assert_done(cable)
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_a_second_session_follows_on_the_same_line(line: Line) -> None:
+def test_a_second_session_follows_on_the_same_line(line: SerialLine) -> None:
     cable = Cable(line)
     cable.greet()
     cable.greet(samples.ANOTHER_HELLO)
@@ -138,7 +138,7 @@ def test_a_line_that_dies_after_any_byte_leaves_nothing_done_and_the_next_hello_
 
 
 @pytest.mark.parametrize("line", [torn, noisy])
-def test_an_agent_that_lost_its_power_anywhere_is_taken_up_by_the_next_hello(line: Line) -> None:
+def test_an_agent_that_lost_its_power_anywhere_is_taken_up_by_the_next_hello(line: SerialLine) -> None:
     sound = Cable(line)
     sound.greet()
     for most in range(0, sound.carried, 13):

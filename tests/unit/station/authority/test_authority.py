@@ -1,4 +1,4 @@
-"""An authority's files: private, encrypted under the station secret, and taken only when all of them fit together."""
+"""An authority's files are private, encrypted under the station secret, and load only when they belong together."""
 
 from __future__ import annotations
 
@@ -111,15 +111,15 @@ def test_files_of_another_authority_do_not_fit(authority: Authority, tmp_path: P
     refused(tmp_path)
 
 
-def test_an_authority_that_is_taken_over_keeps_its_key_and_the_former_issuers(tmp_path: Path) -> None:
+def test_an_imported_authority_keeps_its_key_and_its_earlier_issuers(tmp_path: Path) -> None:
     create(tmp_path / "old")
     old = Authority.load(tmp_path / "old", CONFIG, SECRET)
-    former = Authority.load((create(tmp_path / "older"), tmp_path / "older")[1], CONFIG, SECRET).intermediate
+    earlier = Authority.load((create(tmp_path / "older"), tmp_path / "older")[1], CONFIG, SECRET).intermediate
     (tmp_path / "new").mkdir()
-    adopted = ExistingAuthority(old.root, old.intermediate, old._intermediate_key, (former,))
-    authorities.write_existing(tmp_path / "new" / "authority", CONFIG, SECRET, AT, adopted)
+    existing = ExistingAuthority(old.root, old.intermediate, old._intermediate_key, (earlier,))
+    authorities.write_existing(tmp_path / "new" / "authority", CONFIG, SECRET, AT, existing)
     new = Authority.load(tmp_path / "new", CONFIG, SECRET)
-    assert new.issuers == (old.intermediate, former)
+    assert new.issuers == (old.intermediate, earlier)
     assert (new.root, new.intermediate) == (old.root, old.intermediate)
     assert new.station.public_key() != old.station.public_key()
     new.issue(subject(), AT).verify_directly_issued_by(old.intermediate)

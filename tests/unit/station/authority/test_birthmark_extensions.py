@@ -22,30 +22,30 @@ from tests.harness.bare_station import NOW, BareStation, open_bare_station
 NUC = "5d" * 32
 
 
-async def enroll(bare_station: BareStation, serial: str = "CAM-1") -> ProvisionedUnit:
+async def provision(bare_station: BareStation, serial: str = "CAM-1") -> ProvisionedUnit:
     return await bare_station.offline_provisioner.provision(ProvisioningRequest(serial, "Test Camera", NUC), "test")
 
 
-def leaf(enrolled: ProvisionedUnit) -> x509.Certificate:
-    return x509.load_der_x509_certificate(enrolled.chain[0])
+def leaf(provisioned: ProvisionedUnit) -> x509.Certificate:
+    return x509.load_der_x509_certificate(provisioned.chain[0])
 
 
 async def test_birthmarks_parser_finds_its_six_extensions(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        enrolled = await enroll(bare_station)
-        facts = birthmark_extensions.read(leaf(enrolled))
+        provisioned = await provision(bare_station)
+        facts = birthmark_extensions.read(leaf(provisioned))
         assert facts is not None
         assert facts.authority_id == bare_station.config.authority.authority_id
         assert facts.endpoint == "http://127.0.0.1:8001/validate-cert"
         assert facts.family == "Test Camera"
-        assert facts.table in enrolled.unit.tables
+        assert facts.table in provisioned.unit.tables
         sealed, nonce = facts.encrypted_nuc[:48], facts.encrypted_nuc[48:]
         assert AESGCM(bare_station.tables.master_key(facts.table)).decrypt(nonce, sealed, None).hex() == NUC
 
 
 async def test_birthmarks_extensions_are_raw_bytes_and_not_critical(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        certificate = leaf(await enroll(bare_station))
+        certificate = leaf(await provision(bare_station))
     held = {e.oid.dotted_string: e for e in certificate.extensions}
     family = held["1.3.6.1.4.1.60000.1.6"]
     assert isinstance(family.value, x509.UnrecognizedExtension)
@@ -56,7 +56,7 @@ async def test_birthmarks_extensions_are_raw_bytes_and_not_critical(tmp_path: Pa
 
 async def test_birthmarks_extensions_can_be_left_out(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path, extensions=False) as bare_station:
-        assert birthmark_extensions.read(leaf(await enroll(bare_station))) is None
+        assert birthmark_extensions.read(leaf(await provision(bare_station))) is None
 
 
 async def test_two_certificates_never_encrypt_the_nuc_hash_alike(tmp_path: Path) -> None:

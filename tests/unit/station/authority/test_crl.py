@@ -22,7 +22,7 @@ def signed(*revoked: RevokedCertificate, number: int = 1, now: dt.datetime = NOW
     return builder.sign(AUTHORITY.intermediate_key, hashes.SHA256())
 
 
-def test_it_names_its_issuer_by_name_and_key_and_has_the_number_given() -> None:
+def test_a_crl_names_its_issuer_by_name_and_key_and_has_the_number_given() -> None:
     crl = signed(number=4711)
     assert crl.issuer == AUTHORITY.intermediate.subject
     identifier = crl.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
@@ -32,7 +32,7 @@ def test_it_names_its_issuer_by_name_and_key_and_has_the_number_given() -> None:
     assert not any(extension.critical for extension in crl.extensions)
 
 
-def test_it_begins_a_little_early_and_lasts_its_lifetime_in_whole_seconds() -> None:
+def test_a_crl_begins_a_little_early_and_lasts_its_lifetime_in_whole_seconds() -> None:
     crl = signed(now=ODD)
     assert crl.last_update_utc == ODD.replace(microsecond=0) - BACKDATE
     assert crl.next_update_utc == crl.last_update_utc + LIFETIME
@@ -51,7 +51,7 @@ def test_each_revoked_certificate_has_its_time_and_reason() -> None:
         assert not reason.critical
 
 
-def test_with_nothing_revoked_it_is_empty_and_still_a_list() -> None:
+def test_without_revoked_certificates_a_crl_is_valid_and_empty() -> None:
     crl = signed()
     assert len(crl) == 0
     assert crl.is_signature_valid(AUTHORITY.intermediate_key.public_key())

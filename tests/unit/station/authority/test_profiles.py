@@ -17,12 +17,12 @@ from tests.harness.bare_station import NOW, BareStation, open_bare_station
 NUC = "5d" * 32
 
 
-async def enroll(bare_station: BareStation, serial: str = "CAM-1") -> ProvisionedUnit:
+async def provision(bare_station: BareStation, serial: str = "CAM-1") -> ProvisionedUnit:
     return await bare_station.offline_provisioner.provision(ProvisioningRequest(serial, "Test Camera", NUC), "test")
 
 
-def leaf(enrolled: ProvisionedUnit) -> x509.Certificate:
-    return x509.load_der_x509_certificate(enrolled.chain[0])
+def leaf(provisioned: ProvisionedUnit) -> x509.Certificate:
+    return x509.load_der_x509_certificate(provisioned.chain[0])
 
 
 def constraints(certificate: x509.Certificate) -> x509.BasicConstraints:
@@ -45,7 +45,7 @@ async def test_the_intermediate_is_signed_by_the_root_and_allows_none_below(tmp_
 
 async def test_a_device_certificate_names_its_unit_and_can_sign_but_not_issue(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        certificate = leaf(await enroll(bare_station))
+        certificate = leaf(await provision(bare_station))
     certificate.verify_directly_issued_by(bare_station.authority.intermediate)
     assert certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value == "CAM-1"
     assert certificate.subject.get_attributes_for_oid(NameOID.SERIAL_NUMBER)[0].value == "CAM-1"
@@ -61,8 +61,8 @@ async def test_a_device_certificate_names_its_unit_and_can_sign_but_not_issue(tm
 @pytest.mark.parametrize("extensions", [True, False])
 async def test_openssl_accepts_the_chain_strictly(tmp_path: Path, extensions: bool) -> None:
     async with open_bare_station(tmp_path, extensions=extensions) as bare_station:
-        enrolled = await enroll(bare_station)
-    answer = openssl.verify(tmp_path, enrolled.chain, "-attime", str(NOW), "-purpose", "sslclient")
+        provisioned = await provision(bare_station)
+    answer = openssl.verify(tmp_path, provisioned.chain, "-attime", str(NOW), "-purpose", "sslclient")
     assert answer.returncode == 0, answer.stderr
 
 
@@ -70,7 +70,7 @@ async def test_openssl_refuses_a_chain_of_another_authority(tmp_path: Path) -> N
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     async with open_bare_station(tmp_path / "a") as one, open_bare_station(tmp_path / "b") as other:
-        mine = await enroll(one)
-        foreign = (mine.chain[0], *(await enroll(other)).chain[1:])
+        mine = await provision(one)
+        foreign = (mine.chain[0], *(await provision(other)).chain[1:])
     assert openssl.verify(tmp_path, mine.chain, "-attime", str(NOW)).returncode == 0
     assert openssl.verify(tmp_path, foreign, "-attime", str(NOW)).returncode != 0

@@ -38,7 +38,7 @@ def test_options_that_contradict_each_other_exit_with_two(
 
 def test_an_empty_hash_file_is_a_mistake_and_no_wish_for_a_new_hash(station: StationCommands, tmp_path: Path) -> None:
     result = station("provision", "--serial", "CAM-1", "--nuc-hash-file", "-", "--output", tmp_path / "out", stdin="")
-    assert (result.exit_code, "[enrollment.nuc-hash-invalid]" in result.stderr) == (1, True)
+    assert (result.exit_code, "[provisioning.nuc-hash-invalid]" in result.stderr) == (1, True)
     assert not (tmp_path / "out").exists()
 
 

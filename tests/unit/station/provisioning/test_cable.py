@@ -1,4 +1,7 @@
-"""The station's part of a session, step by step, with a device in software: nothing is written before all is true."""
+"""The station's part of a session, step by step, with a device in software.
+
+Nothing is written before all is verified.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +103,7 @@ def test_two_challenges_share_no_secret_and_no_key(station: Provisioning) -> Non
         ({"ek_certificate": VENDOR.ek(Device().ek.private.public_key())}, "attestation.ek-other-key"),
     ],
 )
-def test_who_cannot_be_a_unit_is_not_challenged(station: Provisioning, change: dict[str, object], code: str) -> None:
+def test_an_invalid_identity_is_not_challenged(station: Provisioning, change: dict[str, object], code: str) -> None:
     said = msgspec.structs.replace(identity(Device()), **change)
     with pytest.raises(BirthmarkError) as caught:
         station.provisioner.challenge(said, AFTER_IDENTITY)
@@ -175,7 +178,7 @@ async def test_a_unit_that_comes_back_gets_the_same_certificate_and_tables_wrapp
     assert len(await station.units()) == 1
 
 
-async def test_what_belongs_to_one_unit_is_not_given_to_another_tpm(station: Provisioning) -> None:
+async def test_a_units_credentials_are_not_given_to_another_tpm(station: Provisioning) -> None:
     await issue(station, Device())
     with pytest.raises(BirthmarkError) as caught:
         await issue(station, Device(), NucHash(bytes(range(1, 33))))

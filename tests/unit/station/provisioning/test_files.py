@@ -1,4 +1,4 @@
-"""Provisioning files: private, on the disk before their unit counts, never written over; and their lists."""
+"""Provisioning files are private, on the disk before their unit is committed, and never overwritten; lists of units."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ async def test_a_file_that_cannot_be_written_makes_no_unit(made: ProvisioningFil
     made.path("CAM-1").parent.rmdir()
     with pytest.raises(BirthmarkError) as caught:
         await made.provision(ProvisioningRequest("CAM-1"))
-    assert caught.value.code == "enrollment.file-unusable"
+    assert caught.value.code == "provisioning.file-unusable"
     assert str(made.path("CAM-1")) in caught.value.detail
     assert await count(bare_station) == 0
 
 
 async def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path, bare_station: BareStation) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(BirthmarkError, match=r"file/units.*enrollment\.file-unusable"):
+    with pytest.raises(BirthmarkError, match=r"file/units.*provisioning\.file-unusable"):
         ProvisioningFiles(tmp_path / "file" / "units", bare_station.offline_provisioner, bare_station.database)
 
 
@@ -92,7 +92,7 @@ async def test_a_file_that_is_there_is_moved_aside_and_not_lost(made: Provisioni
     assert content(made.path("CAM-1"))["device_serial"] == "CAM-1"
 
 
-async def test_what_a_killed_run_left_half_written_is_no_obstacle(made: ProvisioningFiles) -> None:
+async def test_a_half_written_file_of_a_killed_run_does_not_stop_the_next(made: ProvisioningFiles) -> None:
     (made.path("CAM-1").parent / f".provisioning_CAM-1.json.{os.getpid()}").write_text('{"device_ser')
     await made.provision(ProvisioningRequest("CAM-1"))
     assert [file.name for file in made.path("CAM-1").parent.iterdir()] == ["provisioning_CAM-1.json"]
@@ -115,7 +115,7 @@ async def test_each_unit_of_a_list_has_its_result_and_one_failure_stops_none(
     assert await count(bare_station) == 2
 
 
-async def test_what_an_earlier_run_finished_is_left_as_it_is(made: ProvisioningFiles) -> None:
+async def test_a_list_skips_the_units_that_an_earlier_run_provisioned(made: ProvisioningFiles) -> None:
     await outcomes(made, "CAM-1")
     before = made.path("CAM-1").read_bytes()
     assert [result.outcome for result in await outcomes(made, "CAM-1", "CAM-2")] == [
@@ -163,11 +163,11 @@ def written(tmp_path: Path, text: str) -> Path:
 def refusal(path: Path) -> str:
     with pytest.raises(BirthmarkError) as caught:
         read_list(path)
-    assert caught.value.code == "enrollment.file-unusable"
+    assert caught.value.code == "provisioning.file-unusable"
     return caught.value.detail
 
 
-def test_a_list_is_read_with_the_requests_that_lie_beside_it(tmp_path: Path) -> None:
+def test_a_list_is_read_with_the_csr_files_beside_it(tmp_path: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     (tmp_path / "b.csr").write_bytes(csr(key))
     text = f"\ufeffdevice_serial,nuc_hash,csr_file,device_family\r\nA, {NUC} ,,Camera\r\nB,,b.csr,\r\n"
@@ -206,7 +206,7 @@ def test_a_list_is_read_with_the_requests_that_lie_beside_it(tmp_path: Path) -> 
         "no request",
     ],
 )
-def test_a_list_that_is_none_is_refused_at_its_place(tmp_path: Path, text: str, told: str) -> None:
+def test_a_malformed_list_is_refused_and_its_line_named(tmp_path: Path, text: str, told: str) -> None:
     path = written(tmp_path, text)
     detail = refusal(path)
     assert detail.startswith(str(tmp_path))
@@ -234,5 +234,5 @@ def test_a_request_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> No
     (tmp_path / "large").write_bytes(bytes(CSR_CHARACTERS + 1))
     with pytest.raises(BirthmarkError) as caught:
         read_csr_file(tmp_path / name)
-    assert caught.value.code == "enrollment.file-unusable"
+    assert caught.value.code == "provisioning.file-unusable"
     assert str(tmp_path) in caught.value.detail

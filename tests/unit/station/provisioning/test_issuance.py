@@ -1,4 +1,4 @@
-"""The subject of a device certificate: what it is given, and Birthmark's facts under one of the unit's own tables."""
+"""The subject of a device certificate holds the given fields, and Birthmark's facts under one of the unit's tables."""
 
 from __future__ import annotations
 

@@ -26,15 +26,15 @@ from tests.harness.bare_station import NOW, BareStation, open_bare_station
 NUC = "b44323ecb073dd28f0589ed5fd5fe08ed88af22aaf80655b8a06e59b1a86e15b"
 
 
-async def enroll(bare_station: BareStation, serial: str = "CAM-1", **fields: str | None) -> ProvisionedUnit:
+async def provision(bare_station: BareStation, serial: str = "CAM-1", **fields: str | None) -> ProvisionedUnit:
     return await bare_station.offline_provisioner.provision(ProvisioningRequest(device_serial=serial, **fields), "test")
 
 
 async def code(bare_station: BareStation, serial: str = "CAM-1", **fields: str | None) -> str:
-    """The code with which a request is refused; nothing may have been written by it."""
+    """Return the code with which a request is refused; check that the refusal wrote nothing."""
     before = await events(bare_station)
     with pytest.raises(BirthmarkError) as raised:
-        await enroll(bare_station, serial, **fields)
+        await provision(bare_station, serial, **fields)
     assert await events(bare_station) == before
     return raised.value.code
 
@@ -61,9 +61,9 @@ def in_base64(der: bytes) -> str:
 
 async def test_the_workflow_gives_everything_that_birthmarks_camera_loads(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        enrolled = await enroll(bare_station, device_family="Camera", nuc_hash=NUC.upper())
-        content = json.loads(json.dumps(enrolled.provisioning()))
-        masters = {str(table): bare_station.tables.master_key(table).hex() for table in enrolled.unit.tables}
+        provisioned = await provision(bare_station, device_family="Camera", nuc_hash=NUC.upper())
+        content = json.loads(json.dumps(provisioned.provisioning()))
+        masters = {str(table): bare_station.tables.master_key(table).hex() for table in provisioned.unit.tables}
     required = {"device_serial", "device_family", "device_certificate", "certificate_chain", "device_private_key"}
     required |= {"device_public_key", "table_assignments", "nuc_hash", "master_keys"}
     assert required <= content.keys()
@@ -82,7 +82,7 @@ async def test_the_workflow_gives_everything_that_birthmarks_camera_loads(tmp_pa
 
 async def test_a_new_unit_is_provisioned_with_its_times_and_its_key_holder(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        unit = (await enroll(bare_station)).unit
+        unit = (await provision(bare_station)).unit
         assert (unit.state, unit.key_holder) == (UnitState.PROVISIONED, KeyHolder.STATION)
         assert (unit.issued_at, unit.provisioned_at) == (NOW, NOW)
         assert unit.duration_ms is not None
@@ -91,27 +91,27 @@ async def test_a_new_unit_is_provisioned_with_its_times_and_its_key_holder(tmp_p
 
 async def test_a_private_key_made_here_is_stored_nowhere(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        enrolled = await enroll(bare_station, nuc_hash=NUC)
-    assert enrolled.private_key is not None
-    scalar = enrolled.private_key.private_numbers().private_value.to_bytes(32, "big")
+        provisioned = await provision(bare_station, nuc_hash=NUC)
+    assert provisioned.private_key is not None
+    scalar = provisioned.private_key.private_numbers().private_value.to_bytes(32, "big")
     stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
-    assert enrolled.chain[0] in stored
-    for secret in (scalar, bytes.fromhex(NUC), *enrolled.master_keys.values()):
+    assert provisioned.chain[0] in stored
+    for secret in (scalar, bytes.fromhex(NUC), *provisioned.master_keys.values()):
         assert secret not in stored
         assert secret.hex().encode() not in stored
 
 
 async def test_neither_a_result_nor_a_request_shows_its_secrets(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        enrolled = await enroll(bare_station, nuc_hash=NUC)
-    told = repr(enrolled) + repr(ProvisioningRequest("CAM-1", None, NUC))
+        provisioned = await provision(bare_station, nuc_hash=NUC)
+    told = repr(provisioned) + repr(ProvisioningRequest("CAM-1", None, NUC))
     assert NUC not in told
-    assert all(key.hex() not in told for key in enrolled.master_keys.values())
+    assert all(key.hex() not in told for key in provisioned.master_keys.values())
 
 
-async def test_a_nuc_hash_that_is_not_given_is_made_and_answered(tmp_path: Path) -> None:
+async def test_a_missing_nuc_hash_is_made_and_returned(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        first, second = await enroll(bare_station, "CAM-1"), await enroll(bare_station, "CAM-2", nuc_hash="")
+        first, second = await provision(bare_station, "CAM-1"), await provision(bare_station, "CAM-2", nuc_hash="")
     assert first.nuc_hash != second.nuc_hash
     assert first.provisioning()["nuc_hash"] != second.provisioning()["nuc_hash"]
 
@@ -122,19 +122,19 @@ async def test_a_unit_with_a_request_keeps_its_own_key(tmp_path: Path, form: str
     der = csr(key)
     pem = x509.load_der_x509_csr(der).public_bytes(Encoding.PEM).decode()
     async with open_bare_station(tmp_path, station_made_keys=False) as bare_station:
-        enrolled = await enroll(bare_station, nuc_hash=NUC, csr=pem if form == "pem" else in_base64(der))
-        certificate = x509.load_der_x509_certificate(enrolled.chain[0])
+        provisioned = await provision(bare_station, nuc_hash=NUC, csr=pem if form == "pem" else in_base64(der))
+        certificate = x509.load_der_x509_certificate(provisioned.chain[0])
         assert certificate.public_key() == key.public_key()
         assert certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value == "CAM-1"
-        assert enrolled.unit.key_holder is KeyHolder.SOFTWARE
-        assert not enrolled.provisioning().keys() & {"device_private_key", "master_keys", "nuc_hash"}
-        assert openssl.verify(tmp_path, enrolled.chain, "-attime", str(NOW)).returncode == 0
+        assert provisioned.unit.key_holder is KeyHolder.SOFTWARE
+        assert not provisioned.provisioning().keys() & {"device_private_key", "master_keys", "nuc_hash"}
+        assert openssl.verify(tmp_path, provisioned.chain, "-attime", str(NOW)).returncode == 0
 
 
 async def test_a_unit_with_a_request_is_told_a_nuc_hash_that_was_made_for_it(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        enrolled = await enroll(bare_station, csr=in_base64(csr(ec.generate_private_key(ec.SECP256R1()))))
-    assert len(str(enrolled.provisioning()["nuc_hash"])) == 64
+        provisioned = await provision(bare_station, csr=in_base64(csr(ec.generate_private_key(ec.SECP256R1()))))
+    assert len(str(provisioned.provisioning()["nuc_hash"])) == 64
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ async def test_duplicates_are_refused_and_leave_the_first_alone(
     tmp_path: Path, fields: dict[str, str], wanted: str
 ) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        first = await enroll(bare_station, nuc_hash=NUC)
+        first = await provision(bare_station, nuc_hash=NUC)
         assert await code(bare_station, fields["device_serial"], nuc_hash=fields.get("nuc_hash")) == wanted
         assert wanted in CONFLICTS
         async with bare_station.database.read() as connection:
@@ -158,39 +158,39 @@ async def test_duplicates_are_refused_and_leave_the_first_alone(
 async def test_a_key_that_belongs_to_another_unit_is_refused(tmp_path: Path) -> None:
     request = in_base64(csr(ec.generate_private_key(ec.SECP256R1())))
     async with open_bare_station(tmp_path) as bare_station:
-        await enroll(bare_station, "CAM-1", csr=request)
+        await provision(bare_station, "CAM-1", csr=request)
         assert await code(bare_station, "CAM-2", csr=request) == "registry.device-key-taken"
 
 
 async def test_a_refused_request_does_not_poison_its_serial(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        assert await code(bare_station, nuc_hash="not hexadecimal") == "enrollment.nuc-hash-invalid"
-        assert (await enroll(bare_station)).unit.serial == "CAM-1"
+        assert await code(bare_station, nuc_hash="not hexadecimal") == "provisioning.nuc-hash-invalid"
+        assert (await provision(bare_station)).unit.serial == "CAM-1"
 
 
 async def test_a_released_serial_can_be_provisioned_anew(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        first = await enroll(bare_station, nuc_hash=NUC)
+        first = await provision(bare_station, nuc_hash=NUC)
         async with bare_station.database.write() as connection:
             await units.release(connection, "CAM-1", "sold", NOW)
-        again = await enroll(bare_station, nuc_hash=NUC)
+        again = await provision(bare_station, nuc_hash=NUC)
     assert again.unit.certificate_serial != first.unit.certificate_serial
 
 
 @pytest.mark.parametrize("serial", ["", "x" * 65, "a b", "a/b", "../x", "a\n", "a\0", "-a", "é", "<b>"])
-async def test_a_serial_that_is_none_is_refused_by_its_field(tmp_path: Path, serial: str) -> None:
+async def test_an_invalid_serial_is_refused_and_its_field_named(tmp_path: Path, serial: str) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         assert FIELD_OF[await code(bare_station, serial)] == "device_serial"
 
 
 @pytest.mark.parametrize("nuc", ["00" * 32, "5d" * 31, "5d" * 33, "zz" * 32, "5d " * 21 + "5", "٥" * 64])
-async def test_a_nuc_hash_that_is_none_is_refused_by_its_field(tmp_path: Path, nuc: str) -> None:
+async def test_an_invalid_nuc_hash_is_refused_and_its_field_named(tmp_path: Path, nuc: str) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         assert FIELD_OF[await code(bare_station, nuc_hash=nuc)] == "nuc_hash"
 
 
 @pytest.mark.parametrize("family", ["x" * 65, "a\nb", " a", "a\u202eb"])
-async def test_a_family_that_cannot_be_shown_is_refused_by_its_field(tmp_path: Path, family: str) -> None:
+async def test_a_family_with_control_characters_is_refused_and_its_field_named(tmp_path: Path, family: str) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         assert FIELD_OF[await code(bare_station, device_family=family)] == "device_family"
 
@@ -202,21 +202,19 @@ def broken(der: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("request_text", "wanted"),
     [
-        ("", "enrollment.csr-malformed"),
-        ("garbage", "enrollment.csr-malformed"),
-        ("-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n-----END CERTIFICATE REQUEST-----", "enrollment.csr-malformed"),
-        ("A" * 20_000, "enrollment.csr-malformed"),
-        ("ü", "enrollment.csr-malformed"),
-        (in_base64(broken(csr(ec.generate_private_key(ec.SECP256R1())))), "enrollment.csr-malformed"),
-        (in_base64(csr(ec.generate_private_key(ec.SECP384R1()))), "enrollment.csr-key-unsupported"),
-        (in_base64(csr(rsa.generate_private_key(65537, 2048))), "enrollment.csr-key-unsupported"),
-        (in_base64(csr(ed25519.Ed25519PrivateKey.generate())), "enrollment.csr-key-unsupported"),
+        ("", "provisioning.csr-malformed"),
+        ("garbage", "provisioning.csr-malformed"),
+        ("-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n-----END CERTIFICATE REQUEST-----", "provisioning.csr-malformed"),
+        ("A" * 20_000, "provisioning.csr-malformed"),
+        ("ü", "provisioning.csr-malformed"),
+        (in_base64(broken(csr(ec.generate_private_key(ec.SECP256R1())))), "provisioning.csr-malformed"),
+        (in_base64(csr(ec.generate_private_key(ec.SECP384R1()))), "provisioning.csr-key-unsupported"),
+        (in_base64(csr(rsa.generate_private_key(65537, 2048))), "provisioning.csr-key-unsupported"),
+        (in_base64(csr(ed25519.Ed25519PrivateKey.generate())), "provisioning.csr-key-unsupported"),
     ],
     ids=["empty", "garbage", "short pem", "too long", "not ascii", "bad signature", "P-384", "RSA", "Ed25519"],
 )
-async def test_a_request_that_will_not_do_is_refused_by_its_field(
-    tmp_path: Path, request_text: str, wanted: str
-) -> None:
+async def test_an_unusable_csr_is_refused_and_its_field_named(tmp_path: Path, request_text: str, wanted: str) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         assert await code(bare_station, csr=request_text) == wanted
         assert FIELD_OF[wanted] == "csr"
@@ -224,7 +222,7 @@ async def test_a_request_that_will_not_do_is_refused_by_its_field(
 
 async def test_a_station_that_makes_no_keys_asks_for_a_request(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path, station_made_keys=False) as bare_station:
-        assert await code(bare_station) == "enrollment.station-keys-off"
+        assert await code(bare_station) == "provisioning.station-keys-off"
 
 
 def test_an_unknown_field_is_refused_when_a_request_is_read() -> None:
@@ -232,9 +230,9 @@ def test_an_unknown_field_is_refused_when_a_request_is_read() -> None:
         msgspec.json.decode(b'{"device_serial": "CAM-1", "device_secret": "x"}', type=ProvisioningRequest)
 
 
-async def test_what_cannot_be_kept_is_not_made(tmp_path: Path) -> None:
+async def test_a_unit_whose_file_cannot_be_kept_is_not_made(tmp_path: Path) -> None:
     def keep(_: ProvisionedUnit) -> None:
-        raise BirthmarkError("enrollment.file-unusable", "disk full")
+        raise BirthmarkError("provisioning.file-unusable", "disk full")
 
     async with open_bare_station(tmp_path) as bare_station:
         with pytest.raises(BirthmarkError):
@@ -245,7 +243,7 @@ async def test_what_cannot_be_kept_is_not_made(tmp_path: Path) -> None:
 
 async def test_of_many_requests_for_one_serial_at_once_one_succeeds(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        results = await asyncio.gather(*(enroll(bare_station) for _ in range(8)), return_exceptions=True)
+        results = await asyncio.gather(*(provision(bare_station) for _ in range(8)), return_exceptions=True)
         assert sum(isinstance(result, ProvisionedUnit) for result in results) == 1
         failures = {result.code for result in results if isinstance(result, BirthmarkError)}
         assert failures == {"registry.serial-taken"}
@@ -255,7 +253,7 @@ async def test_of_many_requests_for_one_serial_at_once_one_succeeds(tmp_path: Pa
 async def test_statistics_of_fifty_units_count_every_table_given(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         for number in range(50):
-            await enroll(bare_station, f"CAM-{number}")
+            await provision(bare_station, f"CAM-{number}")
         async with bare_station.database.read() as connection:
             usage = await queries.table_usage(connection)
             times = await queries.provisioning_times(connection)

@@ -1,4 +1,4 @@
-"""Whether units get certificates with an address that nobody else can reach, and what is told then."""
+"""The check of `public_url` warns when real units get certificates with an address that nobody else can reach."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def test_real_units_need_an_address_that_others_can_reach(tmp_path: Path, 
         assert not await public_address.unreachable(PUBLIC, policy, bare_station.database)
 
 
-async def test_simulators_need_none_until_a_real_unit_has_a_certificate(tmp_path: Path) -> None:
+async def test_simulators_need_no_public_address_until_a_real_unit_has_a_certificate(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         await bare_station.offline_provisioner.provision(ProvisioningRequest("CAM-1"), "test")
         assert not await public_address.unreachable(LOOPBACK, EkPolicy.SIMULATOR, bare_station.database)

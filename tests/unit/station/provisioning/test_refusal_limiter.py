@@ -1,4 +1,4 @@
-"""The audit log takes a bounded number of refusals from one port, and says how many it did not take."""
+"""The audit log records a bounded number of refusals of one port, and counts the others."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def test_a_day_of_refusals_at_any_rate_is_a_bounded_number_of_rows() -> None:
     assert rows <= BURST + 86_400 / SECONDS_EACH
 
 
-def test_ports_without_end_are_not_all_remembered() -> None:
+def test_the_number_of_ports_remembered_is_bounded() -> None:
     refusals = RefusalLimiter(Clock())
     for number in range(2 * _PORTS_MAX):
         refusals.suppressed(str(number))
     assert len(refusals._ports) == _PORTS_MAX
 
 
-async def test_the_row_that_is_written_tells_of_those_that_were_not(tmp_path: Path) -> None:
+async def test_an_audit_row_counts_the_refusals_without_a_row(tmp_path: Path) -> None:
     directory = tmp_path / "data"
     await _init(directory)
     async with open_station(directory) as station:
@@ -69,7 +69,7 @@ async def test_the_row_that_is_written_tells_of_those_that_were_not(tmp_path: Pa
         await station.provisioner.refused("s", "port", BirthmarkError("link.noise"))
     registry = sqlite3.connect(directory / "registry.sqlite")
     found = registry.execute(
-        "SELECT json_extract(detail, '$.unrecorded_before') FROM audit WHERE event = 'refused' ORDER BY seq"
+        "SELECT json_extract(detail, '$.suppressed_before') FROM audit WHERE event = 'refused' ORDER BY seq"
     ).fetchall()
     registry.close()
     assert [row[0] for row in found] == [None] * BURST + [5]

@@ -1,4 +1,4 @@
-"""The audit log as it is written: each row follows the one before, and what was said is read again."""
+"""Writing the audit log: each row follows the one before, and is read as it was written."""
 
 from __future__ import annotations
 
@@ -37,8 +37,11 @@ async def settings(registry: Database) -> object:
         return await audit.recorded_settings(connection)
 
 
-def test_a_rows_hash_is_of_its_fields_in_messagepack() -> None:
-    """An array of six: 1, 2, "a", "b", "c", three bytes. A log that was written once must verify for ever."""
+def test_a_rows_hash_covers_its_fields_in_messagepack() -> None:
+    """The row is an array of 1, 2, "a", "b", "c" and three bytes.
+
+    A fixed hash, because old logs must verify forever.
+    """
     packed = bytes.fromhex("960102a161a162a163c403010203")
     assert row_hash(1, 2, "a", "b", "c", b"\x01\x02\x03") == hashlib.sha256(packed).digest()
 
@@ -53,7 +56,7 @@ async def test_each_row_follows_the_one_before_and_the_first_the_genesis(registr
         assert row.hash == row_hash(row.seq, row.at, row.event, row.serial, row.detail, row.previous)
 
 
-async def test_what_was_written_is_read_again_with_its_detail_in_one_order(registry: Database) -> None:
+async def test_a_row_is_read_as_it_was_written_and_its_detail_has_one_order(registry: Database) -> None:
     await write(registry, Event.REVOKED, 1234, "CAM-1", reason="stolen", by="", code="keyCompromise")
     [row] = await rows(registry)
     assert (row.at, row.event, row.serial) == (1234, "revoked", "CAM-1")
@@ -67,7 +70,7 @@ async def test_rows_are_read_from_a_time_on(registry: Database) -> None:
     assert await rows(registry, since=3001) == []
 
 
-async def test_a_row_goes_with_the_transaction_that_failed(registry: Database) -> None:
+async def test_a_failed_transaction_leaves_no_audit_row(registry: Database) -> None:
     await write(registry, Event.ISSUED)
 
     async def fail() -> None:
@@ -90,7 +93,7 @@ async def test_the_settings_recorded_last_are_found(registry: Database) -> None:
     assert await settings(registry) == {"name": "bench 2"}
 
 
-async def test_settings_that_somebody_spoilt_count_as_not_recorded(registry: Database) -> None:
+async def test_recorded_settings_that_are_damaged_count_as_not_recorded(registry: Database) -> None:
     await write(registry, Event.INITIALISED, settings={"name": "bench 1"})
     async with registry.write() as connection:
         spoilt = {"event": "configured", "serial": "", "detail": "{", "previous": b"", "hash": b""}

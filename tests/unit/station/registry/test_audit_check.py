@@ -1,4 +1,4 @@
-"""The audit log against whoever can write the registry: every column, every row, every way to make one disappear."""
+"""The check finds every change to the audit log that somebody with the registry's file can make."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def registry(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 def tamper(folder: Path, *statements: str) -> None:
-    """As somebody who has the file: past the triggers that keep the station itself from it."""
+    """Change the file as an attacker would, past the triggers that forbid changes to the station."""
     with sqlite3.connect(folder / "registry.sqlite") as connection:
         for statement in ("DROP TRIGGER audit_no_update", "DROP TRIGGER audit_no_delete", *statements):
             connection.execute(statement)

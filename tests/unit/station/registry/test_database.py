@@ -23,7 +23,7 @@ from virtual.timeouts import TIMEOUT_SECONDS
 
 WAITS = 40
 LEAST_WAITS = 10
-"""A transaction as below waits more often than this for its thread, and less often than `WAITS`."""
+"""The transactions below wait for their thread more often than this, and less often than `WAITS`."""
 WRITERS = 60
 
 
@@ -41,7 +41,7 @@ async def read_twice(registry: Database, _number: int) -> None:
 
 @types.coroutine
 def struck(work: Coroutine[Any, Any, None], at: int, strike: Callable[[], object]) -> Generator[Any, Any, bool]:
-    """`work`, with `strike` called when it waits for the `at`-th time. Gives whether it came to that."""
+    """Run `work`, and call `strike` when it waits for the `at`-th time. Returns whether it waited so often."""
     waits = 0
     error: BaseException | None = None
     while True:
@@ -59,7 +59,7 @@ def struck(work: Coroutine[Any, Any, None], at: int, strike: Callable[[], object
 
 
 async def cancelled(work: Coroutine[Any, Any, None], at: int, times: int) -> bool:
-    """Cancel `work` at its `at`-th wait and in the turns of the loop after it. Gives whether it came to that."""
+    """Cancel `work` at its `at`-th wait and in the turns of the loop after it. Returns whether it waited so often."""
     loop = asyncio.get_running_loop()
 
     def strike(left: int = times) -> None:
@@ -78,7 +78,7 @@ async def cancelled(work: Coroutine[Any, Any, None], at: int, times: int) -> boo
 
 @pytest.mark.parametrize("times", [1, 2, 3])
 @pytest.mark.parametrize("work", [write_two, read_twice])
-async def test_a_cancelled_transaction_is_whole_or_nothing_and_leaves_nobody_waiting(
+async def test_a_cancelled_transaction_is_whole_or_nothing_and_blocks_no_other(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     work: Callable[[Database, int], Coroutine[Any, Any, None]],
@@ -148,7 +148,7 @@ async def test_a_write_that_fails_leaves_nothing(registry: Database) -> None:
     assert await ids(registry) == []
 
 
-async def test_a_reader_sees_what_there_was_when_it_began(registry: Database) -> None:
+async def test_a_read_sees_the_registry_as_it_was_at_its_start(registry: Database) -> None:
     async with registry.read() as connection:
         count = sa.select(sa.func.count()).select_from(key_tables)
         assert (await connection.execute(count)).scalar() == 0
@@ -157,7 +157,7 @@ async def test_a_reader_sees_what_there_was_when_it_began(registry: Database) ->
     assert await ids(registry) == [0, 1]
 
 
-async def test_writers_follow_one_another_and_none_works_on_what_another_changes(registry: Database) -> None:
+async def test_writes_run_one_after_another_and_see_each_others_changes(registry: Database) -> None:
     async def add_one() -> None:
         async with registry.write() as connection:
             most = (await connection.execute(sa.select(sa.func.max(key_tables.c.id)))).scalar()
@@ -183,7 +183,7 @@ async def test_writes_are_carried_out_in_the_order_they_were_asked_for(registry:
     assert written == list(range(WRITERS))
 
 
-async def test_who_waits_too_long_for_the_lock_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_write_that_waits_too_long_for_the_lock_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     database.create(tmp_path / "registry.sqlite")
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.01)
     one, other = (Database(tmp_path / "registry.sqlite") for _ in range(2))
@@ -251,7 +251,7 @@ def test_a_registry_of_a_newer_station_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"this is no database, and it is longer than a header" * 40, None])
-async def test_what_is_no_registry_is_told(tmp_path: Path, content: bytes | None) -> None:
+async def test_a_file_that_is_no_registry_is_refused(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "registry.sqlite"
     if content is None:
         path.mkdir()

@@ -1,4 +1,4 @@
-"""The migrations and the schema that the code believes in are the same thing, written twice."""
+"""The migrations make exactly the schema that the code uses."""
 
 from __future__ import annotations
 

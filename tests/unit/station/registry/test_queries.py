@@ -1,4 +1,4 @@
-"""Questions to the registry: pages, filters, counts, times; and that none of them on a hot path reads every unit."""
+"""Pages, filters, counts and times. No query that runs often reads every unit."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from tests.harness.bare_station import NOW, BareStation, open_bare_station
 
 
 async def fill(bare_station: BareStation, count: int, family: str = "Camera") -> list[ProvisionedUnit]:
-    enrolled = []
+    provisioned = []
     for _ in range(count):
         bare_station.clock.now += 1
         serial = f"{family}-{int(bare_station.clock.now) - NOW}"
-        enrolled.append(await bare_station.offline_provisioner.provision(ProvisioningRequest(serial, family), "test"))
-    return enrolled
+        provisioned.append(
+            await bare_station.offline_provisioner.provision(ProvisioningRequest(serial, family), "test")
+        )
+    return provisioned
 
 
 async def serials(bare_station: BareStation, wanted: Filter) -> list[str]:
@@ -37,7 +39,7 @@ async def serials(bare_station: BareStation, wanted: Filter) -> list[str]:
 
 async def test_pages_follow_one_another_and_show_each_unit_once(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        made = [enrolled.unit.serial for enrolled in await fill(bare_station, 7)]
+        made = [provisioned.unit.serial for provisioned in await fill(bare_station, 7)]
         found: list[str] = []
         cursor: str | None = ""
         pages = 0
@@ -91,15 +93,15 @@ async def test_a_search_takes_its_text_literally(tmp_path: Path, text: str) -> N
 
 async def test_a_unit_is_found_by_serial_nuc_blind_index_and_certificate(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        [enrolled] = await fill(bare_station, 1)
-        assert enrolled.nuc_hash is not None
+        [provisioned] = await fill(bare_station, 1)
+        assert provisioned.nuc_hash is not None
         async with bare_station.database.read() as connection:
-            by_nuc = await queries.by_nuc_blind_index(connection, bare_station.nuc_blind_index.of(enrolled.nuc_hash))
-            by_certificate = await queries.by_certificate(connection, hashlib.sha256(enrolled.chain[0]).digest())
-            by_serial = await queries.by_serial(connection, enrolled.unit.serial)
+            by_nuc = await queries.by_nuc_blind_index(connection, bare_station.nuc_blind_index.of(provisioned.nuc_hash))
+            by_certificate = await queries.by_certificate(connection, hashlib.sha256(provisioned.chain[0]).digest())
+            by_serial = await queries.by_serial(connection, provisioned.unit.serial)
             assert await queries.by_nuc_blind_index(connection, bytes(32)) is None
             assert await queries.by_certificate(connection, bytes(32)) is None
-        assert by_nuc == by_certificate == by_serial == enrolled.unit
+        assert by_nuc == by_certificate == by_serial == provisioned.unit
 
 
 async def test_a_serial_that_was_released_and_given_anew_means_the_new_unit(tmp_path: Path) -> None:
@@ -125,7 +127,7 @@ async def test_statistics_count_families_states_tables_and_times(tmp_path: Path)
             usage = await queries.table_usage(connection)
             times = await queries.provisioning_times(connection)
         assert counts == dict.fromkeys(UnitState, 0) | {UnitState.PROVISIONED: 5, UnitState.RELEASED: 1}
-        expected = [sum(table in enrolled.unit.tables for enrolled in made[:5]) for table in range(5)]
+        expected = [sum(table in provisioned.unit.tables for provisioned in made[:5]) for table in range(5)]
         assert list(usage.values()) == expected
         assert list(usage) == [0, 1, 2, 3, 4]
         assert times is not None
@@ -140,10 +142,10 @@ async def test_an_empty_registry_has_no_times_and_unused_tables(tmp_path: Path) 
         assert await queries.families(connection) == {}
 
 
-async def test_who_holds_the_key_is_known(tmp_path: Path) -> None:
+async def test_the_registry_knows_who_holds_a_units_key(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        [enrolled] = await fill(bare_station, 1)
-        assert enrolled.unit.key_holder is KeyHolder.STATION
+        [provisioned] = await fill(bare_station, 1)
+        assert provisioned.unit.key_holder is KeyHolder.STATION
 
 
 @pytest.mark.parametrize("column", ["serial", "ek_fingerprint", "device_fingerprint", "nuc_blind_index"])

@@ -1,4 +1,4 @@
-"""Every state of a unit against everything an operator may do to it, and a session that comes back meanwhile."""
+"""Every operation on a unit in every state, and a session that returns meanwhile."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def applicant(ek: bytes = b"e" * 32) -> Applicant:
 
 
 async def issue(bare_station: BareStation) -> Unit:
-    """A unit that came by cable and owes its receipt."""
+    """A unit that came by cable and has yet to send its receipt."""
     key = ec.generate_private_key(ec.SECP256R1()).public_key()
     subject = DeviceSubject(board_serial("CAM-1"), key, b"e" * 32)
     certificate = bare_station.authority.issue(subject, dt.datetime.fromtimestamp(NOW, dt.UTC))
@@ -78,7 +78,7 @@ async def bring(bare_station: BareStation, state: str) -> None:
 
 @pytest.mark.parametrize("state", MATRIX)
 @pytest.mark.parametrize("verb", VERBS)
-async def test_every_state_against_every_verb(tmp_path: Path, state: str, verb: str) -> None:
+async def test_every_operation_on_a_unit_in_every_state(tmp_path: Path, state: str, verb: str) -> None:
     wanted = MATRIX[state][list(VERBS).index(verb)]
     async with open_bare_station(tmp_path) as bare_station:
         await bring(bare_station, state)

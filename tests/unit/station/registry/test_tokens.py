@@ -1,4 +1,4 @@
-"""Operators' bearer tokens: what is kept of them, what they allow, and when they end."""
+"""Operators' bearer tokens: what the registry stores, what a token allows, and when it ends."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def code(bare_station: BareStation, secret: str, scope: Scope = Scope.READ
 
 @pytest.mark.parametrize("held", list(Scope))
 @pytest.mark.parametrize("asked", list(Scope))
-async def test_a_scope_stands_for_itself_and_admin_for_all(tmp_path: Path, held: Scope, asked: Scope) -> None:
+async def test_a_scope_allows_itself_and_admin_allows_all(tmp_path: Path, held: Scope, asked: Scope) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         secret = await make(bare_station, frozenset({held}))
         if held in (asked, Scope.ADMIN):
@@ -44,7 +44,7 @@ async def test_a_scope_stands_for_itself_and_admin_for_all(tmp_path: Path, held:
             assert await code(bare_station, secret, asked) == "access.scope-missing"
 
 
-async def test_nothing_in_the_registrys_files_is_a_token(tmp_path: Path) -> None:
+async def test_the_registrys_files_hold_no_token(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         secret = await make(bare_station)
         await use(bare_station, secret)
@@ -92,7 +92,7 @@ async def test_a_name_is_taken_while_its_token_is_not_revoked(tmp_path: Path) ->
     ("name", "scopes", "expires_at"),
     [("", READ, None), ("a\nb", READ, None), ("x" * 65, READ, None), ("ok", frozenset(), None), ("ok", READ, NOW)],
 )
-async def test_a_token_that_makes_no_sense_is_not_made(
+async def test_a_token_with_an_invalid_name_scope_or_time_is_not_made(
     tmp_path: Path, name: str, scopes: frozenset[Scope], expires_at: int | None
 ) -> None:
     async with open_bare_station(tmp_path) as bare_station:

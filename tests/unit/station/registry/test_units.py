@@ -1,4 +1,4 @@
-"""Who is new, who comes back, who is refused; and what may become of a unit. Nothing is written when it is refused."""
+"""Applicants are new, known or refused, and units change their state. A refusal writes nothing."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ class Issuer:
     """Makes certificates and counts them."""
 
     def __init__(self, bare_station: BareStation) -> None:
-        self._office = bare_station
+        self._station = bare_station
         self.made: list[x509.Certificate] = []
 
     def issue(self, tables: tuple[TableId, ...]) -> x509.Certificate:
         assert tables == TABLES
         key = ec.generate_private_key(ec.SECP256R1()).public_key()
         subject = DeviceSubject(FIRST.serial, key, b"t" * 32)
-        self.made.append(self._office.authority.issue(subject, dt.datetime.fromtimestamp(NOW, dt.UTC)))
+        self.made.append(self._station.authority.issue(subject, dt.datetime.fromtimestamp(NOW, dt.UTC)))
         return self.made[-1]
 
 
@@ -69,7 +69,7 @@ def issuer(bare_station: BareStation) -> Issuer:
     return Issuer(bare_station)
 
 
-async def enroll(bare_station: BareStation, issuer: Issuer, applicant: Applicant, now: int = NOW) -> Issuance:
+async def provision(bare_station: BareStation, issuer: Issuer, applicant: Applicant, now: int = NOW) -> Issuance:
     async with bare_station.database.write() as connection:
         return await units.issue_or_resume(connection, applicant, now, issuer.issue, lambda: TABLES)
 
@@ -77,7 +77,7 @@ async def enroll(bare_station: BareStation, issuer: Issuer, applicant: Applicant
 async def refused(bare_station: BareStation, issuer: Issuer, applicant: Applicant) -> str:
     before, made = await events(bare_station), len(issuer.made)
     with pytest.raises(BirthmarkError) as caught:
-        await enroll(bare_station, issuer, applicant)
+        await provision(bare_station, issuer, applicant)
     assert await events(bare_station) == before
     assert len(issuer.made) == made
     return caught.value.code
@@ -99,10 +99,10 @@ def fingerprint(certificate: x509.Certificate) -> bytes:
 # --- who is who ---
 
 
-async def test_who_is_new_gets_a_unit_with_all_that_is_known_of_it(bare_station: BareStation, issuer: Issuer) -> None:
-    enrollment = await enroll(bare_station, issuer, FIRST)
-    unit = enrollment.unit
-    assert not enrollment.resumed
+async def test_a_new_applicant_gets_a_unit_with_all_its_fields(bare_station: BareStation, issuer: Issuer) -> None:
+    issued = await provision(bare_station, issuer, FIRST)
+    unit = issued.unit
+    assert not issued.resumed
     assert (unit.serial, unit.state, unit.tables, unit.issued_at) == (FIRST.serial, UnitState.ISSUED, TABLES, NOW)
     assert (unit.key_holder, unit.family, unit.ek_trust) == (KeyHolder.TPM, "Raspberry Pi", "verified")
     assert unit.certificate == issuer.made[0].public_bytes(Encoding.DER)
@@ -110,9 +110,11 @@ async def test_who_is_new_gets_a_unit_with_all_that_is_known_of_it(bare_station:
     assert await events(bare_station) == ["issued"]
 
 
-async def test_who_comes_back_gets_what_it_has_and_nothing_is_made(bare_station: BareStation, issuer: Issuer) -> None:
-    first = await enroll(bare_station, issuer, FIRST)
-    again = await enroll(bare_station, issuer, replace(FIRST, port="/dev/ttyACM7"), NOW + 9)
+async def test_a_known_applicant_gets_its_unit_again_and_nothing_is_made(
+    bare_station: BareStation, issuer: Issuer
+) -> None:
+    first = await provision(bare_station, issuer, FIRST)
+    again = await provision(bare_station, issuer, replace(FIRST, port="/dev/ttyACM7"), NOW + 9)
     assert again.resumed
     assert again.unit == first.unit
     assert len(issuer.made) == 1
@@ -130,10 +132,10 @@ async def test_who_comes_back_gets_what_it_has_and_nothing_is_made(bare_station:
         (replace(FIRST, certificate_sha256=b"of nobody"), "identity.unknown-certificate"),
     ],
 )
-async def test_who_resembles_a_unit_in_part_is_refused_by_name(
+async def test_an_applicant_that_matches_a_unit_only_in_part_is_refused(
     bare_station: BareStation, issuer: Issuer, applicant: Applicant, code: str
 ) -> None:
-    await enroll(bare_station, issuer, FIRST)
+    await provision(bare_station, issuer, FIRST)
     assert await refused(bare_station, issuer, applicant) == code
 
 
@@ -147,15 +149,15 @@ async def test_who_resembles_a_unit_in_part_is_refused_by_name(
 async def test_another_unit_may_not_have_the_key_or_the_sensor_of_one(
     bare_station: BareStation, issuer: Issuer, applicant: Applicant, code: str
 ) -> None:
-    await enroll(bare_station, issuer, FIRST)
+    await provision(bare_station, issuer, FIRST)
     assert await refused(bare_station, issuer, applicant) == code
 
 
 async def test_a_unit_shows_its_own_certificate_and_not_anothers(bare_station: BareStation, issuer: Issuer) -> None:
-    await enroll(bare_station, issuer, FIRST)
-    await enroll(bare_station, issuer, SECOND)
+    await provision(bare_station, issuer, FIRST)
+    await provision(bare_station, issuer, SECOND)
     own, others = (fingerprint(certificate) for certificate in issuer.made)
-    assert (await enroll(bare_station, issuer, replace(FIRST, certificate_sha256=own))).resumed
+    assert (await provision(bare_station, issuer, replace(FIRST, certificate_sha256=own))).resumed
     assert (
         await refused(bare_station, issuer, replace(FIRST, certificate_sha256=others)) == "identity.unknown-certificate"
     )
@@ -175,7 +177,7 @@ async def test_two_units_without_a_tpm_are_not_alike_for_having_none(bare_statio
 
 
 async def test_a_receipt_makes_a_unit_provisioned_once(bare_station: BareStation, issuer: Issuer) -> None:
-    unit = (await enroll(bare_station, issuer, FIRST)).unit
+    unit = (await provision(bare_station, issuer, FIRST)).unit
     async with bare_station.database.write() as connection:
         confirmed = await units.confirm(connection, unit.id, NOW + 1, 1234)
         again = await units.confirm(connection, unit.id, NOW + 2, 9999)
@@ -187,7 +189,7 @@ async def test_a_receipt_makes_a_unit_provisioned_once(bare_station: BareStation
 async def test_a_unit_revoked_or_released_meanwhile_is_not_provisioned(
     bare_station: BareStation, issuer: Issuer
 ) -> None:
-    one, other = [(await enroll(bare_station, issuer, applicant)).unit for applicant in (FIRST, SECOND)]
+    one, other = [(await provision(bare_station, issuer, applicant)).unit for applicant in (FIRST, SECOND)]
     async with bare_station.database.write() as connection:
         await release(connection)
         await revocation.revoke(connection, SECOND.serial, RevocationCode.HOLD, "lost", NOW)
@@ -198,16 +200,18 @@ async def test_a_unit_revoked_or_released_meanwhile_is_not_provisioned(
     assert await refused(bare_station, issuer, SECOND) == "registry.unit-revoked"
 
 
-async def test_what_was_released_is_free_for_another_and_unknown_as_a_unit(
+async def test_a_released_serial_tpm_and_sensor_are_free_and_the_unit_is_unknown(
     bare_station: BareStation, issuer: Issuer
 ) -> None:
-    first = (await enroll(bare_station, issuer, FIRST)).unit
+    first = (await provision(bare_station, issuer, FIRST)).unit
     async with bare_station.database.write() as connection:
         await release(connection)
         with pytest.raises(BirthmarkError) as caught:
             await release(connection)
     assert caught.value.code == "registry.unknown-unit"
-    second = await enroll(bare_station, issuer, replace(FIRST, ek_fingerprint=b"tpm 9", device_fingerprint=b"device 9"))
+    second = await provision(
+        bare_station, issuer, replace(FIRST, ek_fingerprint=b"tpm 9", device_fingerprint=b"device 9")
+    )
     assert not second.resumed
     async with bare_station.database.read() as connection:
         gone = await units.by_id(connection, first.id)
@@ -219,7 +223,7 @@ async def test_what_was_released_is_free_for_another_and_unknown_as_a_unit(
 async def test_units_are_listed_the_latest_first_in_pages_and_counted_by_state(
     bare_station: BareStation, issuer: Issuer
 ) -> None:
-    made = [(await enroll(bare_station, issuer, applicant)).unit for applicant in (FIRST, SECOND)]
+    made = [(await provision(bare_station, issuer, applicant)).unit for applicant in (FIRST, SECOND)]
     async with bare_station.database.write() as connection:
         await units.confirm(connection, made[0].id, NOW)
     async with bare_station.database.read() as connection:

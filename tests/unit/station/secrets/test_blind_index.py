@@ -21,8 +21,8 @@ GENERATOR = (
 """P-256's base point (SP 800-186, 3.2.1.3): the public key of the private key 1."""
 
 
-def test_it_is_an_hmac_under_a_key_derived_for_it_alone() -> None:
-    """RFC 5869 by hand: a registry's indexes must be found for as long as the registry is used."""
+def test_a_blind_index_is_an_hmac_under_a_key_of_its_own() -> None:
+    """Computed as RFC 5869 says, because the indexes in a registry must stay valid as long as it is used."""
     extracted = hmac.digest(bytes(32), b"s" * 32, hashlib.sha256)
     key = hmac.digest(extracted, b"birthmark station nuc index\x01", hashlib.sha256)
     assert BlindIndex(SECRET).of(NUC) == hmac.digest(key, bytes(range(32)), hashlib.sha256)

@@ -63,7 +63,7 @@ def test_the_printed_vectors_are_right_and_begin_and_end_at_the_boundaries() -> 
     assert {0, 999} <= {index for _, index in printed}
 
 
-async def test_a_manager_of_several_tables_keeps_each_its_own_key(tmp_path: Path) -> None:
+async def test_several_tables_have_different_keys(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path, tables=250) as bare_station:
         assert bare_station.tables.ids() == list(range(250))
         assert len({bare_station.tables.master_key(table) for table in bare_station.tables.ids()}) == 250

@@ -1,4 +1,4 @@
-"""Where the station secret comes from: its own file, or systemd's credentials."""
+"""The station secret is loaded from its own file or from systemd's credentials."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def test_the_secret_is_read_from_the_data_directory(data_dir: Path, monkeypatch:
         check(data_dir, StationSecret.supplied())
 
 
-def test_a_credential_takes_its_place_and_the_file_may_then_be_gone(data_dir: Path, credentials: Path) -> None:
+def test_a_credential_replaces_the_secret_file(data_dir: Path, credentials: Path) -> None:
     (credentials / "station.key").write_bytes(b"k" * 32)
     (data_dir / SECRET_NAME).unlink()
     check(data_dir, StationSecret.supplied())
     assert StationSecret.load(data_dir).value() == b"k" * 32
 
 
-def test_other_credentials_do_not(data_dir: Path, credentials: Path) -> None:
+def test_other_credentials_do_not_replace_the_file(data_dir: Path, credentials: Path) -> None:
     (credentials / "hsm.pin").write_bytes(b"1234")
     assert StationSecret.load(data_dir).value() == bytes(32)
     assert StationSecret.supplied() == ()

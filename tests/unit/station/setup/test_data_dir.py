@@ -16,7 +16,7 @@ from station.setup.data_lock import LOCK_NAME, locked
 
 
 def fill(folder: Path) -> None:
-    """A whole data directory, as far as its files' names and modes go."""
+    """Make the files of a whole data directory, with their modes and no content."""
     for name in REQUIRED:
         path = folder / name
         path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -44,7 +44,7 @@ def made(tmp_path: Path) -> Path:
 # --- making ---
 
 
-def test_what_is_made_is_whole_and_private(tmp_path: Path) -> None:
+def test_a_new_data_directory_is_whole_and_private(tmp_path: Path) -> None:
     directory = tmp_path / "var" / "data"
     assert create(directory, fill, force=False) is None
     check(directory)
@@ -59,7 +59,7 @@ def test_an_empty_directory_is_filled(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_what_fails_midway_leaves_nothing_and_touches_nothing(tmp_path: Path, made: Path, force: bool) -> None:
+def test_a_failed_create_leaves_nothing_and_changes_nothing(tmp_path: Path, made: Path, force: bool) -> None:
     with pytest.raises(LookupError):
         create(tmp_path / "new", half_fill, force=force)
     if force:
@@ -80,7 +80,7 @@ def test_a_station_is_replaced_only_by_force_and_moved_aside(made: Path) -> None
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_what_is_no_station_is_never_replaced(tmp_path: Path, force: bool) -> None:
+def test_a_directory_that_is_no_station_is_never_replaced(tmp_path: Path, force: bool) -> None:
     (tmp_path / "file").write_text("mine")
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "letters").touch()
@@ -96,7 +96,7 @@ def test_a_station_that_runs_is_not_replaced(made: Path) -> None:
     assert (made / LOCK_NAME).exists(), "the directory was moved"
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_a_parent_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     error = refusal(lambda: create(tmp_path / "file" / "data", fill, force=False))
     assert error.code == "data.unwritable"
@@ -116,7 +116,7 @@ def test_only_what_holds_something_is_occupied_and_only_with_its_mark_a_station(
     assert {place for place, path in places.items() if is_station(path)} == {"data"}
 
 
-def test_a_station_that_lacks_files_is_still_one(made: Path) -> None:
+def test_an_incomplete_station_is_still_a_station(made: Path) -> None:
     (made / "registry.sqlite").unlink()
     assert is_station(made)
 
@@ -151,8 +151,8 @@ def test_a_directory_that_others_may_enter_is_refused(made: Path) -> None:
     assert refusal(lambda: check(made)).code == "data.readable-by-others"
 
 
-def test_what_cannot_be_looked_at_is_named(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Root may look at everything, so the refusal is put there."""
+def test_a_path_that_cannot_be_read_is_named(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error is injected, because root can read everything."""
 
     def denied(path: Path) -> bool:
         raise PermissionError(13, "Permission denied", str(path))

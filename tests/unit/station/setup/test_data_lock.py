@@ -1,4 +1,4 @@
-"""The lock on a data directory, where somebody else has put something in its place."""
+"""The lock on a data directory, also where another file stands in its place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.errors import BirthmarkError
 from station.setup.data_lock import LOCK_NAME, locked
 
 
-def test_it_is_held_by_one_and_free_again_afterwards(tmp_path: Path) -> None:
+def test_one_process_holds_the_lock_and_it_is_free_afterwards(tmp_path: Path) -> None:
     with locked(tmp_path):
         with (
             pytest.raises(BirthmarkError, match=rf"is held by process {os.getpid()} \[data\.in-use\]"),

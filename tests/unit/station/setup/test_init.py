@@ -1,4 +1,4 @@
-"""A new station: everything it needs, private; the root's key to be taken away; nothing at all when something fails."""
+"""A new station is complete and private, leaves the root's key for the operator, and a failure makes nothing."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def root(directory: Path) -> object:
     return x509.load_pem_x509_certificate((directory / "authority" / "root.pem").read_bytes()).public_key()
 
 
-def test_it_is_whole_and_nobody_elses_to_read(tmp_path: Path) -> None:
+def test_a_new_station_is_complete_and_private(tmp_path: Path) -> None:
     made = init(tmp_path)
     assert (made.data_dir, made.replaced) == (tmp_path / "data", None)
     data_dir.check(made.data_dir)
@@ -48,7 +48,7 @@ def test_it_is_whole_and_nobody_elses_to_read(tmp_path: Path) -> None:
     assert {stat.S_IMODE(path.stat().st_mode) for path in made.data_dir.rglob("*") if path.is_dir()} == {0o700}
 
 
-def test_its_settings_are_in_its_file_and_first_in_its_log(tmp_path: Path) -> None:
+def test_a_new_stations_settings_are_in_its_file_and_first_in_its_log(tmp_path: Path) -> None:
     directory = init(tmp_path).data_dir
     assert config.load(directory / config.CONFIG_NAME) == CONFIG
 
@@ -61,7 +61,7 @@ def test_its_settings_are_in_its_file_and_first_in_its_log(tmp_path: Path) -> No
     assert msgspec.json.decode(row.detail) == {"settings": config.to_builtins(CONFIG)}
 
 
-def test_it_has_as_many_key_tables_as_were_asked_for(tmp_path: Path) -> None:
+def test_a_new_station_has_the_number_of_key_tables_asked_for(tmp_path: Path) -> None:
     directory = init(tmp_path).data_dir
 
     async def tables() -> key_tables.KeyTables:
@@ -101,7 +101,7 @@ def test_no_two_stations_have_a_secret_or_a_root_in_common(tmp_path: Path) -> No
         assert one != other
 
 
-def test_what_is_wrong_beforehand_makes_nothing(tmp_path: Path) -> None:
+def test_init_with_invalid_arguments_makes_nothing(tmp_path: Path) -> None:
     with pytest.raises(BirthmarkError, match=r"tables\.count.*config\.invalid"):
         init_data_dir(
             tmp_path / "data",
@@ -115,7 +115,7 @@ def test_what_is_wrong_beforehand_makes_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_station_that_is_there_is_moved_aside_by_force(tmp_path: Path) -> None:
+def test_force_moves_an_existing_station_aside(tmp_path: Path) -> None:
     before = root(init(tmp_path).data_dir)
     again = init_data_dir(tmp_path / "data", CONFIG, force=True, root_passphrase="another", ek_roots=None)
     assert again.replaced is not None

@@ -1,4 +1,4 @@
-"""A station put together from its data directory: everything checked first, and changed settings on record."""
+"""Opening a station checks its data directory first and records changed settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CONFIG = StationConfig(name="bench 3", attestation=AttestationConfig(ek_policy=E
 
 @pytest.fixture
 async def directory(tmp_path: Path) -> Path:
-    """Made in a thread of its own, as it is a command's work."""
+    """Made in a thread of its own, since `init` runs its own event loop."""
     roots = write_roots(tmp_path / "vendors", Vendor("Some Vendor"))
     made = await asyncio.to_thread(
         init_data_dir, tmp_path / "data", CONFIG, force=False, root_passphrase="for the test", ek_roots=roots
@@ -44,7 +44,7 @@ async def log(station: Services) -> list[audit.Row]:
         return await audit.read(connection)
 
 
-async def test_its_parts_are_of_one_station(directory: Path) -> None:
+async def test_an_opened_stations_parts_belong_together(directory: Path) -> None:
     async with open_station(directory) as station:
         assert (station.data_dir, station.config, station.policy) == (directory, CONFIG, EkPolicy.RECORD)
         assert len(station.tables) == CONFIG.tables.count
@@ -72,7 +72,7 @@ async def test_settings_that_somebody_changed_are_recorded_once(directory: Path)
     assert msgspec.json.decode(rows[1].detail)["settings"]["name"] == "bench 4"
 
 
-async def test_what_was_enrolled_is_there_the_next_time(directory: Path) -> None:
+async def test_a_provisioned_unit_is_there_after_the_next_open(directory: Path) -> None:
     async with open_station(directory) as station:
         await station.offline_provisioner.provision(ProvisioningRequest("CAM-1"), "test")
     async with open_station(directory) as station:
@@ -90,7 +90,9 @@ async def test_what_was_enrolled_is_there_the_next_time(directory: Path) -> None
     ],
     ids=["no registry", "wrong settings", "short secret", "another station's secret", "damaged key"],
 )
-async def test_what_does_not_fit_is_refused(directory: Path, name: str, content: str | None, code: str) -> None:
+async def test_files_that_do_not_belong_together_are_refused(
+    directory: Path, name: str, content: str | None, code: str
+) -> None:
     (directory / name).unlink()
     if content is not None:
         (directory / name).touch(mode=0o600)

@@ -1,4 +1,4 @@
-"""The root key's way out of the station: whole or not at all, and never over anything."""
+"""The root's key is moved off the station whole or not at all, and overwrites nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def data_dir(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("target", ["safe", "safe/my.key"])
-def test_it_goes_into_a_directory_or_to_a_file(data_dir: Path, tmp_path: Path, target: str) -> None:
+def test_the_roots_key_is_moved_to_a_directory_or_a_file(data_dir: Path, tmp_path: Path, target: str) -> None:
     (tmp_path / "safe").mkdir()
     file = move_root_key(data_dir, tmp_path / target)
     assert file == tmp_path / "safe" / ("my.key" if "my" in target else ROOT_KEY_NAME)
@@ -35,7 +35,7 @@ def test_a_move_that_was_cut_short_is_finished(data_dir: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("target", ["taken", "taken-link", "none/key", "data", "data/key", "around/key"])
-def test_a_place_that_will_not_do_leaves_the_key_where_it_is(data_dir: Path, tmp_path: Path, target: str) -> None:
+def test_an_unusable_target_leaves_the_key_where_it_is(data_dir: Path, tmp_path: Path, target: str) -> None:
     (tmp_path / "taken").write_bytes(b"another key")
     (tmp_path / "taken-link").symlink_to(tmp_path / "none")
     (tmp_path / "around").symlink_to(data_dir)

@@ -28,7 +28,7 @@ HASH = hashlib.sha256(b"an image").hexdigest()
 GPS = hashlib.sha256(b"a place").hexdigest()
 
 
-async def enroll(bare_station: BareStation, serial: str = "CAM-1") -> ProvisionedUnit:
+async def provision(bare_station: BareStation, serial: str = "CAM-1") -> ProvisionedUnit:
     return await bare_station.offline_provisioner.provision(ProvisioningRequest(serial), "test")
 
 
@@ -47,9 +47,9 @@ def bundle(key: ec.EllipticCurvePrivateKey, sent: str, image_hash: str = HASH, g
     return CameraBundle(sent, image_hash, NOW, signature, gps)
 
 
-def signed(enrolled: ProvisionedUnit) -> CameraBundle:
-    assert enrolled.private_key is not None
-    return bundle(enrolled.private_key, as_pem(enrolled.chain[0]))
+def signed(provisioned: ProvisionedUnit) -> CameraBundle:
+    assert provisioned.private_key is not None
+    return bundle(provisioned.private_key, as_pem(provisioned.chain[0]))
 
 
 async def reason(bare_station: BareStation, made: CameraBundle) -> Reason:
@@ -63,9 +63,9 @@ async def test_a_bundle_passes_with_pem_and_der_with_and_without_gps_in_any_case
     tmp_path: Path, sent: Callable[[bytes], str], gps: str | None, image_hash: str
 ) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        enrolled = await enroll(bare_station)
-        assert enrolled.private_key is not None
-        made = bundle(enrolled.private_key, sent(enrolled.chain[0]), image_hash, gps)
+        provisioned = await provision(bare_station)
+        assert provisioned.private_key is not None
+        made = bundle(provisioned.private_key, sent(provisioned.chain[0]), image_hash, gps)
         assert await reason(bare_station, made) is Reason.VALID
 
 
@@ -82,20 +82,20 @@ async def test_a_bundle_passes_with_pem_and_der_with_and_without_gps_in_any_case
 )
 async def test_a_changed_bundle_fails(tmp_path: Path, change: dict[str, object]) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        made = msgspec.structs.replace(signed(await enroll(bare_station)), **change)
+        made = msgspec.structs.replace(signed(await provision(bare_station)), **change)
         assert await reason(bare_station, made) is Reason.BAD_SIGNATURE
 
 
 async def test_the_certificate_in_another_form_than_was_signed_fails(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        enrolled = await enroll(bare_station)
-        made = msgspec.structs.replace(signed(enrolled), camera_cert=as_der(enrolled.chain[0]))
+        provisioned = await provision(bare_station)
+        made = msgspec.structs.replace(signed(provisioned), camera_cert=as_der(provisioned.chain[0]))
         assert await reason(bare_station, made) is Reason.BAD_SIGNATURE
 
 
 async def test_another_units_signature_fails(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        one, other = await enroll(bare_station, "CAM-1"), await enroll(bare_station, "CAM-2")
+        one, other = await provision(bare_station, "CAM-1"), await provision(bare_station, "CAM-2")
         assert other.private_key is not None
         made = bundle(other.private_key, as_pem(one.chain[0]))
         assert await reason(bare_station, made) is Reason.BAD_SIGNATURE
@@ -103,7 +103,7 @@ async def test_another_units_signature_fails(tmp_path: Path) -> None:
 
 async def test_revocation_counts_at_once_and_reinstatement_too(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        made = signed(await enroll(bare_station))
+        made = signed(await provision(bare_station))
         async with bare_station.database.write() as connection:
             await revocation.revoke(connection, "CAM-1", RevocationCode.HOLD, "lost", NOW)
         assert await reason(bare_station, made) is Reason.REVOKED
@@ -114,10 +114,10 @@ async def test_revocation_counts_at_once_and_reinstatement_too(tmp_path: Path) -
 
 async def test_a_released_units_certificate_fails_and_its_new_one_passes(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        old = signed(await enroll(bare_station))
+        old = signed(await provision(bare_station))
         async with bare_station.database.write() as connection:
             await units.release(connection, "CAM-1", "sold", NOW)
-        new = signed(await enroll(bare_station))
+        new = signed(await provision(bare_station))
         assert await reason(bare_station, old) is Reason.REVOKED
         assert await reason(bare_station, new) is Reason.VALID
 
@@ -125,7 +125,7 @@ async def test_a_released_units_certificate_fails_and_its_new_one_passes(tmp_pat
 @pytest.mark.parametrize("days", [-1, 731])
 async def test_a_certificate_outside_its_validity_fails(tmp_path: Path, days: int) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        made = signed(await enroll(bare_station))
+        made = signed(await provision(bare_station))
         bare_station.clock.now += days * 86_400
         assert await reason(bare_station, made) is Reason.OUT_OF_DATE
 
@@ -134,8 +134,8 @@ async def test_a_certificate_of_another_authority_fails(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     async with open_bare_station(tmp_path / "a") as bare_station, open_bare_station(tmp_path / "b") as other:
-        await enroll(bare_station)
-        assert await reason(bare_station, signed(await enroll(other))) is Reason.UNTRUSTED
+        await provision(bare_station)
+        assert await reason(bare_station, signed(await provision(other))) is Reason.UNTRUSTED
 
 
 async def test_a_certificate_signed_with_the_authoritys_key_but_unknown_to_its_registry_fails(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ async def test_a_certificate_signed_with_the_authoritys_key_but_unknown_to_its_r
 
 async def test_the_stations_own_certificate_is_no_cameras(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        made = signed(await enroll(bare_station))
+        made = signed(await provision(bare_station))
         station = as_der(bare_station.authority.station.public_bytes(Encoding.DER))
         assert await reason(bare_station, msgspec.structs.replace(made, camera_cert=station)) is Reason.UNKNOWN_UNIT
 
@@ -167,15 +167,15 @@ async def test_the_stations_own_certificate_is_no_cameras(tmp_path: Path) -> Non
 )
 async def test_what_is_no_certificate_fails_like_everything_else(tmp_path: Path, sent: str) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        made = msgspec.structs.replace(signed(await enroll(bare_station)), camera_cert=sent)
+        made = msgspec.structs.replace(signed(await provision(bare_station)), camera_cert=sent)
         verdict = await bare_station.certificates.validate(made)
     assert (verdict.reason, verdict.message) == (Reason.MALFORMED, "FAIL")
 
 
 async def test_every_cut_and_every_flipped_byte_of_a_certificate_fails_without_an_error(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        enrolled = await enroll(bare_station)
-        made, der = signed(enrolled), enrolled.chain[0]
+        provisioned = await provision(bare_station)
+        made, der = signed(provisioned), provisioned.chain[0]
         damaged = [der[:length] for length in range(0, len(der), 37)]
         damaged += [der[:i] + bytes([der[i] ^ 0xFF]) + der[i + 1 :] for i in range(len(der))]
         for one in damaged:

@@ -18,7 +18,7 @@ from tests.harness.bare_station import NOW, BareStation, open_bare_station
 DAY = 86_400
 
 
-async def enroll(bare_station: BareStation, serial: str = "CAM-1") -> ProvisionedUnit:
+async def provision(bare_station: BareStation, serial: str = "CAM-1") -> ProvisionedUnit:
     return await bare_station.offline_provisioner.provision(ProvisioningRequest(serial), "test")
 
 
@@ -35,15 +35,15 @@ def number(crl: x509.CertificateRevocationList) -> int:
     return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
 
 
-def reason(crl: x509.CertificateRevocationList, enrolled: ProvisionedUnit) -> x509.ReasonFlags | None:
+def reason(crl: x509.CertificateRevocationList, provisioned: ProvisionedUnit) -> x509.ReasonFlags | None:
     """The reason that stands in the list for a unit's certificate, None when it is not in it."""
-    entry = crl.get_revoked_certificate_by_serial_number(int(enrolled.unit.certificate_serial, 16))
+    entry = crl.get_revoked_certificate_by_serial_number(int(provisioned.unit.certificate_serial, 16))
     return entry.extensions.get_extension_for_class(x509.CRLReason).value.reason if entry else None
 
 
 async def test_openssl_verifies_the_list_as_der_and_as_pem(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        await enroll(bare_station)
+        await provision(bare_station)
         await revoke(bare_station, "CAM-1")
         crl = await current(bare_station)
         issuer = openssl.pem(tmp_path / "issuer.pem", bare_station.authority.intermediate)
@@ -56,7 +56,7 @@ async def test_openssl_verifies_the_list_as_der_and_as_pem(tmp_path: Path) -> No
 
 async def test_openssl_refuses_a_revoked_unit_and_accepts_another(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        good, bad = await enroll(bare_station, "CAM-1"), await enroll(bare_station, "CAM-2")
+        good, bad = await provision(bare_station, "CAM-1"), await provision(bare_station, "CAM-2")
         await revoke(bare_station, "CAM-2", RevocationCode.KEY_COMPROMISE)
         file = tmp_path / "crl.pem"
         file.write_bytes((await current(bare_station)).public_bytes(Encoding.PEM))
@@ -80,29 +80,29 @@ async def test_the_list_names_its_issuers_key_and_its_next_update(tmp_path: Path
 @pytest.mark.parametrize("code", list(RevocationCode))
 async def test_each_reason_is_in_the_list_by_its_name(tmp_path: Path, code: RevocationCode) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        enrolled = await enroll(bare_station)
+        provisioned = await provision(bare_station)
         await revoke(bare_station, "CAM-1", code)
-        assert reason(await current(bare_station), enrolled) is x509.ReasonFlags(code.value)
+        assert reason(await current(bare_station), provisioned) is x509.ReasonFlags(code.value)
 
 
 async def test_a_revocation_and_a_reinstatement_show_at_once_and_the_number_only_grows(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        enrolled = await enroll(bare_station)
+        provisioned = await provision(bare_station)
         before = await current(bare_station)
         await revoke(bare_station, "CAM-1")
         revoked = await current(bare_station)
         async with bare_station.database.write() as connection:
             await revocation.reinstate(connection, "CAM-1", "found", int(bare_station.clock()))
         after = await current(bare_station)
-    assert reason(before, enrolled) is None
-    assert reason(revoked, enrolled) is x509.ReasonFlags.certificate_hold
-    assert reason(after, enrolled) is None
+    assert reason(before, provisioned) is None
+    assert reason(revoked, provisioned) is x509.ReasonFlags.certificate_hold
+    assert reason(after, provisioned) is None
     assert number(before) < number(revoked) < number(after)
 
 
 async def test_a_released_unit_is_revoked_for_good_even_from_hold(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        plain, held, stolen = [await enroll(bare_station, serial) for serial in ("CAM-1", "CAM-2", "CAM-3")]
+        plain, held, stolen = [await provision(bare_station, serial) for serial in ("CAM-1", "CAM-2", "CAM-3")]
         await revoke(bare_station, "CAM-2")
         await revoke(bare_station, "CAM-3", RevocationCode.KEY_COMPROMISE)
         async with bare_station.database.write() as connection:
@@ -126,12 +126,12 @@ async def test_an_unchanged_list_is_given_again_until_half_its_life_is_over(tmp_
 
 async def test_a_certificate_leaves_the_list_only_well_after_its_own_end(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        enrolled = await enroll(bare_station)
+        provisioned = await provision(bare_station)
         await revoke(bare_station, "CAM-1")
-        bare_station.clock.now = enrolled.unit.not_after + LIFETIME.total_seconds()
-        assert reason(await current(bare_station), enrolled) is not None
-        bare_station.clock.now = enrolled.unit.not_after + 3 * LIFETIME.total_seconds()
-        assert reason(await current(bare_station), enrolled) is None
+        bare_station.clock.now = provisioned.unit.not_after + LIFETIME.total_seconds()
+        assert reason(await current(bare_station), provisioned) is not None
+        bare_station.clock.now = provisioned.unit.not_after + 3 * LIFETIME.total_seconds()
+        assert reason(await current(bare_station), provisioned) is None
 
 
 async def test_every_signed_list_is_in_the_audit_log(tmp_path: Path) -> None:

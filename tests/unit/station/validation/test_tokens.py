@@ -21,16 +21,16 @@ from tests.harness.bare_station import NOW, BareStation, open_bare_station
 
 
 def token(
-    bare_station: BareStation, enrolled: ProvisionedUnit, which: TableId | None = None, index: int = 5
+    bare_station: BareStation, provisioned: ProvisionedUnit, which: TableId | None = None, index: int = 5
 ) -> NucToken:
     """As the camera makes it: under one of its tables, or under another to see it fail."""
-    assert enrolled.nuc_hash is not None
-    which = enrolled.unit.tables[0] if which is None else which
+    assert provisioned.nuc_hash is not None
+    which = provisioned.unit.tables[0] if which is None else which
     key = token_key(bare_station.tables.master_key(which), key_index(index))
-    return seal_token(key, os.urandom(12), enrolled.nuc_hash, which, key_index(index))
+    return seal_token(key, os.urandom(12), provisioned.nuc_hash, which, key_index(index))
 
 
-async def enroll(bare_station: BareStation, serial: str = "CAM-1") -> ProvisionedUnit:
+async def provision(bare_station: BareStation, serial: str = "CAM-1") -> ProvisionedUnit:
     return await bare_station.offline_provisioner.provision(ProvisioningRequest(serial), "test")
 
 
@@ -43,16 +43,16 @@ async def reason(bare_station: BareStation, made: NucToken) -> Reason:
 @pytest.mark.parametrize("index", [0, 1, 500, 999])
 async def test_a_units_token_passes_under_each_of_its_tables_and_at_every_index(tmp_path: Path, index: int) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        enrolled = await enroll(bare_station)
-        for which in enrolled.unit.tables:
-            assert await reason(bare_station, token(bare_station, enrolled, which, index)) is Reason.VALID
+        provisioned = await provision(bare_station)
+        for which in provisioned.unit.tables:
+            assert await reason(bare_station, token(bare_station, provisioned, which, index)) is Reason.VALID
 
 
 @pytest.mark.parametrize("field", ["ciphertext", "auth_tag", "nonce"])
 @pytest.mark.parametrize("place", [0, -1])
 async def test_one_changed_digit_anywhere_fails(tmp_path: Path, field: str, place: int) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        good = token(bare_station, await enroll(bare_station))
+        good = token(bare_station, await provision(bare_station))
         text = list(getattr(good, field))
         text[place] = "0" if text[place] != "0" else "1"
         changed = msgspec.structs.replace(good, **{field: "".join(text)})
@@ -61,36 +61,36 @@ async def test_one_changed_digit_anywhere_fails(tmp_path: Path, field: str, plac
 
 async def test_another_index_fails(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        good = token(bare_station, await enroll(bare_station), index=5)
+        good = token(bare_station, await provision(bare_station), index=5)
         assert await reason(bare_station, msgspec.structs.replace(good, key_index=6)) is Reason.NOT_AUTHENTIC
 
 
 async def test_the_name_of_another_table_fails(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        enrolled = await enroll(bare_station)
-        good = token(bare_station, enrolled)
-        other = msgspec.structs.replace(good, table_id=enrolled.unit.tables[1])
+        provisioned = await provision(bare_station)
+        good = token(bare_station, provisioned)
+        other = msgspec.structs.replace(good, table_id=provisioned.unit.tables[1])
         assert await reason(bare_station, other) is Reason.NOT_AUTHENTIC
 
 
 async def test_a_token_made_under_a_table_that_is_not_the_units_fails(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        enrolled = await enroll(bare_station)
-        foreign = next(which for which in bare_station.tables.ids() if which not in enrolled.unit.tables)
-        assert await reason(bare_station, token(bare_station, enrolled, foreign)) is Reason.OTHER_TABLE
+        provisioned = await provision(bare_station)
+        foreign = next(which for which in bare_station.tables.ids() if which not in provisioned.unit.tables)
+        assert await reason(bare_station, token(bare_station, provisioned, foreign)) is Reason.OTHER_TABLE
 
 
 async def test_a_table_that_does_not_exist_fails(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        good = token(bare_station, await enroll(bare_station))
+        good = token(bare_station, await provision(bare_station))
         for table_id in (10, 2499):
             assert await reason(bare_station, msgspec.structs.replace(good, table_id=table_id)) is Reason.UNKNOWN_TABLE
 
 
 async def test_a_nuc_hash_that_nobody_has_fails(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        enrolled = await enroll(bare_station)
-        which = enrolled.unit.tables[0]
+        provisioned = await provision(bare_station)
+        which = provisioned.unit.tables[0]
         key = token_key(bare_station.tables.master_key(which), key_index(5))
         stranger = seal_token(key, os.urandom(12), NucHash(os.urandom(32)), which, key_index(5))
         assert await reason(bare_station, stranger) is Reason.UNKNOWN_UNIT
@@ -98,7 +98,7 @@ async def test_a_nuc_hash_that_nobody_has_fails(tmp_path: Path) -> None:
 
 async def test_a_revocation_and_a_reinstatement_count_from_the_next_token_on(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        good = token(bare_station, await enroll(bare_station))
+        good = token(bare_station, await provision(bare_station))
         assert await reason(bare_station, good) is Reason.VALID
         async with bare_station.database.write() as connection:
             await revocation.revoke(connection, "CAM-1", RevocationCode.HOLD, "lost", NOW)
@@ -110,7 +110,7 @@ async def test_a_revocation_and_a_reinstatement_count_from_the_next_token_on(tmp
 
 async def test_a_released_unit_is_unknown_and_the_one_after_it_passes(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        first = await enroll(bare_station)
+        first = await provision(bare_station)
         async with bare_station.database.write() as connection:
             await units.release(connection, "CAM-1", "sold", NOW)
         assert await reason(bare_station, token(bare_station, first)) is Reason.UNKNOWN_UNIT
@@ -122,15 +122,15 @@ async def test_a_released_unit_is_unknown_and_the_one_after_it_passes(tmp_path: 
 
 async def test_a_unit_that_owes_its_receipt_fails(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        enrolled = await enroll(bare_station)
+        provisioned = await provision(bare_station)
         async with bare_station.database.write() as connection:
             await connection.execute(table.update().values(state="issued", provisioned_at=None))
-        assert await reason(bare_station, token(bare_station, enrolled)) is Reason.NOT_PROVISIONED
+        assert await reason(bare_station, token(bare_station, provisioned)) is Reason.NOT_PROVISIONED
 
 
 async def test_every_failure_has_the_same_message_and_names_no_unit(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        good = token(bare_station, await enroll(bare_station))
+        good = token(bare_station, await provision(bare_station))
         changed = [msgspec.structs.replace(good, **change) for change in ({"key_index": 6}, {"table_id": 2000})]
         verdicts = [await bare_station.tokens.validate(made) for made in changed]
         assert {verdict.message for verdict in verdicts} == {"FAIL"}
@@ -139,7 +139,7 @@ async def test_every_failure_has_the_same_message_and_names_no_unit(tmp_path: Pa
 
 async def test_validation_logs_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        good = token(bare_station, await enroll(bare_station))
+        good = token(bare_station, await provision(bare_station))
         caplog.clear()
         with caplog.at_level(logging.INFO):
             await bare_station.tokens.validate(good)
@@ -151,7 +151,7 @@ async def test_a_token_that_does_not_open_is_looked_up_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        good = token(bare_station, await enroll(bare_station))
+        good = token(bare_station, await provision(bare_station))
         asked: list[int] = []
         lookup = bare_station.tokens._lookup
         query = lookup._query

@@ -28,4 +28,4 @@ def test_the_name_is_of_the_method_and_the_path(method: str, path: str, name: st
 
 def test_an_endpoint_that_says_nothing_else_is_open_and_public() -> None:
     endpoint = Endpoint("GET", "/", handle, "tag", "Summary", ())
-    assert (endpoint.scope, endpoint.rate, endpoint.body, endpoint.faults) == (None, "public", None, ())
+    assert (endpoint.scope, endpoint.rate, endpoint.body, endpoint.errors) == (None, "public", None, ())

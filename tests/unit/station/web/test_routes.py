@@ -8,7 +8,7 @@ from station.web.routes import ENDPOINTS
 
 
 def test_every_error_an_endpoint_names_has_a_status() -> None:
-    assert {code for endpoint in ENDPOINTS for code in endpoint.faults} <= STATUS.keys()
+    assert {code for endpoint in ENDPOINTS for code in endpoint.errors} <= STATUS.keys()
 
 
 def test_no_two_endpoints_have_the_same_name() -> None:
@@ -18,7 +18,7 @@ def test_no_two_endpoints_have_the_same_name() -> None:
 
 def test_what_changes_something_may_be_refused_as_too_large_or_from_another_site() -> None:
     for endpoint in ENDPOINTS:
-        assert ({"http.too-large", "http.cross-site"} <= set(endpoint.faults)) == (endpoint.method == "POST")
+        assert ({"http.too-large", "http.cross-site"} <= set(endpoint.errors)) == (endpoint.method == "POST")
 
 
 def test_every_example_of_a_closed_endpoint_sends_a_token_and_no_other_does() -> None:

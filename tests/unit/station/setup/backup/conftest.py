@@ -1,4 +1,4 @@
-"""What the tests of backups share."""
+"""Fixtures of the backup tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from station.setup.backup import sealed_file
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key derivation that costs nothing, where thousands of files are opened."""
+    """Derive keys cheaply, for tests that open thousands of files."""
 
     class Cheap:
         def __init__(self, salt: bytes, length: int, **_costs: int) -> None:

@@ -1,4 +1,4 @@
-"""A backup against whoever made it wrong, changed it or made it up, and a registry that is written meanwhile."""
+"""Backups that are malformed, changed or forged are refused, and a backup of a busy registry is consistent."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_backup_restores_every_file_privately(data_dir: Path, tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("quick")
-def test_roots_that_were_kept_elsewhere_come_home(data_dir: Path, tmp_path: Path) -> None:
+def test_a_restored_station_has_its_ek_roots_in_the_data_directory(data_dir: Path, tmp_path: Path) -> None:
     (data_dir / "ek-roots").rename(tmp_path / "elsewhere")
     settings = data_dir / "station.toml"
     settings.write_text(settings.read_text().replace('"ek-roots"', f'"{tmp_path}/elsewhere"'))
@@ -94,7 +94,7 @@ def entry(name: str, content: bytes = b"", size: int | None = None) -> bytes:
         entry("station.toml", b"x"),
     ],
 )
-def test_whoever_knows_the_passphrase_still_writes_nothing_but_a_data_directory(tmp_path: Path, content: bytes) -> None:
+def test_a_forged_backup_writes_nothing_outside_the_data_directory(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "backup").write_bytes(sealed(content))
     with pytest.raises(BirthmarkError) as raised:
         restore(tmp_path / "backup", tmp_path / "new", PASSPHRASE, silent, force=False)
@@ -103,7 +103,7 @@ def test_whoever_knows_the_passphrase_still_writes_nothing_but_a_data_directory(
 
 
 @pytest.mark.usefixtures("quick")
-def test_what_no_station_could_start_with_is_not_restored(data_dir: Path, tmp_path: Path) -> None:
+def test_a_backup_that_no_station_could_open_is_not_restored(data_dir: Path, tmp_path: Path) -> None:
     (data_dir / "authority" / "station.key").write_bytes(b"damaged before the backup")
     backup(data_dir, tmp_path / "backup", PASSPHRASE, silent)
     with pytest.raises(BirthmarkError, match=r"authority\.unreadable"):
@@ -112,7 +112,7 @@ def test_what_no_station_could_start_with_is_not_restored(data_dir: Path, tmp_pa
 
 
 @pytest.mark.usefixtures("quick")
-def test_nothing_is_overwritten(data_dir: Path, tmp_path: Path) -> None:
+def test_a_backup_overwrites_no_file(data_dir: Path, tmp_path: Path) -> None:
     file, full = tmp_path / "backup", tmp_path / "full"
     full.mkdir()
     (full / "something").write_text("mine")
@@ -148,7 +148,7 @@ def test_a_backup_that_fails_leaves_no_file(data_dir: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_backup_is_of_one_moment_however_much_is_written_meanwhile(
+def test_a_backup_shows_one_moment_however_much_is_written_meanwhile(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backups, "_PAGES", 1)

@@ -1,4 +1,4 @@
-"""The encryption of a backup: what is sealed opens again, and nothing that was changed does."""
+"""A sealed backup opens again, and a changed one does not."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def opened(octets: bytes, size: int, passphrase: str = PASSPHRASE) -> bytes:
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK])
-def test_what_is_sealed_opens_again(size: int) -> None:
+def test_a_sealed_file_opens_again(size: int) -> None:
     content = (b"0123456789abcdef" * (size // 16 + 1))[:size]
     assert opened(sealed(content), size) == content
 
@@ -81,7 +81,7 @@ def test_another_passphrase_opens_nothing() -> None:
         ({"format": "another"}, "backup.malformed"),
     ],
 )
-def test_a_label_costs_nothing_before_it_is_known_to_be_ours(change: dict[str, Any], code: str) -> None:
+def test_a_label_with_unknown_values_is_refused(change: dict[str, Any], code: str) -> None:
     line, rest = sealed(b"x").split(b"\n", 1)
     label = msgspec.json.encode(msgspec.json.decode(line) | change)
     with pytest.raises(BirthmarkError) as raised:

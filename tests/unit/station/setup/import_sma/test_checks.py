@@ -1,4 +1,4 @@
-"""The public SMA's files against each other: what fits comes through, the first contradiction is named by serial."""
+"""The public SMA's files are checked against each other; the error names the first contradiction's serial number."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def checked(sma: PublicSma) -> list[CheckedUnit]:
 
 
 def refusal(sma: PublicSma) -> str:
-    """What is said; never a secret of the files."""
+    """Return the error's text, and check that it quotes no secret of the files."""
     with pytest.raises(BirthmarkError) as caught:
         checked(sma)
     assert caught.value.code == "import.inconsistent"
@@ -38,7 +38,7 @@ def refusal(sma: PublicSma) -> str:
     return caught.value.detail
 
 
-def test_files_that_fit_come_through_in_their_order(sma: PublicSma) -> None:
+def test_consistent_files_are_accepted_in_their_order(sma: PublicSma) -> None:
     units = checked(sma)
     assert [unit.serial for unit in units] == list(sma.keys)
     assert [unit.nuc_hash.secret().hex() for unit in units] == list(sma.secrets.values())
@@ -160,7 +160,7 @@ def test_a_key_of_another_authority_is_refused(sma: PublicSma, tmp_path: Path, n
     assert refusal(sma) == f"{name}.key is not the key of {name}.crt"
 
 
-def test_a_chain_that_does_not_hold_is_refused(sma: PublicSma, tmp_path: Path) -> None:
+def test_an_invalid_chain_is_refused(sma: PublicSma, tmp_path: Path) -> None:
     other = build(tmp_path / "other")
     (sma.data / "root-ca.crt").write_bytes((other.data / "root-ca.crt").read_bytes())
     (sma.data / "root-ca.key").unlink()

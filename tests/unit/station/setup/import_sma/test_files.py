@@ -25,7 +25,7 @@ def sma(tmp_path: Path) -> PublicSma:
 
 
 def refusal(sma: PublicSma) -> str:
-    """What is said; never a secret of the files."""
+    """Return the error's text, and check that it quotes no secret of the files."""
     with pytest.raises(BirthmarkError) as caught:
         read(sma.data)
     assert caught.value.code == "import.unreadable"
@@ -33,7 +33,7 @@ def refusal(sma: PublicSma) -> str:
     return caught.value.detail
 
 
-def test_everything_is_read(sma: PublicSma) -> None:
+def test_every_file_of_the_public_sma_is_read(sma: PublicSma) -> None:
     found = read(sma.data)
     assert [device.device_serial for device in found.devices] == [device["device_serial"] for device in sma.devices]
     assert [device.device_secret for device in found.devices] == list(sma.secrets.values())

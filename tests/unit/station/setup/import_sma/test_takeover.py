@@ -1,4 +1,4 @@
-"""A public SMA becomes a station: its authority's name, its tables and its units, and the source stays as it was."""
+"""An import takes over the authority's name, tables and units, and leaves the source unchanged."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def registered(directory: Path) -> tuple[dict[str, Unit], list[audit.Row]]:
     return asyncio.run(read())
 
 
-def test_the_result_counts_what_came_over_and_what_did_not(sma: PublicSma, tmp_path: Path) -> None:
+def test_the_result_counts_what_was_imported_and_what_was_not(sma: PublicSma, tmp_path: Path) -> None:
     result = taken(sma, tmp_path / "new")
     assert (result.units, result.revoked, result.tables) == (4, 1, 10)
     assert (result.unregistered, result.foreign_names) == (1, 3)
@@ -75,7 +75,7 @@ def test_the_source_stays_as_it_was(sma: PublicSma, tmp_path: Path) -> None:
     assert digests(tmp_path / "sma") == before
 
 
-def test_settings_that_are_wrong_make_nothing(sma: PublicSma, tmp_path: Path) -> None:
+def test_an_import_with_invalid_settings_makes_nothing(sma: PublicSma, tmp_path: Path) -> None:
     with pytest.raises(BirthmarkError, match=r"public_url.*config\.invalid"):
         taken(sma, tmp_path / "new", AuthorityConfig(public_url="ftp://x"))
     assert [path.name for path in tmp_path.iterdir()] == ["sma"]

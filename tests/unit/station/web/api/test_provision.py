@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from station.config import EnrollmentConfig, StationConfig
+from station.config import ProvisioningConfig, StationConfig
 from station.web import app_keys
 from tests.harness.api_client import BULK, DEVICES, PROVISION, Api, opened, problem
 
@@ -50,9 +50,11 @@ async def test_a_unit_with_a_request_keeps_its_key_and_is_told_no_secret(api: Ap
 
 
 async def test_a_setting_keeps_the_station_from_making_keys(tmp_path: Path) -> None:
-    config = StationConfig(enrollment=EnrollmentConfig(station_made_keys=False))
+    config = StationConfig(provisioning=ProvisioningConfig(station_made_keys=False))
     async with opened(tmp_path, config) as api:
-        told = await problem(await api.post(PROVISION, {"device_serial": "CAM-1"}), 403, "enrollment.station-keys-off")
+        told = await problem(
+            await api.post(PROVISION, {"device_serial": "CAM-1"}), 403, "provisioning.station-keys-off"
+        )
         assert told["field"] == "csr"
         await api.provision("CAM-1", csr=request_for(ec.generate_private_key(ec.SECP256R1())))
 

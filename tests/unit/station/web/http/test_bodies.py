@@ -96,14 +96,14 @@ async def test_a_certificate_that_is_none_is_a_fail_like_any_other(api: Api, cer
         pytest.param({"device_serial": "../etc"}, 400, "http.field-invalid", "device_serial", id="serial_with_a_path"),
         pytest.param({"device_serial": 5}, 400, "http.field-invalid", "device_serial", id="serial_a_number"),
         pytest.param(
-            {"device_family": "a\nb"}, 400, "enrollment.family-invalid", "device_family", id="family_two_lines"
+            {"device_family": "a\nb"}, 400, "provisioning.family-invalid", "device_family", id="family_two_lines"
         ),
         pytest.param({"device_family": "a" * 65}, 400, "http.field-invalid", "device_family", id="family_too_long"),
         pytest.param({"nuc_hash": SECRET[:62]}, 400, "http.field-invalid", "nuc_hash", id="hash_too_short"),
         pytest.param({"nuc_hash": SECRET + "00"}, 400, "http.field-invalid", "nuc_hash", id="hash_too_long"),
         pytest.param({"nuc_hash": SECRET[:63] + "x"}, 400, "http.field-invalid", "nuc_hash", id="hash_no_hex"),
         pytest.param({"nuc_hash": "0" * 64}, 400, "http.field-invalid", "nuc_hash", id="hash_all_zeros"),
-        pytest.param({"csr": "no request"}, 400, "enrollment.csr-malformed", "csr", id="csr_none"),
+        pytest.param({"csr": "no request"}, 400, "provisioning.csr-malformed", "csr", id="csr_none"),
         pytest.param({"csr": "A" * 9000}, 400, "http.field-invalid", "csr", id="csr_too_long"),
         pytest.param({"device_secret": SECRET}, 400, "http.field-invalid", "device_secret", id="unknown_field"),
         pytest.param({SECRET: 1}, 400, "http.field-invalid", None, id="unknown_field_that_may_be_a_secret"),

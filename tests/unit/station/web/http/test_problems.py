@@ -14,7 +14,7 @@ async def test_programs_get_problem_details(client: Client) -> None:
     answer = await client.get("/nowhere")
     assert answer.content_type == "application/problem+json"
     body = await answer.json(content_type=None)
-    assert body["type"] == "urn:birthmark:fault:http.no-such-page"
+    assert body["type"] == "urn:birthmark:error:http.no-such-page"
     assert body["status"] == 404
     assert body["title"] == "There is nothing at that address."
     assert body["advice"]

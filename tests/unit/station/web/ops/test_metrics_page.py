@@ -21,7 +21,7 @@ async def test_the_metrics_count_sessions_units_ports_and_disk(api: Api, monkeyp
     assert 'birthmark_sessions_total{code="csr.subject-differs",outcome="failed"} 1.0' in text
     assert 'birthmark_units{state="provisioned"} 1.0' in text
     assert 'birthmark_ports{state="failed"} 1.0' in text
-    assert 'birthmark_enrollments_total{code="",outcome="provisioned"} 1.0' in text
+    assert 'birthmark_provision_requests_total{code="",outcome="provisioned"} 1.0' in text
     assert re.search(r"^birthmark_disk_free_bytes [1-9]", text, re.MULTILINE)
     assert re.search(r'^birthmark_certificate_expiry_timestamp_seconds{certificate="root"} 2\.', text, re.MULTILINE)
     assert "/dev/" not in text
