@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-import threading
-import time
-import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -26,8 +23,6 @@ from shared.errors import BirthmarkError
 BUSY_SECONDS: Final = 30.0
 """A transaction waits this long for another one, or for a backup, before it fails."""
 
-_POLL_SECONDS: Final = 0.002
-
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
@@ -39,7 +34,7 @@ class Database:
     """
 
     def __init__(self, path: Path) -> None:
-        self._ending: Final[weakref.WeakSet[threading.Thread]] = weakref.WeakSet()
+        self._ending: Final[set[asyncio.Future[object]]] = set()
         self._engine: Final[AsyncEngine] = create_async_engine(
             sa.URL.create("sqlite+aiosqlite", database=str(path)),
             connect_args={"timeout": BUSY_SECONDS, "async_creator_fn": self._open},
@@ -74,10 +69,8 @@ class Database:
     async def close(self) -> None:
         """Close every connection, also those that a cancelled transaction left to close by themselves."""
         await self._engine.dispose()
-        for thread in list(self._ending):  # it answers to this event loop, which may close after this
-            until = time.monotonic() + BUSY_SECONDS
-            while thread.is_alive() and time.monotonic() < until:  # noqa: ASYNC110 - a thread sets no event
-                await asyncio.sleep(_POLL_SECONDS)
+        if self._ending:  # their threads answer to this event loop, which may close after this
+            await asyncio.wait(list(self._ending))
 
     async def _open(self, path: str, **options: Any) -> _Connection:
         return await _Connection(path, options, self._ending)  # type: ignore[return-value]
@@ -91,8 +84,8 @@ class _Connection(aiosqlite.Connection):
     (sqlalchemy/connectors/asyncio.py, `terminate`).
     """
 
-    def __init__(self, path: str, options: dict[str, Any], ending: weakref.WeakSet[threading.Thread]) -> None:
-        """Its thread is among `ending` once it has been told to stop."""
+    def __init__(self, path: str, options: dict[str, Any], ending: set[asyncio.Future[object]]) -> None:
+        """While its thread, told to stop, has not done so, a future of that is in `ending`."""
         self._ending = ending
         self._opened: sqlite3.Connection | None = None
         self._stopped: asyncio.Future[object] | None = None
@@ -106,9 +99,11 @@ class _Connection(aiosqlite.Connection):
 
     def stop(self) -> asyncio.Future[object] | None:
         if self._stopped is None:
-            self._ending.add(self._thread)
             self._tx.put_nowait((None, self._close_opened))
             self._stopped = super().stop()
+            if self._stopped is not None:
+                self._ending.add(self._stopped)
+                self._stopped.add_done_callback(self._ending.discard)
         return self._stopped
 
     def _close_opened(self) -> None:
