@@ -16,7 +16,7 @@ import msgspec
 from cryptography.hazmat.primitives import hashes
 
 from device_agent.nuc_map import format as map_file
-from device_agent.session.trust import read_root
+from device_agent.session.trusted_authority import read_root
 from device_agent.setup import system as places
 from device_agent.setup.config_txt import USB_DEVICE, Edit, with_overlays
 from device_agent.setup.settings import setting, with_setting

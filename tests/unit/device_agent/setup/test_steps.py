@@ -9,10 +9,9 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from device_agent.nuc_map import format as map_file
-from device_agent.session.trust import read_root
 from device_agent.setup.steps import Answers, Outcome, Report, root_known, set_up
 from device_agent.setup.system import System
 from shared.errors import BirthmarkError
@@ -128,24 +127,6 @@ def test_a_bad_file_is_refused_before_anything_is_changed(
     assert code(lambda: set_up(System(tree), answers)) == expected
     assert content(tree) == before
     assert not (tree / "var/lib/birthmark-agent").exists()
-
-
-def test_only_one_self_signed_authority_is_a_root(ours: AuthorityChain) -> None:
-    pem = ours.root.public_bytes(Encoding.PEM)
-    key = ours.device_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    assert read_root(b"a comment\r\n" + pem) == ours.root
-    for data, why in (
-        (pem + pem, "2 PEM blocks"),
-        (pem + key, "private key"),
-        (key, "private key"),
-        (ours.intermediate.public_bytes(Encoding.PEM), "another has signed it"),
-        (ours.device.public_bytes(Encoding.PEM), "no authority"),
-        (ours.root.public_bytes(Encoding.DER), "no PEM block"),
-    ):
-        with pytest.raises(BirthmarkError) as caught:
-            read_root(data)
-        assert caught.value.code == "trust.root-not-one"
-        assert why in caught.value.detail
 
 
 def test_another_root_or_map_is_replaced_only_when_that_was_agreed_to(
