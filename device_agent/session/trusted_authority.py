@@ -21,7 +21,14 @@ from shared.x509_profile import EKU_STATION, UNREADABLE
 
 _FILE_BYTES: Final = 64 * 1024
 
-_UNREADABLE: Final = (*UNREADABLE, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm)
+_UNREADABLE: Final = (
+    *UNREADABLE,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What cryptography raises for a part of a certificate, when that is read. TypeError was found by `make fuzz`."""
 
 Usages = frozenset[x509.ObjectIdentifier]
 

@@ -21,6 +21,11 @@ OWN_USAGES = (EKU_STATION, ExtendedKeyUsageOID.CLIENT_AUTH)
 """The extended key usages of the intermediate that the station's profile makes."""
 
 
+Keys = tuple[
+    ec.EllipticCurvePrivateKey, ec.EllipticCurvePrivateKey, ec.EllipticCurvePrivateKey, ec.EllipticCurvePrivateKey
+]
+
+
 def key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
@@ -59,9 +64,13 @@ def chain_of_trust(
     *,
     usages: Iterable[x509.ObjectIdentifier] | None = OWN_USAGES,
     under: AuthorityChain | None = None,
+    keys: Keys | None = None,
 ) -> AuthorityChain:
-    """`usages` are the intermediate's; `under` is whose root it has, in place of a new one."""
-    root_key, intermediate_key, station_key, device_key = (key() for _ in range(4))
+    """`usages` are the intermediate's; `under` is whose root it has, in place of a new one.
+
+    `keys` are those of root, intermediate, station and device, in place of new ones.
+    """
+    root_key, intermediate_key, station_key, device_key = keys or (key(), key(), key(), key())
     if under is not None:
         root, root_key = under.root, under.root_key
     else:
