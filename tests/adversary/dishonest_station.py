@@ -17,6 +17,8 @@ from typing import Any, ClassVar, Final
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from shared.protocol.messages import (
     Challenge,
@@ -32,6 +34,7 @@ from shared.protocol.messages import (
 from shared.protocol.nuc_encryption import NucHashDecryptor
 from shared.protocol.signing import signed_bytes
 from shared.types import board_serial
+from shared.x509_profile import EKU_STATION
 from station.attestation.tpm2.credential import make_credential
 from station.attestation.tpm2.structures import read_public
 from station.attestation.tpm2.wrapping import wrap_hmac_key
@@ -43,6 +46,7 @@ from station.provisioning.cable import CableProvisioner, ChallengedUnit, IssuedU
 from station.secrets.station_secret import StationSecret
 from tests.adversary.dishonest_agent import but
 from tests.harness import soft_device as soft
+from tests.harness.certificates import with_usages
 from tests.harness.recorded_station import RecordedStation
 
 NOW: Final = dt.datetime.now(dt.UTC)
@@ -56,6 +60,7 @@ class DishonestStation(CableProvisioner):
 
     def __init__(self, station_under_test: RecordedStation, folder: Path) -> None:
         honest = station_under_test.station
+        self.root_key = station_under_test.root_key()
         authority = self.authority(honest.authority, folder)
         super().__init__(
             honest.config,
@@ -233,6 +238,35 @@ class SelfMadeStation(DishonestStation):
         return with_station_key(honest, builder.sign(soft.new_key(), hashes.SHA256()), key)
 
 
+class _OfAnotherCa(DishonestStation):
+    """Its certificate says that it is a station, and leads to our root, by a CA that was not made for cameras."""
+
+    usages: ClassVar[tuple[x509.ObjectIdentifier, ...] | None] = None
+
+    def authority(self, honest: Authority, folder: Path) -> Authority:
+        return under_our_root(honest, self.root_key, self.usages)
+
+
+@at_once("trust.authority-unfit")
+class StationOfACaForServers(_OfAnotherCa):
+    usages = (ExtendedKeyUsageOID.SERVER_AUTH,)
+
+
+@at_once("trust.authority-unfit")
+class StationOfACaForDevices(_OfAnotherCa):
+    usages = (ExtendedKeyUsageOID.CLIENT_AUTH,)
+
+
+@at_once("trust.authority-unfit")
+class StationOfACaForAnything(_OfAnotherCa):
+    usages = (ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,)
+
+
+@at_once("trust.intermediate-unpinned")
+class StationOfACaThatNamesNoUsages(_OfAnotherCa):
+    usages = None
+
+
 @at_once("session.challenge-malformed")
 class CredentialForAnotherTpm(DishonestStation):
     def challenge_body(self, honest: ChallengeBody, unit: ChallengedUnit) -> ChallengeBody:
@@ -313,6 +347,41 @@ class ChainOfAnotherRoot(DishonestStation):
         return but(honest, chain=other._chain(leaf))
 
 
+class _ChainOfAnotherCa(DishonestStation):
+    """A genuine station sends a chain that another CA under our root has issued."""
+
+    usages: ClassVar[tuple[x509.ObjectIdentifier, ...] | None] = None
+
+    def credentials_body(self, honest: CredentialsBody, unit: ChallengedUnit) -> CredentialsBody:
+        other = under_our_root(self._authority, self.root_key, self.usages)
+        leaf = other.issue(DeviceSubject(unit.serial, unit.claims.device_key, b"t" * 32), NOW)
+        return but(honest, chain=other._chain(leaf))
+
+
+@by_its_gifts("trust.authority-unfit")
+class ChainOfACaForStations(_ChainOfAnotherCa):
+    usages = (EKU_STATION,)
+
+
+@by_its_gifts("trust.authority-unfit")
+class ChainOfACaForAnything(_ChainOfAnotherCa):
+    usages = (ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,)
+
+
+@by_its_gifts("trust.intermediate-unpinned")
+class ChainOfACaThatNamesNoUsages(_ChainOfAnotherCa):
+    usages = None
+
+
+@by_its_gifts("trust.chain-untrusted")
+class ChainThatEndsInAnotherRoot(DishonestStation):
+    """It hopes that the last certificate will be the root that the unit trusts from then on."""
+
+    def credentials_body(self, honest: CredentialsBody, unit: ChallengedUnit) -> CredentialsBody:
+        evil = foreign(self._authority, self.folder).root.public_bytes(Encoding.DER)
+        return but(honest, chain=(*honest.chain[:2], evil))
+
+
 @by_its_gifts("trust.chain-untrusted")
 class ChainThatCannotBeRead(DishonestStation):
     def credentials_body(self, honest: CredentialsBody, unit: ChallengedUnit) -> CredentialsBody:
@@ -379,6 +448,24 @@ class TableChangedOnTheWay(_Tabled):
 def with_station_key(honest: Authority, station: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Authority:
     """Return this authority with another station certificate and key."""
     return Authority(honest._config, honest.root, honest.intermediate, honest._intermediate_key, station, key)
+
+
+def under_our_root(
+    honest: Authority, root_key: ec.EllipticCurvePrivateKey, usages: tuple[x509.ObjectIdentifier, ...] | None
+) -> Authority:
+    """Return this authority with another intermediate, of these extended key usages, and a station of that one."""
+    intermediate_key, station_key = soft.new_key(), soft.new_key()
+    builder = profiles.intermediate("Birthmark", intermediate_key.public_key(), NOW, honest.root)
+    intermediate = with_usages(builder, usages).sign(root_key, hashes.SHA256())
+    station = profiles.station("Birthmark", "other", station_key.public_key(), NOW, intermediate)
+    return Authority(
+        honest._config,
+        honest.root,
+        intermediate,
+        intermediate_key,
+        station.sign(intermediate_key, hashes.SHA256()),
+        station_key,
+    )
 
 
 def foreign(honest: Authority, folder: Path) -> Authority:
