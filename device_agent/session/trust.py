@@ -1,12 +1,12 @@
-"""Whom the agent trusts, and why: the station it talks to, and the chain it is given. Takes bytes, gives facts.
+"""Decides whether the agent trusts a station, and the certificate chain that it sends. Takes bytes, returns facts.
 
 1. The trust anchor is one root: pinned by the integrator, or remembered from the first station that provisioned it.
-2. A station is one whose chain leads to that root, whose certificate says it is a station, and whose signature over
-   this session's transcript verifies.
-3. A device chain is one that leads to the same root and whose leaf is for this unit's own key and serial number.
-4. Validity is judged at the time in the station's Hello: a Pi has no clock of its own that could be believed. A unit's
-   own certificate may begin after it, for a station's clock is set back now and then.
-The caller must still: use the same Hello for 2 that the transcript began with, and tell nothing secret before 2 holds.
+2. A station is trusted when its chain leads to that root, its certificate is a station's, and its signature over
+   this session's transcript is valid.
+3. A device chain is trusted when it leads to the same root and its leaf is for this unit's own key and serial number.
+4. Certificates must be valid at the time in the station's Hello, because a Pi has no reliable clock. Only a unit's
+   own certificate may begin later, because a station's clock may have been set back.
+The caller must use the same Hello for step 2 with which the transcript began, and send nothing secret before step 2.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class TrustedStation:
     time: dt.datetime
 
     def verify(self, signature: bytes, signed: bytes) -> None:
-        """Raises `trust.station-forged` when `signature` (DER) over `signed` is not this station's."""
+        """Verify that `signature` (DER) over `signed` is this station's. Raises `trust.station-forged`."""
         verify_signature(self.key, signature, signed, "trust.station-forged")
 
 
 def load_root(path: Path) -> x509.Certificate:
-    """A root certificate from a PEM or DER file. Raises `trust.root-unreadable`."""
+    """Load a root certificate from a PEM or DER file. Raises `trust.root-unreadable`."""
     try:
         data = path.read_bytes()[: 64 * 1024]
         if data.lstrip().startswith(b"-----"):
@@ -56,9 +56,9 @@ def load_root(path: Path) -> x509.Certificate:
 
 
 def read_root(data: bytes) -> x509.Certificate:
-    """The one root certificate that a PEM file's `data` holds: an authority's, signed by itself (RFC 5280, 3.2).
+    """Return the one root certificate in a PEM file: an authority's, signed by itself (RFC 5280, 3.2).
 
-    Raises `trust.root-not-one`, which says why; a private key beside it is a reason.
+    Raises `trust.root-not-one`, which says why; also when a private key is beside it.
     """
     kinds = re.findall(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----", data)
     if any(b"PRIVATE KEY" in kind for kind in kinds):
@@ -90,7 +90,7 @@ def verify_station(
     signature: bytes,
     root: x509.Certificate | None,
 ) -> TrustedStation:
-    """Steps 1, 2 and 4. `root` is None where none is known yet; the chain's own root is then taken.
+    """Make steps 1, 2 and 4. `root` is None if none is known yet; then the chain's own root is the anchor.
 
     `chain` is DER, station first, root last; `time` seconds since 1970; `signed` what `signature` must cover.
     Raises `trust.station-untrusted`, `trust.station-expired`, `trust.not-a-station` or `trust.station-forged`.
@@ -99,7 +99,7 @@ def verify_station(
     at = dt.datetime.fromtimestamp(min(time, 253402300799), dt.UTC)
     anchor = root or certificates[-1]
     own = certificates[0]
-    # Whether it ever was a station of ours comes first: only then is its lifetime what is wrong with it.
+    # Verify the path first, at a time when the certificate was valid: only a station of ours can have expired.
     in_time = own.not_valid_before_utc <= at <= own.not_valid_after_utc
     _verify_path(certificates, anchor, at if in_time else own.not_valid_after_utc, "trust.station-untrusted")
     if not in_time:
@@ -115,7 +115,7 @@ def verify_station(
 def verify_device_chain(
     chain: tuple[bytes, ...], station: TrustedStation, device_key: ec.EllipticCurvePublicKey, serial: BoardSerial
 ) -> tuple[x509.Certificate, ...]:
-    """Step 3. Raises `trust.chain-untrusted` or `trust.chain-for-another`."""
+    """Make step 3. Raises `trust.chain-untrusted` or `trust.chain-for-another`."""
     certificates = _parsed(chain, "trust.chain-untrusted")
     leaf = certificates[0]
     _verify_path(certificates, station.root, max(station.time, leaf.not_valid_before_utc), "trust.chain-untrusted")
@@ -140,7 +140,7 @@ def _parsed(chain: tuple[bytes, ...], code: str) -> tuple[x509.Certificate, ...]
 def _verify_path(
     certificates: tuple[x509.Certificate, ...], anchor: x509.Certificate, at: dt.datetime, code: str
 ) -> None:
-    """RFC 5280 path validation, by cryptography's verifier with our profile in place of the web's."""
+    """Validate a path (RFC 5280) by cryptography's verifier, with our profile instead of the web's."""
 
     def is_leaf(_policy: object, _certificate: object, extension: x509.BasicConstraints) -> None:
         if extension.ca:
