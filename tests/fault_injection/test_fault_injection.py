@@ -28,7 +28,7 @@ BYTE_FAULTS = ("cut", "flipped", "dropped", "doubled", "late", "too late")
 
 @pytest.mark.parametrize("number", range(len(cable.BYTE_FAULTS)), ids=BYTE_FAULTS)
 def test_a_unit_recovers_from_a_fault_at_any_byte_of_a_session(number: int) -> None:
-    """The frame decoder is shown every byte struck; what it makes of it is tried once for each kind it makes."""
+    """The frame decoder gets a fault at every byte; a session is tried once for each kind of result."""
     what, points = cable.BYTE_FAULTS[number]
     every = points()
     classes = cable.classes(what, every)

@@ -1,4 +1,4 @@
-"""What the fuzzer found once, and what reached most code, tried again without it."""
+"""The inputs that once broke a target or reach most code are tried again, without the fuzzer."""
 
 from __future__ import annotations
 

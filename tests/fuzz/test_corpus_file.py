@@ -1,4 +1,4 @@
-"""A packed corpus: nothing is lost, nothing is moved without need, and what broke a target once is kept for good."""
+"""A packed corpus loses nothing, keeps its order, and keeps what broke a target forever."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_unpacked_inputs_are_files_named_by_their_sha_1(tmp_path: Path) -> None:
 
 
 class Fuzzer:
-    """In libFuzzer's place: it notes what it begins from, breaks a target, or distils to what begins with `k`."""
+    """Replaces libFuzzer: records its seeds, breaks a target, or keeps the inputs that begin with `k`."""
 
     def __init__(self) -> None:
         self.began_from: set[bytes] = set()
