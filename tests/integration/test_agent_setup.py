@@ -1,4 +1,4 @@
-"""`birthmark-agent setup` as a person and as a script run it, on a tree, with a real TPM simulator and a terminal."""
+"""`birthmark-agent setup` as a person and a script run it, on a directory tree, with a TPM simulator and a terminal."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def tree(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A station's, made by the station's own command."""
+    """Make a station's root certificate by the station's own command."""
     with VirtualStation(tmp_path / "station", f"{tmp_path}/no-port") as station:
         station.init()
     return tmp_path / "station" / "authority" / "root.pem"
 
 
 def at_a_terminal(said_first: str, *arguments: str) -> tuple[int, str]:
-    """The command at a terminal on which `said_first` is typed; its status and all it says."""
+    """Run the command at a terminal on which `said_first` is typed. Returns its status and all its output."""
     controller, terminal = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "device_agent", *arguments], stdin=terminal, stdout=terminal, stderr=terminal

@@ -1,4 +1,4 @@
-"""The example camera, a program of its own, vouches for a picture; the station that provisioned it validates both."""
+"""The example camera, a separate program, signs for a picture; its station validates both the token and the bundle."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Authority(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Submission(msgspec.Struct, forbid_unknown_fields=True):
-    """What Birthmark's public aggregator takes at /api/v1/submit."""
+    """The body that Birthmark's public aggregator accepts at /api/v1/submit."""
 
     submission_type: Literal["camera"]
     image_hashes: Annotated[list[Image], Meta(min_length=1, max_length=2)]

@@ -1,4 +1,4 @@
-"""On a machine with the service's directory: commands find it, root runs them as its user, and others hear who may."""
+"""Commands find the service's directory, root runs them as its owner, and other users learn who may."""
 
 from __future__ import annotations
 

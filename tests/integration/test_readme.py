@@ -1,4 +1,4 @@
-"""The README, followed to the letter by somebody who has just cloned it."""
+"""The README's commands work in a fresh clone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `birthmark-agent reset` promises of the next plug-in, with a station, swtpm and a pair of ttys."""
+"""The next plug-in after `birthmark-agent reset` goes as promised, with a station, swtpm and a pair of ttys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a station serves others: by TLS or through a proxy, from its options or from what systemd hands it."""
+"""A station serves other machines by TLS or a proxy, set by its options or by systemd's sockets and credentials."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Answer(NamedTuple):
 
 @dataclass
 class Served:
-    """A running station and what it said: up to its ports while it runs, all of it once it has ended."""
+    """A running station and its output: up to the line with its ports while it runs, all of it after its end."""
 
     said: str
     certificate: Path
@@ -141,7 +141,7 @@ def served(
 
 
 def refused(command: list[str], credentials: Path | None, sockets: str, mode: str = "0660") -> str:
-    """What it says on its way out."""
+    """Return the output of a station that refuses to start."""
     environment = {**os.environ, "SOCKET_MODE": mode, "CREDENTIALS_DIRECTORY": str(credentials or "")}
     done = subprocess.run(
         [sys.executable, "-c", AS_SYSTEMD, sockets, *command],

@@ -1,4 +1,4 @@
-"""The agent's TPM simulator is ready when `start` returns, however slowly swtpm comes up and its predecessor ends."""
+"""The agent's TPM simulator is ready when `start` returns, however slowly swtpm starts and its predecessor ends."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ sys.exit(1)
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A state directory with a TPM that was on once."""
+    """Make a state directory with a TPM that was started once."""
     state_dir = tmp_path_factory.mktemp("made")
     with Simulator(state_dir):
         return state_dir
@@ -60,7 +60,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def simulator(made: Path, tmp_path: Path) -> Iterator[Simulator]:
-    """Made, and switched off."""
+    """Make a simulator, and switch it off."""
     with closing(Simulator(shutil.copytree(made, tmp_path / "state"))) as found:
         yield found
 

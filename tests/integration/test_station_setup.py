@@ -1,4 +1,4 @@
-"""`birthmark-station setup`: by root on a machine with the package's user, by anybody for a station of their own."""
+"""`birthmark-station setup`, run by root on a machine with the package's user, and by a user for their own station."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def passphrase_file(tmp_path: Path) -> Path:
 
 
 def with_systemd(machine: ServiceMachine) -> tuple[Path, str]:
-    """A machine that systemd runs, as far as setup sees it; gives the folder of `systemctl`, and PATH with it."""
+    """Make a machine that setup takes for one with systemd. Returns the folder of `systemctl`, and PATH with it."""
     assert machine.run("mkdir", "/run/systemd/system").returncode == 0
     folder = machine.root / "bin"
     folder.mkdir()
@@ -55,7 +55,7 @@ def with_systemd(machine: ServiceMachine) -> tuple[Path, str]:
 
 
 def typed(command: list[str], dialogue: list[tuple[str, str]]) -> tuple[int, str]:
-    """Runs a command at a terminal; types each answer once its question stands there. Gives exit code and screen."""
+    """Run a command at a terminal; type each answer after its question appears. Returns exit code and screen."""
     with subprocess.Popen(
         ["script", "-qec", subprocess.list2cmdline(command), "/dev/null"],
         stdin=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""What the pages for people say is there: files, headings, codes of errors, pictures, the forge's workflow."""
+"""Files, headings, error codes, pictures and the workflow that the documentation names exist."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def links(page: str) -> Iterator[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """Its headings as a forge makes anchors of them."""
+    """Return a page's headings as a forge makes anchors of them."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

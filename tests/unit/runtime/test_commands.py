@@ -1,4 +1,4 @@
-"""What every command does alike: an error ends it with its sentence, advice, code and status; JSON is one value."""
+"""Every command ends on an error with its sentence, advice, code and status, and prints JSON as one value."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 
 @click.group(cls=CommandGroup)
 def commands() -> None:
-    """Commands of a program of the test's own."""
+    """The commands of a test program."""
 
 
 @commands.command()

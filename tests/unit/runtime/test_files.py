@@ -1,4 +1,4 @@
-"""Files that hold secrets: private whatever the umask, never written over, and on the disk when the call returns."""
+"""Files that hold secrets are private whatever the umask, never overwritten, and on the disk when the call returns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runtime.files import sync_directory, write_private
 
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bytes]]:
-    """Path and content, at that moment, of everything that was synced."""
+    """Record path and content, at that moment, of everything that is synced."""
     found: list[tuple[str, bytes]] = []
     real = os.fsync
 

@@ -1,4 +1,4 @@
-"""Whose a path is and who may use it; root acts as that user and is root again afterwards."""
+"""A path's owner is found; root acts as that user and is root again afterwards."""
 
 from __future__ import annotations
 

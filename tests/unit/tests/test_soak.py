@@ -1,4 +1,4 @@
-"""What `make soak` calls growth, so that its silence means something."""
+"""`make soak` detects every kind of growth."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FLAT = [Measured(200 * number, 14.0, 100.0, 22, 12, 15.0, 13.0) for number in ra
 
 
 def ending(**change: float) -> list[Measured]:
-    """The last rounds with some of their figures multiplied."""
+    """Return the last rounds with some of their figures multiplied."""
     return FLAT[:-EDGE] + [
         replace(measured, **{name: getattr(measured, name) * ratio for name, ratio in change.items()})
         for measured in FLAT[-EDGE:]

@@ -1,4 +1,4 @@
-"""What a board says of itself, and what stands in for it."""
+"""Serial number and model from the device tree, and the options that replace them."""
 
 from pathlib import Path
 

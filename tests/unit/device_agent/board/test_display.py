@@ -1,4 +1,4 @@
-"""What `systemctl status` and the LED show, read at the other end of a real socket and file."""
+"""The texts for `systemctl status` and the LED's pattern, read at the other end of a real socket and file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gadget against a directory that keeps configfs's rules: attributes come with a directory, order matters."""
+"""The gadget in a directory that keeps configfs's rules: attributes come with a directory, and order matters."""
 
 from __future__ import annotations
 

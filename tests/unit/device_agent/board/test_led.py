@@ -1,4 +1,4 @@
-"""The LED against a directory that looks like /sys/class/leds."""
+"""The LED in a directory that looks like /sys/class/leds."""
 
 from __future__ import annotations
 

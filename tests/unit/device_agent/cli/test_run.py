@@ -1,4 +1,4 @@
-"""`birthmark-agent run`: what its options mean, with the sessions themselves faked."""
+"""`birthmark-agent run`: its options, with faked sessions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MODULE = importlib.import_module("device_agent.cli.run")
 
 
 class Sessions:
-    """Takes the place of Agent, `serve` and `serve_once`: notes what they are given, and ends as the test says."""
+    """Replaces Agent, `serve` and `serve_once`: records their arguments, and ends as the test says."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, identity: Identity) -> None:
         self.options: Options | None = None

@@ -1,4 +1,4 @@
-"""`birthmark-agent setup`: what it asks and prints. What it changes, the tests of `device_agent.setup` show."""
+"""`birthmark-agent setup`: its questions and output. The tests of `device_agent.setup` check its changes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STEPS = (Step("Boot settings", Outcome.DONE, "Two lines."), Step("NUC map", Outc
 
 
 class Setup:
-    """Takes the place of `set_up`: notes its answers, asks what the test says, and reports two steps."""
+    """Replaces `set_up`: records the answers, asks what the test says, and reports two steps."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.answers: Answers | None = None
@@ -57,7 +57,7 @@ class Terminal(io.TextIOWrapper):
 
 
 def run(prefix: Path, *arguments: object, typed: str | None = None) -> Result:
-    """`typed` is said at a terminal; without it the command runs in a script."""
+    """Run the command; `typed` is typed at a terminal, and without it there is none."""
     runner = CliRunner()
     words = ["setup", "--prefix", str(prefix), *map(str, arguments)]
     if typed is None:

@@ -1,4 +1,4 @@
-"""Frames from files: .npy, the DNGs of picamera2 and of rpicam-apps, and files that lie."""
+"""Frames from files: .npy, the DNGs of picamera2 and of rpicam-apps, and malformed files."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def rpicam_dng(
     compression: str | None = None,
     tile: tuple[int, int] | None = None,
 ) -> bytes:
-    """As rpicam-still writes it: a small preview, and the raw page in it as a SubIFD of words in strips."""
+    """Make a DNG as rpicam-still does: a small preview, and the raw page in it as a SubIFD of words in strips."""
     file = io.BytesIO()
     with tifffile.TiffWriter(file) as writer:
         writer.write(np.zeros((8, 12, 3), np.uint8), photometric="rgb", subifds=1)

@@ -1,4 +1,4 @@
-"""The NUC map file: one way to write it, and nothing else reads."""
+"""The NUC map file has one encoding, and the decoder refuses any other."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DATA = encode(SMALL)
 
 
 def sealed(head: object, planes: bytes = bytes(32), version: int = 1, spaces: int | None = None) -> bytes:
-    """A file with any header and a check sum that is right."""
+    """Make a file with any header and a correct check sum."""
     text = head if isinstance(head, bytes) else json.dumps(head, separators=(",", ":")).encode()
     text += b" " * (-(16 + len(text)) % 64 if spaces is None else spaces)
     whole = struct.pack(">8sHHI", MAGIC, version, 0, len(text)) + text + planes

@@ -1,4 +1,4 @@
-"""An agent put together from its options: which root and map it goes by, and what a reset leaves for the next one."""
+"""An agent put together from its options: the root and the map that it uses, and what a reset leaves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The agent's part of a session, step by step, with a simulated TPM: nothing is told or stored unverified."""
+"""The agent's part of a session, step by step, with a simulated TPM: it sends and stores nothing before it verifies."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def store(tmp_path: Path) -> IdentityStore:
 
 
 class Station:
-    """An honest station, to be made dishonest by changing what it is about to sign."""
+    """An honest station; tests make it dishonest by changing what it signs."""
 
     def __init__(self, ours: AuthorityChain, tpm: Tpm) -> None:
         self.chain_of_trust = ours
@@ -315,5 +315,5 @@ def test_a_unit_that_comes_back_shows_its_certificate_and_needs_no_map(
     unit.accept(station.credentials(station.given()), AFTER_PROOF, AFTER_CREDENTIALS)
     again = store.load()
     assert again is not None
-    assert again.provisioned  # the station recorded it once; it stays a camera, whether or not this Done arrives
+    assert again.provisioned  # the station recorded it once: it stays a camera without this Done, too
     assert replace(again, path=first.path, secrets=first.secrets) == first

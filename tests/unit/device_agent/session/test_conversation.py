@@ -1,4 +1,4 @@
-"""A session from the agent's end, on a line that is a list of bytes: what is said, when it is given up, who is told."""
+"""A session from the agent's end, on a line that is a list of bytes: its messages, its time-outs, its reports."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ ANSWERS = {
 
 
 class Honest(AgentSession):
-    """A unit that says the samples; it has no TPM."""
+    """A unit that sends the sample messages, without a TPM."""
 
     made = 0
 
@@ -80,7 +80,7 @@ class Honest(AgentSession):
 
 
 class FakeLine:
-    """The agent's end of a cable with a station at the other, which greets once and answers until `silent_after`."""
+    """The agent's end of a cable whose station sends one Hello and answers until `silent_after`."""
 
     def __init__(self, *, greets: bool = True, silent_after: Step | None = None, refuses: str = "") -> None:
         self.station = Session(Role.STATION)
@@ -227,7 +227,7 @@ def test_what_follows_the_end_of_a_session_is_left_alone() -> None:
 
 
 class EmptyLine:
-    """On which nobody speaks; each read takes as long as it may."""
+    """A silent line; each read takes its whole time."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0

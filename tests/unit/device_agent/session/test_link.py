@@ -1,4 +1,4 @@
-"""The serial port on a real pseudo terminal: raw, exclusive, bounded in time, and every end of it named."""
+"""The serial port on a real pseudo terminal is raw, exclusive and bounded in time, and every failure has its error."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ from shared.errors import BirthmarkError
 
 @pytest.fixture
 def terminal() -> Iterator[tuple[int, Path]]:
-    """The other end's descriptor, and the path of this one; cooked and echoing, as terminals begin."""
+    """Return the other end's descriptor and this end's path; cooked and echoing, as terminals begin."""
     other, mine = os.openpty()
     yield other, Path(os.ttyname(mine))
     os.close(other)

@@ -1,4 +1,4 @@
-"""Session after session on one port: what is tried again, what is told, and what ends the agent. No time passes."""
+"""Session after session on one port: what is retried, what is reported, and what ends the agent. Tests do not wait."""
 
 from __future__ import annotations
 

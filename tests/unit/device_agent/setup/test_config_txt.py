@@ -1,4 +1,4 @@
-"""config.txt as people leave it: what is in force is seen, what is missing is added, all else stays byte for byte."""
+"""Real config.txt files: active lines are recognized, missing ones added, all other bytes stay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Setting a system up under a prefix: everything is judged before anything is changed, and nothing is led astray."""
+"""Setting a system up under a prefix: everything is checked before anything is changed, and links mislead nothing."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def outcomes(report: Report) -> dict[str, Outcome]:
 
 
 def content(tree: Path) -> dict[str, tuple[int, int, bytes]]:
-    """Every file with its mode, when it was changed, and what is in it."""
+    """Return every file with its mode, its time of change and its content."""
     files = (path for path in sorted(tree.rglob("*")) if path.is_file() and not path.is_symlink())
     return {str(path): (path.stat().st_mode, path.stat().st_mtime_ns, path.read_bytes()) for path in files}
 
@@ -248,7 +248,7 @@ def test_a_root_that_is_set_but_not_there_is_not_known(tree: Path, answers: Answ
 
 
 class RunningPi(System):
-    """A tree that stands for the system that runs, with or without the devices a restart brings."""
+    """A tree that stands for the running system, with or without the devices that a restart adds."""
 
     live = True
     devices = False

@@ -1,4 +1,4 @@
-"""The files of a system under a prefix: read whole and plain, written whole, and never outside of it."""
+"""The files of a system under a prefix are regular, are read and written whole, and never outside of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written is private and whole or not there; what fails has a code, and root writes for the owner."""
+"""Files are written private and whole, or not at all; failures have a code, and root writes for the owner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The identity on disk: whole or not there, private, and nothing in it is believed before it was checked."""
+"""The identity on disk is whole or missing, private, and checked before it is used."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The NUC map file: read whole or refused by name, sealed under a key, opened with no other."""
+"""The NUC map file is read whole or refused; a sealed one opens with its key only."""
 
 from __future__ import annotations
 

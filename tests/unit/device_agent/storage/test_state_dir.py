@@ -1,4 +1,4 @@
-"""The state directory: private, held by one program at a time, and root acts in it as its owner."""
+"""The state directory is private, one program at a time uses it, and root acts in it as its owner."""
 
 from __future__ import annotations
 

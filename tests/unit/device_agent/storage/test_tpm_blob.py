@@ -1,4 +1,4 @@
-"""A blob on disk: read back as it was stored, and refused where no TPM can have written it."""
+"""A blob is read as it was stored, and refused when no TPM can have written it."""
 
 from __future__ import annotations
 

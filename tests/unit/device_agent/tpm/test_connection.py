@@ -1,4 +1,4 @@
-"""Every command to a TPM is bounded in time, is sent again where that helps, and fails with a name of ours."""
+"""Every command to a TPM is bounded in time, is repeated where that helps, and fails with one of our errors."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_what_a_killed_program_left_in_the_tpm_is_flushed(simulator: Simulator) 
     tpm.close()
 
 
-# --- what is sent again ---
+# --- repeated commands ---
 
 
 @pytest.mark.parametrize("rc", [0x908, 0x90A, 0x920, 0x922, 0x923])
@@ -121,7 +121,7 @@ def test_a_lockout_that_will_not_be_ended_is_told(tpm: Connection, monkeypatch: 
     assert code(lambda: tpm.run("try", Failing(0x921))) == "tpm.lockout"
 
 
-# --- what fails ---
+# --- failures ---
 
 
 @pytest.mark.parametrize(

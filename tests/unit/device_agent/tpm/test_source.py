@@ -1,4 +1,4 @@
-"""How the agent's TPM is named, and what is said of a name that is none."""
+"""The names of the agent's TPM, and the error for an invalid one."""
 
 from __future__ import annotations
 

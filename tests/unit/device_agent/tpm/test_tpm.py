@@ -1,4 +1,4 @@
-"""What the agent asks of a TPM, asked of a simulator; `tests/integration` asks as a station does."""
+"""The agent's TPM operations, with a simulator; `tests/integration` tests those of the station."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from station.attestation.tpm2.wrapping import wrap_hmac_key
 from tests.harness import soft_device as soft
 
 ROOM = 3
-"""Objects that a TPM need hold at a time: Part 2, TPM_PT_HR_TRANSIENT_MIN."""
+"""The number of objects that every TPM can hold at a time: Part 2, TPM_PT_HR_TRANSIENT_MIN."""
 
 ECDSA = ec.ECDSA(hashes.SHA256())
 

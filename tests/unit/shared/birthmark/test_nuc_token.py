@@ -1,4 +1,4 @@
-"""NUC tokens: Birthmark's vectors, and what happens to a token that was changed."""
+"""NUC tokens agree with Birthmark's vectors, and a changed token fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one error family: what it tells, and whom."""
+"""The error class: its text, and what crosses the cable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The NUC hash under HPKE: it opens in its own session at its own station, and nowhere else."""
+"""The NUC hash under HPKE opens only in its own session at its own station."""
 
 from __future__ import annotations
 

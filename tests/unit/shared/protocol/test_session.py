@@ -1,4 +1,4 @@
-"""One end of a session: what it repeats, ignores, refuses and binds. Every state × message is in test_states."""
+"""One end of a session: what it repeats, ignores and refuses. test_states has every state × message."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_a_station_of_versions_this_agent_does_not_speak_is_refused_by_name(stat
     agent = samples.session_in(Role.AGENT, state)
     newer = msgspec.structs.replace(samples.HELLO, versions=(2, 3))
     assert failure(heard(agent, samples.framed(newer))).sentence.endswith("the station speaks 2, 3")
-    if state is not State.DONE:  # where there is nothing to end, there is nobody to tell
+    if state is not State.DONE:  # without a session there is nobody to tell
         assert said(agent) == [Refusal(code="message.version-unknown")]
 
 

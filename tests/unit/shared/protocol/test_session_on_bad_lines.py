@@ -22,11 +22,11 @@ ANSWER = {
 }
 
 SerialLine = Callable[[bytes, random.Random], Iterator[bytes]]
-"""What becomes of the bytes written at one end: the pieces that arrive at the other."""
+"""Turns the bytes written at one end into the pieces that arrive at the other."""
 
 
 class End:
-    """One engine with somebody honest behind it."""
+    """One engine, used by an honest end."""
 
     def __init__(self, role: Role) -> None:
         self.session = Session(role)

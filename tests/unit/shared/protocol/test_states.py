@@ -11,7 +11,7 @@ from shared.protocol.states import SENDER, STEPS, TRANSITIONS, Role, State, Step
 from tests.harness import samples
 from tests.unit.shared.protocol.test_framing import decoded
 
-# A message that comes: T taken, X refused with a code, . passed over (our own words echoed, or a leftover).
+# A message that arrives: T accepted, X refused with a code, . ignored (our own echoed, or an old one).
 COLUMNS = "hello identity challenge proof credentials receipt done refusal"
 HEARD = {
     Role.AGENT: """
@@ -37,7 +37,7 @@ HEARD = {
         refused       . . . . . . . .
     """,
 }
-# What an end may say: + allowed, - a mistake of ours.
+# What an end may send: + allowed, - a bug of ours.
 SAID = {
     Role.AGENT: """
         idle          - - - - - - - -

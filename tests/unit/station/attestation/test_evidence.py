@@ -1,4 +1,4 @@
-"""An honest device is believed; each lie, one small change to the honest one, has a code of its own."""
+"""An honest device passes; each false statement, one small change to the honest one, has its own code."""
 
 from __future__ import annotations
 

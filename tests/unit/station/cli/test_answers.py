@@ -1,4 +1,4 @@
-"""What `setup` must know: from options, or asked at a terminal until an answer will do."""
+"""The answers for `setup` come from options, or from a terminal, which asks until an answer is valid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`birthmark-station audit`: since when, which rows, and whether they are whole."""
+"""`birthmark-station audit`: the time filter, the rows, and the check."""
 
 from __future__ import annotations
 

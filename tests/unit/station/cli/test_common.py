@@ -1,4 +1,4 @@
-"""What the station's commands share: secrets from files, times and tables for people."""
+"""Helpers of the station's commands: secrets from files, times and tables for people."""
 
 from __future__ import annotations
 

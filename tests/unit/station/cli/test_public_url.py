@@ -1,4 +1,4 @@
-"""The public address: given, asked for at a terminal, or the default with a warning."""
+"""The public address is given, asked for at a terminal, or the default with a warning."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PUBLIC = "https://sma.example.org"
 def ask_at_terminal(
     monkeypatch: pytest.MonkeyPatch, given: str | None, policy: EkPolicy, *, ask: bool, typed: str
 ) -> tuple[str, str]:
-    """The address, and what was said on standard error."""
+    """Ask at a terminal. Returns the address, and the text on standard error."""
     monkeypatch.setattr(public_url, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
 
     @click.command()

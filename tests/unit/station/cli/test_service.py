@@ -1,4 +1,4 @@
-"""The service that the package installs: its home, and what systemd is asked."""
+"""The service that the package installs: its home, and the calls of systemctl."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a systemctl that notes its arguments in `calls`, then runs what is in `answer`, if it is there."""
+    """Make a systemctl that records its arguments in `calls`, then runs `answer` if it exists. Returns its folder."""
     program = tmp_path / "bin" / "systemctl"
     program.parent.mkdir()
     program.write_text(

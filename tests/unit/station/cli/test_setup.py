@@ -1,4 +1,4 @@
-"""`birthmark-station setup` for a station of one's own: five steps, and again for what is undone."""
+"""`birthmark-station setup` for a user's own station: five steps; run again, what is still undone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The certificate for TLS: where it comes from, and what a client would find amiss with it."""
+"""The TLS certificate: where it is loaded from, and the problems that a client would find."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def tls(*names: str) -> Tls:
 
 @pytest.fixture(autouse=True)
 def credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The directory of systemd's credentials, empty."""
+    """Make an empty directory of systemd's credentials."""
     path = tmp_path / "credentials"
     path.mkdir()
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(path))

@@ -1,4 +1,4 @@
-"""`birthmark-station tokens`: made and shown once, listed without the secret, ended."""
+"""`birthmark-station tokens` prints a token once, lists tokens without secrets, and revokes them."""
 
 from __future__ import annotations
 

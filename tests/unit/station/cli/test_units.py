@@ -1,4 +1,4 @@
-"""The commands about units: which they find, what they print, what they refuse."""
+"""The commands for units: what they find, print and refuse."""
 
 from __future__ import annotations
 

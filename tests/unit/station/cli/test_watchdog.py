@@ -1,4 +1,4 @@
-"""systemd's watchdog is told that the event loop turns, where it asks for it."""
+"""The station notifies systemd's watchdog, if it asks for it, while the event loop runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The list of allowed ports, against a directory that looks like /sys/class/tty."""
+"""The list of allowed ports, with a directory that looks like /sys/class/tty."""
 
 from __future__ import annotations
 

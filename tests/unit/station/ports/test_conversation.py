@@ -34,7 +34,7 @@ async def station(tmp_path: Path) -> AsyncIterator[Provisioning]:
 
 
 class SoftUnit:
-    """The other end: honest, until it has said `most` messages."""
+    """The other end, which is honest until it has sent `most` messages, then silent."""
 
     def __init__(self, station: Provisioning, device: Device | None = None, *, most: int = 9) -> None:
         self.session = Session(Role.AGENT)
@@ -61,7 +61,7 @@ class SoftUnit:
 
 
 class FakeLine:
-    """What the station writes goes to `unit`; what that answers is read."""
+    """Passes what the station writes to `unit`; the station reads the unit's answers."""
 
     def __init__(self, unit: Callable[[bytes], bytes]) -> None:
         self.unit = unit
@@ -88,7 +88,7 @@ async def run(station: Provisioning, line: FakeLine, config: SessionConfig = LON
 
 
 async def refused(station: Provisioning, line: FakeLine, config: SessionConfig = LONG_WAITS) -> str:
-    """The code that the session ends with. All that are to be told are told it."""
+    """Return the code that the session ends with; check that the bus and the audit log have it."""
     with pytest.raises(BirthmarkError) as caught:
         await run(station, line, config)
     [port] = station.bus.ports()
@@ -126,11 +126,11 @@ async def test_long_messages_are_written_in_pieces_that_a_line_takes_at_once(sta
     assert max(len(piece) for piece in line.written[1:]) <= limits.WRITE_BYTES  # the first is the Hello
 
 
-# --- greeting ---
+# --- Hello ---
 
 
 class LateUnit(SoftUnit):
-    """Hears nothing of the first two greetings."""
+    """A unit that does not receive the first two Hellos."""
 
     deaf = 2
 
@@ -171,7 +171,7 @@ async def test_a_line_that_has_not_taken_one_greeting_gets_no_second(station: Pr
     assert len([message for message in line.said() if isinstance(message, Hello)]) == line.asked - 2
 
 
-# --- what comes to nothing ---
+# --- failed sessions ---
 
 
 @pytest.mark.parametrize(("most", "step"), [(1, 2), (2, 4)])

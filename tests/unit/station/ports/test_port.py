@@ -1,4 +1,4 @@
-"""A port whose vanishing is told by udev before the line hangs up: the operator hears of the session all the same."""
+"""A port that udev reports as gone before the line hangs up: its session is still reported as failed."""
 
 import asyncio
 from pathlib import Path
@@ -16,7 +16,7 @@ from virtual.cable import Cable, End
 async def cancelled_in_mid_session(
     directory: Path, monkeypatch: pytest.MonkeyPatch, *, vanished: bool
 ) -> list[BusEvent]:
-    """What the bus is told after a session was under way and its port's task cancelled."""
+    """Return the bus's events after the task of a port with a running session was cancelled."""
     working = asyncio.Event()
 
     async def session(_line: object, port: str, _provisioner: object, bus: Bus, _config: object) -> None:

@@ -1,4 +1,4 @@
-"""A station to which nothing can ever be plugged in says so, and what to do; the others serve what is there."""
+"""A station that can never find a port says so, and what to do; others serve the ports that exist."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_pattern_finds_what_is_there_and_a_plain_path_counts_always(tmp_path: 
 
 
 class Served:
-    """The names of the ports that are being served, by nobody in particular."""
+    """Records the names of the ports that are being served."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
@@ -82,7 +82,7 @@ class Served:
             self._changed.set()
 
     async def become(self, *names: str) -> None:
-        """Until exactly these are served."""
+        """Wait until exactly these ports are served."""
         async with asyncio.timeout(30):
             while self.names != set(names):
                 self._changed.clear()

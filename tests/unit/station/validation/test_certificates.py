@@ -41,7 +41,7 @@ def as_der(der: bytes) -> str:
 
 
 def bundle(key: ec.EllipticCurvePrivateKey, sent: str, image_hash: str = HASH, gps: str | None = None) -> CameraBundle:
-    """Signed as a camera does, written out here once more: four lines, each ended by a newline."""
+    """Sign a bundle as a camera does, without the product's code: four lines, each ended by a newline."""
     text = image_hash.lower() + "\n" + sent + "\n" + str(NOW) + "\n" + (gps or "").lower() + "\n"
     signature = base64.b64encode(key.sign(text.encode(), ec.ECDSA(hashes.SHA256()))).decode()
     return CameraBundle(sent, image_hash, NOW, signature, gps)

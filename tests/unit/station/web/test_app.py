@@ -1,4 +1,4 @@
-"""The application as a whole: which addresses it answers at, and what it is given."""
+"""The application as a whole: its paths and its parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the system tests read a document's commands: what is typed, and what must be seen."""
+"""The system tests read a document's commands and their expected output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Badly written DER is mended to one form, and what cannot be read is refused without exhausting anything."""
+"""Malformed DER is repaired to one form; what cannot be read is refused in bounded time and memory."""
 
 from __future__ import annotations
 

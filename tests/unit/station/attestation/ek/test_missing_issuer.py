@@ -1,4 +1,4 @@
-"""What an operator is told where no known vendor vouches: which certificate is missing and where it belongs."""
+"""The error for an unknown vendor names the missing certificate and where it belongs."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_hostile_issuers_name_is_cleaned_and_cut(tmp_path: Path) -> None:
 
 
 def test_a_vendor_that_has_renewed_its_key_is_not_called_false(tmp_path: Path) -> None:
-    """The chip names a key that is not here, so nothing says that it lies."""
+    """The chip names a key that is not here, so its certificate may be genuine."""
     old, new = (with_key("Vendor CA 007", ec.generate_private_key(ec.SECP256R1())) for _ in range(2))
     directory = write_roots(tmp_path / "ek-roots", old)
     error = refusal(ek_of(new), directory)

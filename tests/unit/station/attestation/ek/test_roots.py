@@ -1,4 +1,4 @@
-"""The directory of vendors' certificates: rough ones load, bad ones become problems."""
+"""The directory of vendors' certificates: malformed but real ones load, bad ones become problems."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_every_rough_vendors_file_loads_also_those_that_strict_parsers_refuse(ro
 
 
 def test_openssl_itself_finds_every_rough_vendors_signature_good(rough: Path) -> None:
-    """The twins are no easier than what they stand for: nobody's parser but OpenSSL's is asked."""
+    """Only OpenSSL verifies: the imitations are as hard to parse as the real certificates."""
     for file, issuer in (
         *(("global.pem", "global.pem"), ("threefold-root.pem", "global.pem")),
         *(("threefold-issuing.pem", "threefold-root.pem"), ("curved-issuing.pem", "curved-root.pem")),

@@ -1,4 +1,4 @@
-"""The directory of vendors' certificates through a day: what is put there counts, what goes bad stops nothing."""
+"""The directory of vendors' certificates while the station runs: new files count, and damaged ones stop nothing."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ async def test_who_follows_hears_what_is_wrong_and_when_it_is_over(
     await hears("")
     (directory / "bad.pem").write_text("bad")
     await hears("TPM vendors' certificates: bad.pem: ")
-    with monkeypatch.context() as patched:  # a bug of ours is told in the log, and followed by the next look
+    with monkeypatch.context() as patched:  # a bug of ours is logged, and the next reading follows
         patched.setattr(vendors, "current", lambda: 1 / 0)
         with caplog.at_level(logging.ERROR):
             while "a bug" not in caplog.text:  # noqa: ASYNC110 - the log rings no bell

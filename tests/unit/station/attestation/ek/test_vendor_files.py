@@ -1,4 +1,4 @@
-"""TPM vendors' certificates on their way in: every file as it is, and an error that names what cannot be read."""
+"""TPM vendors' files are read unchanged, and an error names the file that cannot be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the verifier makes of genuine certificates, which are rough, and of forged ones, which may be flawless."""
+"""The verifier accepts genuine certificates, though malformed, and refuses forged ones, though well-formed."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ def test_a_vendors_certificate_for_another_purpose_is_no_ek_certificate(
 
 
 def test_an_issuer_may_not_be_an_ek_of_the_same_vendor(tmp_path: Path) -> None:
-    """A TPM's owner cannot issue certificates with a TPM's key, wherever its certificate lies."""
+    """A TPM's owner cannot issue certificates with the TPM's key, even if its certificate is among the roots."""
     owner = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "TPM of mine")])
     directory = write_roots(tmp_path / "roots", VENDOR)

@@ -1,4 +1,4 @@
-"""Provisioning over HTTP: what a unit is given, and what one bad unit of many does to the others."""
+"""Provisioning over HTTP: what a unit gets, and that a bad unit does not affect the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What bad input gets: problem details with a stable type, the field and the limit, and nothing of what was sent."""
+"""Bad input gets problem details with a stable type, the field and the limit, which quote nothing of the request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who a request comes from: behind a proxy, through a UNIX socket, at an address of ours."""
+"""The client of a request: behind a proxy, through a UNIX socket, at one of the station's addresses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds for every request: which hosts, which headers, which errors, how long and how large."""
+"""The middlewares: known hosts, headers, error answers, limits of time and size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is no HTTP gets a problem document that quotes none of it."""
+"""A request that is not HTTP gets a problem document that does not quote it."""
 
 from __future__ import annotations
 

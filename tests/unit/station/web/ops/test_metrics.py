@@ -1,4 +1,4 @@
-"""The metrics that there are, and that every alert finds those it names."""
+"""The metrics' names, and that every alert names existing ones."""
 
 from __future__ import annotations
 

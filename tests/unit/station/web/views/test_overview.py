@@ -1,4 +1,4 @@
-"""What the page says of a port and of a unit, in words."""
+"""The page's texts about ports and units."""
 
 from __future__ import annotations
 
