@@ -44,7 +44,7 @@ def delay(data: bytes, at: int, seconds: float) -> list[tuple[float, bytes]]:
 
 
 @dataclass
-class Struck(Fault):
+class FaultyByte(Fault):
     """One byte of one write is faulty."""
 
     what: ByteFault
@@ -165,7 +165,7 @@ def attempt(what: ByteFault, points: Sequence[Point], *, in_one_go: bool = False
             verdicts = []
             for point in points:
                 pi = testbed.new_pi()
-                first = await testbed.plug(station, pi, Struck(what, *point))
+                first = await testbed.plug(station, pi, FaultyByte(what, *point))
                 if in_one_go and not first.well:
                     verdicts.append(Verdict(point, Outcome.LOST, f"not in one go: {first.told()}"))
                     continue

@@ -14,7 +14,7 @@ from device_agent.storage.disk import Disk
 from device_agent.storage.sealed_map import open_map
 from shared.errors import BirthmarkError
 from station.services import Services
-from tests.fault_injection.cable import Struck, cut
+from tests.fault_injection.cable import FaultyByte, cut
 from tests.fault_injection.power_cut import Recorder, materialise, states
 from tests.fault_injection.sweep import Outcome, Point, Sweep, Verdict, audited, judged
 from tests.fault_injection.testbed import Testbed, new_testbed, run, snapshot, station_of, station_with
@@ -30,7 +30,7 @@ async def told(story: str, testbed: Testbed, station: Services) -> Pi:
     if story == "again":
         assert (await testbed.plug(station, pi)).well
     if story == "resumed":
-        await testbed.plug(station, pi, Struck(cut, 6, 0))
+        await testbed.plug(station, pi, FaultyByte(cut, 6, 0))
         assert pi.identity() is not None
     pi.power_off()
     return pi

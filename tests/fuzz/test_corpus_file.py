@@ -16,7 +16,7 @@ BROKE = Kept("crash-0123", b"\xff\0\n")
 
 
 @given(st.lists(st.builds(Kept, st.sampled_from([REACHED, "crash-1", "timeout-2"]), st.binary(max_size=40))))
-def test_what_is_packed_is_read_again_once_and_in_one_order(
+def test_packed_inputs_are_read_once_and_in_one_order(
     tmp_path_factory: pytest.TempPathFactory, inputs: list[Kept]
 ) -> None:
     one, other = (tmp_path_factory.getbasetemp() / name for name in ("one.txt", "other.txt"))
@@ -38,7 +38,7 @@ def test_one_more_input_is_one_more_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["reached", "", "reached YQ=", "reached Y!==", " YQ=="])
-def test_a_line_that_is_none_is_named_by_its_number(tmp_path: Path, line: str) -> None:
+def test_an_invalid_line_is_named_by_its_number(tmp_path: Path, line: str) -> None:
     path = tmp_path / "some.txt"
     path.write_text(f"reached YQ==\n{line}\n")
     with pytest.raises(ValueError, match=r"some\.txt:2: "):

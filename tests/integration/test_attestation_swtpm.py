@@ -183,7 +183,7 @@ def copied_ak(public: bytes) -> bytes:
 # --- table keys ---
 
 
-def test_an_imported_table_key_derives_what_software_derives_and_its_import_is_believed(tpm: Tpm) -> None:
+def test_an_imported_table_key_derives_what_software_derives_and_its_import_passes(tpm: Tpm) -> None:
     claims = examine_identity(identity_of(tpm))
     master = os.urandom(32)
     wrapped = wrap_hmac_key(claims.srk, extract(master))
@@ -251,7 +251,7 @@ def request(tpm: Tpm) -> bytes:
     return builder.sign(tpm.device_key(), hashes.SHA256()).public_bytes(Encoding.DER)
 
 
-def test_an_honest_tpm_is_believed_and_its_firmware_is_what_it_says_itself(tpm: Tpm) -> None:
+def test_an_honest_tpm_passes_and_its_firmware_is_what_it_reports(tpm: Tpm) -> None:
     claims = examine_identity(identity_of(tpm))
     secret = os.urandom(32)
     credential = make_credential(claims.ek, claims.ak.name(), secret)
@@ -337,7 +337,7 @@ def test_a_restricted_ak_signs_no_statement_that_its_tpm_did_not_make(esapi: ESA
 # --- the simulator's own certificate ---
 
 
-def test_swtpms_own_certificate_is_judged_by_policy_and_by_whom_the_station_knows(
+def test_swtpms_certificate_is_judged_by_policy_and_known_issuers(
     tpm: Tpm, simulator: Simulator, tmp_path: Path
 ) -> None:
     claims = examine_identity(identity_of(tpm))

@@ -253,7 +253,7 @@ def test_a_known_unit_whose_file_is_gone_is_a_failure_not_a_second_unit(command:
     assert json.loads(result.stdout)[0]["code"] == "registry.serial-taken"
 
 
-def test_a_list_that_is_none_is_refused_before_anything_is_made(command: Command, tmp_path: Path) -> None:
+def test_a_malformed_list_is_refused_before_anything_is_made(command: Command, tmp_path: Path) -> None:
     units = bulk(tmp_path, "device_serial\nA\nA\n")
     failed(command("provision", "--bulk", units, "--output", tmp_path), "provisioning.file-unusable")
     assert told(command("devices", "--json")) == []
@@ -291,7 +291,7 @@ def test_a_list_interrupted_by_kill_is_finished_by_running_it_again(data_dir: Pa
     assert verified.returncode == 0, verified.stderr
 
 
-def test_statistics_count_what_there_is(command: Command, tmp_path: Path) -> None:
+def test_stats_count_units_tables_and_times(command: Command, tmp_path: Path) -> None:
     command("provision", "--bulk", bulk(tmp_path, "device_serial,device_family\nA,X\nB,X\nC,Y\n"), "--output", tmp_path)
     counts = told(command("stats", "--json"))
     assert counts["units"]["provisioned"] == 3

@@ -151,7 +151,7 @@ def test_a_token_of_a_unit_that_another_station_made_fails(
         assert Aggregator(other.address).validate(token_of(pi)) == FAIL
 
 
-def test_what_the_pi_submits_is_signed_with_a_certificate_that_passes(
+def test_a_pis_bundle_is_signed_with_a_certificate_that_passes(
     aggregator: Aggregator, station: VirtualStation, pi: VirtualPi, admin: str
 ) -> None:
     der = aggregator.get(f"/api/v1/devices/{pi.serial}/certificate?format=der", admin)
@@ -207,7 +207,7 @@ def openssl(*arguments: str, code: int = 0) -> str:
     return done.stdout + done.stderr
 
 
-def test_what_was_validated_is_in_no_log(station: VirtualStation, aggregator: Aggregator, pi: VirtualPi) -> None:
+def test_validations_are_not_logged(station: VirtualStation, aggregator: Aggregator, pi: VirtualPi) -> None:
     before = station.log.stat().st_size
     token = token_of(pi)
     assert aggregator.validate(token) == PASS

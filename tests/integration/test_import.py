@@ -106,7 +106,7 @@ def test_units_keep_their_facts_and_a_blacklisting_can_be_taken_back(sma: Public
     assert token_verdicts(sma, tmp_path / "new")["TEST-CAMERA-002"] is Reason.VALID
 
 
-def test_the_old_authority_signs_on_and_openssl_believes_the_new_certificates(sma: PublicSma, tmp_path: Path) -> None:
+def test_the_imported_authority_signs_and_openssl_accepts_the_new_certificates(sma: PublicSma, tmp_path: Path) -> None:
     imported(sma, tmp_path / "new")
 
     async def provision() -> tuple[bytes, ...]:
@@ -160,7 +160,7 @@ def test_derived_keys_of_phase_2_are_checked(sma: PublicSma, tmp_path: Path) -> 
     assert imported(sma, tmp_path / "new")["tables"] == 10
 
 
-def test_what_is_there_is_not_replaced_without_force_and_moved_aside_with_it(sma: PublicSma, tmp_path: Path) -> None:
+def test_an_existing_station_is_replaced_only_by_force_and_moved_aside(sma: PublicSma, tmp_path: Path) -> None:
     target = tmp_path / "new"
     imported(sma, target)
     kept = (target / "registry.sqlite").read_bytes()

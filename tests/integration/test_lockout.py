@@ -98,7 +98,7 @@ def test_a_tpm_locked_by_power_cuts_is_unlocked_by_the_agent_itself(power: Power
     assert power.property(PT_LOCKOUT_COUNTER) == 0
 
 
-def test_a_locked_tpm_whose_owner_has_a_password_for_that_is_told_as_locked(power: Power) -> None:
+def test_a_locked_tpm_with_a_lockout_password_is_reported_as_locked(power: Power) -> None:
     power.tpm._run("own", lambda esapi: esapi.hierarchy_change_auth(ESYS_TR.LOCKOUT, b"the owner's"))
     power.lock()
     with pytest.raises(BirthmarkError) as caught:

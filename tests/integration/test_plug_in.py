@@ -154,7 +154,7 @@ def test_many_units_at_once_each_get_their_own(workspace: Path, station: Virtual
     assert len(certificates) == len(pis)
 
 
-def test_two_pis_with_one_serial_number_are_told_apart(
+def test_two_pis_with_one_serial_number_are_distinguished(
     workspace: Path, station: VirtualStation, first: VirtualPi
 ) -> None:
     other = pi_of(workspace, 20)
@@ -173,7 +173,7 @@ def test_a_second_unit_with_the_same_nuc_hash_is_refused(workspace: Path, statio
     assert other.serial in {row["serial"] for row in audit(station) if row["event"] == "refused"}
 
 
-def test_what_other_programs_write_to_the_port_does_no_harm(workspace: Path, station: VirtualStation) -> None:
+def test_other_programs_writing_to_the_port_do_no_harm(workspace: Path, station: VirtualStation) -> None:
     pi = pi_of(workspace, 23)
     chatter = b"\r\nraspberrypi login: AT\r\nATE0\r\nAT+CGMI\r\n\x00\x00\x7f\xff"
     sent = dict.fromkeys(End, 0)

@@ -113,7 +113,7 @@ def test_a_predecessor_that_ends_late_cannot_remove_the_sockets_of_the_next(simu
     assert len(list(Path(simulator.tcti.partition("=")[2]).parent.iterdir())) == 2
 
 
-def test_a_simulator_that_never_answers_is_told_and_ends(
+def test_a_simulator_that_never_answers_is_reported_and_ends(
     simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in(monkeypatch, tmp_path / "bin", "#!/bin/sh\nexec sleep 1000\n")

@@ -114,7 +114,7 @@ def test_root_makes_the_services_station_as_its_user_and_starts_it(
 
 
 @needs_root
-def test_run_again_it_changes_nothing_that_is_set_and_does_what_is_undone(
+def test_run_again_setup_changes_no_setting_and_does_what_is_undone(
     machine: ServiceMachine, passphrase_file: Path
 ) -> None:
     secret = f"--root-passphrase-file={passphrase_file}"
@@ -152,7 +152,7 @@ def test_run_again_it_changes_nothing_that_is_set_and_does_what_is_undone(
 
 
 @needs_root
-def test_what_no_option_answers_is_asked_at_a_terminal(machine: ServiceMachine) -> None:
+def test_a_missing_option_is_asked_for_at_a_terminal(machine: ServiceMachine) -> None:
     safe = machine.root / "safe"
     safe.mkdir()
     code, screen = typed(
@@ -240,7 +240,7 @@ def test_a_station_of_ones_own_is_set_up_without_a_service(tmp_path: Path, passp
     assert (own / ROOT_KEY_NAME).is_file()
 
 
-def test_nothing_is_set_up_over_what_is_no_station(tmp_path: Path, passphrase_file: Path) -> None:
+def test_setup_refuses_a_directory_that_is_no_station(tmp_path: Path, passphrase_file: Path) -> None:
     (tmp_path / "notes").write_text("mine")
     refused = run_station(
         *("setup", *ANSWERS, "--yes", f"--root-passphrase-file={passphrase_file}", f"--data-dir={tmp_path}"),

@@ -168,7 +168,7 @@ def test_a_data_directory_with_another_stations_secret_is_not_served(data_dir: P
     assert "[authority.unreadable]" in failed("serve", "--data-dir", str(data_dir), "--port", "0").stderr
 
 
-def test_there_is_nothing_to_serve_where_nothing_is(tmp_path: Path) -> None:
+def test_without_a_station_there_is_nothing_to_serve(tmp_path: Path) -> None:
     assert "[data.missing]" in failed("serve", "--data-dir", str(tmp_path / "none"), "--port", "0").stderr
 
 

@@ -133,7 +133,7 @@ async def test_a_session_is_followed_step_by_step_and_announced(served: Served, 
     assert seen.console == []
 
 
-async def test_what_a_device_sends_does_nothing_but_stand_there(served: Served, seen: Seen) -> None:
+async def test_a_devices_text_runs_nothing_in_the_page(served: Served, seen: Seen) -> None:
     served.testbed.bus.tell(PortChanged(PORT, PortState.FAILED, 2, MARKUP, MARKUP, MARKUP, MARKUP))
     await seen.open(served.url)
     await expect(seen.page.locator(".port h3")).to_have_text(MARKUP)
@@ -170,7 +170,7 @@ async def test_the_policy_stops_markup_that_got_in_all_the_same(served: Served, 
     assert any("Content Security Policy" in line for line in seen.console)
 
 
-async def test_a_lost_connection_is_shown_and_made_good(served: Served, seen: Seen) -> None:
+async def test_a_lost_connection_is_shown_and_restored(served: Served, seen: Seen) -> None:
     await seen.open(served.url)
     await expect(seen.page.locator("#lost")).to_be_hidden()
     await served.stop()
@@ -201,7 +201,7 @@ async def test_a_page_of_an_older_version_loads_itself_anew(served: Served, seen
     await expect(seen.page.locator("html")).not_to_have_attribute("data-mark", "here")
 
 
-async def test_what_the_operator_does_is_not_disturbed(served: Served, seen: Seen) -> None:
+async def test_an_update_does_not_disturb_the_operator(served: Served, seen: Seen) -> None:
     await served.testbed.provision("unit-1")
     await seen.open(served.url)
     search = seen.page.get_by_role("searchbox", name="Serial number")
@@ -217,7 +217,7 @@ async def test_what_the_operator_does_is_not_disturbed(served: Served, seen: See
     await expect(seen.page.locator("tbody .serial")).to_have_text(["unit-22", "unit-2"])
 
 
-async def test_it_is_whole_without_javascript(served: Served, browser: Browser) -> None:
+async def test_the_page_is_complete_without_javascript(served: Served, browser: Browser) -> None:
     for number in range(page.UNITS_PER_PAGE + 1):
         await served.testbed.provision(f"unit-{number}")
     served.testbed.bus.tell(PortChanged(PORT, PortState.WORKING, 4, "serial-4"))

@@ -49,7 +49,7 @@ def units(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("heading", "count"), [("By the station's own TLS", 2), ("Behind nginx", 1)])
-def test_systemd_finds_no_fault_with_what_the_guide_has_typed(units: Path, heading: str, count: int) -> None:
+def test_systemd_accepts_the_drop_ins_of_the_guide(units: Path, heading: str, count: int) -> None:
     written = drop_ins(heading)
     assert len(written) == count
     for place, text in written.items():

@@ -93,7 +93,7 @@ def test_a_forge_runs_what_ci_runs() -> None:
     assert (ROOT / ".ci/run").is_file()
 
 
-def test_the_architecture_names_every_room() -> None:
+def test_the_architecture_names_every_folder() -> None:
     told = (ROOT / "docs/architecture.md").read_text()
     rooms = {
         path.parent.relative_to(ROOT)

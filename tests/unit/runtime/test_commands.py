@@ -49,7 +49,7 @@ def talk() -> None:
 
 
 @pytest.mark.parametrize(("code", "status"), [("nuc.map-empty", 1), ("link.busy", 75)])
-def test_an_error_is_told_on_stderr_with_its_code_and_gives_the_status(code: str, status: int) -> None:
+def test_an_error_is_printed_on_stderr_with_its_code_and_sets_the_status(code: str, status: int) -> None:
     ended = CliRunner().invoke(commands, ["fail", code])
     assert (ended.exit_code, ended.stdout) == (status, "begun\n")
     error = BirthmarkError(code)

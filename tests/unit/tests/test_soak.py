@@ -22,7 +22,7 @@ def test_a_station_that_stays_as_it_was_has_not_grown() -> None:
     assert grown(ending(rss_mib=RSS_RATIO - 0.01, cpu_ms=CPU_RATIO - 0.01)) == []
 
 
-def test_each_kind_of_growth_is_told() -> None:
+def test_each_kind_of_growth_is_reported() -> None:
     for change, told in (
         ({"rss_mib": RSS_RATIO + 0.01}, "memory"),
         ({"descriptors": 1 + (DESCRIPTORS + 1) / 22}, "files are left open"),

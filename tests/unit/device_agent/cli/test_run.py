@@ -90,7 +90,7 @@ def fail(code: str) -> Callable[[], object]:
     return raise_it
 
 
-def test_a_session_that_goes_well_is_told_on_stderr_and_in_json(sessions: Sessions, state_dir: Path) -> None:
+def test_a_successful_session_is_reported_on_stderr_and_in_json(sessions: Sessions, state_dir: Path) -> None:
     ended = run(state_dir, "--once", "--json")
     assert ended.exit_code == 0, ended.output
     assert ended.stderr == "step 1 of 6: Greeted\n"
@@ -117,7 +117,7 @@ def test_how_often_and_how_long_it_waits_is_said_by_options(
     assert (port, (how, waits, until)) == (Path("/dev/no-port"), expected)
 
 
-def test_the_environment_says_what_the_options_do(sessions: Sessions, state_dir: Path) -> None:
+def test_the_environment_replaces_the_options(sessions: Sessions, state_dir: Path) -> None:
     by_options = run(
         *(state_dir, "--tpm", "simulator", "--nuc-map", "map", "--keep-nuc-map", "--serial", "s", "--model", "m"),
         *("--root-certificate", "root.pem"),

@@ -75,7 +75,7 @@ def run(prefix: Path, *arguments: object, typed: str | None = None) -> Result:
         return runner.invoke(main, words, input=typed)
 
 
-def test_what_is_said_by_options_are_the_answers(setup: Setup, tmp_path: Path, root: Path) -> None:
+def test_the_options_are_the_answers(setup: Setup, tmp_path: Path, root: Path) -> None:
     assert run(tmp_path, "--root", root).exit_code == 0
     assert setup.answers is not None
     assert setup.answers.root == root
@@ -88,7 +88,7 @@ def test_what_is_said_by_options_are_the_answers(setup: Setup, tmp_path: Path, r
     assert (answers.config_txt, answers.tpm) == (PurePosixPath("/boot/other.txt"), "simulator")
 
 
-def test_it_prints_each_step_and_what_is_next(setup: Setup, tmp_path: Path) -> None:
+def test_setup_prints_each_step_and_what_is_next(setup: Setup, tmp_path: Path) -> None:
     shown = run(tmp_path, "--trust-first-station")
     assert shown.stdout == (
         "1. Boot settings: done. Two lines.\n2. NUC map: still missing. None yet.\n\nNext:\n  - `capture` a map.\n"
@@ -154,7 +154,7 @@ def test_a_person_is_asked_for_the_root_until_it_is_there(setup: Setup, tmp_path
         (("--yes",), "y\n", False),
     ],
 )
-def test_it_restarts_only_when_that_is_needed_and_wanted(
+def test_setup_restarts_only_when_needed_and_wanted(
     setup: Setup, tmp_path: Path, arguments: tuple[str, ...], typed: str | None, restarted: bool
 ) -> None:
     setup.root_known = True

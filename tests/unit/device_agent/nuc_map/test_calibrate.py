@@ -54,7 +54,7 @@ def test_a_map_corrects_the_sensors_own_later_frames() -> None:
         assert after < 0.6 * before
 
 
-def test_offset_is_what_a_pixel_says_in_the_dark() -> None:
+def test_the_offset_is_a_pixels_value_in_the_dark() -> None:
     source = sensor(2)
     offset = plane(captured(source, 32).offset) / FULL_SCALE * 4096
     said = np.mean([frame.pixels for frame in source.frames(Light.DARK, 32)], axis=0)
@@ -83,7 +83,7 @@ def test_reliability_foretells_how_alike_two_captures_are() -> None:
             assert found == pytest.approx(expected, abs=0.04)
 
 
-def test_what_all_sensors_of_a_model_share_does_not_make_them_alike() -> None:
+def test_a_common_pattern_of_a_model_does_not_make_sensors_alike() -> None:
     one, two = (plane(captured(sensor(seed), 64).gain) for seed in (6, 7))
     for colour in colour_planes("BGGR"):
         a, b = colour.of(one).astype(float), colour.of(two).astype(float)

@@ -133,7 +133,7 @@ def test_a_huge_frame_is_refused_before_it_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("description", [{}, {"pattern": "RGGB"}, {**DESCRIPTION, "bits": "12"}, [1], "x" * 9000])
-def test_a_description_that_is_none_is_named(tmp_path: Path, description: object) -> None:
+def test_an_invalid_description_is_named(tmp_path: Path, description: object) -> None:
     assert refused(folder_with(tmp_path, "a.npy", npy(PIXELS), description)) == "nuc.frames-unreadable"
 
 

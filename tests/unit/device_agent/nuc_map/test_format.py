@@ -72,7 +72,7 @@ def maps(draw: st.DrawFn) -> MapFile:
 
 
 @given(maps())
-def test_what_is_written_is_read_again_and_written_the_same(nuc_map: MapFile) -> None:
+def test_a_written_map_is_read_again_and_encoded_the_same(nuc_map: MapFile) -> None:
     data = encode(nuc_map)
     read = decode(data)
     assert read.header == nuc_map.header

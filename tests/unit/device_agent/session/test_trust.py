@@ -37,7 +37,7 @@ def code(call: object, *arguments: object) -> str:
     return caught.value.code
 
 
-def test_a_station_of_the_pinned_root_is_believed(ours: AuthorityChain) -> None:
+def test_a_station_of_the_pinned_root_is_trusted(ours: AuthorityChain) -> None:
     assert trusted(ours, ours.root).root == ours.root
 
 
@@ -93,7 +93,7 @@ def test_no_time_a_hello_can_hold_is_an_error_of_ours(ours: AuthorityChain, time
 
 
 @pytest.mark.parametrize("chain", [(b"\x30\x00",), (b"not DER", b"neither", b"nor this")])
-def test_what_is_no_certificate_is_not_believed(ours: AuthorityChain, chain: tuple[bytes, ...]) -> None:
+def test_an_invalid_certificate_is_not_trusted(ours: AuthorityChain, chain: tuple[bytes, ...]) -> None:
     call = (chain, int(NOW.timestamp()), SIGNED, ours.sign(), ours.root)
     assert code(verify_station, *call) == "trust.station-untrusted"
 

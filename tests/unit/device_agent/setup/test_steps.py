@@ -103,7 +103,7 @@ def test_everything_is_put_in_place_and_the_second_time_nothing_changes(tree: Pa
     assert Outcome.MISSING not in outcomes(bare).values()
 
 
-def test_without_a_map_the_exact_command_to_capture_one_is_told(tree: Path, answers: Answers) -> None:
+def test_without_a_map_the_exact_command_to_capture_one_is_printed(tree: Path, answers: Answers) -> None:
     report = set_up(System(tree), replace(answers, nuc_map=None))
     assert outcomes(report)["NUC map"] is Outcome.MISSING
     assert "`sudo birthmark-agent nuc capture --output /var/lib/birthmark-agent/nuc.map`" in report.next[0]
@@ -148,9 +148,7 @@ def test_only_one_self_signed_authority_is_a_root(ours: AuthorityChain) -> None:
         assert why in caught.value.detail
 
 
-def test_another_root_or_map_is_replaced_only_when_that_was_agreed_to(
-    tree: Path, answers: Answers, tmp_path: Path
-) -> None:
+def test_another_root_or_map_is_replaced_only_with_agreement(tree: Path, answers: Answers, tmp_path: Path) -> None:
     set_up(System(tree), answers)
     before = content(tree)
     (tmp_path / "other.pem").write_bytes(chain_of_trust().root.public_bytes(Encoding.PEM))
@@ -221,7 +219,7 @@ def test_odd_files_in_place_of_config_txt_are_refused(tree: Path, answers: Answe
     assert code(lambda: set_up(System(tree), answers)) == "setup.file-unfit"
 
 
-def test_config_txt_is_found_in_both_places_and_missing_in_neither_is_told(tree: Path, answers: Answers) -> None:
+def test_config_txt_is_found_in_both_places_and_reported_if_in_neither(tree: Path, answers: Answers) -> None:
     new, old = tree / "boot/firmware/config.txt", tree / "boot/config.txt"
     new.rename(old)
     set_up(System(tree), answers)
@@ -234,7 +232,7 @@ def test_config_txt_is_found_in_both_places_and_missing_in_neither_is_told(tree:
     assert outcomes(none)["Boot settings"] is Outcome.LEFT_OUT
 
 
-def test_a_system_without_the_package_is_told_so(tree: Path, answers: Answers) -> None:
+def test_a_system_without_the_package_has_its_own_error(tree: Path, answers: Answers) -> None:
     (tree / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\n")
     assert code(lambda: set_up(System(tree), answers)) == "setup.no-service-user"
 

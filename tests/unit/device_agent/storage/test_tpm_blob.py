@@ -25,6 +25,6 @@ def test_a_blob_is_read_back_as_it_was_stored() -> None:
         {"public": b"", "private": 7},
     ],
 )
-def test_what_no_tpm_has_written_is_not_read(stored: dict[str, object]) -> None:
+def test_a_blob_that_no_tpm_has_written_is_not_read(stored: dict[str, object]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.msgpack.decode(msgspec.msgpack.encode(stored), type=Blob)

@@ -80,7 +80,7 @@ def test_the_tables_below_leave_nothing_out() -> None:
 
 
 @pytest.mark.parametrize(("role", "state", "step", "mark"), rows(HEARD))
-def test_what_an_end_hears(role: Role, state: State, step: Step, mark: str) -> None:
+def test_every_message_received_in_every_state(role: Role, state: State, step: Step, mark: str) -> None:
     session = samples.session_in(role, state)
     before = session.transcript()
     message = samples.message(step, after=before)
@@ -108,7 +108,7 @@ def test_what_an_end_hears(role: Role, state: State, step: Step, mark: str) -> N
 
 
 @pytest.mark.parametrize(("role", "state", "step", "mark"), rows(SAID))
-def test_what_an_end_may_say(role: Role, state: State, step: Step, mark: str) -> None:
+def test_every_message_sent_in_every_state(role: Role, state: State, step: Step, mark: str) -> None:
     session = samples.session_in(role, state)
     before = session.transcript()
     message = samples.message(step, after=before)
@@ -127,7 +127,7 @@ def test_what_an_end_may_say(role: Role, state: State, step: Step, mark: str) ->
 @pytest.mark.parametrize("role", Role)
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize("payload", [b"", b"\xc1", b"\x80", encode(Refusal(code="x"))[:-1]])
-def test_a_frame_that_holds_no_message_ends_a_session_that_is_there(role: Role, state: State, payload: bytes) -> None:
+def test_a_frame_without_a_message_ends_a_running_session(role: Role, state: State, payload: bytes) -> None:
     session = samples.session_in(role, state)
     events = list(session.receive(encode_frame(payload)))
     said = [decode(payload) for payload in decoded(session.take_outgoing())]

@@ -48,7 +48,7 @@ def test_at_a_terminal_the_answer_counts_and_an_empty_one_is_the_default(monkeyp
     [(PUBLIC, EkPolicy.REQUIRE, True), (None, EkPolicy.REQUIRE, False), (None, EkPolicy.SIMULATOR, True)],
     ids=["given", "for_a_program", "a_station_of_simulators"],
 )
-def test_nobody_is_asked_what_is_known_or_does_not_matter(
+def test_the_public_address_is_not_asked_for_when_known_or_irrelevant(
     monkeypatch: pytest.MonkeyPatch, given: str | None, policy: EkPolicy, ask: bool
 ) -> None:
     assert ask_at_terminal(monkeypatch, given, policy, ask=ask, typed="never read\n") == (given or DEFAULT, "")

@@ -75,7 +75,7 @@ def test_a_start_enables_the_socket_and_starts_the_service(systemctl: Path) -> N
     ]
 
 
-def test_the_end_of_what_systemctl_says_is_told(systemctl: Path) -> None:
+def test_an_error_holds_the_end_of_systemctls_output(systemctl: Path) -> None:
     (systemctl / "answer").write_text("for line in 1 2 3 4 5 6 7; do echo line $line >&2; done; exit 3")
     with pytest.raises(BirthmarkError) as caught:
         service.start()

@@ -41,7 +41,7 @@ async def cancelled_in_mid_session(
         return [events.get_nowait() for _ in range(events.qsize())]
 
 
-async def test_a_session_whose_port_vanishes_is_told_as_unplugged(
+async def test_a_session_whose_port_vanishes_is_reported_as_unplugged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [failed, gone] = await cancelled_in_mid_session(tmp_path, monkeypatch, vanished=True)
@@ -51,14 +51,14 @@ async def test_a_session_whose_port_vanishes_is_told_as_unplugged(
     assert isinstance(gone, PortGone)
 
 
-async def test_a_session_ended_by_the_station_is_not_told_as_unplugged(
+async def test_a_session_ended_by_the_station_is_not_reported_as_unplugged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [gone] = await cancelled_in_mid_session(tmp_path, monkeypatch, vanished=False)
     assert isinstance(gone, PortGone)
 
 
-async def test_a_wrong_port_at_the_station_is_told_what_to_do_at_a_station(tmp_path: Path) -> None:
+async def test_the_advice_for_a_wrong_port_is_the_stations_at_a_station(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path, code in ((tmp_path / "none", "link.no-port"), (tmp_path / "file", "link.not-a-port")):
         with pytest.raises(BirthmarkError) as caught:

@@ -20,7 +20,7 @@ from station.ports.watch import DEFAULT_PATTERN, present, serve_ports, why_none
 from station.provisioning.cable import CableProvisioner
 
 
-def test_only_a_station_that_waits_for_the_rule_in_vain_is_told_of_it() -> None:
+def test_only_a_station_that_needs_the_missing_rule_is_warned() -> None:
     def yes() -> bool:
         return True
 
@@ -57,7 +57,7 @@ async def test_the_notice_comes_at_once_and_goes_when_the_rule_is_there(monkeypa
 # --- the ports that are served ---
 
 
-def test_a_pattern_finds_what_is_there_and_a_plain_path_counts_always(tmp_path: Path) -> None:
+def test_a_pattern_finds_existing_ports_and_a_plain_path_always_counts(tmp_path: Path) -> None:
     (tmp_path / "ttyACM0").touch()
     (tmp_path / "ttyS0").touch()
     absent = tmp_path / "ttyUSB7"

@@ -165,7 +165,7 @@ async def test_the_stations_own_certificate_is_no_cameras(tmp_path: Path) -> Non
         "é",
     ],
 )
-async def test_what_is_no_certificate_fails_like_everything_else(tmp_path: Path, sent: str) -> None:
+async def test_an_invalid_certificate_fails_like_everything_else(tmp_path: Path, sent: str) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         made = msgspec.structs.replace(signed(await provision(bare_station)), camera_cert=sent)
         verdict = await bare_station.certificates.validate(made)

@@ -58,7 +58,7 @@ def test_the_issuer_its_key_its_address_and_the_place_are_named(vendors: Path) -
     assert "genuine" not in error.advice + error.sentence
 
 
-def test_a_certificate_that_says_neither_is_told_by_its_issuer_alone(vendors: Path) -> None:
+def test_a_certificate_without_hints_is_reported_by_its_issuers_name_alone(vendors: Path) -> None:
     assert refusal(SOMEBODY.ek(KEY), vendors).detail == f"its issuer is CN=Somebody, which is not in {vendors}"
     nameless = Vendor(x509.Name([]))
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "EK")])
@@ -121,7 +121,7 @@ def test_a_false_signature_under_a_known_vendors_key_is_called_false(tmp_path: P
 # --- a simulator where real TPMs are required ---
 
 
-def test_a_simulator_is_told_of_the_policy_for_simulators_and_of_no_vendor(tmp_path: Path) -> None:
+def test_the_error_for_a_simulator_names_its_policy_and_no_vendor(tmp_path: Path) -> None:
     simulated = one_rdn_each(SWTPM)
     unknown = refusal(Vendor("swtpm-localca").ek(KEY, tpm=simulated), tmp_path)
     directory = write_roots(tmp_path / "ek-roots", Vendor("swtpm-localca"))

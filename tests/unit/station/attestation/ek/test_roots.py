@@ -65,7 +65,7 @@ def test_an_issuing_ca_leads_to_its_root_through_one_in_between(rough: Path) -> 
     ]
 
 
-def test_null_where_ecdsa_has_no_parameters_is_mended(tmp_path: Path) -> None:
+def test_null_in_place_of_no_ecdsa_parameters_is_repaired(tmp_path: Path) -> None:
     key = ec.generate_private_key(ec.SECP384R1())
     tbs = x509.load_der_x509_certificate(Vendor("On Die").der).tbs_certificate_bytes
     odd = signed(with_algorithm(tbs, ECDSA_SHA384_WITH_NULL), key, ECDSA_SHA384_WITH_NULL)
@@ -114,7 +114,7 @@ def test_bad_files_become_problems_and_the_good_ones_load(tmp_path: Path) -> Non
     ]
 
 
-def test_what_may_not_issue_is_not_used(tmp_path: Path) -> None:
+def test_a_certificate_that_may_not_issue_is_not_used(tmp_path: Path) -> None:
     write_roots(
         tmp_path,
         Vendor("No CA", constraints=x509.BasicConstraints(False, None)),

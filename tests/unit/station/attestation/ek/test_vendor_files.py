@@ -37,7 +37,7 @@ def test_an_empty_directory_gives_nothing(tmp_path: Path) -> None:
     assert read_vendor_files(tmp_path) == {}
 
 
-def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_path_is_named(tmp_path: Path) -> None:
     assert refusal(tmp_path / "none") == f"{tmp_path / 'none'}: No such file or directory"
 
 

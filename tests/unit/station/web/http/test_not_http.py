@@ -26,7 +26,7 @@ SECRET = "5ec4e7" * 10 + "5ec4"
     ],
     ids=["unknown_method", "unknown_version", "tls", "nul_in_a_header", "header_too_long", "length_negative"],
 )
-async def test_what_is_no_http_is_neither_quoted_nor_logged(
+async def test_a_request_that_is_not_http_is_neither_quoted_nor_logged(
     api: Api, sent: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
