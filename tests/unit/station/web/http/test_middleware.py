@@ -83,7 +83,7 @@ async def test_another_name_is_refused_with_a_sentence(client: Client, host: str
     assert answer.status == 421
     body = await answer.json(content_type="application/problem+json")
     assert body["code"] == "http.host-unknown"
-    assert "does not go by" in body["title"]
+    assert "is not this station's" in body["title"]
 
 
 @pytest.mark.parametrize(
