@@ -66,7 +66,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Vouch for a picture with this camera's identity.")
     parser.add_argument("raw", type=Path, help="the picture as the sensor gave it")
     parser.add_argument("--processed", type=Path, help="the same picture, developed")
-    parser.add_argument("--state-dir", type=Path, default=DEFAULT_STATE_DIR, help="where this unit's identity lies")
+    parser.add_argument(
+        "--state-dir", type=Path, default=DEFAULT_STATE_DIR, help="the directory of this unit's identity"
+    )
     parser.add_argument("--output", type=Path, help="a file for the JSON, instead of stdout")
     options = parser.parse_args()
     try:

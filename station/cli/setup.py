@@ -33,7 +33,7 @@ _STEPS: Final = ("Settings", "Authority", "TPM vendors", "Root key", "Service")
 @GIVEN_DATA_DIR
 @click.option("--name", help="This station's name.")
 @click.option("--organization", help="Organization in every certificate.")
-@click.option("--public-url", help="Where others reach it; it stands in every certificate.")
+@click.option("--public-url", help="Where others reach it; every certificate names it.")
 @EK_ROOTS
 @click.option("--root-key-to", type=click.Path(path_type=Path), help="Where to move the root's key: directory or file.")
 @click.option(
