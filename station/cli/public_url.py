@@ -12,7 +12,7 @@ from station.provisioning import public_address
 
 PUBLIC_URL: Final = click.option(
     "--public-url",
-    help=f"Where others reach it; it stands in every certificate. Default: {AuthorityConfig().public_url}.",
+    help=f"Where others reach it; every certificate names it. Default: {AuthorityConfig().public_url}.",
 )
 
 
