@@ -27,7 +27,7 @@ class CurrentRevocationList:
         self._clock = clock
 
     async def current(self) -> bytes:
-        """The current CRL, DER. Raises `registry.unavailable`."""
+        """Return the current CRL, DER. Raises `registry.unavailable`."""
         now = int(self._clock())
         async with self._database.read() as connection:
             stored = await revocation.stored(connection)
@@ -50,7 +50,7 @@ class CurrentRevocationList:
 
 
 def _is_fresh(stored: Stored, now: int) -> bool:
-    """Fresh for half its lifetime; the other half is a reserve for rare fetchers. A clock set back ends it too."""
+    """Whether a CRL is in the first half of its lifetime. The other half is for clients that fetch it rarely."""
     return 0 <= now - stored.signed_at < LIFETIME.total_seconds() / 2
 
 

@@ -1,4 +1,4 @@
-"""The revocation list: what stands in it, when it changes, and that OpenSSL believes it."""
+"""The revocation list: its entries, when it changes, and that OpenSSL accepts it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def number(crl: x509.CertificateRevocationList) -> int:
 
 
 def reason(crl: x509.CertificateRevocationList, provisioned: ProvisionedUnit) -> x509.ReasonFlags | None:
-    """The reason that stands in the list for a unit's certificate, None when it is not in it."""
+    """Return the reason in the list for a unit's certificate; None when it is not in it."""
     entry = crl.get_revoked_certificate_by_serial_number(int(provisioned.unit.certificate_serial, 16))
     return entry.extensions.get_extension_for_class(x509.CRLReason).value.reason if entry else None
 
