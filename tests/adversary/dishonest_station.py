@@ -35,9 +35,8 @@ from shared.types import board_serial
 from station.attestation.tpm2.credential import make_credential
 from station.attestation.tpm2.structures import read_public
 from station.attestation.tpm2.wrapping import wrap_hmac_key
-from station.authority import authority as authorities
-from station.authority import profiles
-from station.authority.authority import Authority
+from station.authority import files, profiles
+from station.authority.files import Authority
 from station.authority.profiles import DeviceSubject
 from station.provisioning.cable import CableProvisioner, ChallengedUnit, IssuedUnit
 from station.secrets.station_secret import StationSecret
@@ -56,13 +55,15 @@ class DishonestStation(CableProvisioner):
 
     def __init__(self, station_under_test: RecordedStation, folder: Path) -> None:
         honest = station_under_test.station
-        authority = self.authority(honest.authority, folder)
+        self.shown = self.authority(honest.authority, folder)
+        """The authority whose certificates it shows and whose keys it has."""
         super().__init__(
             honest.config,
             honest.policy,
             honest.vendors,
             station_under_test.secret,
-            authority,
+            self.shown.identity,
+            Issuance(honest.config, honest.tables, self.shown.issuer, honest.database),
             honest.tables,
             honest.database,
             honest.bus,
@@ -73,7 +74,7 @@ class DishonestStation(CableProvisioner):
     # --- the steps that a dishonest station overrides ---
 
     def authority(self, honest: Authority, folder: Path) -> Authority:
-        """The authority whose certificates it shows and whose keys it has."""
+        """See `shown`."""
         return honest
 
     def clock(self) -> float:
@@ -94,13 +95,13 @@ class DishonestStation(CableProvisioner):
     def challenge(self, identity: Identity, transcript: bytes) -> ChallengedUnit:
         unit = super().challenge(identity, transcript)
         body = encode(self.challenge_body(decode_body(ChallengeBody, unit.message.body), unit))
-        signature = self._authority.sign_as_station(signed_bytes(ChallengeBody, transcript, body))
+        signature = self.shown.identity.sign(signed_bytes(ChallengeBody, transcript, body))
         return replace(unit, message=self.sign_challenge(Challenge(body=body, signature=signature)))
 
     async def issue(self, unit: ChallengedUnit, proof: Proof, before: bytes, after: bytes, port: str) -> IssuedUnit:
         issued = await super().issue(unit, proof, before, after, port)
         body = encode(self.credentials_body(decode_body(CredentialsBody, issued.message.body), unit))
-        signature = self._authority.sign_as_station(signed_bytes(CredentialsBody, after, body))
+        signature = self.shown.identity.sign(signed_bytes(CredentialsBody, after, body))
         return replace(issued, message=self.sign_credentials(Credentials(body=body, signature=signature)))
 
 
@@ -151,7 +152,7 @@ class SignatureOverAnotherTranscript(DishonestStation):
 
     def sign_challenge(self, honest: Challenge) -> Challenge:
         signed = signed_bytes(ChallengeBody, os.urandom(32), honest.body)
-        return but(honest, signature=self._authority.sign_as_station(signed))
+        return but(honest, signature=self.shown.identity.sign(signed))
 
 
 @at_once("trust.station-forged")
@@ -169,7 +170,7 @@ class SignatureOfAnotherKind(DishonestStation):
     def challenge(self, identity: Identity, transcript: bytes) -> ChallengedUnit:
         unit = super().challenge(identity, transcript)
         signed = signed_bytes(CredentialsBody, transcript, unit.message.body)
-        return replace(unit, message=but(unit.message, signature=self._authority.sign_as_station(signed)))
+        return replace(unit, message=but(unit.message, signature=self.shown.identity.sign(signed)))
 
 
 @at_once("trust.station-forged")
@@ -177,7 +178,7 @@ class BorrowedCertificate(DishonestStation):
     """It shows the genuine station's chain, which is public, and signs with its own key."""
 
     def authority(self, honest: Authority, folder: Path) -> Authority:
-        return with_station_key(honest, honest.station, soft.new_key())
+        return with_station_key(honest, honest.identity.certificate, soft.new_key())
 
 
 @at_once("trust.not-a-station")
@@ -187,7 +188,7 @@ class DeviceAsStation(DishonestStation):
     def authority(self, honest: Authority, folder: Path) -> Authority:
         key = soft.new_key()
         unit = DeviceSubject(board_serial("10000000ffffffff"), key.public_key(), b"t" * 32)
-        return with_station_key(honest, honest.issue(unit, NOW), key)
+        return with_station_key(honest, device_certificate(honest, unit), key)
 
 
 @at_once("trust.station-expired")
@@ -220,7 +221,7 @@ class ForeignStationUnderOurRoot(DishonestStation):
 
     def authority(self, honest: Authority, folder: Path) -> Authority:
         other = foreign(honest, folder)
-        return with_station_key(honest, other.station, other._station_key)
+        return with_station_key(honest, other.identity.certificate, other.identity._key)
 
 
 @at_once("trust.station-untrusted")
@@ -229,7 +230,7 @@ class SelfMadeStation(DishonestStation):
 
     def authority(self, honest: Authority, folder: Path) -> Authority:
         key = soft.new_key()
-        builder = profiles.station("Birthmark", "mine", key.public_key(), NOW, honest.intermediate)
+        builder = profiles.station("Birthmark", "mine", key.public_key(), NOW, honest.certificates.intermediate)
         return with_station_key(honest, builder.sign(soft.new_key(), hashes.SHA256()), key)
 
 
@@ -260,7 +261,7 @@ class CredentialsWithGarbageForASignature(DishonestStation):
 class CredentialsOfAnotherSession(DishonestStation):
     def sign_credentials(self, honest: Credentials) -> Credentials:
         signed = signed_bytes(CredentialsBody, os.urandom(32), honest.body)
-        return but(honest, signature=self._authority.sign_as_station(signed))
+        return but(honest, signature=self.shown.identity.sign(signed))
 
 
 class _Chained(DishonestStation):
@@ -268,21 +269,21 @@ class _Chained(DishonestStation):
         raise NotImplementedError
 
     def credentials_body(self, honest: CredentialsBody, unit: ChallengedUnit) -> CredentialsBody:
-        return but(honest, chain=self._authority._chain(self.leaf(unit)))
+        return but(honest, chain=self.shown.certificates.chain_of(self.leaf(unit).public_bytes(Encoding.DER)))
 
 
 @by_its_gifts("trust.chain-for-another")
 class ChainForAnotherKey(_Chained):
     def leaf(self, unit: ChallengedUnit) -> x509.Certificate:
-        return self._authority.issue(DeviceSubject(unit.serial, soft.new_key().public_key(), b"t" * 32), NOW)
+        subject = DeviceSubject(unit.serial, soft.new_key().public_key(), b"t" * 32)
+        return device_certificate(self.shown, subject)
 
 
 @by_its_gifts("trust.chain-for-another")
 class ChainForAnotherSerialNumber(_Chained):
     def leaf(self, unit: ChallengedUnit) -> x509.Certificate:
-        return self._authority.issue(
-            DeviceSubject(board_serial("10000000ffffffff"), unit.claims.device_key, b"t" * 32), NOW
-        )
+        subject = DeviceSubject(board_serial("10000000ffffffff"), unit.claims.device_key, b"t" * 32)
+        return device_certificate(self.shown, subject)
 
 
 @by_its_gifts("trust.chain-untrusted")
@@ -293,14 +294,15 @@ class ChainWithoutAUsage(_Chained):
         builder = profiles.device(
             "Birthmark",
             DeviceSubject(unit.serial, unit.claims.device_key, b"t" * 32),
+            x509.random_serial_number(),
             NOW,
             1,
-            self._authority.intermediate,
+            self.shown.intermediate,
             "http://127.0.0.1/crl",
         )
         usage = [at for at, one in enumerate(builder._extensions) if isinstance(one.value, x509.ExtendedKeyUsage)]
         del builder._extensions[usage[0]]
-        return builder.sign(self._authority._intermediate_key, hashes.SHA256())
+        return builder.sign(self.shown.issuer._key, hashes.SHA256())
 
 
 @by_its_gifts("trust.chain-untrusted")
@@ -378,14 +380,28 @@ class TableChangedOnTheWay(_Tabled):
 
 def with_station_key(honest: Authority, station: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Authority:
     """Return this authority with another station certificate and key."""
-    return Authority(honest._config, honest.root, honest.intermediate, honest._intermediate_key, station, key)
+    return Authority(StationConfig(), honest.certificates.root, honest.certificates.intermediate, honest._intermediate_key, station, key)
+
+
+def device_certificate(authority: Authority, subject: DeviceSubject) -> x509.Certificate:
+    """Return a device certificate of this authority that no registry knows."""
+    builder = profiles.device(
+        "Birthmark",
+        subject,
+        x509.random_serial_number(),
+        NOW,
+        730,
+        authority.certificates.intermediate,
+        "http://127.0.0.1/crl",
+    )
+    return builder.sign(authority.issuer._key, hashes.SHA256())
 
 
 def foreign(honest: Authority, folder: Path) -> Authority:
     """Make another authority with the same names in `folder`."""
     secret = StationSecret.generate()
-    authorities.create(folder / "authority", honest._config, secret, NOW, "a passphrase for tests")
-    return Authority.load(folder, honest._config, secret)
+    files.create(folder / "authority", StationConfig(), secret, NOW, "a passphrase for tests")
+    return files.load(folder, StationConfig(), secret)
 
 
 def point() -> bytes:

@@ -16,7 +16,7 @@ from device_agent.storage.sealed_map import NucMap
 from device_agent.tpm import Simulator, Tpm, templates
 from shared.protocol.messages import Credentials, Identity, Proof, Receipt
 from shared.types import BoardSerial, board_serial
-from station.registry import units
+from station.registry import revocation
 from station.registry.records import UnitState
 from tests.adversary.dishonest_agent import AttackerTools, DishonestAgent, but
 from tests.harness.recorded_station import (
@@ -211,7 +211,7 @@ def test_a_unit_released_in_the_middle_of_its_session_is_not_provisioned(
             def accept(self, credentials: Credentials, before: bytes, after: bytes) -> Receipt:
                 async def release() -> None:
                     async with station_under_test.station.database.write() as connection:
-                        await units.release(connection, SERIAL, "a test", 1)
+                        await revocation.release(connection, SERIAL, "a test", 1)
 
                 station_under_test.run(release())
                 return super().accept(credentials, before, after)

@@ -22,6 +22,7 @@ import msgspec
 from shared.birthmark.derivation import token_key
 from shared.birthmark.nuc_token import seal_token
 from shared.types import NucHash, TableId, key_index
+from station.registry.location import registry_url
 from station.config import CONFIG_NAME
 from station.registry.database import Database
 from station.registry.schema import assignments
@@ -67,7 +68,7 @@ async def _fill(data_dir: Path, count: int) -> list[bytes]:
     """Writes `count` provisioned units, and gives requests of some of them."""
     secret = StationSecret.load(data_dir)
     index = BlindIndex(secret)
-    database = Database(data_dir / "registry.sqlite")
+    database = Database(registry_url(data_dir), "bench")
     bodies: list[bytes] = []
     try:
         async with database.write() as connection:

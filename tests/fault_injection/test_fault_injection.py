@@ -12,6 +12,8 @@ from unittest import mock
 import pytest
 
 from device_agent.storage.disk import Disk
+from tests.harness import issuing
+from station.registry import revocation
 from station.registry import units
 from tests.fault_injection import cable, storing
 from tests.fault_injection.power_cut import Recorder
@@ -64,9 +66,9 @@ def test_a_registry_that_forgets_who_was_issued_is_found_out(monkeypatch: pytest
     honest = units.issue_or_resume
 
     async def forgetful(connection: Any, applicant: Any, now: int, *rest: Any) -> Any:
-        for unit in await units.list_active(connection):
+        for unit in await issuing.listed(connection):
             if unit.serial == applicant.serial:
-                await units.release(connection, unit.serial, "forgotten", now)
+                await revocation.release(connection, unit.serial, "forgotten", now)
         return await honest(connection, applicant, now, *rest)
 
     monkeypatch.setattr(units, "issue_or_resume", forgetful)

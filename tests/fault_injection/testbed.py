@@ -26,13 +26,15 @@ from device_agent.session import service
 from device_agent.session.service import Timeouts
 from runtime.clock import unix_time
 from shared.errors import BirthmarkError
+from station.registry import revocation
 from station.config import EkPolicy, SessionConfig, StationConfig, TablesConfig
 from station.ports import conversation as station_conversation
 from station.ports.conversation import Conversation
 from station.provisioning.cable import CableProvisioner
-from station.registry import audit_check, units
+from station.provisioning.issuance import Issuance
+from station.registry import audit_check
 from station.registry.database import Database
-from station.registry.units import Unit
+from station.registry.records import Unit
 from station.secrets.station_secret import StationSecret
 from station.services import Services
 from station.setup.init import init_data_dir
@@ -171,7 +173,7 @@ class Testbed:
         """Set its serial number and TPM free for another, as an operator would; it need not have come so far."""
         async with station.database.write() as connection:
             with suppress(BirthmarkError):
-                await units.release(connection, pi.serial, "test", unix_time())
+                await revocation.release(connection, pi.serial, "test", unix_time())
 
     def issued_twice(self, pi: Pi) -> bool:
         with _reader(self.registry) as database:
@@ -239,13 +241,14 @@ async def station_of(testbed: Testbed) -> AsyncIterator[Services]:
 async def station_with(station: Services, testbed: Testbed, registry: Path) -> AsyncIterator[Services]:
     """The same station at another time: with the registry as it was then. The bench looks into that one meanwhile."""
     secret = StationSecret.load(testbed.data_dir)
-    database, present = Database(registry), testbed.registry
+    database, present = Database(f"sqlite:{registry}", station.config.name), testbed.registry
     provisioner = CableProvisioner(
         station.config,
         station.policy,
         station.vendors,
         secret,
-        station.authority,
+        station.authority.identity,
+        Issuance(station.config, station.tables, station.authority.issuer, database),
         station.tables,
         database,
         station.bus,

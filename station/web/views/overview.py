@@ -108,16 +108,17 @@ def summary(ports: Sequence[PortChanged]) -> str:
 
 def unit_view(unit: Unit, now: float) -> UnitView:
     """`now` is in seconds since 1970."""
+    not_after = unit.certificate.not_after if unit.certificate else unit.reserved_at
     return UnitView(
         id=unit.id,
         serial=unit.serial,
         model=unit.model,
         state=unit.state.value,
         reason=unit.revoked_reason or "",
-        when=_moment(unit.provisioned_at or unit.issued_at),
-        expiry=_moment(unit.not_after),
-        expiry_warning=_expiry_warning(unit.not_after - now),
-        expired=unit.not_after <= now,
+        when=_moment(unit.provisioned_at or unit.issued_at or unit.reserved_at),
+        expiry=_moment(not_after),
+        expiry_warning=_expiry_warning(not_after - now),
+        expired=not_after <= now,
         tables=unit.tables,
         tpm=_tpm(unit),
     )

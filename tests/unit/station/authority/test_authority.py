@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared.errors import BirthmarkError
 from shared.types import board_serial
-from station.authority import authority as authorities
-from station.authority.authority import Authority, ExistingAuthority, RootKey
+from station.authority import files
+from station.authority.files import Authority, ExistingAuthority, RootKey
 from station.authority.profiles import DeviceSubject
 from station.config import AuthorityConfig, StationConfig
 from station.secrets.station_secret import StationSecret
@@ -29,18 +29,18 @@ SECRET = StationSecret.generate()
 
 def create(directory: Path, passphrase: str | None = "a passphrase for tests") -> RootKey:  # noqa: S107
     directory.mkdir(exist_ok=True)
-    return authorities.create(directory / "authority", CONFIG, SECRET, AT, passphrase)
+    return files.create(directory / "authority", CONFIG, SECRET, AT, passphrase)
 
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
     create(tmp_path)
-    return Authority.load(tmp_path, CONFIG, SECRET)
+    return files.load(tmp_path, CONFIG, SECRET)
 
 
 def refused(directory: Path, secret: StationSecret = SECRET) -> str:
     with pytest.raises(BirthmarkError) as caught:
-        Authority.load(directory, CONFIG, secret)
+        files.load(directory, CONFIG, secret)
     assert caught.value.code == "authority.unreadable"
     return caught.value.detail
 
@@ -113,12 +113,12 @@ def test_files_of_another_authority_do_not_fit(authority: Authority, tmp_path: P
 
 def test_an_imported_authority_keeps_its_key_and_its_earlier_issuers(tmp_path: Path) -> None:
     create(tmp_path / "old")
-    old = Authority.load(tmp_path / "old", CONFIG, SECRET)
-    earlier = Authority.load((create(tmp_path / "older"), tmp_path / "older")[1], CONFIG, SECRET).intermediate
+    old = files.load(tmp_path / "old", CONFIG, SECRET)
+    earlier = files.load((create(tmp_path / "older"), tmp_path / "older")[1], CONFIG, SECRET).intermediate
     (tmp_path / "new").mkdir()
     existing = ExistingAuthority(old.root, old.intermediate, old._intermediate_key, (earlier,))
-    authorities.write_existing(tmp_path / "new" / "authority", CONFIG, SECRET, AT, existing)
-    new = Authority.load(tmp_path / "new", CONFIG, SECRET)
+    files.write_existing(tmp_path / "new" / "authority", CONFIG, SECRET, AT, existing)
+    new = files.load(tmp_path / "new", CONFIG, SECRET)
     assert new.issuers == (old.intermediate, earlier)
     assert (new.root, new.intermediate) == (old.root, old.intermediate)
     assert new.station.public_key() != old.station.public_key()
@@ -130,7 +130,7 @@ def test_an_imported_authority_keeps_its_key_and_its_earlier_issuers(tmp_path: P
 
 def test_a_certificate_is_valid_for_the_configured_days_and_names_where_its_list_is(authority: Authority) -> None:
     certificate = authority.issue(subject(), AT)
-    certificate.verify_directly_issued_by(authority.intermediate)
+    certificate.verify_directly_issued_by(authority.certificates.intermediate)
     assert certificate.not_valid_before_utc <= AT
     assert certificate.not_valid_after_utc - certificate.not_valid_before_utc == dt.timedelta(days=10)
     points = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
@@ -145,23 +145,23 @@ def test_no_two_certificates_have_one_serial_number(authority: Authority) -> Non
 
 def test_a_clock_that_was_set_back_issues_nothing_older_than_the_station(authority: Authority) -> None:
     back = AT - dt.timedelta(days=4000)
-    assert authority.now(back) == authority.station.not_valid_before_utc
-    assert authority.now(AT + dt.timedelta(days=1)) == AT + dt.timedelta(days=1)
+    assert authority.identity.now(back) == authority.identity.certificate.not_valid_before_utc
+    assert authority.identity.now(AT + dt.timedelta(days=1)) == AT + dt.timedelta(days=1)
     assert authority.issue(subject(), back).not_valid_after_utc > AT
 
 
 def test_a_chain_is_leaf_intermediate_root(authority: Authority) -> None:
     leaf = authority.issue(subject(), AT).public_bytes(serialization.Encoding.DER)
-    chain = [x509.load_der_x509_certificate(der) for der in authority.chain(leaf)]
-    assert chain[1:] == [authority.intermediate, authority.root]
+    chain = [x509.load_der_x509_certificate(der) for der in authority.issuer.chain_of(leaf)]
+    assert chain[1:] == [authority.certificates.intermediate, authority.certificates.root]
     for below, above in pairwise(chain):
         below.verify_directly_issued_by(above)
-    assert authority.station_chain[1:] == authority.chain(leaf)[1:]
+    assert authority.identity.chain[1:] == authority.issuer.chain_of(leaf)[1:]
 
 
 def test_the_station_signs_with_the_key_of_its_certificate(authority: Authority) -> None:
-    key = authority.station.public_key()
+    key = authority.identity.certificate.public_key()
     assert isinstance(key, ec.EllipticCurvePublicKey)
-    key.verify(authority.sign_as_station(b"said"), b"said", ec.ECDSA(hashes.SHA256()))
+    key.verify(authority.identity.sign(b"said"), b"said", ec.ECDSA(hashes.SHA256()))
     with pytest.raises(InvalidSignature):
-        key.verify(authority.sign_as_station(b"said"), b"not said", ec.ECDSA(hashes.SHA256()))
+        key.verify(authority.identity.sign(b"said"), b"not said", ec.ECDSA(hashes.SHA256()))

@@ -20,9 +20,9 @@ from shared.protocol.messages import ChallengeBody, CredentialsBody, Receipt, Re
 from shared.protocol.nuc_encryption import NucHashDecryptor, encrypt_nuc_hash
 from shared.protocol.signing import signed_bytes
 from shared.types import NucHash
+from station.registry import revocation
 from station.events import BusEvent, UnitChanged
 from station.provisioning.cable import IssuedUnit
-from station.registry import units
 from station.registry.records import UnitState
 from tests.harness.bare_station import NOW
 from tests.harness.soft_device import SERIAL, Device, Key
@@ -61,7 +61,7 @@ def sign(device: Device, body: ReceiptBody) -> Receipt:
 
 
 def verify_as_agent(station: Provisioning, kind: type, transcript: bytes, body: bytes, signature: bytes) -> None:
-    key = station.bare_station.authority.station.public_key()
+    key = station.bare_station.authority.identity.certificate.public_key()
     assert isinstance(key, ec.EllipticCurvePublicKey)
     key.verify(signature, signed_bytes(kind, transcript, body), ec.ECDSA(hashes.SHA256()))
 
@@ -73,12 +73,12 @@ def test_each_greeting_has_a_nonce_of_its_own_and_the_stations_time_and_chain(st
     one, other = station.provisioner.hello(), station.provisioner.hello()
     assert one.nonce != other.nonce
     assert one.time == NOW
-    assert one.chain == station.bare_station.authority.station_chain
+    assert one.chain == station.bare_station.authority.identity.chain
 
 
 def test_a_clock_that_was_set_back_greets_with_no_time_before_the_stations_certificate(station: Provisioning) -> None:
     station.bare_station.clock.now = 0.0
-    assert station.provisioner.hello().time == station.bare_station.authority.station.not_valid_before_utc.timestamp()
+    assert station.provisioner.hello().time == station.bare_station.authority.identity.certificate.not_valid_before_utc.timestamp()
 
 
 def test_a_challenge_is_signed_by_the_station_over_this_session(station: Provisioning) -> None:
@@ -125,7 +125,7 @@ async def test_a_unit_that_proves_itself_is_issued_with_all_that_was_proven(stat
     assert not issued.issuance.resumed
     certificate = x509.load_der_x509_certificate(unit.certificate)
     assert certificate.public_key() == device.device.private.public_key()
-    certificate.verify_directly_issued_by(station.bare_station.authority.intermediate)
+    certificate.verify_directly_issued_by(station.bare_station.authority.certificates.intermediate)
 
 
 async def test_credentials_are_signed_over_this_session_and_hold_chain_and_wrapped_tables(
@@ -237,7 +237,7 @@ async def test_a_unit_released_before_its_receipt_is_not_provisioned(station: Pr
     device = Device()
     issued = await issue(station, device)
     async with station.bare_station.database.write() as connection:
-        await units.release(connection, SERIAL, "a test", NOW)
+        await revocation.release(connection, SERIAL, "a test", NOW)
     with pytest.raises(BirthmarkError) as caught:
         await station.provisioner.confirm(
             issued, sign(device, receipt_body(device, issued.message, BEFORE_RECEIPT)), BEFORE_RECEIPT

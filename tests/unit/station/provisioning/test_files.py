@@ -15,10 +15,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared.errors import BirthmarkError
+from station.registry import revocation
 from station.provisioning import files
 from station.provisioning.files import Outcome, ProvisioningFiles, Result, read_csr_file, read_list
 from station.provisioning.offline import CSR_CHARACTERS, ProvisioningRequest, read_csr
-from station.registry import queries, units
+from station.registry import queries
 from station.registry.queries import Filter
 from tests.harness.bare_station import NOW, BareStation, open_bare_station
 from tests.harness.soft_device import csr
@@ -144,7 +145,7 @@ async def test_a_released_unit_is_provisioned_anew_although_its_file_is_there(
 ) -> None:
     await outcomes(made, "CAM-1")
     async with bare_station.database.write() as connection:
-        await units.release(connection, "CAM-1", "scrapped", NOW)
+        await revocation.release(connection, "CAM-1", "scrapped", NOW)
     before = content(made.path("CAM-1"))
     [result] = await outcomes(made, "CAM-1")
     assert result.outcome is Outcome.PROVISIONED

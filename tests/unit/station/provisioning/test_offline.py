@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from cryptography.x509.oid import NameOID
 
 from shared.errors import BirthmarkError
+from station.registry import revocation
 from station.provisioning.offline import CONFLICTS, FIELD_OF, ProvisionedUnit, ProvisioningRequest
-from station.registry import audit, queries, units
+from station.registry import audit, queries
 from station.registry.queries import Filter
 from station.registry.records import KeyHolder, UnitState
 from tests.harness import openssl
@@ -63,7 +64,7 @@ async def test_the_workflow_gives_everything_that_birthmarks_camera_loads(tmp_pa
     async with open_bare_station(tmp_path) as bare_station:
         provisioned = await provision(bare_station, device_family="Camera", nuc_hash=NUC.upper())
         content = json.loads(json.dumps(provisioned.provisioning()))
-        masters = {str(table): bare_station.tables.master_key(table).hex() for table in provisioned.unit.tables}
+        masters = {str(table): bare_station.tables.master_key(table).hex() for table in provisioned.tables}
     required = {"device_serial", "device_family", "device_certificate", "certificate_chain", "device_private_key"}
     required |= {"device_public_key", "table_assignments", "nuc_hash", "master_keys"}
     assert required <= content.keys()
@@ -77,7 +78,7 @@ async def test_the_workflow_gives_everything_that_birthmarks_camera_loads(tmp_pa
         Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
     )
     chain = x509.load_pem_x509_certificates(content["certificate_chain"].encode())
-    assert chain == [bare_station.authority.intermediate]
+    assert chain == [bare_station.authority.certificates.intermediate]
 
 
 async def test_a_new_unit_is_provisioned_with_its_times_and_its_key_holder(tmp_path: Path) -> None:
@@ -126,7 +127,7 @@ async def test_a_unit_with_a_request_keeps_its_own_key(tmp_path: Path, form: str
         certificate = x509.load_der_x509_certificate(provisioned.chain[0])
         assert certificate.public_key() == key.public_key()
         assert certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value == "CAM-1"
-        assert provisioned.unit.key_holder is KeyHolder.SOFTWARE
+        assert provisioned.key_holder is KeyHolder.SOFTWARE
         assert not provisioned.provisioning().keys() & {"device_private_key", "master_keys", "nuc_hash"}
         assert openssl.verify(tmp_path, provisioned.chain, "-attime", str(NOW)).returncode == 0
 
@@ -172,9 +173,9 @@ async def test_a_released_serial_can_be_provisioned_anew(tmp_path: Path) -> None
     async with open_bare_station(tmp_path) as bare_station:
         first = await provision(bare_station, nuc_hash=NUC)
         async with bare_station.database.write() as connection:
-            await units.release(connection, "CAM-1", "sold", NOW)
+            await revocation.release(connection, "CAM-1", "sold", NOW)
         again = await provision(bare_station, nuc_hash=NUC)
-    assert again.unit.certificate_serial != first.unit.certificate_serial
+    assert again.certificate_serial != first.certificate_serial
 
 
 @pytest.mark.parametrize("serial", ["", "x" * 65, "a b", "a/b", "../x", "a\n", "a\0", "-a", "é", "<b>"])

@@ -26,7 +26,7 @@ VERBS: dict[str, Verb] = {
     "hold": lambda c: revocation.revoke(c, "CAM-1", RevocationCode.HOLD, "why", NOW),
     "revoke": lambda c: revocation.revoke(c, "CAM-1", RevocationCode.KEY_COMPROMISE, "why", NOW),
     "reinstate": lambda c: revocation.reinstate(c, "CAM-1", "why", NOW),
-    "release": lambda c: units.release(c, "CAM-1", "why", NOW),
+    "release": lambda c: revocation.release(c, "CAM-1", "why", NOW),
 }
 
 # From each state, what each verb leads to: a state, or the code of a refusal that changes nothing.

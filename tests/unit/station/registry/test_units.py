@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.errors import BirthmarkError
 from shared.types import TableId, board_serial
+from tests.harness import issuing
 from station.authority.profiles import DeviceSubject
 from station.registry import audit, revocation, units
 from station.registry.records import Applicant, Issuance, KeyHolder, UnitState
@@ -89,7 +90,7 @@ async def events(bare_station: BareStation) -> list[str]:
 
 
 async def release(connection: AsyncConnection, applicant: Applicant = FIRST) -> None:
-    await units.release(connection, applicant.serial, "a new TPM", NOW + 5)
+    await revocation.release(connection, applicant.serial, "a new TPM", NOW + 5)
 
 
 def fingerprint(certificate: x509.Certificate) -> bytes:
@@ -217,7 +218,7 @@ async def test_a_released_serial_tpm_and_sensor_are_free_and_the_unit_is_unknown
         gone = await units.by_id(connection, first.id)
         assert (gone.state, gone.closed_at, gone.closed_reason) == (UnitState.RELEASED, NOW + 5, "a new TPM")
         assert (await units.active(connection, FIRST.serial)).id == second.unit.id
-        assert [unit.id for unit in await units.list_active(connection)] == [second.unit.id]
+        assert [unit.id for unit in await issuing.listed(connection)] == [second.unit.id]
 
 
 async def test_units_are_listed_the_latest_first_in_pages_and_counted_by_state(
@@ -227,8 +228,8 @@ async def test_units_are_listed_the_latest_first_in_pages_and_counted_by_state(
     async with bare_station.database.write() as connection:
         await units.confirm(connection, made[0].id, NOW)
     async with bare_station.database.read() as connection:
-        [latest] = await units.list_active(connection, limit=1)
-        [earlier] = await units.list_active(connection, before=latest.id)
+        [latest] = await issuing.listed(connection, limit=1)
+        [earlier] = await issuing.listed(connection, before=latest.id)
         assert (latest.id, earlier.id) == (made[1].id, made[0].id)
         assert latest.tables == earlier.tables == TABLES
         assert await units.count_by_state(connection) == {

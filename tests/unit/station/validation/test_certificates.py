@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from shared.types import board_serial
 from station.authority.profiles import DeviceSubject
 from station.provisioning.offline import ProvisionedUnit, ProvisioningRequest
-from station.registry import revocation, units
+from station.registry import revocation
 from station.registry.revocation import RevocationCode
 from station.validation.certificates import CameraBundle
 from station.validation.verdict import Reason
@@ -116,7 +116,7 @@ async def test_a_released_units_certificate_fails_and_its_new_one_passes(tmp_pat
     async with open_bare_station(tmp_path) as bare_station:
         old = signed(await provision(bare_station))
         async with bare_station.database.write() as connection:
-            await units.release(connection, "CAM-1", "sold", NOW)
+            await revocation.release(connection, "CAM-1", "sold", NOW)
         new = signed(await provision(bare_station))
         assert await reason(bare_station, old) is Reason.REVOKED
         assert await reason(bare_station, new) is Reason.VALID
@@ -150,7 +150,7 @@ async def test_a_certificate_signed_with_the_authoritys_key_but_unknown_to_its_r
 async def test_the_stations_own_certificate_is_no_cameras(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         made = signed(await provision(bare_station))
-        station = as_der(bare_station.authority.station.public_bytes(Encoding.DER))
+        station = as_der(bare_station.authority.identity.certificate.public_bytes(Encoding.DER))
         assert await reason(bare_station, msgspec.structs.replace(made, camera_cert=station)) is Reason.UNKNOWN_UNIT
 
 

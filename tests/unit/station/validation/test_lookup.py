@@ -12,7 +12,7 @@ import pytest
 from shared.errors import BirthmarkError
 from shared.types import NucHash
 from station.provisioning.offline import ProvisioningRequest
-from station.registry import revocation, units
+from station.registry import revocation
 from station.registry.database import Database
 from station.registry.records import Unit, UnitState
 from station.registry.revocation import RevocationCode
@@ -72,7 +72,7 @@ async def test_what_is_committed_before_the_call_counts(registered: Registered) 
     assert found is not None
     assert found[0] is UnitState.REVOKED
     async with registered.bare_station.database.write() as connection:
-        await units.release(connection, "CAM-1", "scrapped", NOW)
+        await revocation.release(connection, "CAM-1", "scrapped", NOW)
     assert await registered.lookup.find(index) is None
 
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from station.authority.crl import LIFETIME
 from station.provisioning.offline import ProvisionedUnit, ProvisioningRequest
-from station.registry import audit, revocation, units
+from station.registry import audit, revocation
 from station.registry.revocation import RevocationCode
 from tests.harness import openssl
 from tests.harness.bare_station import NOW, BareStation, open_bare_station
@@ -37,7 +37,7 @@ def number(crl: x509.CertificateRevocationList) -> int:
 
 def reason(crl: x509.CertificateRevocationList, provisioned: ProvisionedUnit) -> x509.ReasonFlags | None:
     """The reason that stands in the list for a unit's certificate, None when it is not in it."""
-    entry = crl.get_revoked_certificate_by_serial_number(int(provisioned.unit.certificate_serial, 16))
+    entry = crl.get_revoked_certificate_by_serial_number(int(provisioned.certificate_serial, 16))
     return entry.extensions.get_extension_for_class(x509.CRLReason).value.reason if entry else None
 
 
@@ -46,7 +46,7 @@ async def test_openssl_verifies_the_list_as_der_and_as_pem(tmp_path: Path) -> No
         await provision(bare_station)
         await revoke(bare_station, "CAM-1")
         crl = await current(bare_station)
-        issuer = openssl.pem(tmp_path / "issuer.pem", bare_station.authority.intermediate)
+        issuer = openssl.pem(tmp_path / "issuer.pem", bare_station.authority.certificates.intermediate)
         for encoding, form in ((Encoding.DER, "DER"), (Encoding.PEM, "PEM")):
             file = tmp_path / f"crl.{form}"
             file.write_bytes(crl.public_bytes(encoding))
@@ -71,7 +71,7 @@ async def test_the_list_names_its_issuers_key_and_its_next_update(tmp_path: Path
     async with open_bare_station(tmp_path) as bare_station:
         crl = await current(bare_station)
         identifier = crl.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
-        own = bare_station.authority.intermediate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        own = bare_station.authority.certificates.intermediate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
         assert identifier == own.digest
         assert crl.next_update_utc == crl.last_update_utc + LIFETIME
         assert crl.last_update_utc.timestamp() < NOW < crl.next_update_utc.timestamp()
@@ -107,7 +107,7 @@ async def test_a_released_unit_is_revoked_for_good_even_from_hold(tmp_path: Path
         await revoke(bare_station, "CAM-3", RevocationCode.KEY_COMPROMISE)
         async with bare_station.database.write() as connection:
             for serial in ("CAM-1", "CAM-2", "CAM-3"):
-                await units.release(connection, serial, "scrapped", int(bare_station.clock()))
+                await revocation.release(connection, serial, "scrapped", int(bare_station.clock()))
         crl = await current(bare_station)
     assert reason(crl, plain) is x509.ReasonFlags.cessation_of_operation
     assert reason(crl, held) is x509.ReasonFlags.cessation_of_operation

@@ -92,7 +92,7 @@ async def test_a_revocation_shows_at_once_in_validation_list_unit_and_page(api: 
         assert await api.validate(api.token(made)) == verdict
         crl = x509.load_der_x509_crl(await (await api.client.get("/crl")).read())
         assert (crl.get_revoked_certificate_by_serial_number(number) is not None) is listed
-        assert crl.is_signature_valid(api.testbed.authority.intermediate.public_key())  # type: ignore[arg-type]
+        assert crl.is_signature_valid(api.testbed.authority.certificates.intermediate.public_key())  # type: ignore[arg-type]
         page = await (await api.client.get("/", headers={"Accept": "text/html"})).text()
         assert ("Revoked</span>" in page) is listed
     async with api.testbed.database.read() as connection:
