@@ -20,9 +20,9 @@ from shared.protocol.messages import ChallengeBody, CredentialsBody, Receipt, Re
 from shared.protocol.nuc_encryption import NucHashDecryptor, encrypt_nuc_hash
 from shared.protocol.signing import signed_bytes
 from shared.types import NucHash
-from station.registry import revocation
 from station.events import BusEvent, UnitChanged
 from station.provisioning.cable import IssuedUnit
+from station.registry import revocation
 from station.registry.records import UnitState
 from tests.harness.bare_station import NOW
 from tests.harness.soft_device import SERIAL, Device, Key
@@ -78,7 +78,10 @@ def test_each_greeting_has_a_nonce_of_its_own_and_the_stations_time_and_chain(st
 
 def test_a_clock_that_was_set_back_greets_with_no_time_before_the_stations_certificate(station: Provisioning) -> None:
     station.bare_station.clock.now = 0.0
-    assert station.provisioner.hello().time == station.bare_station.authority.identity.certificate.not_valid_before_utc.timestamp()
+    assert (
+        station.provisioner.hello().time
+        == station.bare_station.authority.identity.certificate.not_valid_before_utc.timestamp()
+    )
 
 
 def test_a_challenge_is_signed_by_the_station_over_this_session(station: Provisioning) -> None:
@@ -122,8 +125,9 @@ async def test_a_unit_that_proves_itself_is_issued_with_all_that_was_proven(stat
     [unit] = await station.units()
     assert (unit.serial, unit.state, unit.port, unit.issued_at) == (SERIAL, UnitState.ISSUED, PORT, NOW)
     assert (unit.ek_trust, unit.tpm_firmware) == ("verified", "7.85.4555.0")
-    assert not issued.issuance.resumed
-    certificate = x509.load_der_x509_certificate(unit.certificate)
+    assert not issued.granted.resumed
+    assert unit.certificate == issued.granted.certificate
+    certificate = x509.load_der_x509_certificate(issued.granted.certificate.der)
     assert certificate.public_key() == device.device.private.public_key()
     certificate.verify_directly_issued_by(station.bare_station.authority.certificates.intermediate)
 
@@ -135,7 +139,8 @@ async def test_credentials_are_signed_over_this_session_and_hold_chain_and_wrapp
     verify_as_agent(station, CredentialsBody, AFTER_PROOF, issued.message.body, issued.message.signature)
     body = decode_body(CredentialsBody, issued.message.body)
     [unit] = await station.units()
-    assert body.chain[0] == unit.certificate
+    assert unit.certificate is not None
+    assert body.chain[0] == unit.certificate.der
     assert tuple(table.table_id for table in body.tables) == unit.tables == tuple(issued.names)
     assert body.validation_endpoint == station.bare_station.config.validation_endpoint
     for table in unit.tables:
@@ -170,7 +175,7 @@ async def test_a_proof_that_fails_leaves_nothing_written(station: Provisioning) 
 async def test_a_unit_that_comes_back_gets_the_same_certificate_and_tables_wrapped_anew(station: Provisioning) -> None:
     device = Device()
     first, again = await issue(station, device), await issue(station, device)
-    assert again.issuance.resumed
+    assert again.granted.resumed
     bodies = [decode_body(CredentialsBody, issued.message.body) for issued in (first, again)]
     assert bodies[0].chain == bodies[1].chain
     assert bodies[0].tables != bodies[1].tables
@@ -199,7 +204,7 @@ async def test_a_receipt_for_all_that_was_given_makes_the_unit_provisioned_once(
     station.bare_station.clock.now += 60
     again = await station.provisioner.confirm(issued, receipt, BEFORE_RECEIPT)
     assert again == unit
-    assert [row.event for row in await station.log()] == ["issued", "provisioned"]
+    assert [row.event for row in await station.log()] == ["reserved", "issued", "provisioned"]
 
 
 async def test_a_receipt_for_anything_else_is_refused_and_the_unit_stays_issued(station: Provisioning) -> None:
@@ -255,4 +260,4 @@ async def test_a_refusal_is_recorded_with_its_code_and_what_the_device_says_is_c
     assert "\n" not in row.serial
     detail = msgspec.json.decode(row.detail)
     assert (detail["code"], detail["port"]) == ("attestation.ek-missing", PORT)
-    assert detail["station"] == station.bare_station.config.name
+    assert row.station == station.bare_station.config.name

@@ -15,11 +15,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared.errors import BirthmarkError
-from station.registry import revocation
 from station.provisioning import files
 from station.provisioning.files import Outcome, ProvisioningFiles, Result, read_csr_file, read_list
 from station.provisioning.offline import CSR_CHARACTERS, ProvisioningRequest, read_csr
-from station.registry import queries
+from station.registry import queries, revocation
 from station.registry.queries import Filter
 from tests.harness.bare_station import NOW, BareStation, open_bare_station
 from tests.harness.soft_device import csr
@@ -53,19 +52,30 @@ async def count(bare_station: BareStation) -> int:
         return await queries.count(connection, Filter())
 
 
+async def count_all(bare_station: BareStation) -> int:
+    """Reservations, too."""
+    async with bare_station.database.read() as connection:
+        return await queries.count_all(connection)
+
+
 async def outcomes(made: ProvisioningFiles, *serials: str) -> list[Result]:
     return [result async for result in made.provision_all([ProvisioningRequest(serial) for serial in serials])]
 
 
-async def test_a_units_file_is_private_and_holds_the_certificate_in_the_registry(made: ProvisioningFiles) -> None:
-    unit = await made.provision(ProvisioningRequest("CAM-1", nuc_hash=NUC))
+async def test_a_units_file_is_private_and_holds_the_certificate_in_the_registry(
+    made: ProvisioningFiles, bare_station: BareStation
+) -> None:
+    await made.provision(ProvisioningRequest("CAM-1", nuc_hash=NUC))
+    async with bare_station.database.read() as connection:
+        unit = await queries.by_serial(connection, "CAM-1")
+    assert unit.certificate is not None
     path = made.path("CAM-1")
     assert path.name == "provisioning_CAM-1.json"
     assert (mode(path.parent), mode(path)) == (0o700, 0o600)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     found = content(path)
     assert x509.load_pem_x509_certificate(found["device_certificate"].encode()) == x509.load_der_x509_certificate(
-        unit.certificate
+        unit.certificate.der
     )
     assert (found["nuc_hash"], found["table_assignments"]) == (NUC, list(unit.tables))
 
@@ -76,7 +86,7 @@ async def test_a_file_that_cannot_be_written_makes_no_unit(made: ProvisioningFil
         await made.provision(ProvisioningRequest("CAM-1"))
     assert caught.value.code == "provisioning.file-unusable"
     assert str(made.path("CAM-1")) in caught.value.detail
-    assert await count(bare_station) == 0
+    assert await count_all(bare_station) == 0
 
 
 async def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path, bare_station: BareStation) -> None:

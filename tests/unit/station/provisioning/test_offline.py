@@ -16,11 +16,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from cryptography.x509.oid import NameOID
 
 from shared.errors import BirthmarkError
-from station.registry import revocation
 from station.provisioning.offline import CONFLICTS, FIELD_OF, ProvisionedUnit, ProvisioningRequest
-from station.registry import audit, queries
-from station.registry.queries import Filter
-from station.registry.records import KeyHolder, UnitState
+from station.registry import audit, queries, revocation
+from station.registry.records import CertificateState, KeyHolder, Unit, UnitState
 from tests.harness import openssl
 from tests.harness.bare_station import NOW, BareStation, open_bare_station
 
@@ -46,8 +44,14 @@ async def events(bare_station: BareStation) -> list[str]:
 
 
 async def count(bare_station: BareStation) -> int:
+    """Units and reservations."""
     async with bare_station.database.read() as connection:
-        return await queries.count(connection, Filter())
+        return await queries.count_all(connection)
+
+
+async def registered(bare_station: BareStation, serial: str = "CAM-1") -> Unit:
+    async with bare_station.database.read() as connection:
+        return await queries.by_serial(connection, serial)
 
 
 def csr(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey) -> bytes:
@@ -83,11 +87,15 @@ async def test_the_workflow_gives_everything_that_birthmarks_camera_loads(tmp_pa
 
 async def test_a_new_unit_is_provisioned_with_its_times_and_its_key_holder(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        unit = (await provision(bare_station)).unit
+        provisioned = await provision(bare_station)
+        unit = await registered(bare_station)
         assert (unit.state, unit.key_holder) == (UnitState.PROVISIONED, KeyHolder.STATION)
         assert (unit.issued_at, unit.provisioned_at) == (NOW, NOW)
         assert unit.duration_ms is not None
-        assert await events(bare_station) == ["issued", "provisioned"]
+        assert await events(bare_station) == ["reserved", "issued", "provisioned"]
+        assert unit.certificate is not None
+        assert (unit.certificate.der, unit.certificate.state) == (provisioned.chain[0], CertificateState.ACTIVE)
+        assert (unit.certificate.serial, unit.tables) == (provisioned.certificate_serial, provisioned.tables)
 
 
 async def test_a_private_key_made_here_is_stored_nowhere(tmp_path: Path) -> None:
@@ -149,11 +157,11 @@ async def test_duplicates_are_refused_and_leave_the_first_alone(
     tmp_path: Path, fields: dict[str, str], wanted: str
 ) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        first = await provision(bare_station, nuc_hash=NUC)
+        await provision(bare_station, nuc_hash=NUC)
+        first = await registered(bare_station)
         assert await code(bare_station, fields["device_serial"], nuc_hash=fields.get("nuc_hash")) == wanted
         assert wanted in CONFLICTS
-        async with bare_station.database.read() as connection:
-            assert await queries.by_serial(connection, "CAM-1") == first.unit
+        assert await registered(bare_station) == first
 
 
 async def test_a_key_that_belongs_to_another_unit_is_refused(tmp_path: Path) -> None:
@@ -166,7 +174,7 @@ async def test_a_key_that_belongs_to_another_unit_is_refused(tmp_path: Path) -> 
 async def test_a_refused_request_does_not_poison_its_serial(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         assert await code(bare_station, nuc_hash="not hexadecimal") == "provisioning.nuc-hash-invalid"
-        assert (await provision(bare_station)).unit.serial == "CAM-1"
+        assert (await provision(bare_station)).serial == "CAM-1"
 
 
 async def test_a_released_serial_can_be_provisioned_anew(tmp_path: Path) -> None:
@@ -236,10 +244,12 @@ async def test_a_unit_whose_file_cannot_be_kept_is_not_made(tmp_path: Path) -> N
         raise BirthmarkError("provisioning.file-unusable", "disk full")
 
     async with open_bare_station(tmp_path) as bare_station:
-        with pytest.raises(BirthmarkError):
+        with pytest.raises(BirthmarkError) as caught:
             await bare_station.offline_provisioner.provision(ProvisioningRequest("CAM-1"), "test", keep)
+        assert caught.value.code == "provisioning.file-unusable"
         assert await count(bare_station) == 0
-        assert await events(bare_station) == []
+        assert await events(bare_station) == ["reserved", "unreserved"]
+        assert (await provision(bare_station)).serial == "CAM-1"
 
 
 async def test_of_many_requests_for_one_serial_at_once_one_succeeds(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ async def test_an_opened_stations_parts_belong_together(directory: Path) -> None
         with station.bus.listen() as events:
             made = await station.offline_provisioner.provision(ProvisioningRequest("CAM-1"), "test")
             assert events.get_nowait() == UnitChanged("CAM-1")
-        assert made.chain[1:] == station.authority.issuer.chain_of(made.unit.certificate)[1:]
+        assert made.chain[1:] == station.authority.issuer.chain_of(made.chain[0])[1:]
 
 
 async def test_the_policy_given_counts_and_the_configured_one_stays_on_record(directory: Path) -> None:

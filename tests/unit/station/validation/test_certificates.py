@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from shared.types import board_serial
+from station.authority.issuer import CertificateRequest
 from station.authority.profiles import DeviceSubject
 from station.provisioning.offline import ProvisionedUnit, ProvisioningRequest
 from station.registry import revocation
@@ -142,7 +143,8 @@ async def test_a_certificate_signed_with_the_authoritys_key_but_unknown_to_its_r
     key = ec.generate_private_key(ec.SECP256R1())
     async with open_bare_station(tmp_path) as bare_station:
         subject = DeviceSubject(board_serial("CAM-9"), key.public_key(), b"")
-        forged = bare_station.authority.issue(subject, dt.datetime.fromtimestamp(NOW, dt.UTC))
+        at = dt.datetime.fromtimestamp(NOW, dt.UTC)
+        forged = await bare_station.authority.issuer.issue(CertificateRequest(subject, 4711, at))
         made = bundle(key, as_der(forged.public_bytes(Encoding.DER)))
         assert await reason(bare_station, made) is Reason.UNKNOWN_UNIT
 

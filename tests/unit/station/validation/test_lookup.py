@@ -11,10 +11,10 @@ import pytest
 
 from shared.errors import BirthmarkError
 from shared.types import NucHash
-from station.provisioning.offline import ProvisioningRequest
+from station.provisioning.offline import ProvisionedUnit, ProvisioningRequest
 from station.registry import revocation
 from station.registry.database import Database
-from station.registry.records import Unit, UnitState
+from station.registry.records import UnitState
 from station.registry.revocation import RevocationCode
 from station.validation.lookup import Found, Lookup
 from tests.harness.bare_station import NOW, BareStation, open_bare_station
@@ -40,11 +40,11 @@ class Registered:
     bare_station: BareStation
     lookup: Counted
 
-    async def add(self, serial: str = "CAM-1") -> tuple[bytes, Unit]:
+    async def add(self, serial: str = "CAM-1") -> tuple[bytes, ProvisionedUnit]:
         """A provisioned unit and its blind index."""
         made = await self.bare_station.offline_provisioner.provision(ProvisioningRequest(serial), "test")
         assert made.nuc_hash is not None
-        return self.bare_station.nuc_blind_index.of(made.nuc_hash), made.unit
+        return self.bare_station.nuc_blind_index.of(made.nuc_hash), made
 
 
 @pytest.fixture

@@ -71,7 +71,9 @@ async def test_the_list_names_its_issuers_key_and_its_next_update(tmp_path: Path
     async with open_bare_station(tmp_path) as bare_station:
         crl = await current(bare_station)
         identifier = crl.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
-        own = bare_station.authority.certificates.intermediate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        own = bare_station.authority.certificates.intermediate.extensions.get_extension_for_class(
+            x509.SubjectKeyIdentifier
+        ).value
         assert identifier == own.digest
         assert crl.next_update_utc == crl.last_update_utc + LIFETIME
         assert crl.last_update_utc.timestamp() < NOW < crl.next_update_utc.timestamp()
@@ -127,10 +129,11 @@ async def test_an_unchanged_list_is_given_again_until_half_its_life_is_over(tmp_
 async def test_a_certificate_leaves_the_list_only_well_after_its_own_end(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         provisioned = await provision(bare_station)
+        end = x509.load_der_x509_certificate(provisioned.chain[0]).not_valid_after_utc.timestamp()
         await revoke(bare_station, "CAM-1")
-        bare_station.clock.now = provisioned.unit.not_after + LIFETIME.total_seconds()
+        bare_station.clock.now = end + LIFETIME.total_seconds()
         assert reason(await current(bare_station), provisioned) is not None
-        bare_station.clock.now = provisioned.unit.not_after + 3 * LIFETIME.total_seconds()
+        bare_station.clock.now = end + 3 * LIFETIME.total_seconds()
         assert reason(await current(bare_station), provisioned) is None
 
 
