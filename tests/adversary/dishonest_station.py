@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Final
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from shared.protocol.messages import (
     Challenge,
@@ -38,7 +39,10 @@ from station.attestation.tpm2.wrapping import wrap_hmac_key
 from station.authority import files, profiles
 from station.authority.files import Authority
 from station.authority.profiles import DeviceSubject
+from station.authority.station_identity import StationIdentity
+from station.config import StationConfig
 from station.provisioning.cable import CableProvisioner, ChallengedUnit, IssuedUnit
+from station.provisioning.issuance import Issuance
 from station.secrets.station_secret import StationSecret
 from tests.adversary.dishonest_agent import but
 from tests.harness import soft_device as soft
@@ -297,7 +301,7 @@ class ChainWithoutAUsage(_Chained):
             x509.random_serial_number(),
             NOW,
             1,
-            self.shown.intermediate,
+            self.shown.certificates.intermediate,
             "http://127.0.0.1/crl",
         )
         usage = [at for at, one in enumerate(builder._extensions) if isinstance(one.value, x509.ExtendedKeyUsage)]
@@ -310,9 +314,9 @@ class ChainOfAnotherRoot(DishonestStation):
     """A genuine station sends a chain of another authority."""
 
     def credentials_body(self, honest: CredentialsBody, unit: ChallengedUnit) -> CredentialsBody:
-        other = foreign(self._authority, self.folder)
-        leaf = other.issue(DeviceSubject(unit.serial, unit.claims.device_key, b"t" * 32), NOW)
-        return but(honest, chain=other._chain(leaf))
+        other = foreign(self.shown, self.folder)
+        leaf = device_certificate(other, DeviceSubject(unit.serial, unit.claims.device_key, b"t" * 32))
+        return but(honest, chain=other.certificates.chain_of(leaf.public_bytes(Encoding.DER)))
 
 
 @by_its_gifts("trust.chain-untrusted")
@@ -380,7 +384,8 @@ class TableChangedOnTheWay(_Tabled):
 
 def with_station_key(honest: Authority, station: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Authority:
     """Return this authority with another station certificate and key."""
-    return Authority(StationConfig(), honest.certificates.root, honest.certificates.intermediate, honest._intermediate_key, station, key)
+    issuers = (honest.certificates.intermediate, honest.certificates.root)
+    return replace(honest, identity=StationIdentity(station, issuers, key))
 
 
 def device_certificate(authority: Authority, subject: DeviceSubject) -> x509.Certificate:

@@ -39,8 +39,12 @@ async def test_the_root_signs_itself_and_allows_one_level_below(tmp_path: Path) 
 
 async def test_the_intermediate_is_signed_by_the_root_and_allows_none_below(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        bare_station.authority.certificates.intermediate.verify_directly_issued_by(bare_station.authority.certificates.root)
-        assert constraints(bare_station.authority.certificates.intermediate) == x509.BasicConstraints(ca=True, path_length=0)
+        bare_station.authority.certificates.intermediate.verify_directly_issued_by(
+            bare_station.authority.certificates.root
+        )
+        assert constraints(bare_station.authority.certificates.intermediate) == x509.BasicConstraints(
+            ca=True, path_length=0
+        )
 
 
 async def test_a_device_certificate_names_its_unit_and_can_sign_but_not_issue(tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ from shared.protocol.messages import ChallengeBody, CredentialsBody, Receipt, Re
 from shared.protocol.nuc_encryption import NucHashDecryptor, encrypt_nuc_hash
 from shared.protocol.signing import signed_bytes
 from shared.types import NucHash
-from station.registry import revocation
 from station.events import BusEvent, UnitChanged
 from station.provisioning.cable import IssuedUnit
+from station.registry import revocation
 from station.registry.records import UnitState
 from tests.harness.bare_station import NOW
 from tests.harness.soft_device import SERIAL, Device, Key
@@ -78,7 +78,10 @@ def test_each_greeting_has_a_nonce_of_its_own_and_the_stations_time_and_chain(st
 
 def test_a_clock_that_was_set_back_greets_with_no_time_before_the_stations_certificate(station: Provisioning) -> None:
     station.bare_station.clock.now = 0.0
-    assert station.provisioner.hello().time == station.bare_station.authority.identity.certificate.not_valid_before_utc.timestamp()
+    assert (
+        station.provisioner.hello().time
+        == station.bare_station.authority.identity.certificate.not_valid_before_utc.timestamp()
+    )
 
 
 def test_a_challenge_is_signed_by_the_station_over_this_session(station: Provisioning) -> None:

@@ -15,11 +15,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared.errors import BirthmarkError
-from station.registry import revocation
 from station.provisioning import files
 from station.provisioning.files import Outcome, ProvisioningFiles, Result, read_csr_file, read_list
 from station.provisioning.offline import CSR_CHARACTERS, ProvisioningRequest, read_csr
-from station.registry import queries
+from station.registry import queries, revocation
 from station.registry.queries import Filter
 from tests.harness.bare_station import NOW, BareStation, open_bare_station
 from tests.harness.soft_device import csr

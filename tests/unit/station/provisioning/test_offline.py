@@ -16,9 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from cryptography.x509.oid import NameOID
 
 from shared.errors import BirthmarkError
-from station.registry import revocation
 from station.provisioning.offline import CONFLICTS, FIELD_OF, ProvisionedUnit, ProvisioningRequest
-from station.registry import audit, queries
+from station.registry import audit, queries, revocation
 from station.registry.queries import Filter
 from station.registry.records import KeyHolder, UnitState
 from tests.harness import openssl

@@ -71,7 +71,9 @@ async def test_the_list_names_its_issuers_key_and_its_next_update(tmp_path: Path
     async with open_bare_station(tmp_path) as bare_station:
         crl = await current(bare_station)
         identifier = crl.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
-        own = bare_station.authority.certificates.intermediate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        own = bare_station.authority.certificates.intermediate.extensions.get_extension_for_class(
+            x509.SubjectKeyIdentifier
+        ).value
         assert identifier == own.digest
         assert crl.next_update_utc == crl.last_update_utc + LIFETIME
         assert crl.last_update_utc.timestamp() < NOW < crl.next_update_utc.timestamp()

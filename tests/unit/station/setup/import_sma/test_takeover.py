@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from shared.errors import BirthmarkError
-from tests.harness import issuing
 from station import config
 from station.config import AuthorityConfig
 from station.registry import audit
 from station.registry.records import KeyHolder, Unit, UnitState
 from station.setup.import_sma.takeover import PORT, ImportResult, take_over
 from station.setup.open import open_registry
+from tests.harness import issuing
 from tests.harness.public_sma import FOUNDATION, PublicSma, build
 
 
