@@ -12,7 +12,11 @@ from unittest import mock
 import pytest
 
 from device_agent.storage.disk import Disk
-from station.registry import revocation, units
+from station.provisioning import issuance
+from station.registry import units
+from station.registry.database import Connection
+from station.registry.recognition import Recognition
+from station.registry.records import Applicant
 from tests.fault_injection import cable, storing
 from tests.fault_injection.power_cut import Recorder
 from tests.fault_injection.sweep import Outcome, Point, Sweep, Verdict

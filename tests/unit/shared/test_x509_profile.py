@@ -13,7 +13,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from device_agent.session.trust import load_root, verify_station
+from device_agent.session.trust import verify_station
+from device_agent.session.trusted_authority import load_root
 from shared.errors import BirthmarkError
 from shared.types import board_serial
 from shared.x509_profile import (

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.errors import BirthmarkError
 from shared.types import board_serial
-from station.authority.profiles import DeviceSubject
 from station.registry import audit, revocation, units
 from station.registry.records import Applicant, KeyHolder, Unit, UnitState
 from station.registry.revocation import RevocationCode
