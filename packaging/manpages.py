@@ -15,12 +15,15 @@ MORE = {
 .SH FILES
 .TP
 .I /etc/default/birthmark-agent
-Settings of the services: the NUC map, the root certificate, the serial number.
+Settings of the services: the NUC map, the certificates to trust, the serial number.
 .TP
 .I /etc/birthmark-agent/root.pem
 The root certificate to trust, as
 .B birthmark-agent setup
 installs it.
+.TP
+.I /etc/birthmark-agent/intermediate.pem
+The intermediate certificate to trust under it, for a station that took over another authority.
 .TP
 .I /var/lib/birthmark-agent/identity
 Certificate, chain and table ids, and sealed secrets; of no use without this Pi's TPM.

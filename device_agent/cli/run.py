@@ -46,6 +46,12 @@ from shared.errors import BirthmarkError
     envvar="BIRTHMARK_ROOT_CERTIFICATE",
     help="The one root to trust; without it the first station's is remembered.",
 )
+@click.option(
+    "--intermediate-certificate",
+    type=click.Path(path_type=Path),
+    envvar="BIRTHMARK_INTERMEDIATE_CERTIFICATE",
+    help="The intermediate to trust under that root. Only one without extended key usages needs it: an imported one.",
+)
 @click.option("--once", is_flag=True, help="End after one session, with its result.")
 @click.option("--until-provisioned", is_flag=True, help="End after the first session that ends well.")
 @click.option("--wait", type=click.FloatRange(min=0, min_open=True), help="Seconds to wait for a station's first word.")
@@ -66,6 +72,7 @@ def run(
     serial: str | None,
     model: str | None,
     root_certificate: Path | None,
+    intermediate_certificate: Path | None,
     once: bool,
     until_provisioned: bool,
     wait: float | None,
@@ -78,8 +85,10 @@ def run(
 
     Exit status with --once: 0 provisioned, 75 try again, 1 refused or impossible.
     """
+    if intermediate_certificate is not None and root_certificate is None:
+        raise click.UsageError("--intermediate-certificate needs --root-certificate.")
     prepare_state_dir(state_dir)
-    options = Options(state_dir, tpm, nuc_map, keep_nuc_map, serial, root_certificate, model)
+    options = Options(state_dir, tpm, nuc_map, keep_nuc_map, serial, root_certificate, model, intermediate_certificate)
     timeouts = Timeouts(wait, step_seconds)
     with (
         _ended_by_signals(),

@@ -29,6 +29,11 @@ def _overlay(_context: click.Context, _parameter: click.Parameter, value: str) -
 
 @click.command()
 @click.option("--root", type=_FILE, help="root.pem of your station: the one root certificate this Pi is to trust.")
+@click.option(
+    "--intermediate",
+    type=_FILE,
+    help="intermediate.pem of the same station, if that took over another authority: the import says so.",
+)
 @click.option("--trust-first-station", is_flag=True, help="Instead of --root: trust whoever provisions this Pi first.")
 @click.option("--nuc-map", type=_FILE, help="The NUC map of this Pi's own sensor, if it was captured before.")
 @click.option(
@@ -53,6 +58,7 @@ def _overlay(_context: click.Context, _parameter: click.Parameter, value: str) -
 @AS_JSON
 def setup(
     root: Path | None,
+    intermediate: Path | None,
     trust_first_station: bool,
     nuc_map: Path | None,
     tpm_overlay: str | None,
@@ -71,8 +77,8 @@ def setup(
     """
     if config_txt is not None and not config_txt.is_absolute():
         raise click.BadParameter("give a path that begins with /", param_hint="--config-txt")
-    if root is not None and trust_first_station:
-        raise click.UsageError("--root and --trust-first-station exclude each other.")
+    if trust_first_station and (root is not None or intermediate is not None):
+        raise click.UsageError("--trust-first-station excludes --root and --intermediate.")
     system = System(prefix.resolve())
     if system.live and os.geteuid() != 0:
         raise BirthmarkError("setup.needs-root")
@@ -82,7 +88,15 @@ def setup(
             raise click.UsageError("Missing option '--root' (or '--trust-first-station').")
         root = click.prompt("File with your station's root certificate (root.pem)", type=_FILE, err=True)
     answers = Answers(
-        root, trust_first_station, nuc_map, not no_usb_overlay, tpm_overlay, config_txt, tpm, _replacing(yes, asks)
+        root,
+        trust_first_station,
+        nuc_map,
+        not no_usb_overlay,
+        tpm_overlay,
+        config_txt,
+        tpm,
+        _replacing(yes, asks),
+        intermediate,
     )
     report = set_up(system, answers)
     if as_json:

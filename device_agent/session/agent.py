@@ -1,4 +1,4 @@
-"""Puts an agent together from what the command line says: state directory, TPM, board, NUC map, root."""
+"""Puts an agent together from what the command line says: state directory, TPM, board, NUC map, authority."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from device_agent.board.device_tree import read_board
 from device_agent.session.agent_session import AgentContext, AgentSession
-from device_agent.session.trust import load_root
+from device_agent.session.trusted_authority import TrustedAuthority, load_authority, load_intermediate, load_root
 from device_agent.storage.disk import Disk
 from device_agent.storage.identity import KEPT, Identity, IdentityStore, SealedMap
 from device_agent.storage.sealed_map import NucMap, read_nuc_map
@@ -21,8 +18,8 @@ from device_agent.tpm.source import TpmSource
 from shared.errors import BirthmarkError
 from shared.types import NucHash
 
-_ROOT: Final = "root.pem"
-"""The root that a unit goes on trusting after its identity was removed."""
+_AUTHORITY: Final = "root.pem"
+"""The authority that a unit goes on trusting after its identity was removed: root, and intermediate if it knows one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +33,8 @@ class Options:
     serial: str | None
     root_certificate: Path | None
     model: str | None = None
+    intermediate_certificate: Path | None = None
+    """Of the authority of `root_certificate`; nothing without that one."""
 
 
 class Agent:
@@ -55,7 +54,7 @@ class Agent:
         self._tpm = tpm
         self.store: Final = IdentityStore(options.state_dir, self._disk)
         self._board = read_board(options.serial, options.model)
-        self._pinned = load_root(options.root_certificate) if options.root_certificate else None
+        self._pinned = _pinned(options)
         self._clear_map: Path | None = None
         """The file with the map that is sealed in the identity, or will be; it goes once the unit is provisioned."""
         self.store.tidy()
@@ -75,7 +74,7 @@ class Agent:
     def agent_session(self) -> AgentSession:
         """The unit's side of one session."""
         known = self.store.load()
-        context = AgentContext(self._board, self._tpm.name, self._nuc_map, self._root(known))
+        context = AgentContext(self._board, self._tpm.name, self._nuc_map, self._authority(known))
         return AgentSession(self._tpm.get(), self.store, context)
 
     def failed(self, error: BirthmarkError) -> None:
@@ -92,13 +91,13 @@ class Agent:
             self._say(f"The NUC map is sealed in the identity; the clear file {self._clear_map} was removed.")
             self._clear_map = None
 
-    def _root(self, known: Identity | None) -> x509.Certificate | None:
-        remembered = self._options.state_dir / _ROOT
+    def _authority(self, known: Identity | None) -> TrustedAuthority | None:
+        remembered = self._options.state_dir / _AUTHORITY
         if self._pinned:
             return self._pinned
         if remembered.exists():
-            return load_root(remembered)
-        return known.chain[-1] if known else None
+            return load_authority(remembered)
+        return TrustedAuthority.of(known.chain) if known else None
 
     def _read_nuc_map(self) -> NucMap | None:
         """The map that was given, unless this unit has it already; a clear one that was left behind is removed."""
@@ -129,6 +128,15 @@ class Agent:
             raise
 
 
+def _pinned(options: Options) -> TrustedAuthority | None:
+    if options.root_certificate is None:
+        return None
+    intermediate = options.intermediate_certificate
+    return TrustedAuthority(
+        load_root(options.root_certificate), load_intermediate(intermediate) if intermediate else None
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Forgotten:
     """What `forget` removed."""
@@ -140,7 +148,7 @@ class Forgotten:
 
 
 def forget(state_dir: Path, *, forget_root: bool, forget_map: bool) -> Forgotten:
-    """Remove the identity. The root it trusted is remembered and its sealed NUC map kept, unless told otherwise.
+    """Remove the identity. The authority it trusted is remembered and its sealed NUC map kept, unless told otherwise.
 
     Raises `nuc.map-not-kept`, and removes nothing, where the map is to be kept and cannot be.
     """
@@ -149,10 +157,10 @@ def forget(state_dir: Path, *, forget_root: bool, forget_map: bool) -> Forgotten
     known: Identity | None = None
     with suppress(BirthmarkError):  # a damaged identity is the reason to remove one
         known = store.load()
-    remembered = state_dir / _ROOT
+    remembered = state_dir / _AUTHORITY
     root_known = remembered.exists()
     if not forget_root and known is not None and not root_known:
-        disk.write(remembered, known.chain[-1].public_bytes(Encoding.PEM))
+        disk.write(remembered, TrustedAuthority.of(known.chain).pem())
     found = store.forget(keep_map=not forget_map)
     if forget_root:
         disk.remove(remembered)

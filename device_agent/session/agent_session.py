@@ -21,6 +21,7 @@ from cryptography.x509.oid import NameOID
 
 from device_agent.board.device_tree import Board
 from device_agent.session.trust import TrustedStation, verify_device_chain, verify_station
+from device_agent.session.trusted_authority import TrustedAuthority
 from device_agent.storage.identity import Identity, IdentityFile, IdentityStore, SealedMap, Secrets, StoredTable
 from device_agent.storage.sealed_map import NucMap, seal_map
 from device_agent.storage.tpm_blob import Blob
@@ -59,8 +60,8 @@ class AgentContext:
     """How the TPM was chosen, for later commands to find it again: `simulator`, or a TCTI."""
     nuc_map: NucMap | None
     """As captured; None for a unit that has it sealed already."""
-    root: x509.Certificate | None
-    """The root this unit trusts; None for one that has seen none yet."""
+    authority: TrustedAuthority | None
+    """The one that this unit trusts; None for a unit that has seen none yet."""
 
 
 class AgentSession:
@@ -109,7 +110,7 @@ class AgentSession:
             self._hello.time,
             signed_bytes(ChallengeBody, before, challenge.body),
             challenge.signature,
-            self._context.root,
+            self._context.authority,
         )
         body = decode_body(ChallengeBody, challenge.body)
         secret = self._tpm.activate(body.credential, body.encrypted_secret)

@@ -3,8 +3,12 @@
 1. The trust anchor is one root: pinned by the integrator, or remembered from the first station that provisioned it.
 2. A station is one whose chain leads to that root, whose certificate says it is a station, and whose signature over
    this session's transcript verifies.
-3. A device chain is one that leads to the same root and whose leaf is for this unit's own key and serial number.
-4. Validity is judged at the time in the station's Hello: a Pi has no clock of its own that could be believed. A unit's
+3. A device chain is the path to the same root, and nothing else, and its leaf is for this unit's own key and serial
+   number.
+4. Not every CA under that root may issue either: extended key usages nest. A CA that names any must name the leaf's;
+   anyExtendedKeyUsage does not stand for it. One that names none counts only if it is the intermediate that the unit
+   knows (pinned or remembered as the root is), or stands above it.
+5. Validity is judged at the time in the station's Hello: a Pi has no clock of its own that could be believed. A unit's
    own certificate may begin after it, for a station's clock is set back now and then.
 The caller must still: use the same Hello for 2 that the transcript began with, and tell nothing secret before 2 holds.
 """
@@ -12,17 +16,16 @@ The caller must still: use the same Hello for 2 that the transcript began with, 
 from __future__ import annotations
 
 import datetime as dt
-import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store, VerificationError
 
+from device_agent.session.trusted_authority import TrustedAuthority, usages, whole
 from shared.errors import BirthmarkError
 from shared.protocol.signing import verify_signature
 from shared.types import BoardSerial
@@ -36,7 +39,7 @@ class TrustedStation:
     """A station that has proven itself in this session."""
 
     key: ec.EllipticCurvePublicKey
-    root: x509.Certificate
+    authority: TrustedAuthority
     time: dt.datetime
 
     def verify(self, signature: bytes, signed: bytes) -> None:
@@ -44,70 +47,34 @@ class TrustedStation:
         verify_signature(self.key, signature, signed, "trust.station-forged")
 
 
-def load_root(path: Path) -> x509.Certificate:
-    """A root certificate from a PEM or DER file. Raises `trust.root-unreadable`."""
-    try:
-        data = path.read_bytes()[: 64 * 1024]
-        if data.lstrip().startswith(b"-----"):
-            return x509.load_pem_x509_certificate(data)
-        return x509.load_der_x509_certificate(data)
-    except (OSError, *UNREADABLE) as error:
-        raise BirthmarkError("trust.root-unreadable", str(path)) from error
-
-
-def read_root(data: bytes) -> x509.Certificate:
-    """The one root certificate that a PEM file's `data` holds: an authority's, signed by itself (RFC 5280, 3.2).
-
-    Raises `trust.root-not-one`, which says why; a private key beside it is a reason.
-    """
-    kinds = re.findall(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----", data)
-    if any(b"PRIVATE KEY" in kind for kind in kinds):
-        raise BirthmarkError("trust.root-not-one", "it holds a private key, which must never come to a Pi")
-    if kinds != [b"CERTIFICATE"]:
-        found = f"{len(kinds)} PEM blocks" if kinds else "no PEM block"
-        raise BirthmarkError("trust.root-not-one", f"it holds {found}, not one certificate")
-    try:
-        root = x509.load_pem_x509_certificate(data)
-        constraints = root.extensions.get_extension_for_class(x509.BasicConstraints).value
-        usage = root.extensions.get_extension_for_class(x509.KeyUsage).value
-    except x509.ExtensionNotFound:
-        raise BirthmarkError("trust.root-not-one", "it is no authority's") from None
-    except UNREADABLE:
-        raise BirthmarkError("trust.root-not-one", "its certificate cannot be read") from None
-    if not constraints.ca or not usage.key_cert_sign:
-        raise BirthmarkError("trust.root-not-one", "it is no authority's")
-    try:
-        root.verify_directly_issued_by(root)
-    except (ValueError, TypeError, InvalidSignature):
-        raise BirthmarkError("trust.root-not-one", "another has signed it, so it is no root") from None
-    return root
-
-
 def verify_station(
     chain: tuple[bytes, ...],
     time: int,
     signed: bytes,
     signature: bytes,
-    root: x509.Certificate | None,
+    authority: TrustedAuthority | None,
 ) -> TrustedStation:
-    """Steps 1, 2 and 4. `root` is None where none is known yet; the chain's own root is then taken.
+    """Steps 1, 2, 4 and 5. `authority` is None where none is known yet; the chain's own is then taken.
 
     `chain` is DER, station first, root last; `time` seconds since 1970; `signed` what `signature` must cover.
-    Raises `trust.station-untrusted`, `trust.station-expired`, `trust.not-a-station` or `trust.station-forged`.
+    Raises `trust.station-untrusted`, `trust.station-expired`, `trust.not-a-station`, `trust.authority-unfit`,
+    `trust.intermediate-unpinned` or `trust.station-forged`.
     """
     certificates = _parsed(chain, "trust.station-untrusted")
     at = dt.datetime.fromtimestamp(min(time, 253402300799), dt.UTC)
-    anchor = root or certificates[-1]
+    anchor = authority.root if authority else certificates[-1]
     own = certificates[0]
     # Whether it ever was a station of ours comes first: only then is its lifetime what is wrong with it.
     in_time = own.not_valid_before_utc <= at <= own.not_valid_after_utc
-    _verify_path(certificates, anchor, at if in_time else own.not_valid_after_utc, "trust.station-untrusted")
+    path = _verified_path(certificates, anchor, at if in_time else own.not_valid_after_utc, "trust.station-untrusted")
     if not in_time:
         lifetime = f"{own.not_valid_before_utc:%Y-%m-%d} to {own.not_valid_after_utc:%Y-%m-%d}"
         raise BirthmarkError("trust.station-expired", lifetime)
-    if not _has_usage(own, EKU_STATION):
+    if EKU_STATION not in (usages(own) or ()):
         raise BirthmarkError("trust.not-a-station")
-    station = TrustedStation(_ec_key(certificates[0], "trust.station-untrusted"), anchor, at)
+    authority = authority or TrustedAuthority.of(path)
+    _check_issuers(path, EKU_STATION, authority)
+    station = TrustedStation(_ec_key(own, "trust.station-untrusted"), authority, at)
     station.verify(signature, signed)
     return station
 
@@ -115,32 +82,41 @@ def verify_station(
 def verify_device_chain(
     chain: tuple[bytes, ...], station: TrustedStation, device_key: ec.EllipticCurvePublicKey, serial: BoardSerial
 ) -> tuple[x509.Certificate, ...]:
-    """Step 3. Raises `trust.chain-untrusted` or `trust.chain-for-another`."""
+    """Steps 3 to 5. Gives the certificates, the unit's own first, the root that they were verified to last.
+
+    Raises `trust.chain-untrusted`, `trust.chain-for-another`, `trust.authority-unfit` or `trust.intermediate-unpinned`.
+    """
     certificates = _parsed(chain, "trust.chain-untrusted")
-    leaf = certificates[0]
-    _verify_path(certificates, station.root, max(station.time, leaf.not_valid_before_utc), "trust.chain-untrusted")
+    leaf, root = certificates[0], station.authority.root
+    path = _verified_path(certificates, root, max(station.time, leaf.not_valid_before_utc), "trust.chain-untrusted")
+    if path != certificates:  # what is stored, remembered and signed for is what was verified
+        raise BirthmarkError("trust.chain-untrusted", "it is not the path to this unit's root, and nothing else")
     if _ec_key(leaf, "trust.chain-untrusted") != device_key:
         raise BirthmarkError("trust.chain-for-another", "its key is not this unit's")
     # serialNumber is a PrintableString, which has no underscore: such a serial is in commonName only.
     attribute = NameOID.COMMON_NAME if "_" in serial else NameOID.SERIAL_NUMBER
     if [a.value for a in leaf.subject.get_attributes_for_oid(attribute)] != [serial]:
         raise BirthmarkError("trust.chain-for-another", "its serial number is not this board's")
-    if not _has_usage(leaf, ExtendedKeyUsageOID.CLIENT_AUTH):
+    if ExtendedKeyUsageOID.CLIENT_AUTH not in (usages(leaf) or ()):
         raise BirthmarkError("trust.chain-untrusted", "its leaf is no device certificate")
-    return certificates
+    _check_issuers(path, ExtendedKeyUsageOID.CLIENT_AUTH, station.authority)
+    return path
 
 
 def _parsed(chain: tuple[bytes, ...], code: str) -> tuple[x509.Certificate, ...]:
     try:
-        return tuple(x509.load_der_x509_certificate(der) for der in chain)
+        return tuple(whole(x509.load_der_x509_certificate(der)) for der in chain)
     except UNREADABLE:
         raise BirthmarkError(code, "a certificate cannot be read") from None
 
 
-def _verify_path(
+def _verified_path(
     certificates: tuple[x509.Certificate, ...], anchor: x509.Certificate, at: dt.datetime, code: str
-) -> None:
-    """RFC 5280 path validation, by cryptography's verifier with our profile in place of the web's."""
+) -> tuple[x509.Certificate, ...]:
+    """RFC 5280 path validation, by cryptography's verifier with our profile in place of the web's.
+
+    Gives the path from the first of `certificates` to `anchor`.
+    """
 
     def is_leaf(_policy: object, _certificate: object, extension: x509.BasicConstraints) -> None:
         if extension.ca:
@@ -170,23 +146,31 @@ def _verify_path(
         .build_client_verifier()
     )
     try:
-        verifier.verify(certificates[0], list(certificates[1:]))
+        return tuple(verifier.verify(certificates[0], list(certificates[1:])).chain)
     except VerificationError as error:
         raise BirthmarkError(code, str(error)[:200]) from None
 
 
-def _has_usage(certificate: x509.Certificate, usage: x509.ObjectIdentifier) -> bool:
-    try:
-        return usage in certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
-        return False
+def _check_issuers(
+    path: tuple[x509.Certificate, ...], usage: x509.ObjectIdentifier, authority: TrustedAuthority
+) -> None:
+    """Step 4, for every CA between the leaf and the root of a `path` that was verified."""
+    known = False
+    for issuer in path[1:-1]:
+        known = known or authority.knows(issuer)
+        allowed = usages(issuer)
+        if allowed is None and not known:
+            raise BirthmarkError("trust.intermediate-unpinned", _fingerprint(issuer))
+        if allowed is not None and usage not in allowed:
+            raise BirthmarkError("trust.authority-unfit", _fingerprint(issuer))
+
+
+def _fingerprint(certificate: x509.Certificate) -> str:
+    return f"its SHA-256 is {certificate.fingerprint(hashes.SHA256()).hex()}"
 
 
 def _ec_key(certificate: x509.Certificate, code: str) -> ec.EllipticCurvePublicKey:
-    try:
-        key = certificate.public_key()
-    except ValueError:
-        raise BirthmarkError(code, "its key cannot be read") from None
+    key = certificate.public_key()
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise BirthmarkError(code, "its key is not of P-256")
     return key

@@ -1,4 +1,4 @@
-"""/etc/default/birthmark-agent, which systemd reads (EnvironmentFile= in systemd.exec(5)): one setting set. Pure."""
+"""/etc/default/birthmark-agent, which systemd reads (EnvironmentFile= in systemd.exec(5)): its settings. Pure."""
 
 from __future__ import annotations
 
@@ -27,3 +27,8 @@ def with_setting(content: str, name: str, value: PurePosixPath) -> str:
     else:
         lines.append(line)
     return "\n".join(lines) + "\n"
+
+
+def without_setting(content: str, name: str) -> str:
+    """`content` with each line that sets `name` made a comment."""
+    return re.sub(rf"^[ \t]*(?={name}[ \t]*=)", "#", content, flags=re.MULTILINE)

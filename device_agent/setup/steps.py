@@ -13,13 +13,14 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 import msgspec
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from device_agent.nuc_map import format as map_file
-from device_agent.session.trust import read_root
+from device_agent.session.trusted_authority import read_intermediate, read_root
 from device_agent.setup import system as places
 from device_agent.setup.config_txt import USB_DEVICE, Edit, with_overlays
-from device_agent.setup.settings import setting, with_setting
+from device_agent.setup.settings import setting, with_setting, without_setting
 from device_agent.setup.system import System, User
 from device_agent.storage.sealed_map import read_nuc_map
 from device_agent.tpm.source import DEFAULT_TPM, open_tpm
@@ -27,9 +28,10 @@ from shared.errors import BirthmarkError
 from shared.text import printable
 
 ROOT_SETTING: Final = "BIRTHMARK_ROOT_CERTIFICATE"
+INTERMEDIATE_SETTING: Final = "BIRTHMARK_INTERMEDIATE_CERTIFICATE"
 BACKUP: Final = ".before-birthmark"
 CAPTURE: Final = f"sudo birthmark-agent nuc capture --output {places.NUC_MAP}"
-_ROOT_BYTES: Final = 64 * 1024
+_CERTIFICATE_BYTES: Final = 64 * 1024
 
 
 class Outcome(StrEnum):
@@ -70,6 +72,8 @@ class Answers:
     tpm: str | None
     """Which TPM to look at; None for the kernel's, on a Pi that runs."""
     replace: Callable[[str], None]
+    intermediate: Path | None = None
+    """Of the authority of `root`, or of the root that is trusted already."""
 
 
 def root_known(system: System) -> bool:
@@ -78,16 +82,18 @@ def root_known(system: System) -> bool:
 
 
 def set_up(system: System, answers: Answers) -> Report:
-    """Raises `setup.*`, `trust.root-not-one`, `nuc.map-*`, `file.unreadable` and `disk.*`; the first three kinds, and
-    what `replace` raises, before anything is changed."""
+    """Raises `setup.*`, `trust.*`, `nuc.map-*`, `file.unreadable` and `disk.*`; all but the last, and what `replace`
+    raises, before anything is changed."""
     user = system.service_user()
     boot = _Boot(system, answers)
     root = _Root(system, answers)
+    intermediate = _Intermediate(system, answers, root)
     nuc_map = _NucMap(system, answers, user)
-    steps = [*boot.apply(), root.apply(), nuc_map.apply()]
+    booting = boot.apply()
+    steps = [*booting, root.apply(), *intermediate.apply(), nuc_map.apply()]
     tpm = _tpm_step(system, answers)
-    steps.insert(len(steps) - 2, tpm)
-    if root.changed and system.restart_agent():
+    steps.insert(len(booting), tpm)
+    if (root.changed or intermediate.changed) and system.restart_agent():
         steps.append(Step("Service", Outcome.DONE, "birthmark-agent was restarted, to take the new settings."))
     restart = system.live and (
         boot.changed
@@ -148,14 +154,8 @@ class _Root:
         self._data = b""
         if answers.root is None:
             return
-        try:
-            with answers.root.open("rb") as file:
-                self._data = file.read(_ROOT_BYTES)
-        except OSError as error:
-            raise BirthmarkError("file.unreadable", f"{answers.root}: {error.strerror}") from error
-        root = read_root(self._data)
-        self._fingerprint = root.fingerprint(hashes.SHA256()).hex()
-        self._until = root.not_valid_after_utc
+        self._data = _read_file(answers.root)
+        self.certificate = read_root(self._data)
         self._there = system.read(places.ROOT)
         if self._there not in (None, self._data) or self._set not in ("", str(places.ROOT)):
             answers.replace(f"Another root certificate is trusted already ({self._set or places.ROOT}). Replace it?")
@@ -169,9 +169,7 @@ class _Root:
                 Outcome.LEFT_OUT,
                 "None: the first station that provisions this Pi is trusted, whoever's it is.",
             )
-        about = f"SHA-256 {self._fingerprint}"
-        if self._until < dt.datetime.now(dt.UTC):
-            about += f"; by this Pi's clock it ended on {self._until:%Y-%m-%d}"
+        about = _about(self.certificate)
         settings = with_setting(self._settings, ROOT_SETTING, places.ROOT)
         if self._there == self._data and settings == self._settings:
             return Step("Root certificate", Outcome.ALREADY, f"{places.ROOT} is trusted ({about}).")
@@ -181,6 +179,54 @@ class _Root:
         self.changed = True
         text = f"{places.ROOT} is trusted from now on ({about}), as {places.SETTINGS} says."
         return Step("Root certificate", Outcome.DONE, text)
+
+
+class _Intermediate:
+    """The intermediate to trust under the root, for an authority that needs it. It goes when another root comes."""
+
+    def __init__(self, system: System, answers: Answers, root: _Root) -> None:
+        self._system = system
+        self._set = setting(_settings(system), INTERMEDIATE_SETTING)
+        self._goes = bool(self._set) and answers.root is not None and not self._is_of(root.certificate)
+        self.changed = False
+        self._data = b""
+        if answers.intermediate is None:
+            return
+        self._data = _read_file(answers.intermediate)
+        trusted = root.certificate if answers.root else read_root(_read_trusted(system, _root_set(system)))
+        self._certificate = read_intermediate(self._data, trusted)
+        self._there = system.read(places.INTERMEDIATE)
+        stays = bool(self._set) and not self._goes
+        if stays and _read_trusted(system, self._set) != self._data:
+            answers.replace(f"Another intermediate certificate is trusted already ({self._set}). Replace it?")
+
+    def _is_of(self, root: x509.Certificate) -> bool:
+        """Whether the one that is set is `root`'s. An earlier setup may have been cut off between the two."""
+        data = _read_trusted(self._system, self._set)
+        try:
+            read_intermediate(data, root)
+        except BirthmarkError:
+            return False
+        return True
+
+    def apply(self) -> list[Step]:
+        what, before = "Intermediate certificate", _settings(self._system)
+        if not self._data:
+            if not self._goes:
+                return [Step(what, Outcome.ALREADY, f"{self._set} is trusted.")] if self._set else []
+            self._write_settings(without_setting(before, INTERMEDIATE_SETTING))
+            return [Step(what, Outcome.DONE, f"{self._set} is no longer trusted: it is not that root's.")]
+        about = _about(self._certificate)
+        settings = with_setting(before, INTERMEDIATE_SETTING, places.INTERMEDIATE)
+        if self._there == self._data and settings == before:
+            return [Step(what, Outcome.ALREADY, f"{places.INTERMEDIATE} is trusted ({about}).")]
+        self._system.write(places.INTERMEDIATE, self._data)
+        self._write_settings(settings)
+        return [Step(what, Outcome.DONE, f"{places.INTERMEDIATE} is trusted from now on under that root ({about}).")]
+
+    def _write_settings(self, settings: str) -> None:
+        self._system.write(places.SETTINGS, settings.encode())
+        self.changed = True
 
 
 class _NucMap:
@@ -223,6 +269,24 @@ def _root_set(system: System) -> str:
     """Where the settings say that the root certificate is; empty where there is none."""
     path = setting(_settings(system), ROOT_SETTING)
     return "" if path == str(places.ROOT) and system.read(places.ROOT) is None else path
+
+
+def _read_trusted(system: System, path: str) -> bytes:
+    """The certificate that a setting names; nothing where there is none."""
+    return (system.read(PurePosixPath(path)) or b"") if path.startswith("/") else b""
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_CERTIFICATE_BYTES)
+    except OSError as error:
+        raise BirthmarkError("file.unreadable", f"{path}: {error.strerror}") from error
+
+
+def _about(certificate: x509.Certificate) -> str:
+    about, until = f"SHA-256 {certificate.fingerprint(hashes.SHA256()).hex()}", certificate.not_valid_after_utc
+    return f"{about}; by this Pi's clock it ended on {until:%Y-%m-%d}" if until < dt.datetime.now(dt.UTC) else about
 
 
 def _settings(system: System) -> str:

@@ -24,6 +24,7 @@ from shared.errors import BirthmarkError
 CONFIG_TXT: Final = (PurePosixPath("/boot/firmware/config.txt"), PurePosixPath("/boot/config.txt"))
 SETTINGS: Final = PurePosixPath("/etc/default/birthmark-agent")
 ROOT: Final = PurePosixPath("/etc/birthmark-agent/root.pem")
+INTERMEDIATE: Final = PurePosixPath("/etc/birthmark-agent/intermediate.pem")
 STATE: Final = PurePosixPath(DEFAULT_STATE_DIR)
 NUC_MAP: Final = STATE / "nuc.map"
 SERVICE_USER: Final = "birthmark-agent"

@@ -115,11 +115,12 @@ def root(organization: str, key: ec.EllipticCurvePublicKey, now: dt.datetime) ->
 def intermediate(
     organization: str, key: ec.EllipticCurvePublicKey, now: dt.datetime, issuer: x509.Certificate
 ) -> x509.CertificateBuilder:
-    """CA:TRUE, path length 0: issues device and station certificates, no further CA."""
+    """CA:TRUE, path length 0: issues device and station certificates, as its extended key usages say, no further CA."""
     return (
         _base_builder(_name(organization, "Birthmark Intermediate CA"), key, now, INTERMEDIATE_DAYS, issuer)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_key_usage(authority=True), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([EKU_STATION, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
     )
 
 

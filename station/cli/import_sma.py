@@ -74,3 +74,7 @@ def import_directory(
     if made.root_passphrase:
         click.echo(f"  {made.root_passphrase}   (to another place than the key)")
     click.echo(f"The private keys in {directory} still lie there in the clear: destroy them once all is well.")
+    click.echo(
+        "Its intermediate does not say what it may issue, so each Pi must be given it beside the root, both from "
+        f"{made.data_dir}/authority: birthmark-agent setup --root root.pem --intermediate intermediate.pem"
+    )

@@ -17,6 +17,8 @@ from typing import Any, ClassVar, Final
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from shared.protocol.messages import (
     Challenge,
@@ -32,16 +34,23 @@ from shared.protocol.messages import (
 from shared.protocol.nuc_encryption import NucHashDecryptor
 from shared.protocol.signing import signed_bytes
 from shared.types import board_serial
+from shared.x509_profile import EKU_STATION
 from station.attestation.tpm2.credential import make_credential
 from station.attestation.tpm2.structures import read_public
 from station.attestation.tpm2.wrapping import wrap_hmac_key
 from station.authority import files, profiles
+from station.authority.certificates import AuthorityCertificates
 from station.authority.files import Authority
+from station.authority.key_file import KeyFileIssuer
 from station.authority.profiles import DeviceSubject
+from station.authority.station_identity import StationIdentity
+from station.config import AuthorityConfig, StationConfig
 from station.provisioning.cable import CableProvisioner, ChallengedUnit, IssuedUnit
+from station.provisioning.issuance import Issuance
 from station.secrets.station_secret import StationSecret
 from tests.adversary.dishonest_agent import but
 from tests.harness import soft_device as soft
+from tests.harness.certificates import with_usages
 from tests.harness.recorded_station import RecordedStation
 
 NOW: Final = dt.datetime.now(dt.UTC)
@@ -55,6 +64,7 @@ class DishonestStation(CableProvisioner):
 
     def __init__(self, station_under_test: RecordedStation, folder: Path) -> None:
         honest = station_under_test.station
+        self.root_key = station_under_test.root_key()
         self.shown = self.authority(honest.authority, folder)
         """The authority whose certificates it shows and whose keys it has."""
         super().__init__(
@@ -234,6 +244,35 @@ class SelfMadeStation(DishonestStation):
         return with_station_key(honest, builder.sign(soft.new_key(), hashes.SHA256()), key)
 
 
+class _OfAnotherCa(DishonestStation):
+    """Its certificate says that it is a station, and leads to our root, by a CA that was not made for cameras."""
+
+    usages: ClassVar[tuple[x509.ObjectIdentifier, ...] | None] = None
+
+    def authority(self, honest: Authority, folder: Path) -> Authority:
+        return under_our_root(honest, self.root_key, self.usages)
+
+
+@at_once("trust.authority-unfit")
+class StationOfACaForServers(_OfAnotherCa):
+    usages = (ExtendedKeyUsageOID.SERVER_AUTH,)
+
+
+@at_once("trust.authority-unfit")
+class StationOfACaForDevices(_OfAnotherCa):
+    usages = (ExtendedKeyUsageOID.CLIENT_AUTH,)
+
+
+@at_once("trust.authority-unfit")
+class StationOfACaForAnything(_OfAnotherCa):
+    usages = (ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,)
+
+
+@at_once("trust.intermediate-unpinned")
+class StationOfACaThatNamesNoUsages(_OfAnotherCa):
+    usages = None
+
+
 @at_once("session.challenge-malformed")
 class CredentialForAnotherTpm(DishonestStation):
     def challenge_body(self, honest: ChallengeBody, unit: ChallengedUnit) -> ChallengeBody:
@@ -297,7 +336,7 @@ class ChainWithoutAUsage(_Chained):
             x509.random_serial_number(),
             NOW,
             1,
-            self.shown.intermediate,
+            self.shown.certificates.intermediate,
             "http://127.0.0.1/crl",
         )
         usage = [at for at, one in enumerate(builder._extensions) if isinstance(one.value, x509.ExtendedKeyUsage)]
@@ -310,9 +349,44 @@ class ChainOfAnotherRoot(DishonestStation):
     """A genuine station sends a chain of another authority."""
 
     def credentials_body(self, honest: CredentialsBody, unit: ChallengedUnit) -> CredentialsBody:
-        other = foreign(self._authority, self.folder)
-        leaf = other.issue(DeviceSubject(unit.serial, unit.claims.device_key, b"t" * 32), NOW)
-        return but(honest, chain=other._chain(leaf))
+        other = foreign(self.shown, self.folder)
+        leaf = device_certificate(other, DeviceSubject(unit.serial, unit.claims.device_key, b"t" * 32))
+        return but(honest, chain=other.certificates.chain_of(leaf.public_bytes(Encoding.DER)))
+
+
+class _ChainOfAnotherCa(DishonestStation):
+    """A genuine station sends a chain that another CA under our root has issued."""
+
+    usages: ClassVar[tuple[x509.ObjectIdentifier, ...] | None] = None
+
+    def credentials_body(self, honest: CredentialsBody, unit: ChallengedUnit) -> CredentialsBody:
+        other = under_our_root(self.shown, self.root_key, self.usages)
+        leaf = device_certificate(other, DeviceSubject(unit.serial, unit.claims.device_key, b"t" * 32))
+        return but(honest, chain=other.certificates.chain_of(leaf.public_bytes(Encoding.DER)))
+
+
+@by_its_gifts("trust.authority-unfit")
+class ChainOfACaForStations(_ChainOfAnotherCa):
+    usages = (EKU_STATION,)
+
+
+@by_its_gifts("trust.authority-unfit")
+class ChainOfACaForAnything(_ChainOfAnotherCa):
+    usages = (ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,)
+
+
+@by_its_gifts("trust.intermediate-unpinned")
+class ChainOfACaThatNamesNoUsages(_ChainOfAnotherCa):
+    usages = None
+
+
+@by_its_gifts("trust.chain-untrusted")
+class ChainThatEndsInAnotherRoot(DishonestStation):
+    """It hopes that the last certificate will be the root that the unit trusts from then on."""
+
+    def credentials_body(self, honest: CredentialsBody, unit: ChallengedUnit) -> CredentialsBody:
+        evil = foreign(self.shown, self.folder).certificates.root.public_bytes(Encoding.DER)
+        return but(honest, chain=(*honest.chain[:2], evil))
 
 
 @by_its_gifts("trust.chain-untrusted")
@@ -380,7 +454,8 @@ class TableChangedOnTheWay(_Tabled):
 
 def with_station_key(honest: Authority, station: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Authority:
     """Return this authority with another station certificate and key."""
-    return Authority(StationConfig(), honest.certificates.root, honest.certificates.intermediate, honest._intermediate_key, station, key)
+    issuers = (honest.certificates.intermediate, honest.certificates.root)
+    return replace(honest, identity=StationIdentity(station, issuers, key))
 
 
 def device_certificate(authority: Authority, subject: DeviceSubject) -> x509.Certificate:
@@ -395,6 +470,23 @@ def device_certificate(authority: Authority, subject: DeviceSubject) -> x509.Cer
         "http://127.0.0.1/crl",
     )
     return builder.sign(authority.issuer._key, hashes.SHA256())
+
+
+def under_our_root(
+    honest: Authority, root_key: ec.EllipticCurvePrivateKey, usages: tuple[x509.ObjectIdentifier, ...] | None
+) -> Authority:
+    """Return this authority with another intermediate, of these extended key usages, and a station of that one."""
+    intermediate_key, station_key = soft.new_key(), soft.new_key()
+    root = honest.certificates.root
+    builder = profiles.intermediate("Birthmark", intermediate_key.public_key(), NOW, root)
+    intermediate = with_usages(builder, usages).sign(root_key, hashes.SHA256())
+    station = profiles.station("Birthmark", "other", station_key.public_key(), NOW, intermediate)
+    certificates = AuthorityCertificates(root, intermediate)
+    return Authority(
+        certificates,
+        KeyFileIssuer(AuthorityConfig(), certificates, intermediate_key),
+        StationIdentity(station.sign(intermediate_key, hashes.SHA256()), (intermediate, root), station_key),
+    )
 
 
 def foreign(honest: Authority, folder: Path) -> Authority:

@@ -18,7 +18,12 @@ from device_agent.storage.sealed_map import NucMap
 from device_agent.tpm import Simulator
 from shared.birthmark.derivation import extract
 from shared.protocol.framing import encode_frame
-from tests.adversary.dishonest_station import FALSE_FROM_THE_START, FALSE_IN_THE_END, DishonestStation
+from tests.adversary.dishonest_station import (
+    FALSE_FROM_THE_START,
+    FALSE_IN_THE_END,
+    ChainThatEndsInAnotherRoot,
+    DishonestStation,
+)
 from tests.harness.recorded_station import NUC_MAP, SERIAL, RecordedStation, Recording, open_recorded_station, private
 from virtual.cable import End
 from virtual.pi import AGENT
@@ -130,6 +135,21 @@ def test_what_is_not_for_this_unit_is_not_kept_though_a_station_signed_it(
 ) -> None:
     recording = keeps_nothing(pi, station_under_test, dishonest(station_under_test, tmp_path))
     assert recording.kinds(End.PI) == ["Identity", "Proof", "Refusal"]
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_station_cannot_swap_the_root_that_a_unit_remembers(
+    new: Pi, provisioned: Pi, station_under_test: RecordedStation, tmp_path: Path, known: bool
+) -> None:
+    """No root is pinned: the unit goes by that of its identity, or takes that of the first station that it meets."""
+    state = tmp_path / "state"
+    shutil.copytree((provisioned if known else new).state_dir, state, symlinks=True)
+    state.chmod(0o700)
+    pi = Pi(state, None if known else new.nuc_map, None)
+    keeps_nothing(pi, station_under_test, ChainThatEndsInAnotherRoot(station_under_test, tmp_path))
+    for _ in range(2):  # the second time by the root of its new identity
+        ended, _recording = pi.meet(station_under_test, None)
+        assert ended.returncode == 0, ended.stderr
 
 
 def test_a_station_that_tells_no_lie_is_believed_by_the_same_agents_and_no_secret_crosses(

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 
 from device_agent.session.agent_session import AgentSession
 from device_agent.storage.disk import Disk
@@ -153,7 +151,8 @@ def test_a_unit_that_shows_another_units_certificate_is_refused(
     station_under_test: RecordedStation, other_tpm: Tpm, earlier: Proof, tmp_path: Path
 ) -> None:
     [known] = station_under_test.listed()
-    shown = x509.load_der_x509_certificate(known.certificate).fingerprint(hashes.SHA256())
+    assert known.certificate is not None
+    shown = known.certificate.sha256
 
     class Borrower(DishonestAgent):
         def claim(self, honest: Identity) -> Identity:

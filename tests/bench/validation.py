@@ -22,9 +22,9 @@ import msgspec
 from shared.birthmark.derivation import token_key
 from shared.birthmark.nuc_token import seal_token
 from shared.types import NucHash, TableId, key_index
-from station.registry.location import registry_url
 from station.config import CONFIG_NAME
 from station.registry.database import Database
+from station.registry.location import registry_url
 from station.registry.schema import assignments
 from station.registry.schema import units as table
 from station.secrets import key_tables

@@ -26,13 +26,12 @@ from device_agent.session import service
 from device_agent.session.service import Timeouts
 from runtime.clock import unix_time
 from shared.errors import BirthmarkError
-from station.registry import revocation
 from station.config import EkPolicy, SessionConfig, StationConfig, TablesConfig
 from station.ports import conversation as station_conversation
 from station.ports.conversation import Conversation
 from station.provisioning.cable import CableProvisioner
 from station.provisioning.issuance import Issuance
-from station.registry import audit_check
+from station.registry import audit_check, revocation
 from station.registry.database import Database
 from station.registry.records import Unit
 from station.secrets.station_secret import StationSecret

@@ -9,7 +9,7 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["shared", "station"]):
+with atheris.instrument_imports(include=["shared", "station", "device_agent"]):
     from tests.fuzz.targets import TARGETS
 
 

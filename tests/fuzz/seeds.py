@@ -7,8 +7,9 @@ from collections.abc import Callable
 from shared.protocol.framing import encode_frame
 from shared.protocol.messages import encode
 from shared.protocol.states import State
-from tests.fuzz.targets import VENDOR
+from tests.fuzz.targets import VENDOR, agent_authority
 from tests.harness import samples
+from tests.harness.certificates import chain_of_trust
 from tests.harness.rough_vendors import rough_vendors
 from tests.harness.soft_device import Device, certify
 from tests.harness.soft_device import csr as request_of
@@ -41,6 +42,13 @@ def _ek_certificates() -> list[bytes]:
     return [*own, *(certificate + bytes(16) for certificate in own), simulator, *rough_vendors().values()]
 
 
+def _agent_chains() -> list[bytes]:
+    ours = agent_authority()
+    silent = chain_of_trust(keys=(ours.root_key, ours.intermediate_key, ours.station_key, ours.device_key), usages=None)
+    certificates = (ours.station, ours.device, ours.intermediate, silent.intermediate, ours.root)
+    return [certificate.tbs_certificate_bytes for certificate in certificates]
+
+
 SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "frames": _frames,
     "messages": _messages,
@@ -48,4 +56,5 @@ SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "tpm_structures": _tpm_structures,
     "csr": lambda: [request_of(Device().device.private)],
     "ek_certificates": _ek_certificates,
+    "agent_chains": _agent_chains,
 }

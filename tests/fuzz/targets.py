@@ -1,6 +1,7 @@
-"""What is fuzzed: every reader of bytes that a device sends. Each takes bytes and raises where a claim of its is false.
+"""What is fuzzed: every reader of bytes that a device sends, and of the certificates that a station does.
 
-Used by the fuzzer (`make fuzz`), and by the replay of what it found (`test_corpus.py`, in `make test`).
+Each takes bytes and raises where a claim of its is false. Used by the fuzzer (`make fuzz`), and by the replay of what
+it found (`test_corpus.py`, in `make test`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,12 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from device_agent.session.trust import TrustedStation, verify_device_chain, verify_station
+from device_agent.session.trusted_authority import TrustedAuthority
 from shared import limits
 from shared.errors import BirthmarkError
 from shared.protocol.framing import FrameDecoder, encode_frame
@@ -26,11 +33,18 @@ from station.attestation.ek.verification import EkTrust, verify_ek
 from station.attestation.tpm2.structures import read_certified, read_public, read_signature
 from station.config import EkPolicy
 from station.provisioning.offline import read_csr
+from tests.harness.certificates import NOW as CHAIN_NOW
+from tests.harness.certificates import SERIAL as CHAIN_SERIAL
+from tests.harness.certificates import SIGNED, AuthorityChain, chain_of_trust
 from tests.harness.samples import session_in
 
 HERE: Final = Path(__file__).parent
 VENDOR: Final = HERE / "vendor"
 """A vendor's root (root.pem), and an EK certificate that it issued (ek.der): the only one that may be verified."""
+
+_STATION_NAMED: Final = bytes.fromhex("060a2b0601040183d4600301")
+_CLIENT_NAMED: Final = bytes.fromhex("06082b06010505070302")
+"""The two extended key usages in DER."""
 
 _NOW: Final = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
 
@@ -112,6 +126,46 @@ def ek_certificates(octets: bytes) -> None:
             assert verdict.trust is not EkTrust.VERIFIED or _ek().signed in octets
 
 
+def agent_chains(octets: bytes) -> None:
+    """A station is believed or refused, a device chain taken or not, wherever in it a certificate of `octets` stands.
+
+    `octets` is what the CA above signs, so that what is wrong with it is met behind the signature, too. Under our root
+    nothing is believed that does not name its usage.
+    """
+    ours, time = agent_authority(), int(CHAIN_NOW.timestamp())
+    leaf = _signed(octets, ours.intermediate_key)
+    issuer, root = _signed(octets, ours.root_key), ours.root.public_bytes(Encoding.DER)
+    known = TrustedAuthority(ours.root)
+    station = ours.chain(ours.station)
+    for chain in ((leaf, *station[1:]), (station[0], issuer, root)):
+        with suppress(BirthmarkError):
+            verify_station(chain, time, SIGNED, ours.sign(), known)
+            assert _STATION_NAMED in octets
+    for chain in ((leaf, *station[1:]), (station[0], issuer, root), (*station[:2], issuer)):  # whoever is first
+        with suppress(BirthmarkError):
+            verify_station(chain, time, SIGNED, ours.sign(), None)
+    proven, device = TrustedStation(ours.station_key.public_key(), known, CHAIN_NOW), ours.chain(ours.device)
+    for chain in ((leaf, *device[1:]), (device[0], issuer, root)):
+        with suppress(BirthmarkError):
+            verify_device_chain(chain, proven, ours.device_key.public_key(), CHAIN_SERIAL)
+            assert _CLIENT_NAMED in octets
+
+
+def _signed(octets: bytes, issuer: ec.EllipticCurvePrivateKey) -> bytes:
+    """A certificate of `octets` (tbsCertificate), signed by ECDSA with SHA-256."""
+    signature = b"\0" + issuer.sign(octets, ec.ECDSA(hashes.SHA256()))
+    inside = octets + bytes.fromhex("300a06082a8648ce3d040302") + b"\x03" + bytes([len(signature)]) + signature
+    size = len(inside).to_bytes(2, "big").lstrip(b"\0")
+    return b"\x30" + (size if len(inside) < 128 else bytes([0x80 | len(size)]) + size) + inside
+
+
+@cache
+def agent_authority() -> AuthorityChain:
+    """The authority of `agent_chains`: the same keys each time, for what was kept to reach what it did."""
+    root, intermediate, station, device = (ec.derive_private_key(number, ec.SECP256R1()) for number in range(11, 15))
+    return chain_of_trust(keys=(root, intermediate, station, device))
+
+
 class _Ek:
     def __init__(self) -> None:
         certificate = VendorCertificate.read((VENDOR / "ek.der").read_bytes())
@@ -130,7 +184,8 @@ def _roots() -> EkRoots:
 
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
-    target.__name__: target for target in (frames, messages, sessions, tpm_structures, csr, ek_certificates)
+    target.__name__: target
+    for target in (frames, messages, sessions, tpm_structures, csr, ek_certificates, agent_chains)
 }
 
 MOST_BYTES: Final = {"frames": 8192, "messages": 4096, "sessions": 4096, "tpm_structures": 1024}

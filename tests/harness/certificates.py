@@ -1,19 +1,29 @@
 """Certificates for the agent's tests: an authority, a station and a device, made with the station's profiles."""
 
 import datetime as dt
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from shared.types import board_serial
+from shared.x509_profile import EKU_STATION
 from station.authority import profiles
 
 NOW = dt.datetime(2026, 11, 24, 12, tzinfo=dt.UTC)
 SERIAL = board_serial("10000000abcdef01")
 SIGNED = b"what is signed"
+OWN_USAGES = (EKU_STATION, ExtendedKeyUsageOID.CLIENT_AUTH)
+"""The extended key usages of the intermediate that the station's profile makes."""
+
+
+Keys = tuple[
+    ec.EllipticCurvePrivateKey, ec.EllipticCurvePrivateKey, ec.EllipticCurvePrivateKey, ec.EllipticCurvePrivateKey
+]
 
 
 def key() -> ec.EllipticCurvePrivateKey:
@@ -25,6 +35,7 @@ class AuthorityChain:
     """One authority with a station and a device."""
 
     root: x509.Certificate
+    root_key: ec.EllipticCurvePrivateKey
     intermediate: x509.Certificate
     intermediate_key: ec.EllipticCurvePrivateKey
     station: x509.Certificate
@@ -39,10 +50,33 @@ class AuthorityChain:
         return self.station_key.sign(data, ec.ECDSA(hashes.SHA256()))
 
 
-def chain_of_trust(at: dt.datetime = NOW) -> AuthorityChain:
-    root_key, intermediate_key, station_key, device_key = (key() for _ in range(4))
-    root = profiles.root("O", root_key.public_key(), at).sign(root_key, hashes.SHA256())
-    intermediate = profiles.intermediate("O", intermediate_key.public_key(), at, root).sign(root_key, hashes.SHA256())
+def with_usages(
+    builder: x509.CertificateBuilder, usages: Iterable[x509.ObjectIdentifier] | None
+) -> x509.CertificateBuilder:
+    """`builder` with these extended key usages in place of its own; None for none."""
+    kept = [extension for extension in builder._extensions if not isinstance(extension.value, x509.ExtendedKeyUsage)]
+    builder._extensions[:] = kept
+    return builder if usages is None else builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+
+
+def chain_of_trust(
+    at: dt.datetime = NOW,
+    *,
+    usages: Iterable[x509.ObjectIdentifier] | None = OWN_USAGES,
+    under: AuthorityChain | None = None,
+    keys: Keys | None = None,
+) -> AuthorityChain:
+    """`usages` are the intermediate's; `under` is whose root it has, in place of a new one.
+
+    `keys` are those of root, intermediate, station and device, in place of new ones.
+    """
+    root_key, intermediate_key, station_key, device_key = keys or (key(), key(), key(), key())
+    if under is not None:
+        root, root_key = under.root, under.root_key
+    else:
+        root = profiles.root("O", root_key.public_key(), at).sign(root_key, hashes.SHA256())
+    builder = with_usages(profiles.intermediate("O", intermediate_key.public_key(), at, root), usages)
+    intermediate = builder.sign(root_key, hashes.SHA256())
     station = profiles.station("O", "s", station_key.public_key(), at, intermediate).sign(
         intermediate_key, hashes.SHA256()
     )
@@ -50,4 +84,4 @@ def chain_of_trust(at: dt.datetime = NOW) -> AuthorityChain:
     device = profiles.device("O", subject, 4711, at, 730, intermediate, "http://127.0.0.1/crl").sign(
         intermediate_key, hashes.SHA256()
     )
-    return AuthorityChain(root, intermediate, intermediate_key, station, station_key, device, device_key)
+    return AuthorityChain(root, root_key, intermediate, intermediate_key, station, station_key, device, device_key)

@@ -18,7 +18,7 @@ from station.registry.records import Applicant, Unit
 async def issue(
     issuance: Issuance, applicant: Applicant, at: float, key: ec.EllipticCurvePublicKey | None = None
 ) -> Granted:
-    """Give the applicant what it is due at `at`, seconds since 1970. Without `key`, its certificate is for a new one."""
+    """Give the applicant what it is due at `at`, seconds since 1970; without `key`, for a new one."""
     moment = dt.datetime.fromtimestamp(at, dt.UTC)
     granted = await issuance.reserve(applicant, moment)
     if isinstance(granted, Granted):

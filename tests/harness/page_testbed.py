@@ -20,7 +20,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from shared.types import BoardSerial, TableId
-from station.registry.location import registry_url
 from station.attestation.ek.vendor_directory import VendorsDirectory
 from station.attestation.ek.verification import EkTrust
 from station.authority import files
@@ -31,6 +30,7 @@ from station.provisioning.issuance import Issuance
 from station.provisioning.offline import OfflineProvisioner
 from station.registry import database, reservations, tokens, units
 from station.registry.database import Database
+from station.registry.location import registry_url
 from station.registry.records import Applicant, KeyHolder, Signed, Unit
 from station.registry.tokens import Scope
 from station.secrets import key_tables

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -68,14 +68,6 @@ def make_unit_identity(tpm: Tpm, authority: AuthorityChain, tcti: str) -> UnitId
             tpm_firmware=tpm.firmware,
         ),
         secrets=Secrets(tables=tuple(tables), nuc_hash=tpm.seal(MAP.hash.secret()), nuc_map_key=tpm.seal(map_key)),
-        chain=AuthorityChain(
-            authority.root,
-            authority.intermediate,
-            authority.intermediate_key,
-            authority.station,
-            authority.station_key,
-            builder.sign(authority.intermediate_key, hashes.SHA256()),
-            authority.device_key,
-        ),
+        chain=replace(authority, device=builder.sign(authority.intermediate_key, hashes.SHA256())),
         sealed_map=seal_map(MAP, map_key),
     )

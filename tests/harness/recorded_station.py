@@ -17,12 +17,14 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 import sqlalchemy as sa
-from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from device_agent.board.device_tree import Board
 from device_agent.session.agent_session import AgentContext, AgentSession
 from device_agent.session.conversation import SerialLine, converse
 from device_agent.session.link import Link
+from device_agent.session.trusted_authority import TrustedAuthority
 from device_agent.storage.identity import Identity
 from device_agent.storage.sealed_map import NucMap
 from shared import limits
@@ -41,6 +43,7 @@ from station.secrets.station_secret import StationSecret
 from station.services import Services
 from station.setup.init import init_data_dir
 from station.setup.open import open_station
+from station.setup.root_key import ROOT_KEY_NAME
 from tests.harness import issuing
 from virtual.cable import Cable, End
 from virtual.timeouts import GREETING_SECONDS, TIMEOUT_SECONDS
@@ -50,6 +53,8 @@ HELLO_SECONDS: Final = 0.1
 
 SHORT_WAIT_SECONDS: Final = 1.0
 """For an answer that never comes."""
+
+_ROOT_PASSPHRASE: Final = "a passphrase for tests"
 
 Result = TypeVar("Result")
 
@@ -65,9 +70,9 @@ def private(folder: Path) -> Path:
 
 
 def context(
-    serial: BoardSerial = SERIAL, nuc_map: NucMap | None = NUC_MAP, root: x509.Certificate | None = None
+    serial: BoardSerial = SERIAL, nuc_map: NucMap | None = NUC_MAP, authority: TrustedAuthority | None = None
 ) -> AgentContext:
-    return AgentContext(Board(serial, "Raspberry Pi Zero 2 W"), "simulator", nuc_map, root)
+    return AgentContext(Board(serial, "Raspberry Pi Zero 2 W"), "simulator", nuc_map, authority)
 
 
 @dataclass
@@ -165,6 +170,13 @@ class RecordedStation:
         self._loop = loop
         self.station: Final = station
         self.secret: Final = StationSecret.load(station.data_dir)
+
+    def root_key(self) -> ec.EllipticCurvePrivateKey:
+        """The root's, which `init` leaves in the data directory."""
+        pem = (self.station.data_dir / ROOT_KEY_NAME).read_bytes()
+        key = load_pem_private_key(pem, _ROOT_PASSPHRASE.encode())
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        return key
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """`work` in the station's event loop."""
@@ -274,7 +286,7 @@ def open_recorded_station(
     """A station made in `directory`, a new one, and open."""
     config = StationConfig(attestation=AttestationConfig(ek_policy=policy), tables=TablesConfig(count=tables))
     data_dir = directory / "data"
-    init_data_dir(data_dir, config, force=False, root_passphrase="a passphrase for tests", ek_roots=ek_roots)
+    init_data_dir(data_dir, config, force=False, root_passphrase=_ROOT_PASSPHRASE, ek_roots=ek_roots)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="station")
     thread.start()

@@ -27,7 +27,6 @@ from shared.protocol.messages import (
 from shared.protocol.nuc_encryption import encrypt_nuc_hash
 from shared.protocol.signing import signed_bytes, stored_digest
 from shared.types import NucHash, TableId
-from tests.harness import issuing
 from station.attestation.ek.vendor_directory import VendorsDirectory
 from station.attestation.tpm2.structures import Alg, object_name
 from station.config import EkPolicy
@@ -35,6 +34,7 @@ from station.events import Bus
 from station.provisioning.cable import CableProvisioner, ChallengedUnit
 from station.registry import audit
 from station.registry.records import Unit
+from tests.harness import issuing
 from tests.harness.bare_station import BareStation, open_bare_station
 from tests.harness.soft_device import Device, Key, certify
 from tests.harness.vendor_lab import Vendor, write_roots

@@ -302,6 +302,12 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "tpm.simulator-missing", "the TPM simulator is not installed", "Install it: apt install swtpm swtpm-tools."
     ),
     ErrorKind(
+        "trust.authority-unfit",
+        "a certificate from the station was issued by an authority that is meant for something else",
+        "It is false, or its intermediate was made wrongly: the extended key usages of that one must be a station's "
+        "and a client's. Do not plug the unit into it.",
+    ),
+    ErrorKind(
         "trust.chain-for-another",
         "the station gave a certificate that is not for this unit",
         "The station is faulty or false; nothing was stored.",
@@ -310,6 +316,22 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "trust.chain-untrusted",
         "the certificate chain from the station does not verify",
         "The station is faulty or false; nothing was stored.",
+    ),
+    ErrorKind(
+        "trust.intermediate-not-one",
+        "the file is not the intermediate certificate of that root",
+        "Take authority/intermediate.pem from the data directory that root.pem is from: one certificate, as PEM.",
+    ),
+    ErrorKind(
+        "trust.intermediate-unpinned",
+        "the station's intermediate does not say what it may issue, and this unit does not know it",
+        "If it is your station's: `birthmark-agent setup --root root.pem --intermediate intermediate.pem`, both from "
+        "authority/ in its data directory; where the unit remembers another: `birthmark-agent reset --forget-root`.",
+    ),
+    ErrorKind(
+        "trust.intermediate-unreadable",
+        "the intermediate certificate cannot be read",
+        "Give a PEM or DER certificate with --intermediate-certificate.",
     ),
     ErrorKind(
         "trust.not-a-station",

@@ -9,9 +9,9 @@ import pytest
 
 from device_agent.tpm import connection, simulator
 from shared import limits
-from station.registry import sqlite
 from station.cli import serve
 from station.ports import port
+from station.registry import sqlite
 from station.web.http import middleware
 from virtual.timeouts import GREETING_SECONDS, TIMEOUT_SECONDS
 

@@ -120,12 +120,13 @@ def test_how_often_and_how_long_it_waits_is_said_by_options(
 def test_the_environment_says_what_the_options_do(sessions: Sessions, state_dir: Path) -> None:
     by_options = run(
         *(state_dir, "--tpm", "simulator", "--nuc-map", "map", "--keep-nuc-map", "--serial", "s", "--model", "m"),
-        *("--root-certificate", "root.pem"),
+        *("--root-certificate", "root.pem", "--intermediate-certificate", "intermediate.pem"),
     )
     assert by_options.exit_code == 0, by_options.output
-    expected = Options(state_dir, "simulator", Path("map"), True, "s", Path("root.pem"), "m")
+    expected = Options(state_dir, "simulator", Path("map"), True, "s", Path("root.pem"), "m", Path("intermediate.pem"))
     assert sessions.options == expected
-    names = {"TPM": "simulator", "NUC_MAP": "map", "SERIAL": "s", "MODEL": "m", "ROOT_CERTIFICATE": "root.pem"}
+    names = {"TPM": "simulator", "NUC_MAP": "map", "SERIAL": "s", "MODEL": "m"}
+    names |= {"ROOT_CERTIFICATE": "root.pem", "INTERMEDIATE_CERTIFICATE": "intermediate.pem"}
     run(state_dir, "--keep-nuc-map", **{f"BIRTHMARK_{name}": value for name, value in names.items()})
     assert sessions.options == expected
 
@@ -155,6 +156,12 @@ def test_a_signal_to_end_ends_it_in_order_and_is_nobodys_afterwards(sessions: Se
     assert signal.getsignal(signal.SIGTERM) is before
     with lock_state_dir(state_dir):
         pass
+
+
+def test_an_intermediate_without_its_root_is_a_usage_error(sessions: Sessions, state_dir: Path) -> None:
+    ended = run(state_dir, "--intermediate-certificate", "intermediate.pem")
+    assert (ended.exit_code, "needs --root-certificate" in ended.stderr) == (2, True)
+    assert not state_dir.exists()
 
 
 @pytest.mark.parametrize("arguments", [("--wait", "0"), ("--wait", "-1"), ("--step-seconds", "0"), ("--wait", "x")])

@@ -85,7 +85,10 @@ def test_what_is_said_by_options_are_the_answers(setup: Setup, tmp_path: Path, r
     answers = setup.answers
     assert (answers.root, answers.trust_first_station, answers.nuc_map) == (None, True, root)
     assert (answers.usb_overlay, answers.tpm_overlay) == (False, None)
+    assert answers.intermediate is None
     assert (answers.config_txt, answers.tpm) == (PurePosixPath("/boot/other.txt"), "simulator")
+    assert run(tmp_path, "--root", root, "--intermediate", root).exit_code == 0
+    assert setup.answers.intermediate == root
 
 
 def test_it_prints_each_step_and_what_is_next(setup: Setup, tmp_path: Path) -> None:
@@ -100,6 +103,7 @@ def test_it_prints_each_step_and_what_is_next(setup: Setup, tmp_path: Path) -> N
 
 def test_a_root_that_is_known_is_not_asked_for_again(setup: Setup, tmp_path: Path) -> None:
     assert run(tmp_path).exit_code == 2
+    assert "Missing option '--root'" in run(tmp_path, "--intermediate", __file__).stderr
     setup.root_known = True
     assert run(tmp_path).exit_code == 0
     assert setup.answers is not None
@@ -115,6 +119,8 @@ def test_a_root_that_is_known_is_not_asked_for_again(setup: Setup, tmp_path: Pat
         ("--config-txt", "config.txt"),
         ("--root", "/no/such/file"),
         ("--trust-first-station", "--root", __file__),
+        ("--trust-first-station", "--intermediate", __file__),
+        ("--intermediate", "/no/such/file"),
     ],
 )
 def test_options_that_make_no_sense_are_usage_errors_before_anything_is_changed(

@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from device_agent.session.agent import Agent, Options, forget
-from device_agent.session.trust import load_root
+from device_agent.session.trusted_authority import TrustedAuthority, load_authority
 from device_agent.tpm import Simulator
 from device_agent.tpm.source import TpmSource, open_tpm
 from shared.errors import BirthmarkError
@@ -98,21 +98,42 @@ def test_an_identity_of_another_tpm_is_told_before_a_station_waits(
     assert code(Agent(options(state_dir), tpm).prepare) == "tpm.not-this-one"
 
 
-def test_the_root_it_trusts_is_the_named_one_then_the_remembered_then_that_of_its_identity(
+def test_the_authority_it_trusts_is_the_named_one_then_the_remembered_then_that_of_its_identity(
     tpm: TpmSource, state_dir: Path, nuc_map: Path, tmp_path: Path, unit_identity: UnitIdentity
 ) -> None:
-    named, remembered = chain_of_trust().root, chain_of_trust().root
+    named, other = chain_of_trust(), chain_of_trust(usages=None)
+    remembered = TrustedAuthority(other.root, other.intermediate)
 
     def trusted(**more: object) -> object:
-        return Agent(options(state_dir, nuc_map, keep_nuc_map=True, **more), tpm).agent_session()._context.root
+        return Agent(options(state_dir, nuc_map, keep_nuc_map=True, **more), tpm).agent_session()._context.authority
 
     assert trusted() is None
     unit_identity.store(state_dir)
-    assert trusted() == unit_identity.chain.root
-    (state_dir / "root.pem").write_bytes(remembered.public_bytes(Encoding.PEM))
+    assert trusted() == TrustedAuthority(unit_identity.chain.root)
+    (state_dir / "root.pem").write_bytes(remembered.pem())
     assert trusted() == remembered
-    (tmp_path / "named.pem").write_bytes(named.public_bytes(Encoding.PEM))
-    assert trusted(root_certificate=tmp_path / "named.pem") == named
+    for name in ("root", "intermediate"):
+        (tmp_path / f"{name}.pem").write_bytes(getattr(named, name).public_bytes(Encoding.PEM))
+    root, intermediate = tmp_path / "root.pem", tmp_path / "intermediate.pem"
+    assert trusted(root_certificate=root) == TrustedAuthority(named.root)
+    both = trusted(root_certificate=root, intermediate_certificate=intermediate)
+    assert both == TrustedAuthority(named.root, named.intermediate)
+
+
+def test_an_intermediate_that_names_no_usages_is_remembered_with_the_root(
+    tpm: TpmSource, state_dir: Path, nuc_map: Path, unit_identity: UnitIdentity
+) -> None:
+    """First in the identity, then, after a reset, beside the root."""
+    other = chain_of_trust(usages=None)
+    chain = replace(other, device=unit_identity.chain.device)
+    replace(unit_identity, chain=chain).store(state_dir)
+    agent = Agent(options(state_dir, nuc_map, keep_nuc_map=True), tpm)
+    expected = TrustedAuthority(other.root, other.intermediate)
+    assert agent._authority(agent.store.load()) == expected
+    forget(state_dir, forget_root=False, forget_map=True)
+    assert agent._authority(agent.store.load()) == expected
+    forget(state_dir, forget_root=True, forget_map=True)
+    assert agent._authority(agent.store.load()) is None
 
 
 def test_only_a_tpm_that_failed_is_opened_afresh(state_dir: Path, nuc_map: Path) -> None:
@@ -137,10 +158,10 @@ def test_forgetting_remembers_the_root_and_keeps_the_map_for_the_next_identity(
     gone = forget(state_dir, forget_root=False, forget_map=False)
     assert gone.identity is not None
     assert (gone.identity.about.serial, gone.anything, gone.map_kept) == (SERIAL, True, True)
-    assert load_root(state_dir / "root.pem") == unit_identity.chain.root
+    assert load_authority(state_dir / "root.pem") == TrustedAuthority(unit_identity.chain.root)
     agent = Agent(options(state_dir, nuc_map), tpm)
     assert agent.store.load() is None
-    assert agent.agent_session()._context.root == unit_identity.chain.root
+    assert agent.agent_session()._context.authority == TrustedAuthority(unit_identity.chain.root)
     assert Agent(options(state_dir), tpm).store.kept_map() is not None
 
 
@@ -149,7 +170,7 @@ def test_forgetting_does_not_change_the_root_that_is_remembered(state_dir: Path,
     unit_identity.store(state_dir)
     (state_dir / "root.pem").write_bytes(other.public_bytes(Encoding.PEM))
     forget(state_dir, forget_root=False, forget_map=True)
-    assert load_root(state_dir / "root.pem") == other
+    assert load_authority(state_dir / "root.pem") == TrustedAuthority(other)
     gone = forget(state_dir, forget_root=True, forget_map=True)
     assert (gone.identity, gone.anything, gone.map_kept) == (None, True, False)
     assert list(state_dir.iterdir()) == []

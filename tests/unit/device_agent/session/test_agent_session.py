@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from device_agent.board.device_tree import Board
 from device_agent.session.agent_session import AgentContext, AgentSession
+from device_agent.session.trusted_authority import TrustedAuthority
 from device_agent.storage.disk import Disk
 from device_agent.storage.identity import IdentityStore
 from device_agent.storage.sealed_map import NucMap, open_map
@@ -80,7 +81,7 @@ class Station:
         self.opener = NucHashDecryptor(ec.generate_private_key(ec.SECP256R1()))
         self._publics = tpm.public_areas()
         subject = profiles.DeviceSubject(SERIAL, tpm.device_public_key(), b"t" * 32)
-        builder = profiles.device("O", subject, NOW, 730, ours.intermediate, "http://127.0.0.1/crl")
+        builder = profiles.device("O", subject, 4711, NOW, 730, ours.intermediate, "http://127.0.0.1/crl")
         self.chain = ours.chain(builder.sign(ours.intermediate_key, hashes.SHA256()))
 
     def hello(self) -> Hello:
@@ -121,7 +122,7 @@ def station(ours: AuthorityChain, tpm: Tpm) -> Station:
 
 
 def setting(ours: AuthorityChain, nuc_map: NucMap | None = MAP) -> AgentContext:
-    return AgentContext(Board(SERIAL, "a Pi"), "simulator", nuc_map, ours.root)
+    return AgentContext(Board(SERIAL, "a Pi"), "simulator", nuc_map, TrustedAuthority(ours.root))
 
 
 def agent_session(tpm: Tpm, store: IdentityStore, station: Station, nuc_map: NucMap | None = MAP) -> AgentSession:

@@ -1,10 +1,10 @@
-"""/etc/default/birthmark-agent: one setting set, the rest as it was."""
+"""/etc/default/birthmark-agent: one setting set or taken out, the rest as it was."""
 
 from pathlib import Path, PurePosixPath
 
 import pytest
 
-from device_agent.setup.settings import setting, with_setting
+from device_agent.setup.settings import setting, with_setting, without_setting
 
 NAME, VALUE = "BIRTHMARK_ROOT_CERTIFICATE", PurePosixPath("/etc/birthmark-agent/root.pem")
 LINE = f"{NAME}={VALUE}"
@@ -28,8 +28,20 @@ def test_it_is_set_once_and_in_its_place(before: str, after: str) -> None:
     assert setting(after, NAME) == str(VALUE)
 
 
+def test_it_is_taken_out_wherever_it_is_set() -> None:
+    before = f"A=1\n{LINE}\n  {NAME} = /x\n#{NAME}=/y\nX{NAME}=/z\n"
+    after = without_setting(before, NAME)
+    assert after == f"A=1\n#{LINE}\n#{NAME} = /x\n#{NAME}=/y\nX{NAME}=/z\n"
+    assert setting(after, NAME) == ""
+    assert without_setting(after, NAME) == after
+
+
 def test_the_packages_own_file_can_be_set() -> None:
     packaged = Path(__file__).parents[4] / "packaging" / "debian" / "birthmark-agent.default"
     before = packaged.read_text()
     assert setting(before, NAME) == ""
     assert with_setting(before, NAME, VALUE) == before.replace("#" + LINE, LINE)
+    intermediate = "BIRTHMARK_INTERMEDIATE_CERTIFICATE=/etc/birthmark-agent/intermediate.pem"
+    name, _, value = intermediate.partition("=")
+    assert "#" + intermediate in before
+    assert with_setting(before, name, PurePosixPath(value)) == before.replace("#" + intermediate, intermediate)

@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from device_agent.nuc_map import format as map_file
-from device_agent.session.trust import read_root
 from device_agent.setup.steps import Answers, Outcome, Report, root_known, set_up
 from device_agent.setup.system import System
 from shared.errors import BirthmarkError
@@ -130,24 +130,6 @@ def test_a_bad_file_is_refused_before_anything_is_changed(
     assert not (tree / "var/lib/birthmark-agent").exists()
 
 
-def test_only_one_self_signed_authority_is_a_root(ours: AuthorityChain) -> None:
-    pem = ours.root.public_bytes(Encoding.PEM)
-    key = ours.device_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    assert read_root(b"a comment\r\n" + pem) == ours.root
-    for data, why in (
-        (pem + pem, "2 PEM blocks"),
-        (pem + key, "private key"),
-        (key, "private key"),
-        (ours.intermediate.public_bytes(Encoding.PEM), "another has signed it"),
-        (ours.device.public_bytes(Encoding.PEM), "no authority"),
-        (ours.root.public_bytes(Encoding.DER), "no PEM block"),
-    ):
-        with pytest.raises(BirthmarkError) as caught:
-            read_root(data)
-        assert caught.value.code == "trust.root-not-one"
-        assert why in caught.value.detail
-
-
 def test_another_root_or_map_is_replaced_only_when_that_was_agreed_to(
     tree: Path, answers: Answers, tmp_path: Path
 ) -> None:
@@ -161,6 +143,92 @@ def test_another_root_or_map_is_replaced_only_when_that_was_agreed_to(
         assert content(tree) == before
         assert set_up(System(tree), replace(other, replace=lambda _question: None)).changed
         before = content(tree)
+
+
+def intermediate_of(authority: AuthorityChain, folder: Path) -> Path:
+    path = folder / f"intermediate-{authority.intermediate.serial_number}.pem"
+    path.write_bytes(authority.intermediate.public_bytes(Encoding.PEM))
+    return path
+
+
+def settings_of(tree: Path) -> list[str]:
+    lines = (tree / "etc/default/birthmark-agent").read_text().splitlines()
+    return [line for line in lines if line.startswith("BIRTHMARK_INTERMEDIATE")]
+
+
+INTERMEDIATE_SET = ["BIRTHMARK_INTERMEDIATE_CERTIFICATE=/etc/birthmark-agent/intermediate.pem"]
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_the_intermediate_is_installed_with_the_root_or_later(
+    tree: Path, answers: Answers, ours: AuthorityChain, tmp_path: Path, later: bool
+) -> None:
+    with_it = replace(answers, intermediate=intermediate_of(ours, tmp_path))
+    if later:
+        set_up(System(tree), answers)
+        with_it = replace(with_it, root=None)
+    report = set_up(System(tree), with_it)
+    assert outcomes(report)["Intermediate certificate"] is Outcome.DONE
+    fingerprint = ours.intermediate.fingerprint(hashes.SHA256()).hex()
+    assert any(fingerprint in step.text for step in report.steps)
+    installed = tree / "etc/birthmark-agent/intermediate.pem"
+    assert installed.read_bytes() == ours.intermediate.public_bytes(Encoding.PEM)
+    assert stat.S_IMODE(installed.stat().st_mode) == 0o644
+    assert settings_of(tree) == INTERMEDIATE_SET
+    before = content(tree)
+    for again in (with_it, replace(answers, root=None), answers):
+        report = set_up(System(tree), again)
+        assert (report.changed, content(tree)) == (False, before)
+        assert outcomes(report)["Intermediate certificate"] is Outcome.ALREADY
+
+
+def test_an_intermediate_of_another_root_is_refused_before_anything_is_changed(
+    tree: Path, answers: Answers, tmp_path: Path
+) -> None:
+    foreign = replace(answers, intermediate=intermediate_of(chain_of_trust(), tmp_path))
+    before = content(tree)
+    assert code(lambda: set_up(System(tree), foreign)) == "trust.intermediate-not-one"
+    assert content(tree) == before
+    set_up(System(tree), answers)
+    before = content(tree)
+    assert code(lambda: set_up(System(tree), replace(foreign, root=None))) == "trust.intermediate-not-one"
+    assert content(tree) == before
+
+
+def test_another_intermediate_is_replaced_only_when_that_was_agreed_to(
+    tree: Path, answers: Answers, ours: AuthorityChain, tmp_path: Path
+) -> None:
+    set_up(System(tree), replace(answers, intermediate=intermediate_of(ours, tmp_path)))
+    before = content(tree)
+    other = chain_of_trust(under=ours, usages=None)
+    changed = replace(answers, intermediate=intermediate_of(other, tmp_path))
+    with pytest.raises(PermissionError, match="Another intermediate certificate"):
+        set_up(System(tree), changed)
+    assert content(tree) == before
+    set_up(System(tree), replace(changed, replace=lambda _question: None))
+    installed = tree / "etc/birthmark-agent/intermediate.pem"
+    assert installed.read_bytes() == other.intermediate.public_bytes(Encoding.PEM)
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_the_intermediate_goes_when_another_root_comes(
+    tree: Path, answers: Answers, ours: AuthorityChain, tmp_path: Path, cut: bool
+) -> None:
+    """Also where the first try was cut off between the two."""
+    set_up(System(tree), replace(answers, intermediate=intermediate_of(ours, tmp_path)))
+    other = chain_of_trust()
+    (tmp_path / "other.pem").write_bytes(other.root.public_bytes(Encoding.PEM))
+    if cut:
+        (tree / "etc/birthmark-agent/root.pem").write_bytes((tmp_path / "other.pem").read_bytes())
+    agreed = replace(answers, root=tmp_path / "other.pem", replace=lambda _question: None)
+    report = set_up(System(tree), agreed)
+    [step] = [step for step in report.steps if step.what == "Intermediate certificate"]
+    assert (step.outcome, settings_of(tree)) == (Outcome.DONE, [])
+    assert "no longer trusted" in step.text
+    assert not set_up(System(tree), agreed).changed
+    both = replace(agreed, intermediate=intermediate_of(other, tmp_path))
+    assert outcomes(set_up(System(tree), both))["Intermediate certificate"] is Outcome.DONE
+    assert settings_of(tree) == INTERMEDIATE_SET
 
 
 @pytest.mark.parametrize("name", ["identity", "kept-nuc-map"])

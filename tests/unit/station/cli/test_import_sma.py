@@ -62,6 +62,8 @@ def test_counts_and_what_is_left_to_do_are_printed(takeover: Takeover, tmp_path:
         "Now move the root key to a safe place: /new/root.key",
         "  /new/root.passphrase   (to another place than the key)",
         f"The private keys in {tmp_path} still lie there in the clear: destroy them once all is well.",
+        "Its intermediate does not say what it may issue, so each Pi must be given it beside the root, both from "
+        "/new/authority: birthmark-agent setup --root root.pem --intermediate intermediate.pem",
     ]
     assert result.stderr.startswith("warning: ")
     takeover.result = replace(CLEAN, unregistered=3, foreign_names=4, made=replace(MADE, replaced=Path("/old")))

@@ -101,7 +101,9 @@ async def test_a_unit_is_found_by_serial_nuc_blind_index_and_certificate(tmp_pat
             by_serial = await queries.by_serial(connection, provisioned.serial)
             assert await queries.by_nuc_blind_index(connection, bytes(32)) is None
             assert await queries.by_certificate(connection, bytes(32)) is None
-        assert by_nuc == by_certificate == by_serial == provisioned.unit
+        assert by_nuc == by_serial
+        assert by_certificate == (by_serial, by_serial.certificate)
+        assert by_serial.serial == provisioned.serial
 
 
 async def test_a_serial_that_was_released_and_given_anew_means_the_new_unit(tmp_path: Path) -> None:
@@ -110,10 +112,13 @@ async def test_a_serial_that_was_released_and_given_anew_means_the_new_unit(tmp_
         async with bare_station.database.write() as connection:
             await revocation.release(connection, "CAM-1", "why", NOW)
         async with bare_station.database.read() as connection:
-            assert (await queries.by_serial(connection, "CAM-1")).id == first.unit.id
+            old = await queries.by_serial(connection, "CAM-1")
         second = await bare_station.offline_provisioner.provision(ProvisioningRequest("CAM-1"), "test")
         async with bare_station.database.read() as connection:
-            assert (await queries.by_serial(connection, "CAM-1")).id == second.unit.id
+            new = await queries.by_serial(connection, "CAM-1")
+        assert units.certificate_serial(old) == first.certificate_serial
+        assert units.certificate_serial(new) == second.certificate_serial
+        assert new.id > old.id
 
 
 async def test_statistics_count_families_states_tables_and_times(tmp_path: Path) -> None:

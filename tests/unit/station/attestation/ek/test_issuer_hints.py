@@ -7,7 +7,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ObjectIdentifier
 
-from tests.harness import issuing
 from station.attestation.ek.issuer_hints import authority_key_identifier, issuer_address, subject_key_identifier
 from station.attestation.ek.vendor_certificate import VendorCertificate
 from tests.harness.rough_vendors import rough_vendors

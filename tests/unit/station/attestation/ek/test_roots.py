@@ -11,7 +11,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
-from tests.harness import issuing
 from station.attestation.ek import roots as ek_roots
 from station.attestation.ek.roots import load_ek_roots
 from tests.harness.rough_vendors import OUT_OF_ORDER, write_rough_vendors

@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from shared.errors import BirthmarkError
-from tests.harness import issuing
 from station.attestation.ek.roots import EkRoots, load_ek_roots
 from station.attestation.ek.verification import EkTrust, EkVerdict, verify_ek
 from station.attestation.tpm2.structures import PublicKey
