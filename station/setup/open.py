@@ -31,11 +31,14 @@ from station.validation.tokens import TokenValidator
 
 @asynccontextmanager
 async def open_registry(directory: Path) -> AsyncIterator[Database]:
-    """Open only the registry, and bring it to the newest schema. Raises `data.*` and `registry.*`."""
+    """Open only the registry, and bring it to the newest schema, also when a setting of station.toml is wrong.
+
+    Raises `data.*` and `registry.*`.
+    """
     data_dir.check(directory, supplied=StationSecret.supplied())
     url = registry_url(directory)
     await asyncio.to_thread(database.migrate, url)
-    registry = Database(url, configuration.load(directory / CONFIG_NAME).name)
+    registry = Database(url, configuration.load_name(directory / CONFIG_NAME))
     try:
         yield registry
     finally:
