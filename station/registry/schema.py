@@ -44,6 +44,8 @@ units: Final = sa.Table(
     sa.Column("tpm_manufacturer", sa.String(64), nullable=False),
     sa.Column("tpm_model", sa.String(64), nullable=False),
     sa.Column("tpm_firmware", sa.String(64), nullable=False),
+    # An id is never used again: a late certificate must not find another unit under it.
+    sqlite_autoincrement=True,
 )
 
 ACTIVE: Final = sa.text("units.state != 'released'")
@@ -91,6 +93,7 @@ certificates: Final = sa.Table(
     sa.Column("revoked_at", sa.BigInteger),
     # a CRLReason of RFC 5280 section 5.3.1, by its name there
     sa.Column("revoked_code", sa.String(32)),
+    sqlite_autoincrement=True,
 )
 sa.Index("certificates_serial", certificates.c.serial, unique=True)
 sa.Index("certificates_sha256", certificates.c.sha256, unique=True)

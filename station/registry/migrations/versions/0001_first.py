@@ -123,6 +123,7 @@ def _units() -> None:
         sa.Column("tpm_model", sa.String(length=64), nullable=False),
         sa.Column("tpm_firmware", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("id"),
+        sqlite_autoincrement=True,
     )
     active = sa.text("state != 'released'")
     for column in ("device_fingerprint", "ek_fingerprint", "nuc_blind_index", "serial"):
@@ -171,6 +172,7 @@ def _certificates() -> None:
         sa.Column("revoked_code", sa.String(length=32), nullable=True),
         sa.ForeignKeyConstraint(["unit_id"], ["units.id"]),
         sa.PrimaryKeyConstraint("id"),
+        sqlite_autoincrement=True,
     )
     op.create_index("certificates_serial", "certificates", ["serial"], unique=True)
     op.create_index("certificates_sha256", "certificates", ["sha256"], unique=True)

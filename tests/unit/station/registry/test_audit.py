@@ -94,9 +94,20 @@ async def test_the_settings_recorded_last_are_found(registry: Database) -> None:
     assert await settings(registry) == {"name": "bench 2"}
 
 
+async def test_each_station_records_its_own_settings(registry: Database, tmp_path: Path) -> None:
+    await write(registry, Event.INITIALISED, settings={"name": "bench"})
+    other = Database(registry_url(tmp_path), "bench 7")
+    assert await settings(other) is None
+    await write(other, Event.CONFIGURED, settings={"name": "bench 7"})
+    assert [row.station for row in await rows(registry)] == ["bench", "bench 7"]
+    assert await settings(registry) == {"name": "bench"}
+    assert await settings(other) == {"name": "bench 7"}
+    await other.close()
+
+
 async def test_recorded_settings_that_are_damaged_count_as_not_recorded(registry: Database) -> None:
     await write(registry, Event.INITIALISED, settings={"name": "bench 1"})
     async with registry.write() as connection:
-        spoilt = {"event": "configured", "serial": "", "detail": "{", "previous": b"", "hash": b""}
+        spoilt = {"event": "configured", "serial": "", "detail": "{", "previous": b"", "hash": b"", "station": "bench"}
         await connection.execute(table.insert().values(seq=2, at=2000, **spoilt))
     assert await settings(registry) is None

@@ -129,7 +129,7 @@ async def test_a_row_moved_out_of_the_order_is_found(registry: Database, tmp_pat
 
 
 async def test_an_inserted_row_is_found(registry: Database, tmp_path: Path) -> None:
-    values = f"{ROWS + 1}, 9, 'issued', 'CAM-X', '{{}}', zeroblob(32), zeroblob(32)"
+    values = f"{ROWS + 1}, 9, 'bench', 'issued', 'CAM-X', '{{}}', zeroblob(32), zeroblob(32)"
     tamper(tmp_path, f"INSERT INTO audit VALUES ({values})")
     assert (Damage.CHANGED, ROWS + 1, ROWS + 1) in damages(await check(registry))
 

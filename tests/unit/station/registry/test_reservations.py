@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from shared.errors import BirthmarkError
 from station.registry import audit, reservations, revocation, units
@@ -141,9 +142,8 @@ async def test_what_was_recorded_cannot_be_given_up_replaced_or_expire(connectio
     unit = await reservations.record(connection, reservation, signed(1), FIRST, NOW)
     await reservations.give_up(connection, reservation, NOW)
     assert await reservations.expire(connection, NOW + LIFETIME_SECONDS) == 0
-    with pytest.raises(BirthmarkError) as caught:
+    with pytest.raises(IntegrityError, match=r"units\.serial"):  # `Database` names it once the transaction ends
         await reserve(connection, unit.id, number=2)
-    assert caught.value.code == "registry.serial-taken"
 
 
 async def test_reservations_expire_and_the_log_tells_it(connection: Connection) -> None:
@@ -166,7 +166,7 @@ async def test_another_certificate_of_a_unit_expires_without_the_unit(connection
 async def test_a_unit_has_one_request_at_a_time(connection: Connection) -> None:
     unit = await reservations.record(connection, await reserve(connection), signed(1), FIRST, NOW)
     await reservations.reserve_certificate(connection, unit.id, FIRST, 2, NOW)
-    with pytest.raises(sa.exc.IntegrityError):  # named by `Database`, once the transaction ends
+    with pytest.raises(IntegrityError):  # `Database` names it once the transaction ends
         await reservations.reserve_certificate(connection, unit.id, FIRST, 3, NOW)
 
 
