@@ -46,10 +46,10 @@ class AuthorityCertificates:
 def _has_signed(issuer: x509.Certificate, leaf: x509.Certificate) -> bool:
     # Only the signature: the public SMA's certificates name an issuer that is not their issuer's subject.
     key = issuer.public_key()
-    algorithm = leaf.signature_hash_algorithm
-    if not isinstance(key, ec.EllipticCurvePublicKey) or algorithm is None:
-        return False
     try:
+        algorithm = leaf.signature_hash_algorithm
+        if not isinstance(key, ec.EllipticCurvePublicKey) or algorithm is None:
+            return False
         key.verify(leaf.signature, leaf.tbs_certificate_bytes, ec.ECDSA(algorithm))
     except (InvalidSignature, UnsupportedAlgorithm):
         return False

@@ -63,7 +63,7 @@ def load(data_dir: Path, config: StationConfig, secret: StationSecret) -> Author
     certificates = AuthorityCertificates(root, intermediate, earlier)
     return Authority(
         certificates,
-        KeyFileIssuer(config.authority, certificates, intermediate_key),
+        KeyFileIssuer(config.authority, certificates, intermediate_key, station.not_valid_before_utc),
         StationIdentity(station, (intermediate, root), station_key),
     )
 

@@ -23,11 +23,19 @@ class KeyFileIssuer:
     """An `Issuer` that answers at once: a signature takes 0.1 ms."""
 
     def __init__(
-        self, config: AuthorityConfig, certificates: AuthorityCertificates, key: ec.EllipticCurvePrivateKey
+        self,
+        config: AuthorityConfig,
+        certificates: AuthorityCertificates,
+        key: ec.EllipticCurvePrivateKey,
+        earliest: dt.datetime,
     ) -> None:
-        """`key` is that of the intermediate in `certificates`."""
+        """`key` is that of the intermediate in `certificates`; no certificate begins before `earliest`.
+
+        So a clock that was set back makes none that has ended already.
+        """
         self._config = config
         self._key = key
+        self._earliest = earliest
         self.certificates: Final = certificates
 
     async def issue(self, request: CertificateRequest) -> x509.Certificate:
@@ -36,7 +44,7 @@ class KeyFileIssuer:
             self._config.organization,
             request.subject,
             request.serial,
-            request.at,
+            max(request.at, self._earliest),
             self._config.device_days,
             self.certificates.intermediate,
             self._config.public_url.rstrip("/") + "/crl",

@@ -484,7 +484,7 @@ def under_our_root(
     certificates = AuthorityCertificates(root, intermediate)
     return Authority(
         certificates,
-        KeyFileIssuer(AuthorityConfig(), certificates, intermediate_key),
+        KeyFileIssuer(AuthorityConfig(), certificates, intermediate_key, intermediate.not_valid_before_utc),
         StationIdentity(station.sign(intermediate_key, hashes.SHA256()), (intermediate, root), station_key),
     )
 
