@@ -45,18 +45,16 @@ async def test_the_intermediate_is_signed_by_the_root_and_allows_none_below(tmp_
         assert constraints(bare_station.authority.certificates.intermediate) == x509.BasicConstraints(
             ca=True, path_length=0
         )
-<<<<<<< HEAD
-=======
 
 
 async def test_the_intermediate_says_that_it_issues_for_stations_and_devices_alone(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        usages = bare_station.authority.intermediate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+        certificates = bare_station.authority.certificates
+        usages = certificates.intermediate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
         assert list(usages.value) == [EKU_STATION, ExtendedKeyUsageOID.CLIENT_AUTH]
         assert not usages.critical
         with pytest.raises(x509.ExtensionNotFound):
-            bare_station.authority.root.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
->>>>>>> a393564fc13a5b4254fe63b88d1b0d82c6feec72
+            certificates.root.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
 
 
 async def test_a_device_certificate_names_its_unit_and_can_sign_but_not_issue(tmp_path: Path) -> None:
@@ -80,7 +78,7 @@ async def test_openssl_accepts_the_chain_strictly(tmp_path: Path, extensions: bo
         provisioned = await provision(bare_station)
     answer = openssl.verify(tmp_path, provisioned.chain, "-attime", str(NOW), "-purpose", "sslclient")
     assert answer.returncode == 0, answer.stderr
-    chain = bare_station.authority.station_chain
+    chain = bare_station.authority.identity.chain
     answer = openssl.verify(tmp_path, chain, "-attime", str(NOW), "-purpose", "any")
     assert answer.returncode == 0, answer.stderr
 
