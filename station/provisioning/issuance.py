@@ -116,6 +116,7 @@ class Issuance:
         if found.reservation is not None:
             return found.reservation
         async with self._database.write() as connection:
+            await reservations.expire(connection, now)
             if found.unit is None:
                 serial = x509.random_serial_number()
                 tables = self._tables.choose()
