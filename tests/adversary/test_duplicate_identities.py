@@ -219,4 +219,4 @@ def test_a_unit_released_in_the_middle_of_its_session_is_not_provisioned(
         before = station_under_test.contents()
         outcome = station_under_test.meet(lambda: ReleasedMeanwhile(tpm, store, context(), AttackerTools(tpm, earlier)))
         assert outcome.recording.refusals(End.STATION) == ["registry.released-meanwhile"]
-        assert station_under_test.contents().events_since(before) == ["issued", "released", "refused"]
+        assert station_under_test.contents().events_since(before) == ["reserved", "issued", "released", "refused"]

@@ -136,8 +136,10 @@ class Testbed:
             return ["the Pi has no identity"]
         leaf = identity.chain[0].public_bytes(Encoding.DER)
         with _reader(self.registry) as database:
-            rows = database.execute(
-                "SELECT id, state, certificate FROM units WHERE serial = ?", (pi.serial,)
+            rows = database.execute("SELECT id, state FROM units WHERE serial = ?", (pi.serial,)).fetchall()
+            certificates = database.execute(
+                "SELECT certificates.state, der FROM certificates JOIN units ON units.id = unit_id WHERE units.serial = ?",
+                (pi.serial,),
             ).fetchall()
             tables = tuple(
                 row[0]
@@ -148,7 +150,9 @@ class Testbed:
             events = [row[0] for row in database.execute("SELECT event FROM audit WHERE serial = ?", (pi.serial,))]
         if [row[1] for row in rows] != ["provisioned"]:
             found.append(f"the registry has {[row[1] for row in rows]}")
-        elif rows[0][2] != leaf:
+        elif [row[0] for row in certificates] != ["active"]:
+            found.append(f"the registry has certificates {[row[0] for row in certificates]}")
+        elif certificates[0][1] != leaf:
             found.append("registry and Pi have different certificates")
         if tables != tuple(sorted(identity.about.table_ids)):
             found.append("registry and Pi have different tables")
