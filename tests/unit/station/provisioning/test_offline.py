@@ -286,13 +286,15 @@ async def test_a_request_that_ends_at_the_signer_gives_its_place_up(tmp_path: Pa
         assert await events(bare_station) == ["reserved", "unreserved"]
 
 
-async def test_a_request_whose_place_was_taken_while_the_signer_worked_gets_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("same", [False, True], ids=["of another key", "sent twice"])
+async def test_a_request_whose_place_was_taken_while_the_signer_worked_gets_nothing(tmp_path: Path, same: bool) -> None:
+    own = {"nuc_hash": NUC, "csr": in_base64(csr(ec.generate_private_key(ec.SECP256R1())))} if same else {}
     async with open_bare_station(tmp_path) as bare_station:
         provisioner, signer = with_signer(bare_station)
         signer.pause()
-        request = asyncio.create_task(provisioner.provision(ProvisioningRequest("CAM-1"), "test"))
+        request = asyncio.create_task(provisioner.provision(ProvisioningRequest("CAM-1", **own), "test"))
         await signer.hold(request)
-        quicker = await provision(bare_station)
+        quicker = await provision(bare_station, **own)
         signer.may_sign.set()
         with pytest.raises(BirthmarkError) as caught:
             await request
