@@ -33,7 +33,7 @@ from station.config import StationConfig
 from station.events import Bus, UnitChanged
 from station.provisioning.issuance import Issuance, Subject
 from station.registry import reservations, units
-from station.registry.database import Database
+from station.registry.database import Connection, Database
 from station.registry.records import Applicant, KeyHolder, Reservation
 from station.secrets.blind_index import BlindIndex, key_fingerprint
 from station.secrets.key_tables import KeyTables
@@ -157,7 +157,8 @@ class OfflineProvisioner:
     ) -> ProvisionedUnit:
         """Make the unit, or nothing. The registry records `origin`, where the request came from.
 
-        Calls `keep` with the result before the unit is recorded; when `keep` raises, no unit is made.
+        Calls `keep` with the result before the unit's record is committed, and for no unit that is another request's;
+        when `keep` raises, no unit is made.
         Raises the errors that `FIELD_OF` names.
         """
         begun = time.monotonic()
@@ -191,19 +192,14 @@ class OfflineProvisioner:
                 nuc_hash if private_key or given is None else None,
                 {table: self._tables.master_key(table) for table in reservation.tables} if private_key else {},
             )
-            if keep is not None:
-                keep(provisioned)
+            async with self._database.write() as connection:
+                await self._record(connection, reservation, certificate, applicant, now, begun)
+                if keep is not None:  # here, where nobody else can be given this unit, and before it is committed
+                    keep(provisioned)
         except BaseException:
             with suppress(BirthmarkError):  # it expires otherwise
                 await self._give_up(reservation)
             raise
-        signed = self._issuance.signed(certificate)
-        seconds = int(now.timestamp())
-        async with self._database.write() as connection:
-            unit = await reservations.record(connection, reservation, signed, applicant, seconds)
-            if unit.certificate is None or unit.certificate.der != signed.der:
-                raise BirthmarkError("registry.reservation-lost", serial)  # another request's was recorded
-            await units.confirm(connection, unit.id, seconds, int((time.monotonic() - begun) * 1000))
         self._bus.tell(UnitChanged(serial))
         return provisioned
 
@@ -212,6 +208,22 @@ class OfflineProvisioner:
         if not isinstance(granted, Reservation):  # without a TPM nobody is recognised as a unit
             raise BirthmarkError("registry.serial-taken", applicant.serial)
         return granted
+
+    async def _record(
+        self,
+        connection: Connection,
+        reservation: Reservation,
+        certificate: x509.Certificate,
+        applicant: Applicant,
+        now: dt.datetime,
+        begun: float,
+    ) -> None:
+        signed = self._issuance.signed(certificate)
+        seconds = int(now.timestamp())
+        unit = await reservations.record(connection, reservation, signed, applicant, seconds)
+        if unit.certificate is None or unit.certificate.der != signed.der:
+            raise BirthmarkError("registry.reservation-lost", applicant.serial)  # another request's was recorded
+        await units.confirm(connection, unit.id, seconds, int((time.monotonic() - begun) * 1000))
 
     async def _give_up(self, reservation: Reservation) -> None:
         async with self._database.write() as connection:
