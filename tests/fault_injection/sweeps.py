@@ -1,4 +1,4 @@
-"""All sweeps, in the order of the table, and how one batch of one of them is tried in a process of its own."""
+"""All sweeps, in the order of the table; tries one batch of one of them in its own process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SWEEPS: tuple[Sweep, ...] = (
 
 
 def quiet() -> None:
-    """What goes wrong is the point here, and the verdicts tell it."""
+    """Silence the logs: errors are expected here, and the verdicts report them."""
     logging.disable(logging.CRITICAL)
 
 

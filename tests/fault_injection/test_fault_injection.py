@@ -33,7 +33,7 @@ BYTE_FAULTS = ("cut", "flipped", "dropped", "doubled", "late", "too late")
 
 @pytest.mark.parametrize("number", range(len(cable.BYTE_FAULTS)), ids=BYTE_FAULTS)
 def test_a_unit_recovers_from_a_fault_at_any_byte_of_a_session(number: int) -> None:
-    """The frame decoder is shown every byte struck; what it makes of it is tried once for each kind it makes."""
+    """The frame decoder gets a fault at every byte; a session is tried once for each kind of result."""
     what, points = cable.BYTE_FAULTS[number]
     every = points()
     classes = cable.classes(what, every)
@@ -53,7 +53,7 @@ def test_a_unit_recovers_from(sweep: Sweep) -> None:
 # --- the sweeps themselves can fail ---
 
 
-def test_a_disk_that_is_never_synced_is_found_out() -> None:
+def test_the_sweep_detects_a_disk_that_is_never_synced() -> None:
     def forgetful(self: Recorder, directory: Any) -> None:
         Disk.sync(self, directory)
 
@@ -65,7 +65,7 @@ def test_a_disk_that_is_never_synced_is_found_out() -> None:
     assert {verdict.outcome for verdict in lost} == {Outcome.LOST}
 
 
-def test_a_registry_that_forgets_who_was_issued_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sweep_detects_a_registry_that_forgets_issued_units(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = issuance.recognise
 
     async def forgetful(connection: Connection, applicant: Applicant, now: int) -> Recognition:
