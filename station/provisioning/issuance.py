@@ -24,7 +24,7 @@ from station.authority.issuer import CertificateRequest, Issuer
 from station.authority.profiles import DeviceSubject
 from station.config import StationConfig
 from station.registry import reservations, units
-from station.registry.database import Database
+from station.registry.database import Connection, Database
 from station.registry.recognition import recognise
 from station.registry.records import Applicant, Certificate, Reservation, Signed, Unit
 from station.registry.violations import TAKEN
@@ -116,11 +116,13 @@ class Issuance:
         if found.reservation is not None:
             return found.reservation
         async with self._database.write() as connection:
+            await reservations.expire(connection, now)
             if found.unit is None:
                 serial = x509.random_serial_number()
                 tables = self._tables.choose()
                 return await reservations.reserve_unit(connection, applicant, serial, tables, now, found.replaced)
             if found.certificate is None:
+                await _require_unchanged(connection, found.unit)
                 serial = x509.random_serial_number()
                 return await reservations.reserve_certificate(connection, found.unit.id, applicant, serial, now)
             return _granted(await units.resume(connection, found.unit.id, now), resumed=True)
@@ -140,6 +142,13 @@ class Issuance:
                 family=applicant.family,
             )
         return DeviceSubject(applicant.serial, subject.key, subject.hardware_serial, facts, subject.verified)
+
+
+async def _require_unchanged(connection: Connection, unit: Unit) -> None:
+    """Raises `registry.certificate-requested` when a certificate was recorded for the unit since it was read."""
+    latest = (await units.by_id(connection, unit.id)).certificate
+    if latest is not None and (unit.certificate is None or latest.id != unit.certificate.id):
+        raise BirthmarkError("registry.certificate-requested", unit.serial)
 
 
 def _granted(unit: Unit, *, resumed: bool) -> Granted:
