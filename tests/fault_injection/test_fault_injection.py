@@ -12,10 +12,9 @@ from unittest import mock
 import pytest
 
 from device_agent.storage.disk import Disk
-from station.provisioning import issuance
 from station.registry import units
 from station.registry.database import Connection
-from station.registry.recognition import Recognition
+from station.registry.recognition import Recognition, recognise
 from station.registry.records import Applicant
 from tests.fault_injection import cable, storing
 from tests.fault_injection.power_cut import Recorder
@@ -66,7 +65,7 @@ def test_the_sweep_detects_a_disk_that_is_never_synced() -> None:
 
 
 def test_the_sweep_detects_a_registry_that_forgets_issued_units(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = issuance.recognise
+    honest = recognise
 
     async def forgetful(connection: Connection, applicant: Applicant, now: int) -> Recognition:
         for unit in await issuing.listed(connection):
@@ -75,7 +74,7 @@ def test_the_sweep_detects_a_registry_that_forgets_issued_units(monkeypatch: pyt
                 await connection.exec_driver_sql(f"UPDATE units SET state = 'released' WHERE id = {unit.id}")
         return await honest(connection, applicant, now)
 
-    monkeypatch.setattr(issuance, "recognise", forgetful)
+    monkeypatch.setattr("station.provisioning.issuance.recognise", forgetful)
     points: Sequence[Point] = [(4, 1000), (5, 500)]
     assert [verdict.outcome for verdict in cable.attempt(cable.cut, points)] == [Outcome.TWICE, Outcome.TWICE]
 
