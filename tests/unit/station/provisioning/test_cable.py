@@ -20,11 +20,15 @@ from shared.protocol.messages import ChallengeBody, CredentialsBody, Receipt, Re
 from shared.protocol.nuc_encryption import NucHashDecryptor, encrypt_nuc_hash
 from shared.protocol.signing import signed_bytes
 from shared.types import NucHash
+from station.authority.certificates import AuthorityCertificates
+from station.authority.key_file import KeyFileIssuer
 from station.events import BusEvent, UnitChanged
 from station.provisioning.cable import IssuedUnit
 from station.registry import revocation
 from station.registry.records import UnitState
 from tests.harness.bare_station import NOW
+from tests.harness.certificates import NOW as CERTIFICATES_AT
+from tests.harness.certificates import chain_of_trust
 from tests.harness.soft_device import SERIAL, Device, Key
 from tests.harness.soft_unit import (
     NUC,
@@ -248,6 +252,49 @@ async def test_a_unit_released_before_its_receipt_is_not_provisioned(station: Pr
             issued, sign(device, receipt_body(device, issued.message, BEFORE_RECEIPT)), BEFORE_RECEIPT
         )
     assert caught.value.code == "registry.released-meanwhile"
+
+
+# --- a unit that comes back later ---
+
+
+async def test_a_unit_with_an_expired_certificate_leaves_with_a_new_one_for_its_key_and_tables(
+    station: Provisioning,
+) -> None:
+    device = Device()
+    first = await issue(station, device)
+    await station.provisioner.confirm(
+        first, sign(device, receipt_body(device, first.message, BEFORE_RECEIPT)), BEFORE_RECEIPT
+    )
+    station.bare_station.clock.now = first.granted.certificate.not_after
+    again = await issue(station, device)
+    assert not again.granted.resumed
+    new = x509.load_der_x509_certificate(decode_body(CredentialsBody, again.message.body).chain[0])
+    assert new.not_valid_after_utc.timestamp() > first.granted.certificate.not_after
+    assert new.public_key() == device.device.private.public_key()
+    assert list(again.names) == list(first.names)
+    unit = await station.provisioner.confirm(
+        again, sign(device, receipt_body(device, again.message, BEFORE_RECEIPT)), BEFORE_RECEIPT
+    )
+    assert (unit.state, unit.provisioned_at) == (UnitState.PROVISIONED, NOW)
+    assert unit.certificate is not None
+    assert unit.certificate.id == again.granted.certificate.id
+    assert [row.event for row in await station.log()][3:] == ["reserved", "issued", "renewed"]
+
+
+async def test_a_unit_that_an_earlier_intermediate_issued_is_sent_a_whole_chain(
+    station: Provisioning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, bare_station, other = Device(), station.bare_station, chain_of_trust()
+    first = await issue(station, device)
+    before = bare_station.authority.certificates
+    now = AuthorityCertificates(before.root, other.intermediate, (before.intermediate,))
+    issuer = KeyFileIssuer(bare_station.config.authority, now, other.intermediate_key, CERTIFICATES_AT)
+    monkeypatch.setattr(bare_station.issuance, "issuer", issuer)
+    again = await issue(station, device)
+    assert again.granted.resumed
+    chains = [decode_body(CredentialsBody, issued.message.body).chain for issued in (first, again)]
+    assert chains[0] == chains[1]
+    assert x509.load_der_x509_certificate(chains[1][1]) == before.intermediate
 
 
 # --- refusals ---

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from shared import limits
 from shared.errors import BirthmarkError
@@ -23,8 +23,7 @@ from shared.types import NucHash, TableId, board_serial
 from station.authority import profiles
 from station.authority.birthmark_extensions import BirthmarkFacts
 from station.authority.certificates import AuthorityCertificates
-from station.authority.crl import RevokedCertificate
-from station.authority.issuer import CertificateRequest, Issuer
+from station.authority.issuer import CertificateRequest
 from station.authority.key_file import KeyFileIssuer
 from station.authority.profiles import DeviceSubject
 from station.config import AuthorityConfig, StationConfig
@@ -41,6 +40,7 @@ from tests.harness import issuing
 from tests.harness.applicants import FIRST, SECOND
 from tests.harness.bare_station import NOW, BareStation, open_bare_station
 from tests.harness.certificates import chain_of_trust
+from tests.harness.slow_signer import SlowSigner
 
 DAY = 86_400
 AT = dt.datetime.fromtimestamp(NOW, dt.UTC)
@@ -50,49 +50,13 @@ KEY, OTHER_KEY = (ec.generate_private_key(ec.SECP256R1()).public_key() for _ in 
 UNIT = replace(FIRST, device_fingerprint=key_fingerprint(KEY))
 
 
-class Signer:
-    """An issuer that fails, waits or answers with something else as a test tells it, and is else the key file."""
-
-    def __init__(self, issuer: Issuer) -> None:
-        self.issuer = issuer
-        self.requests: list[CertificateRequest] = []
-        self.signed: list[bytes] = []
-        self.error: BirthmarkError | None = None
-        self.answer: x509.Certificate | None = None
-        self.reached = asyncio.Event()
-        self.may_sign = asyncio.Event()
-        self.may_sign.set()
-
-    async def issue(self, request: CertificateRequest) -> x509.Certificate:
-        self.requests.append(request)
-        self.reached.set()
-        await self.may_sign.wait()
-        if self.error is not None:
-            raise self.error
-        certificate = self.answer or await self.issuer.issue(request)
-        self.signed.append(certificate.public_bytes(Encoding.DER))
-        return certificate
-
-    async def revoke(self, revoked: RevokedCertificate) -> None:
-        await self.issuer.revoke(revoked)
-
-    async def revocation_list(self, revoked: Sequence[RevokedCertificate], number: int, at: dt.datetime) -> bytes:
-        return await self.issuer.revocation_list(revoked, number, at)
-
-    def chain_of(self, leaf: bytes) -> tuple[bytes, ...]:
-        return self.issuer.chain_of(leaf)
-
-    def issuer_of(self, leaf: x509.Certificate) -> x509.Certificate:
-        return self.issuer.issuer_of(leaf)
-
-
 @dataclass
 class Station:
     """One of the stations on the registry."""
 
     name: str
     database: Database
-    signer: Signer
+    signer: SlowSigner
     issuance: Issuance
 
     async def issue(
@@ -105,13 +69,9 @@ class Station:
         self, applicant: Applicant = UNIT, at: float = NOW, key: ec.EllipticCurvePublicKey = KEY
     ) -> asyncio.Task[Granted]:
         """A session, up to where its signer is asked; `signer.may_sign` lets it go on."""
-        self.signer.reached.clear()
-        self.signer.may_sign.clear()
+        self.signer.pause()
         session = asyncio.create_task(self.issue(applicant, at, key))
-        reached = asyncio.create_task(self.signer.reached.wait())
-        await asyncio.wait({session, reached}, return_when=asyncio.FIRST_COMPLETED)
-        reached.cancel()
-        assert not session.done(), session.exception()
+        await self.signer.hold(session)
         return session
 
     async def confirm(self, granted: Granted, at: int = NOW) -> Unit:
@@ -155,7 +115,7 @@ async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
         one, other = (
             Station(name, database, signer, Issuance(bare_station.config, bare_station.tables, signer, database))
             for name, database in zip(("bench 3", "bench 4"), databases, strict=True)
-            for signer in (Signer(bare_station.authority.issuer),)
+            for signer in (SlowSigner(bare_station.authority.issuer),)
         )
         try:
             yield Registry(bare_station, one, other)
@@ -559,7 +519,7 @@ async def asked(registry: Registry, *, extensions: bool = True, verified: bool =
             authority_id="MAKER_7", public_url="https://ma.example/", birthmark_extensions=extensions
         )
     )
-    signer = Signer(registry.bare_station.authority.issuer)
+    signer = SlowSigner(registry.bare_station.authority.issuer)
     issuance = Issuance(config, ALL_TABLES, signer, registry.one.database)
     applicant = replace(UNIT, serial=board_serial("CAM-1"), family="Test Camera")
     subject = Subject(KEY, NUC, b"h" * 32, verified)

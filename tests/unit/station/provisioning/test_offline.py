@@ -16,11 +16,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from cryptography.x509.oid import NameOID
 
 from shared.errors import BirthmarkError
-from station.provisioning.offline import CONFLICTS, FIELD_OF, ProvisionedUnit, ProvisioningRequest
+from station.events import Bus
+from station.provisioning.issuance import Issuance
+from station.provisioning.offline import CONFLICTS, FIELD_OF, OfflineProvisioner, ProvisionedUnit, ProvisioningRequest
 from station.registry import audit, queries, revocation
 from station.registry.records import CertificateState, KeyHolder, Unit, UnitState
+from station.registry.revocation import RevocationCode
 from tests.harness import openssl
 from tests.harness.bare_station import NOW, BareStation, open_bare_station
+from tests.harness.slow_signer import SlowSigner
 
 NUC = "b44323ecb073dd28f0589ed5fd5fe08ed88af22aaf80655b8a06e59b1a86e15b"
 
@@ -52,6 +56,15 @@ async def count(bare_station: BareStation) -> int:
 async def registered(bare_station: BareStation, serial: str = "CAM-1") -> Unit:
     async with bare_station.database.read() as connection:
         return await queries.by_serial(connection, serial)
+
+
+def with_signer(bare_station: BareStation) -> tuple[OfflineProvisioner, SlowSigner]:
+    signer = SlowSigner(bare_station.authority.issuer)
+    config, tables, database = bare_station.config, bare_station.tables, bare_station.database
+    issuance = Issuance(config, tables, signer, database)
+    return OfflineProvisioner(
+        config, bare_station.secret, issuance, tables, database, Bus(), bare_station.clock
+    ), signer
 
 
 def csr(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey) -> bytes:
@@ -250,6 +263,67 @@ async def test_a_unit_whose_file_cannot_be_kept_is_not_made(tmp_path: Path) -> N
         assert await count(bare_station) == 0
         assert await events(bare_station) == ["reserved", "unreserved"]
         assert (await provision(bare_station)).serial == "CAM-1"
+
+
+@pytest.mark.parametrize("ending", ["error", "cancelled"])
+async def test_a_request_that_ends_at_the_signer_gives_its_place_up(tmp_path: Path, ending: str) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        provisioner, signer = with_signer(bare_station)
+        signer.pause()
+        request = asyncio.create_task(provisioner.provision(ProvisioningRequest("CAM-1"), "test"))
+        await signer.hold(request)
+        assert await count(bare_station) == 1
+        if ending == "error":
+            signer.error = BirthmarkError("registry.unavailable", "the signer is away")
+            signer.may_sign.set()
+            with pytest.raises(BirthmarkError, match="the signer is away"):
+                await request
+        else:
+            request.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await request
+        assert await count(bare_station) == 0
+        assert await events(bare_station) == ["reserved", "unreserved"]
+
+
+async def test_a_request_whose_place_was_taken_while_the_signer_worked_gets_nothing(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        provisioner, signer = with_signer(bare_station)
+        signer.pause()
+        request = asyncio.create_task(provisioner.provision(ProvisioningRequest("CAM-1"), "test"))
+        await signer.hold(request)
+        quicker = await provision(bare_station)
+        signer.may_sign.set()
+        with pytest.raises(BirthmarkError) as caught:
+            await request
+        assert caught.value.code == "registry.reservation-lost"
+        unit = await registered(bare_station)
+    assert unit.certificate is not None
+    assert unit.certificate.der == quicker.chain[0]
+    assert "registry.reservation-lost" in CONFLICTS
+
+
+async def test_a_unit_that_is_revoked_while_the_signer_works_gets_nothing(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        provisioner, signer = with_signer(bare_station)
+        signer.pause()
+        request = asyncio.create_task(provisioner.provision(ProvisioningRequest("CAM-1"), "test"))
+        await signer.hold(request)
+        async with bare_station.database.write() as connection:
+            await revocation.revoke(connection, "CAM-1", RevocationCode.HOLD, "stolen", NOW)
+        signer.may_sign.set()
+        with pytest.raises(BirthmarkError) as caught:
+            await request
+        assert caught.value.code == "registry.unit-revoked"
+        unit = await registered(bare_station)
+    assert (unit.state, unit.certificate) == (UnitState.REVOKED, None)
+
+
+async def test_a_clock_that_was_set_back_makes_no_certificate_that_has_ended_already(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        bare_station.clock.now = 0.0
+        certificate = x509.load_der_x509_certificate((await provision(bare_station)).chain[0])
+    assert certificate.not_valid_before_utc.timestamp() <= NOW < certificate.not_valid_after_utc.timestamp()
 
 
 async def test_of_many_requests_for_one_serial_at_once_one_succeeds(tmp_path: Path) -> None:

@@ -19,10 +19,12 @@ from shared.types import board_serial
 from station.authority.issuer import CertificateRequest
 from station.authority.profiles import DeviceSubject
 from station.provisioning.offline import ProvisionedUnit, ProvisioningRequest
-from station.registry import revocation
+from station.registry import revocation, units
 from station.registry.revocation import RevocationCode
 from station.validation.certificates import CameraBundle
 from station.validation.verdict import Reason
+from tests.harness import issuing
+from tests.harness.applicants import FIRST
 from tests.harness.bare_station import NOW, BareStation, open_bare_station
 
 HASH = hashlib.sha256(b"an image").hexdigest()
@@ -184,3 +186,28 @@ async def test_every_cut_and_every_flipped_byte_of_a_certificate_fails_without_a
             assert not (
                 await bare_station.certificates.validate(msgspec.structs.replace(made, camera_cert=as_der(one)))
             ).valid
+
+
+async def test_a_renewed_units_old_certificate_has_ended_and_its_new_one_passes(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    async with open_bare_station(tmp_path) as bare_station:
+        first = await issuing.issue(bare_station.issuance, FIRST, NOW, key.public_key())
+        async with bare_station.database.write() as connection:
+            await units.confirm(connection, first.unit.id, NOW)
+        old = bundle(key, as_der(first.certificate.der))
+        assert await reason(bare_station, old) is Reason.VALID
+        bare_station.clock.now = first.certificate.not_after + 1
+        second = await issuing.issue(bare_station.issuance, FIRST, bare_station.clock.now, key.public_key())
+        new = bundle(key, as_der(second.certificate.der))
+        assert await reason(bare_station, new) is Reason.VALID, "the unit may have it, though its receipt is missing"
+        async with bare_station.database.write() as connection:
+            await units.confirm(connection, first.unit.id, int(bare_station.clock.now))
+        assert await reason(bare_station, new) is Reason.VALID
+        assert await reason(bare_station, old) is Reason.OUT_OF_DATE
+
+
+async def test_a_unit_whose_receipt_is_missing_does_not_pass(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    async with open_bare_station(tmp_path) as bare_station:
+        granted = await issuing.issue(bare_station.issuance, FIRST, NOW, key.public_key())
+        assert await reason(bare_station, bundle(key, as_der(granted.certificate.der))) is Reason.NOT_PROVISIONED

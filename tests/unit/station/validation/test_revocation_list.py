@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from shared.errors import BirthmarkError
 from station.authority.crl import LIFETIME
 from station.provisioning.offline import ProvisionedUnit, ProvisioningRequest
-from station.registry import audit, revocation
+from station.registry import audit, revocation, units
+from station.registry.database import Database
+from station.registry.location import registry_url
 from station.registry.revocation import RevocationCode
-from tests.harness import openssl
+from station.validation.revocation_list import CurrentRevocationList
+from tests.harness import issuing, openssl
+from tests.harness.applicants import FIRST
 from tests.harness.bare_station import NOW, BareStation, open_bare_station
+from tests.harness.slow_signer import SlowSigner
 
 DAY = 86_400
 
@@ -144,3 +151,103 @@ async def test_every_signed_list_is_in_the_audit_log(tmp_path: Path) -> None:
         async with bare_station.database.read() as connection:
             events = [row.event for row in await audit.read(connection)]
     assert events.count("crl-signed") == 1
+
+
+# --- a slow signer ---
+
+
+def with_signer(bare_station: BareStation) -> tuple[CurrentRevocationList, SlowSigner]:
+    signer = SlowSigner(bare_station.authority.issuer)
+    return CurrentRevocationList(signer, bare_station.database, bare_station.clock), signer
+
+
+async def test_no_transaction_is_held_while_a_list_is_signed_and_no_revocation_meanwhile_is_lost(
+    tmp_path: Path,
+) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        one, other = await provision(bare_station, "CAM-1"), await provision(bare_station, "CAM-2")
+        crl, signer = with_signer(bare_station)
+        await revoke(bare_station, "CAM-1")
+        signer.pause()
+        signing = asyncio.create_task(crl.current())
+        await signer.hold(signing)
+        async with asyncio.timeout(60):
+            await provision(bare_station, "CAM-3")
+            await revoke(bare_station, "CAM-2")
+        signer.may_sign.set()
+        first = x509.load_der_x509_crl(await signing)
+        second = x509.load_der_x509_crl(await crl.current())
+    assert (reason(first, one), reason(first, other)) == (x509.ReasonFlags.certificate_hold, None)
+    assert reason(second, one) is reason(second, other) is x509.ReasonFlags.certificate_hold
+    assert number(first) < number(second)
+
+
+async def test_requests_that_come_while_a_list_is_signed_share_it(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        crl, signer = with_signer(bare_station)
+        signer.pause()
+        signing = [asyncio.create_task(crl.current()) for _ in range(10)]
+        await signer.hold(signing[0])
+        signer.may_sign.set()
+        assert len(set(await asyncio.gather(*signing))) == 1
+        assert signer.lists == [1]
+
+
+async def test_of_two_stations_lists_the_one_with_the_higher_number_stays(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        provisioned = await provision(bare_station)
+        slow, signer = with_signer(bare_station)
+        signer.pause()
+        signing = asyncio.create_task(slow.current())
+        await signer.hold(signing)
+        await revoke(bare_station, "CAM-1")
+        database = Database(registry_url(tmp_path), "bench 4")
+        try:
+            quick = CurrentRevocationList(bare_station.authority.issuer, database, bare_station.clock)
+            later = await quick.current()
+            signer.may_sign.set()
+            earlier = x509.load_der_x509_crl(await signing)
+            assert await slow.current() == await quick.current() == later
+        finally:
+            await database.close()
+    assert number(earlier) < number(x509.load_der_x509_crl(later))
+    assert reason(x509.load_der_x509_crl(later), provisioned) is x509.ReasonFlags.certificate_hold
+
+
+async def test_a_list_that_cannot_be_signed_is_tried_again_under_a_higher_number(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        crl, signer = with_signer(bare_station)
+        signer.error = BirthmarkError("registry.unavailable", "the signer is away")
+        with pytest.raises(BirthmarkError, match="the signer is away"):
+            await crl.current()
+        signer.error = None
+        assert number(x509.load_der_x509_crl(await crl.current())) == 2
+
+
+async def test_the_issuer_is_told_of_each_revocation_before_it_signs_the_list(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        made = [await provision(bare_station, f"CAM-{count}") for count in (1, 2)]
+        crl, signer = with_signer(bare_station)
+        await revoke(bare_station, "CAM-1", RevocationCode.KEY_COMPROMISE)
+        bare_station.clock.now += 60
+        await crl.current()
+        told = [(one.certificate_serial, one.reason) for one in signer.told]
+        assert told == [(int(made[0].certificate_serial, 16), "keyCompromise")]
+        bare_station.clock.now += 60
+        await revoke(bare_station, "CAM-2")
+        await crl.current()
+    told = [(one.certificate_serial, one.reason) for one in signer.told]
+    assert told[1:] == [(int(made[1].certificate_serial, 16), "certificateHold")]
+
+
+async def test_every_certificate_of_a_revoked_unit_is_in_the_list(tmp_path: Path) -> None:
+    """A unit that was renewed has two; the list holds the one that has ended for a while, too."""
+    async with open_bare_station(tmp_path) as bare_station:
+        first = await issuing.issue(bare_station.issuance, FIRST, NOW)
+        async with bare_station.database.write() as connection:
+            await units.confirm(connection, first.unit.id, NOW)
+        bare_station.clock.now = first.certificate.not_after
+        second = await issuing.issue(bare_station.issuance, FIRST, bare_station.clock.now)
+        await revoke(bare_station, FIRST.serial)
+        crl = await current(bare_station)
+    assert {entry.serial_number for entry in crl} == {int(one.certificate.serial, 16) for one in (first, second)}

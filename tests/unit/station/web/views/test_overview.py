@@ -111,6 +111,13 @@ def test_an_end_is_pointed_to_from_sixty_days_before(left: int, warning: str, ex
     assert (view.expiry_warning, view.expired) == (warning, expired)
 
 
+def test_a_unit_without_a_certificate_has_no_end_and_has_not_expired() -> None:
+    reserved = replace(UNIT, state=UnitState.RESERVED, certificate=None, issued_at=None, provisioned_at=None)
+    view = unit_view(reserved, NOW)
+    assert (view.expiry, view.expiry_warning, view.expired) == (None, "", False)
+    assert view.when.iso == "2026-11-24T05:58:20+00:00"
+
+
 def test_a_unit_is_dated_by_its_receipt_and_before_that_by_its_certificate() -> None:
     receipt = unit_view(UNIT, NOW).when.iso
     issued = unit_view(replace(UNIT, provisioned_at=None), NOW).when.iso
