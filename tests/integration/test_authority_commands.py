@@ -322,7 +322,7 @@ def test_the_audit_log_is_shown_and_checked(command: Command, data_dir: Path, tm
     rows = told(command("audit", "--json"))
     assert [row["event"] for row in rows] == ["initialised", "reserved", "issued", "provisioned", "revoked"]
     assert rows[-1]["detail"]["reason"] == "lost"
-    assert len(told(command("audit", "--since", "1h", "--json"))) == 4
+    assert len(told(command("audit", "--since", "1h", "--json"))) == 5
     assert told(command("audit", "--since", "2999-01-01", "--json")) == []
     assert "lost" in command("audit").stdout
     head = told(command("audit", "verify", "--json"))["head"]
