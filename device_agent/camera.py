@@ -1,10 +1,10 @@
-"""The provisioned camera, for the camera's own program: who it is, its chain, its signatures and NUC tokens.
+"""The provisioned camera, for the camera's own program: its identity, certificate chain, signatures and NUC tokens.
 
     with Camera.open() as camera:
         token = camera.token()
         signature = camera.sign(b"...")
 
-Private keys and table keys are used inside the TPM; none of them can be had from here.
+Private keys and table keys never leave the TPM.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SIGNATURE_FIELD: Final = "device_signature"
 
 
 class Camera:
-    """One unit's identity and its TPM. For one thread at a time; whatever uses the TPM may raise `tpm.*`."""
+    """One unit's identity and its TPM, for one thread at a time. Every method that uses the TPM may raise `tpm.*`."""
 
     def __init__(self, identity: Identity, tpm: Tpm) -> None:
         self._identity = identity
@@ -49,7 +49,7 @@ class Camera:
     @classmethod
     @contextmanager
     def open(cls, state_dir: Path = DEFAULT_STATE_DIR, tpm: str | None = None) -> Iterator[Camera]:
-        """The camera whose identity lies in `state_dir`. `tpm` overrides how its TPM is found.
+        """Open the camera whose identity is in `state_dir`. `tpm` overrides how its TPM is found.
 
         Raises `identity.missing`, `identity.damaged`, `identity.permission`, `tpm.*`, and `tpm.not-this-one` when the
         identity was made with another TPM.
@@ -60,7 +60,7 @@ class Camera:
             raise BirthmarkError("identity.missing", str(state_dir))
         name = tpm or identity.about.tpm
         with ExitStack() as stack:
-            if name == SIMULATOR:  # it serves one program at a time; a chip's resource manager serves many
+            if name == SIMULATOR:  # a simulator serves one program at a time; a chip's resource manager serves many
                 stack.enter_context(lock_state_dir(state_dir))
             opened = stack.enter_context(open_tpm(name, state_dir)).get()
             if not identity.is_for(opened.device_public_key()):
@@ -79,7 +79,7 @@ class Camera:
 
     @property
     def authority_id(self) -> str:
-        """What a submission names as `manufacturer_authority_id` and `authority_id`."""
+        """The `manufacturer_authority_id` and `authority_id` of a submission."""
         return self._identity.about.authority_id
 
     @property
@@ -98,29 +98,32 @@ class Camera:
 
     @property
     def certificate_chain(self) -> tuple[x509.Certificate, ...]:
-        """Own certificate first, root last."""
+        """DER: the unit's certificate first, the root last."""
         return self._identity.chain
 
     def private_key(self) -> ec.EllipticCurvePrivateKey:
-        """The device key as cryptography knows keys: for TLS client authentication, CMS, COSE. It only signs."""
+        """Return the device key as a private key of cryptography, for TLS client authentication, CMS, COSE.
+
+        It only signs.
+        """
         return self._tpm.device_key()
 
     def sign(self, data: bytes) -> bytes:
-        """DER ECDSA P-256 with SHA-256 over `data`."""
+        """Sign `data`. Returns DER ECDSA P-256 with SHA-256."""
         return self.sign_digest(hashlib.sha256(data).digest())
 
     def sign_digest(self, digest: bytes) -> bytes:
-        """The same for data whose SHA-256 (32 bytes) is known already."""
+        """Sign data by its SHA-256, 32 bytes. Returns what `sign` returns."""
         return self._tpm.sign(digest)
 
     def sign_bundle(self, bundle: Mapping[str, Any]) -> dict[str, Any]:
-        """`bundle` with `device_signature`: base64 of DER, over the JSON of all else with sorted keys (Birthmark)."""
+        """Return `bundle` with `device_signature`: base64 of DER, over the bundle's JSON with sorted keys."""
         unsigned = {name: value for name, value in bundle.items() if name != SIGNATURE_FIELD}
         signature = self.sign(json.dumps(unsigned, sort_keys=True).encode())
         return {**unsigned, SIGNATURE_FIELD: b64encode(signature).decode()}
 
     def certificate_bundle(self, image_hash: str, timestamp: int, gps_hash: str | None = None) -> dict[str, Any]:
-        """What an authority's `/validate-cert` takes; `image_hash` and `gps_hash` are 64 hexadecimal digits.
+        """Make the body of `/validate-cert`. `image_hash` and `gps_hash` are 64 hexadecimal digits.
 
         The signature covers four lines, each ended by a newline: image hash, certificate, timestamp, GPS hash.
         """
@@ -135,7 +138,7 @@ class Camera:
         }
 
     def token(self, table: int | None = None, index: int | None = None) -> NucToken:
-        """A fresh NUC token. Which of the unit's tables, and which of its thousand keys, is chance unless given.
+        """Make a fresh NUC token, with a random table of the unit and a random key of it unless given.
 
         Raises `table.not-ours`, `table.id-out-of-range`, `table.index-out-of-range`.
         """
@@ -147,10 +150,10 @@ class Camera:
         return seal_token(key, os.urandom(NONCE_BYTES), self.nuc_hash(), chosen, number)
 
     def nuc_hash(self) -> NucHash:
-        """The unit's fingerprint, unsealed by the TPM."""
+        """Return the sensor's fingerprint, unsealed by the TPM."""
         return NucHash(self._tpm.unseal(self._identity.sealed_map.hash))
 
     def nuc_map(self) -> bytes:
-        """The sensor's NUC map as it was captured, for the correction of pictures. Raises `identity.damaged`."""
+        """Return the sensor's NUC map as captured, to correct pictures with. Raises `identity.damaged`."""
         sealed = self._identity.sealed_map
         return open_map(sealed.file, self._tpm.unseal(sealed.key)).data

@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
-"""A whole small camera: takes a picture that lies in a file, and vouches for it with what the station gave this unit.
+"""A small camera: takes a picture from a file, and signs for it with this unit's keys.
 
     python examples/camera.py raw.dng --processed photo.jpg --output vouched.json
 
-The JSON holds two things: `submission` is what Birthmark's aggregator takes (POST /api/v1/submit): the picture's
-hashes, and a NUC token that only this camera's sensor and TPM could have made; the aggregator has the manufacturer's
-authority judge the token, and the authority never learns of the picture. `certificate_bundle` is what the authority's
-/validate-cert takes: the hash signed with the key that was born in this camera's TPM.
+The JSON holds two values:
+
+`submission` is the body for Birthmark's aggregator (POST /api/v1/submit): the picture's hashes, and a NUC token that
+only this camera's sensor and TPM could have made. The aggregator asks the manufacturer's authority to validate the
+token, and the authority never learns of the picture.
+
+`certificate_bundle` is the body for the authority's /validate-cert: the hash, signed with the key that was made in this
+camera's TPM.
 
 A real camera differs in one thing: its picture comes from the sensor. Everything else is `device_agent.camera.Camera`.
 """
@@ -31,7 +35,7 @@ RAW, PROCESSED = 0, 1  # Birthmark's modification levels
 
 
 def vouch(camera: Camera, raw: Path, processed: Path | None, timestamp: int) -> dict[str, Any]:
-    """The submission and the certificate bundle for one picture, taken at `timestamp` (seconds since 1970)."""
+    """Make the submission and the certificate bundle for one picture, taken at `timestamp` (seconds since 1970)."""
     raw_hash = signed_hash = file_hash(raw)
     images = [{"image_hash": raw_hash, "modification_level": RAW, "parent_image_hash": None}]
     if processed is not None:
@@ -53,7 +57,7 @@ def vouch(camera: Camera, raw: Path, processed: Path | None, timestamp: int) -> 
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256, 64 hexadecimal digits."""
+    """Return the SHA-256, 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -62,7 +66,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Vouch for a picture with this camera's identity.")
     parser.add_argument("raw", type=Path, help="the picture as the sensor gave it")
     parser.add_argument("--processed", type=Path, help="the same picture, developed")
-    parser.add_argument("--state-dir", type=Path, default=DEFAULT_STATE_DIR, help="where this unit's identity lies")
+    parser.add_argument(
+        "--state-dir", type=Path, default=DEFAULT_STATE_DIR, help="the directory of this unit's identity"
+    )
     parser.add_argument("--output", type=Path, help="a file for the JSON, instead of stdout")
     options = parser.parse_args()
     try:

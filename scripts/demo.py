@@ -1,7 +1,7 @@
-"""`make demo`: a station and virtual Pis, from plug-in to provisioned, before your eyes.
+"""`make demo`: provisions virtual Pis at a station, and shows it live.
 
-Everything is real but the hardware: the station and the agents are the programs you would install, the TPMs are swtpm,
-the cables are pairs of ttys. With --once the result is then checked from outside, and the demo ends.
+Everything but the hardware is real: the station and the agents are the programs that you would install, the TPMs are
+swtpm, the cables are pairs of ttys. With --once it then checks the result from outside, and ends.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ HOME: Final = Path("demo-data")
 _PORT: Final = 8001
 _STEP: Final = re.compile(r"step (\d) of (\d): (.*)")
 _MOST_UNITS: Final = 64
-_WIDTH: Final = 120  # where the output is no terminal
+_WIDTH: Final = 120  # when the output is no terminal
 
 
 def main() -> int:
@@ -86,7 +86,7 @@ def _demonstrate(console: Console, station: VirtualStation, pis: list[VirtualPi]
 
 
 def _provision(console: Console, pis: list[VirtualPi]) -> list[str]:
-    """All at once; for each Pi, what went wrong or nothing."""
+    """Provision all Pis at once. Returns for each what went wrong, or nothing."""
     results = [""] * len(pis)
     columns = (
         TextColumn("  {task.fields[serial]}"),
@@ -142,7 +142,7 @@ def _print_units(console: Console, station: VirtualStation) -> None:
 
 
 def _check(console: Console, station: VirtualStation, pis: list[VirtualPi]) -> int:
-    """From outside, with other people's programs where there are any."""
+    """Check the result from outside, with other programs where possible."""
     console.print("\nChecking from outside:")
     page = station.get("/")
     health = json.loads(station.get("/health", "application/json"))

@@ -1,6 +1,6 @@
 """Writes the parts of docs/ that are made from the code: the session's diagram and steps, and the list of errors.
 
-`make docs` runs it; a test compares what it would write with what stands in docs/.
+`make docs` runs it; a test compares its output with docs/.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _END: Final = "<!-- up to here made by `make docs` -->"
 
 
 def session_diagram() -> str:
-    """The transition table as a Mermaid state diagram; Hello and Refusal are said in words, or they would cover it."""
+    """Return the transition table as a Mermaid diagram. Hello and Refusal are in words, or they would cover it."""
     lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {State.IDLE}"]
     for state, table in TRANSITIONS.items():
         for step, reached in table.items():
@@ -46,7 +46,7 @@ def _listed(states: list[State]) -> str:
 
 
 def error_list() -> str:
-    """The whole catalogue, one table for each area."""
+    """Return the whole catalogue, one table for each area."""
     return "\n".join(_error_lines())
 
 
@@ -77,7 +77,7 @@ PARTS: Final = {"session.md": session_diagram, "errors.md": error_list}
 
 
 def renewed(page: str, part: str) -> str:
-    """`page` with `part` between the two marks. Raises ValueError when a mark is missing."""
+    """Return `page` with `part` between the two marks. Raises ValueError when a mark is missing."""
     before, begin, rest = page.partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not (begin and end):

@@ -1,7 +1,7 @@
-"""`make pictures`: the README's pictures, taken of the real thing.
+"""`make pictures`: takes the README's pictures.
 
-The page is a real station's with virtual Pis plugged in, seen by Chromium, in light and in dark. The recording is
-`make demo ONCE=1` in a terminal, by termtosvg.
+Chromium photographs the page of a real station with virtual Pis plugged in, in light and in dark. termtosvg records
+`make demo ONCE=1` in a terminal.
 """
 
 from __future__ import annotations
@@ -50,9 +50,10 @@ def main() -> None:
 
 @contextlib.contextmanager
 def open_recorded_station() -> Iterator[str]:
-    """A station in the working directory with units in every state of `SHOWN`; gives the address of its page.
+    """Open a station in the working directory with units in every state of `SHOWN`. Returns its page's address.
 
-    The third has the first one's NUC map. The second is stopped while it makes its proof; a station waits 30 s for it.
+    The third unit has the first one's NUC map. The second is stopped while it makes its proof; a station waits 30 s for
+    it.
     """
     pis = [VirtualPi(Path(f"port-{number}"), number) for number in range(1, len(SHOWN) + 1)]
     agents: list[subprocess.Popen[str]] = []
@@ -108,7 +109,7 @@ def record(path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         cast, script = Path(folder, "demo.cast"), Path(folder, "demo.sh")
         script.write_text(f"echo '$ make demo ONCE=1'\n{_DEMO} || echo FAILED\n")
-        # termtosvg wants to be run in a terminal; util-linux's script gives it one.
+        # termtosvg must run in a terminal; util-linux's script makes one.
         termtosvg = shlex.join([sys.executable, "-m", "termtosvg"])
         command = f"{termtosvg} record {shlex.quote(str(cast))} -g {_COLUMNS_AND_ROWS} -c 'sh {script}'"
         _run("script", "--quiet", "--return", "--command", command, "/dev/null")

@@ -1,6 +1,6 @@
 """`make release VERSION=x.y.z`: version, changelogs, packages with check sums in dist/, then a commit and a tag.
 
-Nothing is committed unless the packages were built; when anything fails the files are as they were.
+It commits nothing unless the packages were built; when a step fails, it restores the files.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _DEBIAN_WIDTH: Final = 80
 
 
 class ReleaseError(Exception):
-    """Why there is no release; a sentence for whoever typed the command."""
+    """Why there is no release, in a sentence for the user."""
 
 
 def main() -> int:
@@ -87,7 +87,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def unreleased(changelog: str) -> str:
-    """What CHANGELOG.md says under Unreleased. Raises ReleaseError when that is nothing."""
+    """Return the text of CHANGELOG.md under Unreleased. Raises ReleaseError if there is none."""
     _, heading, rest = changelog.partition(_UNRELEASED)
     entry = re.split(r"^## ", rest, maxsplit=1, flags=re.MULTILINE)[0].strip()
     if not heading or not entry:
@@ -96,17 +96,17 @@ def unreleased(changelog: str) -> str:
 
 
 def released(changelog: str, version: str, now: dt.datetime) -> str:
-    """CHANGELOG.md with that entry under the version, and an empty Unreleased above."""
+    """Return CHANGELOG.md with that entry under the version, and an empty Unreleased above."""
     return changelog.replace(_UNRELEASED, f"{_UNRELEASED}\n## {version} ({now:%Y-%m-%d})\n", 1)
 
 
 def with_version(pyproject: str, version: str) -> str:
-    """pyproject.toml with the project's version set."""
+    """Return pyproject.toml with the project's version set."""
     return re.sub(r'^version = ".*"$', f'version = "{version}"', pyproject, count=1, flags=re.MULTILINE)
 
 
 def with_stanza(changelog: str, version: str, entry: str, now: dt.datetime) -> str:
-    """debian/changelog with `entry`'s paragraphs as its newest stanza; one of the same version is replaced."""
+    """Return debian/changelog with `entry`'s paragraphs as its newest stanza, in place of one of the same version."""
     name, _, _ = changelog.partition(" ")
     signed = re.findall(r"^ -- (.*?)  ", changelog, re.MULTILINE)
     stanzas = re.split(rf"^(?={re.escape(name)} \()", changelog, flags=re.MULTILINE)[1:]
@@ -120,7 +120,7 @@ def with_stanza(changelog: str, version: str, entry: str, now: dt.datetime) -> s
 
 
 def _bullets(entry: str) -> list[str]:
-    """Each bullet and each paragraph of Markdown as a bullet of a Debian changelog, without its emphasis."""
+    """Return each bullet and paragraph of Markdown as a bullet of a Debian changelog, without emphasis."""
     plain = re.sub(r"\*\*|`", "", entry)
     paragraphs = re.split(r"\n\s*\n|\n(?=- )", plain)
     return [

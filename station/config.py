@@ -1,4 +1,4 @@
-"""The station's configuration: `station.toml` in its data directory, typed and checked. No secret is ever in it."""
+"""The station's configuration: `station.toml` in its data directory, typed and checked. It holds no secret."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Rate = Annotated[float, Meta(gt=0, le=100_000)]
 
 
 class EkPolicy(StrEnum):
-    """What the station asks of a TPM's endorsement key certificate."""
+    """Which EK certificates the station accepts (`station.attestation.ek.verification`)."""
 
     REQUIRE = "require"
     RECORD = "record"
@@ -36,16 +36,16 @@ class EkPolicy(StrEnum):
 class AuthorityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     organization: Name = "Birthmark"
     authority_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}\Z")] = "BIRTHMARK_SMA"
-    """What cameras name in `manufacturer_authority_id`."""
+    """The name that cameras send as `manufacturer_authority_id`."""
     public_url: Annotated[str, Meta(pattern=r"^https?://[^\s]{1,200}\Z")] = "http://127.0.0.1:8001"
-    """Where aggregators and cameras reach this authority: the base of the endpoints named in certificates."""
+    """The address at which aggregators and cameras reach this authority: the base of the endpoints in certificates."""
     device_days: Annotated[int, Meta(ge=1, le=3650)] = 730
     birthmark_extensions: bool = True
     """Whether device certificates carry Birthmark's six extensions (docs/decisions/0005)."""
 
     @property
     def public_host(self) -> str:
-        """The host of `public_url`, in small letters; empty when it names none."""
+        """The host of `public_url`, in lower case; empty when it names none."""
         try:
             return urlsplit(self.public_url).hostname or ""
         except ValueError:  # brackets that hold no address
@@ -69,7 +69,7 @@ class TablesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 class ProvisioningConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     device_family: Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]{1,64}\Z")] = "Raspberry Pi"
-    """The family of units that come by cable, or that name none."""
+    """The device family of units on the cable, and of requests that name none."""
     station_made_keys: bool = True
     """Whether a unit without a TPM and without a certificate request gets a private key made here, and with it the
     master keys of its three tables; off, no master key ever leaves the station in the clear."""
@@ -90,9 +90,9 @@ class PageAccess(StrEnum):
     """Who may read the page without signing in."""
 
     LOOPBACK = "open-on-loopback"
-    """Whoever asks from this machine, by a loopback name, through no proxy."""
+    """Everybody on this machine who asks by a loopback name and not through a proxy."""
     TOKEN = "token"  # noqa: S105 - a setting's value
-    """Nobody: docs/decisions/0007."""
+    """Nobody (docs/decisions/0007)."""
 
 
 class MetricsAccess(StrEnum):
@@ -104,7 +104,7 @@ class MetricsAccess(StrEnum):
 
 
 class RatesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Requests a second that one client may go on sending; ten seconds' worth may come at once."""
+    """Requests a second that one client may send; up to ten seconds' worth may come at once."""
 
     validation: Rate = 1000.0
     """An aggregator validates for all its cameras from one address."""
@@ -119,7 +119,8 @@ class RatesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 class WebConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     hosts: list[Annotated[str, Meta(pattern=r"^[A-Za-z0-9.:_-]{1,253}\Z")]] = msgspec.field(default_factory=list)
-    """Names and addresses this station goes by, besides the loopback ones and the host of `public_url`."""
+    """Names and addresses under which clients reach this station, besides loopback names and the host of
+    `public_url`."""
     page: PageAccess = PageAccess.LOOPBACK
     metrics: MetricsAccess = MetricsAccess.LOOPBACK
     cors_origins: list[Annotated[str, Meta(pattern=r"^https?://[A-Za-z0-9.:\[\]_-]{1,253}\Z")]] = msgspec.field(
@@ -153,18 +154,18 @@ class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 def to_builtins(config: StationConfig) -> dict[str, object]:
-    """Every setting by its name in the file."""
+    """Return every setting by its name in the file."""
     settings: dict[str, object] = msgspec.to_builtins(config)
     return settings
 
 
 def to_toml(config: StationConfig) -> bytes:
-    """The file's bytes."""
+    """Return the content of `station.toml`."""
     return tomli_w.dumps(to_builtins(config)).encode()
 
 
 def check(config: StationConfig) -> StationConfig:
-    """`config` as if it had been read: msgspec checks limits on decoding only. Raises `config.invalid`."""
+    """Check `config`, and return it. msgspec checks limits only when it decodes. Raises `config.invalid`."""
     return _convert(to_builtins(config), "")
 
 

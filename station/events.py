@@ -1,4 +1,7 @@
-"""What happens on the ports and in the registry, told to whoever listens: the page, the terminal. Keeps no history."""
+"""Tells listeners, such as the page and the terminal, what happens on the ports and in the registry.
+
+Keeps no history.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 
 _QUEUE: Final = 256
-"""Events a listener may be behind before it is told to look at everything afresh."""
+"""The events that wait for a slow listener; with more, it gets `Lost` instead."""
 
 
 class PortState(StrEnum):
@@ -25,16 +28,19 @@ class PortState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PortChanged:
-    """The port's present state; texts from the device are already cleaned by `shared.text`, and still to be escaped."""
+    """The port's current state.
+
+    `shared.text` has cleaned the device's texts; whoever displays them still escapes them.
+    """
 
     port: str
     state: PortState
     step: int = 0
-    """How many of the session's steps are done."""
+    """How many steps of the session are done."""
     serial: str = ""
     model: str = ""
     note: str = ""
-    """A sentence: what is going on, or went wrong and what to do."""
+    """A sentence: what is happening, or what went wrong and what to do."""
     code: str = ""
 
 
@@ -49,7 +55,7 @@ class UnitChanged:
 
 
 class Topic(StrEnum):
-    """What a notice is about: there is one of each at a time."""
+    """What a notice is about. There is at most one notice of each topic."""
 
     VENDORS = "vendors"
     """The directory of TPM vendors' certificates."""
@@ -59,23 +65,23 @@ class Topic(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NoticeChanged:
-    """Something of the station itself that an operator should set right."""
+    """A problem of the station itself that an operator should solve."""
 
     topic: Topic
     text: str
-    """A sentence; empty when there is nothing to say any more."""
+    """A sentence; empty when the problem is solved."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The listener was too slow: look at everything afresh."""
+    """The listener was too slow and missed events: it must read all current states."""
 
 
 BusEvent: TypeAlias = PortChanged | PortGone | UnitChanged | NoticeChanged | Lost
 
 
 class Bus:
-    """Tells every listener every event, and knows the present state of the ports and the present notices."""
+    """Tells every listener every event, and keeps the current states of the ports and the current notices."""
 
     def __init__(self) -> None:
         self._listeners: set[asyncio.Queue[BusEvent]] = set()
@@ -86,7 +92,7 @@ class Bus:
         return [self._ports[port] for port in sorted(self._ports)]
 
     def notice(self, topic: Topic) -> str:
-        """What there is to say on it at present; empty if there is nothing."""
+        """Return the current notice of a topic; empty if there is none."""
         return self._notices.get(topic, "")
 
     def tell(self, event: BusEvent) -> None:
@@ -111,7 +117,7 @@ class Bus:
 
     @contextmanager
     def listen(self) -> Iterator[asyncio.Queue[BusEvent]]:
-        """A queue of what happens from now on."""
+        """Open a queue of all events from now on."""
         queue: asyncio.Queue[BusEvent] = asyncio.Queue(_QUEUE)
         self._listeners.add(queue)
         try:

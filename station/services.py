@@ -1,4 +1,4 @@
-"""Everything a running station is made of, put together once and handed to whoever serves."""
+"""The parts of a running station, which `station.setup.open` puts together."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""`make soak`: many virtual units through one station process, and whether it stays as it was: memory, files, time.
+"""`make soak`: many virtual units through one station process, whose memory, files and time must not grow.
 
-The station is the real one, a process of its own, and so are its ttys. The units are the real agent, a few at a time in
-this process, each with a board, a sensor and a TPM of its own; the TPM is software (`tests.fault_injection.soft_tpm`)
-with an EK certificate as swtpm's, for two thousand swtpm processes would measure themselves. Exit status 1 if something
-grows.
+Station and ttys are real. The units are the real agent, a few at a time in this process, each with its own board,
+sensor and TPM; the TPM is software (`tests.fault_injection.soft_tpm`) with an EK certificate as swtpm's, because two
+thousand swtpm processes would distort the figures. Exit status 1 if something grows.
 """
 
 from __future__ import annotations
@@ -35,30 +34,32 @@ from virtual.station import VirtualStation, run_station
 from virtual.timeouts import GREETING_SECONDS
 
 ROUNDS: Final = 10
-"""The units come in so many rounds; between two all cables are unplugged and the station is measured."""
+"""The number of rounds. After each all cables are unplugged and the station is measured."""
 
 EDGE: Final = 3
-"""Rounds that make the start, and the end: times of one alone vary with whatever else the machine does."""
+"""The number of rounds whose times are averaged at the start and at the end; one alone varies with the machine's
+load."""
 
 PORTS: Final = 8
 SETTLE_SECONDS: Final = 1.5
-"""For the station to see that ports are gone: it looks once a second where there is no udev."""
+"""The time in which the station sees that ports are gone: it looks once a second without udev."""
 
 RSS_RATIO: Final = 1.15
-"""Memory after the last round to memory after the first. What is kept of a unit is in the registry, not in memory."""
+"""The largest ratio of the memory after the last round to that after the first. The registry holds units, not
+memory."""
 
 DESCRIPTORS: Final = 4
-"""More files open after the last round than after the first: the registry's connections come and go."""
+"""The most files open after the last round beyond those after the first: the registry's connections come and go."""
 
 CPU_RATIO: Final = 1.5
-"""The station's processor time for a unit at the end to that at the start. The time by the clock is shown only: other
-programs on the machine lengthen it, too."""
+"""The largest ratio of the station's processor time for a unit at the end to that at the start. The time by the clock
+is only printed, because other programs lengthen it."""
 
 _VENDOR: Final = Vendor("swtpm-localca")
 
 
 class Chip(SoftTpm):
-    """A software TPM that says, as swtpm does, that it is one."""
+    """A software TPM whose certificate says so, as swtpm's does."""
 
     @cached_property
     def _publics(self) -> PublicAreas:
@@ -82,13 +83,13 @@ class Measured:
     descriptors: int
     threads: int
     unit_ms: float
-    """Median over the round's units, from first word to receipt."""
+    """Median over the round's units, from first message to receipt."""
     cpu_ms: float
     """The station's processor time in this round, for each unit."""
 
 
 def provision(directory: Path, port: int, number: int) -> None:
-    """One unit, from plugging in to unplugging. Raises BirthmarkError."""
+    """Provision one unit, from plugging in to unplugging. Raises BirthmarkError."""
     with tempfile.TemporaryDirectory(dir=directory) as home:
         state, nuc_map = Path(home) / "state", Path(home) / "nuc-map"
         nuc_map.write_bytes(number.to_bytes(8, "big") * 8)
@@ -154,7 +155,7 @@ class Soak:
 
 
 def grown(rounds: list[Measured]) -> list[str]:
-    """What is not as it was."""
+    """Return what has grown."""
     first, last = rounds[0], rounds[-1]
     found = []
     if last.rss_mib > RSS_RATIO * first.rss_mib:

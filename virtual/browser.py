@@ -1,4 +1,4 @@
-"""A real Chromium: Debian's `chromium` (`scripts/apt-packages` names it), or the one that BIRTHMARK_CHROMIUM names."""
+"""Starts a real Chromium: Debian's (`scripts/apt-packages` names it), or the one that BIRTHMARK_CHROMIUM names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _QUIET = ("--disable-quic", "--disable-background-networking", "--disable-compon
 
 @asynccontextmanager
 async def chromium() -> AsyncIterator[Browser]:
-    """A browser without a window. Raises FileNotFoundError where none is installed."""
+    """Start a browser without a window. Raises FileNotFoundError if none is installed."""
     path = os.environ.get("BIRTHMARK_CHROMIUM") or shutil.which("chromium")
     if path is None:
         raise FileNotFoundError("chromium is not installed: apt install chromium, or name one in BIRTHMARK_CHROMIUM")

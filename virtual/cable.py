@@ -1,7 +1,8 @@
-"""A USB cable that can be plugged, pulled and spoiled: two pseudo terminals, and a thread that carries the bytes.
+"""A USB cable that tests plug in, unplug and disturb: two pseudo terminals, and a thread that carries the bytes.
 
-Each end is a symbolic link that is there while the cable is plugged in, as udev makes one. Both terminals begin cooked
-and echoing, as real ones do. Closing an end is invisible to the other, as on USB; pulling the cable is not.
+Each end is a symbolic link that exists while the cable is plugged in, as udev makes one. Both terminals begin cooked
+and echoing, as real ones do. As on USB, an end does not see that the other is closed, but sees that the cable is
+unplugged.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ class End(Enum):
 
 
 Spoil = Callable[[End, bytes], bytes]
-"""Told who sent the bytes; gives what arrives."""
+"""Gets the sender and its bytes; returns the bytes that arrive."""
 
 
 class Cable:
-    """Its ends are `directory`/station and `directory`/pi."""
+    """A cable with the ends `directory`/station and `directory`/pi."""
 
     def __init__(self, directory: Path, spoil: Spoil | None = None) -> None:
         self.paths: Final = {end: directory / end.value for end in End}
@@ -37,7 +38,7 @@ class Cable:
         self._pull: tuple[int, int] | None = None
 
     def plug(self) -> None:
-        """Both ends appear."""
+        """Make both ends appear."""
         self._pull = os.pipe()
         self._descriptors = {end: os.openpty() for end in End}
         self._thread = threading.Thread(target=self._carry, name="cable", daemon=True)
@@ -48,7 +49,7 @@ class Cable:
             path.symlink_to(os.ttyname(terminal))
 
     def unplug(self) -> None:
-        """Both ends hang up and vanish. Safe to call again."""
+        """Make both ends hang up and vanish. May be called twice."""
         if self._pull is None or self._thread is None:
             return
         os.write(self._pull[1], b"x")
@@ -70,7 +71,7 @@ class Cable:
         assert self._pull is not None
         masters = {end: pair[0] for end, pair in self._descriptors.items()}
         other = {End.STATION: End.PI, End.PI: End.STATION}
-        waiting = dict.fromkeys(End, b"")  # to be written to that end
+        waiting = dict.fromkeys(End, b"")  # bytes still to be written to that end
         for master in masters.values():
             os.set_blocking(master, False)
         with selectors.DefaultSelector() as selector:

@@ -1,4 +1,4 @@
-"""Devices that misbehave, two hundred of them on as many terminals, served by one thread: garbage of every kind."""
+"""Devices that send garbage of every kind: two hundred of them on as many terminals, run by one thread."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CHUNK_BYTES: Final = 4096
 
 
 class Device:
-    """One terminal's other end. `nextly` gives what it sends next, `heard` what the station sent."""
+    """The device on one terminal. `nextly` returns what it sends next, `heard` is what the station sent."""
 
     def __init__(self, path: Path, nextly: Callable[[Device], bytes]) -> None:
         self._nextly = nextly
@@ -33,7 +33,7 @@ class Device:
         path.symlink_to(os.ttyname(self._terminal))
 
     def turn(self) -> None:
-        """Read what there is, write as much as is taken."""
+        """Read what the station sent, and write as much as the terminal accepts."""
         try:
             self.heard = os.read(self.master, 1 << 16)
         except BlockingIOError:
@@ -110,7 +110,7 @@ def trickle(device: Device) -> bytes:
 
 
 def answering() -> Callable[[Device], bytes]:
-    """Answers every Hello rightly, with keys that are nonsense: every session gets as far as the attestation."""
+    """Answer every Hello correctly, with keys that are nonsense: every session fails only at the attestation."""
     decoder = FrameDecoder()
 
     def nextly(device: Device) -> bytes:
@@ -139,7 +139,7 @@ KINDS: Final[tuple[Callable[[], Callable[[Device], bytes]], ...]] = (
 
 
 class Flood:
-    """`count` devices, each kind as often as any other, whose ports are `directory`/flood-N."""
+    """`count` devices, equally many of each kind, on the ports `directory`/flood-N."""
 
     def __init__(self, directory: Path, count: int) -> None:
         self._directory = directory

@@ -1,4 +1,4 @@
-"""A virtual Pi: the real agent as a process of its own, with a TPM simulator, a simulated sensor and a cable."""
+"""A virtual Pi: the real agent in its own process, with a TPM simulator, a simulated sensor and a cable."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AGENT: Final = (sys.executable, "-m", "device_agent")
 
 
 class VirtualPi:
-    """Everything it has lies in `directory`, a private one; `number` makes its board serial and its sensor."""
+    """A Pi whose files are in `directory`, which is private. `number` determines its board serial and its sensor."""
 
     def __init__(self, directory: Path, number: int) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -31,7 +31,7 @@ class VirtualPi:
         run_agent("nuc", "simulate", "--seed", str(self.number), "--output", str(self.nuc_map))
 
     def start(self, *options: str) -> subprocess.Popen[str]:
-        """`birthmark-agent run`; its progress is on stderr."""
+        """Start `birthmark-agent run`, which prints its progress on stderr."""
         command = [
             *AGENT,
             "run",
@@ -48,13 +48,13 @@ class VirtualPi:
         )
 
     def status(self) -> dict[str, Any]:
-        """What `birthmark-agent status --json` says."""
+        """Return the output of `birthmark-agent status --json`."""
         told = run_agent("status", "--json", "--state-dir", str(self.state_dir), check=False)
         return dict(json.loads(told.stdout))
 
 
 def run_agent(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """One command of the agent, to its end. Raises CalledProcessError unless `check` is off."""
+    """Run a command of the agent to its end. Raises CalledProcessError unless `check` is off."""
     return subprocess.run(
         [*AGENT, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=check, env=os.environ
     )

@@ -1,4 +1,4 @@
-"""A real station as a process of its own, with a data directory of its own, on a free port of the loopback address."""
+"""A real station in its own process, with its own data directory, on a free port of the loopback address."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ADDRESS: Final = re.compile(r"^Station .*: (http://\S+)$", re.MULTILINE)
 
 
 class VirtualStation:
-    """Serves the ports that match `ports`, once it is started."""
+    """A station that serves the ports that match `ports`."""
 
     def __init__(self, data_dir: Path, *ports: str) -> None:
         self.data_dir: Final = data_dir
@@ -27,11 +27,11 @@ class VirtualStation:
         self.address = ""
 
     def init(self, *options: str) -> None:
-        """`birthmark-station init` with the policy that accepts TPM simulators."""
+        """Run `birthmark-station init` with the policy that accepts TPM simulators."""
         run_station("init", "--data-dir", str(self.data_dir), "--ek-policy", "simulator", *options)
 
     def start(self, *options: str, port: int = 0) -> None:
-        """Returns when it serves; `port` 0 takes a free one. What it says is in `log`."""
+        """Start the station. Returns when it serves; `port` 0 takes a free one. Its output goes to `log`."""
         before = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
@@ -55,11 +55,11 @@ class VirtualStation:
 
     @property
     def log(self) -> Path:
-        """What it printed, of all its lives."""
+        """The output of all its runs."""
         return self.data_dir.with_name(f"{self.data_dir.name}.log")
 
     def stop(self) -> None:
-        """In order; safe to call again."""
+        """Stop the station in order. May be called twice."""
         process, self.process = self.process, None
         if process is None:
             return
@@ -77,17 +77,17 @@ class VirtualStation:
         self.stop()
 
     def devices(self) -> list[dict[str, Any]]:
-        """What `birthmark-station devices --json` says."""
+        """Return the output of `birthmark-station devices --json`."""
         return list(json.loads(run_station("devices", "--json", "--data-dir", str(self.data_dir)).stdout))
 
     def get(self, path: str, accept: str = "text/html") -> str:
-        """A page of its."""
+        """Fetch a path of the station."""
         request = Request(self.address.rstrip("/") + path, headers={"Accept": accept})  # noqa: S310 - loopback
         with urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
             return str(answer.read().decode())
 
     def validate(self, token: dict[str, Any]) -> dict[str, Any]:
-        """What its `/validate` answers to a NUC token, asked as Birthmark's aggregator asks."""
+        """Return the answer of `/validate` to a NUC token, asked as Birthmark's aggregator asks."""
         body = json.dumps({"camera_token": token, "manufacturer_authority_id": "BIRTHMARK_SMA"}).encode()
         request = Request(  # noqa: S310 - loopback
             f"{self.address.rstrip('/')}/validate", data=body, headers={"Content-Type": "application/json"}
@@ -97,5 +97,5 @@ class VirtualStation:
 
 
 def run_station(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """One command of the station, to its end. Raises CalledProcessError unless `check` is off."""
+    """Run a command of the station to its end. Raises CalledProcessError unless `check` is off."""
     return subprocess.run([*STATION, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=check)

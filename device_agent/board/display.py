@@ -1,4 +1,4 @@
-"""How far the agent is, told to everybody at once: the terminal or journal, `systemctl status`, and the LED."""
+"""Shows the agent's state on the terminal or in the journal, in `systemctl status`, and on the LED."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from shared.protocol.states import STEPS
 
 
 class Display:
-    """Told of each step, failure and success; `progress` is the agent's `Progress`.
+    """Shows each step, failure and success; `progress` is the agent's `Progress`.
 
-    Its first word that is not the last is what systemd takes for readiness: the agent lives, and goes on by itself.
+    The first call of `progress` or `failed` also tells systemd that the service is ready.
     """
 
     def __init__(self, led: Led) -> None:
         self._led = led
 
     def progress(self, step: int, text: str) -> None:
-        """`step` of `STEPS` done; 0 while there is no session."""
+        """Show that `step` of `STEPS` are done; 0 without a session."""
         self.say(f"step {step} of {STEPS}: {text}")
         notify(f"Step {step} of {STEPS}: {text}" if step else text, ready=True)
         self._led.show(Pattern.WORKING if step else Pattern.WAITING)
 
     def failed(self, error: BirthmarkError) -> None:
-        """A session came to nothing; the agent goes on."""
+        """Show that a session failed; the agent goes on."""
         self.say(_told(error))
         notify(_told(error), ready=True)
         self._led.show(Pattern.FAILED)
 
     def ended(self, error: BirthmarkError) -> None:
-        """The agent ends with this; whoever called it prints it."""
+        """Show the error with which the agent ends. The caller prints it."""
         notify(_told(error))
         self._led.show(Pattern.FAILED)
 
@@ -42,7 +42,7 @@ class Display:
         self._led.show(Pattern.DONE)
 
     def say(self, text: str) -> None:
-        """A sentence for the terminal or journal alone."""
+        """Print a sentence on the terminal or in the journal only."""
         print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is the place that prints
 
 

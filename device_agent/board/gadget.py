@@ -41,7 +41,7 @@ _READ_BYTES: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class GadgetStatus:
-    """The gadget's present state."""
+    """The gadget's current state."""
 
     controllers: tuple[str, ...]
     """Every USB device controller of this board."""
@@ -94,7 +94,7 @@ class Gadget:
         return self.status()
 
     def status(self) -> GadgetStatus:
-        """Return the present state. Raises nothing: an attribute that cannot be read counts as absent."""
+        """Return the current state. Raises nothing: an attribute that cannot be read counts as absent."""
         bound_to = _read_attribute(self._path / "UDC") or None
         port = _read_attribute(self._path / _FUNCTION / "port_num")
         return GadgetStatus(

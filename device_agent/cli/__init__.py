@@ -1,4 +1,4 @@
-"""The command `birthmark-agent`. Commands only parse and print; what they do lives elsewhere."""
+"""The command `birthmark-agent`. Commands parse and print; other packages do the work."""
 
 from device_agent.cli.main import main
 

@@ -1,4 +1,4 @@
-"""What the agent's commands share: the options that say where the identity lies and how its TPM is found."""
+"""What the agent's commands share: the options for the state directory and the TPM."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from runtime.commands import AS_JSON, print_json
 )
 @click.pass_context
 def gadget(context: click.Context, configfs: Path, controllers: Path) -> None:
-    """Make this Pi a USB device with a serial port, for a station to find."""
+    """Make this Pi a USB device with a serial port, which a station finds."""
     context.obj = Gadget(configfs, controllers)
 
 

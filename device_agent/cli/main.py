@@ -1,4 +1,4 @@
-"""The command group."""
+"""The command group of all the agent's commands."""
 
 from __future__ import annotations
 

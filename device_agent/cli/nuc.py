@@ -1,6 +1,6 @@
-"""`birthmark-agent nuc`: make the NUC map of this unit's sensor, and see whether the sensor still is that one.
+"""`birthmark-agent nuc`: makes the NUC map of this unit's sensor, and checks whether the sensor is still the same.
 
-numpy and what needs it are imported inside the commands: the rest of the agent must start without them.
+The commands import numpy and what needs it: the rest of the agent must start without them.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ FORCE: Final = click.option("--force", is_flag=True, help="Replace a map that is
 
 
 class Captured(msgspec.Struct, frozen=True):
-    """What may be told of a map: not its hash, which is this unit's secret."""
+    """What the command prints of a map: not its hash, which is this unit's secret."""
 
     file: str
     bytes: int
@@ -92,7 +92,7 @@ def capture(origin: str, frames: int, output: Path, force: bool, as_json: bool) 
 @FORCE
 @AS_JSON
 def simulate(seed: int, output: Path, force: bool, as_json: bool) -> None:
-    """Make the NUC map of a simulated sensor. It is no secret: for demonstrations and tests only."""
+    """Make the NUC map of a simulated sensor. It is not secret: use it for demonstrations and tests only."""
     _told(_captured(f"{SIMULATOR}{seed}", 16, output, force), as_json)
 
 
@@ -108,9 +108,9 @@ def simulate(seed: int, output: Path, force: bool, as_json: bool) -> None:
 @FRAMES
 @AS_JSON
 def check(nuc_map: Path | None, state_dir: Path, tpm: str | None, origin: str, frames: int, as_json: bool) -> None:
-    """Take new flat frames and see whether they are from the sensor the NUC map was made of.
+    """Take new flat frames, and check whether they are from the sensor that the NUC map was made of.
 
-    Exit status: 0 they are, 1 they are not or nobody can tell.
+    Exit status: 0 they are, 1 they are not or it is unclear.
     """
     with _opened(origin, later=True) as source:
         from device_agent.nuc_map.calibrate import take_flats
@@ -135,7 +135,7 @@ def _captured(origin: str, frames: int, output: Path, force: bool) -> Captured:
         from device_agent.nuc_map import calibrate
         from device_agent.nuc_map.frames import colour_planes
 
-        # Flat first: it is under this light that a camera finds the exposure for both.
+        # Flat first: a camera chooses the exposure for both under this light.
         _ready(origin, "Light the sensor evenly and brightly, with nothing in the picture.")
         with _progress("flat frames", frames) as step:
             flats = calibrate.take_flats(source, frames, step)
@@ -143,7 +143,7 @@ def _captured(origin: str, frames: int, output: Path, force: bool) -> Captured:
         with _progress("dark frames", frames) as step:
             darks = calibrate.take_darks(source, frames, step)
     made = calibrate.build(flats, darks)
-    del flats, darks  # a Pi Zero has no room for them beside the file
+    del flats, darks  # a Pi Zero has no memory for them beside the file
     header = made.header
     data = map_file.encode(made)
     Disk().replace(output, data)
@@ -166,7 +166,7 @@ def _captured(origin: str, frames: int, output: Path, force: bool) -> Captured:
 
 @contextmanager
 def _opened(origin: str, later: bool = False) -> Iterator[FrameSource]:
-    """The source that --from names. Raises `nuc.no-numpy` where the libraries for it are missing."""
+    """Open the source that --from names. Raises `nuc.no-numpy` where the libraries for it are missing."""
     _require("numpy")
     kind, _, number = origin.partition(":")
     if kind == CAMERA:
@@ -197,7 +197,10 @@ def _number(text: str, largest: int) -> int:
 
 
 def _ready(origin: str, what: str) -> None:
-    """Wait for the person in front of a camera. Where there is none, the frames themselves show what is wrong."""
+    """Wait until the person at the terminal has set up the light.
+
+    Without one, the checks of the frames find what is wrong.
+    """
     if origin.partition(":")[0] == CAMERA and sys.stdin.isatty():
         click.pause(f"{what} Then press any key.", err=True)
 

@@ -1,4 +1,4 @@
-"""`birthmark-agent run`: wait for a station and become a camera."""
+"""`birthmark-agent run`: waits for a station, and becomes a camera."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def run(
     step_seconds: float,
     as_json: bool,
 ) -> None:
-    """Wait for a station on the port, prove what this unit is, and store what it is given.
+    """Wait for a station on the port, prove this unit's identity, and store what the station sends.
 
     Progress goes to stderr. Once a station has recorded this unit, the file of --nuc-map is removed.
 
@@ -115,7 +115,7 @@ def run(
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM ends the agent in order: its simulator with it. The disk is safe at any moment anyway."""
+    """Turn SIGTERM into an exception, so that the agent also ends its simulator. The disk is safe at any moment."""
 
     def end(number: int, _frame: FrameType | None) -> None:
         raise SystemExit(128 + number)

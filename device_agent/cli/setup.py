@@ -1,4 +1,4 @@
-"""`birthmark-agent setup`: everything between installing the package and plugging in. Asks and prints."""
+"""`birthmark-agent setup`: asks for what is needed before a Pi can be plugged in, and prints what is done."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def setup(
 ) -> None:
     """Make this Pi ready to be plugged into a station: boot settings, TPM, root certificate, NUC map.
 
-    Says of each what was done and what is left to do. It may be run again at any time, and then changes nothing that is
-    in place. What is not given is asked for at a terminal.
+    Prints what was done and what is left to do. It may be run again at any time, and then changes nothing that is in
+    place. Asks at a terminal for what no option gives.
     """
     if config_txt is not None and not config_txt.is_absolute():
         raise click.BadParameter("give a path that begins with /", param_hint="--config-txt")
@@ -111,7 +111,7 @@ def setup(
 
 
 def _replacing(yes: bool, asks: bool) -> Callable[[str], None]:
-    """Agreement to a replacement: by --yes, or by the person at the terminal."""
+    """Return a function that asks for agreement to a replacement, at the terminal; with --yes it agrees."""
 
     def agree(question: str) -> None:
         if yes:

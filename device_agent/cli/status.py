@@ -1,4 +1,4 @@
-"""`birthmark-agent status` and `reset`: what this unit is, and making it nothing again."""
+"""`birthmark-agent status` shows this unit's identity; `reset` removes it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from shared.errors import BirthmarkError
 
 
 class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a unit may tell of itself to anybody."""
+    """What a unit may tell anybody."""
 
     state: str
-    """`unprovisioned`; `issued`: stored, but the station has not said that it knows; `provisioned`."""
+    """`unprovisioned`; `issued`: stored, but the station has not confirmed the receipt; `provisioned`."""
     serial: str = ""
     model: str = ""
     station: str = ""
@@ -70,7 +70,7 @@ def summary(identity: Identity | None) -> Summary:
 @STATE_DIR
 @AS_JSON
 def status(state_dir: Path, as_json: bool) -> None:
-    """Say what this unit is. Exit status: 0 provisioned, 1 not, or not whole."""
+    """Show this unit's identity. Exit status: 0 provisioned, 1 not, or not completely."""
     identity = None
     try:
         check_state_dir(state_dir)

@@ -35,7 +35,7 @@ class Flats:
 
 
 def take_flats(source: FrameSource, count: int, progress: Progress = lambda: None) -> Flats:
-    """Raises what `quality.Watch` and the source raise."""
+    """Average the flat frames. Raises the errors of `quality.Watch` and of the source."""
     watch = quality.Watch(Light.FLAT)
     halves = _Sum(), _Sum()
     for number, frame in enumerate(source.frames(Light.FLAT, count)):
@@ -54,7 +54,7 @@ class Darks:
 
 
 def take_darks(source: FrameSource, count: int, progress: Progress = lambda: None) -> Darks:
-    """Raises what `quality.Watch` and the source raise."""
+    """Average the dark frames. Raises the errors of `quality.Watch` and of the source."""
     watch = quality.Watch(Light.DARK)
     total = _Sum()
     for frame in source.frames(Light.DARK, count):

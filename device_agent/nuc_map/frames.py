@@ -1,4 +1,4 @@
-"""What a raw frame is, and how a camera's bytes become one. Where frames come from is the sources' affair.
+"""Defines raw frames and their sources, and unpacks a camera's bytes.
 
 A frame is a plane of `height` rows of `width` uint16, one number a pixel, as the sensor's converter gave it.
 """
@@ -24,10 +24,10 @@ Number = TypeVar("Number", bound=np.generic)
 PATTERNS: Final[tuple[str, ...]] = get_args(Pattern)
 
 SIDE_MIN: Final = 96
-"""Pixels. A colour plane of 48 still has enough blocks to tell a scene from a lit surface."""
+"""The shortest side in pixels. A colour plane of 48 still has enough blocks to tell a scene from a lit surface."""
 SIDE_MAX: Final = 16384
 PIXELS_MAX: Final = (limits.NUC_MAP_BYTES - 8192) // 4
-"""What two planes of a map have room for; it also bounds what is read of any frame."""
+"""The most pixels that two planes of a map have room for; also bounds what is read of a frame."""
 SENSOR_CHARACTERS: Final = 64
 
 
@@ -40,7 +40,7 @@ class Light(Enum):
 
 @dataclass(frozen=True, slots=True)
 class FrameFormat:
-    """Made by `frame_format` wherever any of it comes from outside."""
+    """The format of a sensor's frames. `frame_format` makes it of values from outside."""
 
     width: int
     height: int
@@ -60,10 +60,10 @@ class Frame:
 
 
 class FrameSource(Protocol):
-    """A sensor, or what stands for one."""
+    """A sensor, or a stand-in for one."""
 
     def frames(self, light: Light, count: int) -> Iterator[Frame]:
-        """At most `count` frames under this light, fewer where there are no more. Raises `nuc.frames-unreadable`."""
+        """Yield at most `count` frames under this light, fewer if there are no more. Raises `nuc.frames-unreadable`."""
 
 
 def frame_format(width: int, height: int, pattern: str, bits: int, sensor: str) -> FrameFormat:
@@ -85,7 +85,7 @@ def frame_format(width: int, height: int, pattern: str, bits: int, sensor: str) 
 
 @dataclass(frozen=True, slots=True)
 class ColourPlane:
-    """The pixels of one colour: every second of every second row, from (`row`, `column`) on."""
+    """The pixels of one colour: every second one of every second row, from (`row`, `column`) on."""
 
     name: str
     row: int
@@ -93,12 +93,12 @@ class ColourPlane:
     step: int
 
     def of(self, pixels: NDArray[Number]) -> NDArray[Number]:
-        """A view."""
+        """Return a view of the colour's pixels."""
         return pixels[self.row :: self.step, self.column :: self.step]
 
 
 def colour_planes(pattern: Pattern) -> tuple[ColourPlane, ...]:
-    """R, Gr, Gb and B in the order of the pattern, or one plane `mono`. Gr is the green in the rows with red."""
+    """Return R, Gr, Gb and B in the order of the pattern, or one plane `mono`. Gr is the green in the rows with red."""
     if pattern == "MONO":
         return (ColourPlane("mono", 0, 0, 1),)
     planes = []
@@ -121,7 +121,7 @@ class RawFormat:
 
 
 def raw_format(name: str) -> RawFormat:
-    """Raises `nuc.camera-format`. PISP_COMP1 is refused on purpose: that compression is lossy."""
+    """Parse a raw format's name. Raises `nuc.camera-format`, also for PISP_COMP1, whose compression is lossy."""
     match = _RAW.match(name)
     if not match or (match[3] and match[2] not in ("10", "12")):
         raise BirthmarkError("nuc.camera-format", printable(name, 32))
@@ -129,7 +129,7 @@ def raw_format(name: str) -> RawFormat:
 
 
 def unpacked(rows: NDArray[np.uint8], raw: RawFormat, width: int) -> Pixels:
-    """The pixels in a camera's buffer: one row of bytes a row of pixels, with whatever padding after the pixels.
+    """Return the pixels in a camera's buffer: a row of bytes, with padding at its end, for each row of pixels.
 
     Packed as in the kernel's V4L2_PIX_FMT_SBGGR10P and …12P: the high eight bits of four (two) pixels, then one byte
     with their low bits, the first pixel's lowest. Unpacked samples are little-endian words. Raises

@@ -1,4 +1,4 @@
-"""Puts an agent together from what the command line says: state directory, TPM, board, NUC map, authority."""
+"""Puts an agent together from the command line's options: state directory, TPM, board, NUC map, authority."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from shared.errors import BirthmarkError
 from shared.types import NucHash
 
 _AUTHORITY: Final = "root.pem"
-"""The authority that a unit goes on trusting after its identity was removed: root, and intermediate if it knows one."""
+"""The authority that a unit trusts after its identity was removed: root, and intermediate if it knows one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `birthmark-agent run` is told."""
+    """The options of `birthmark-agent run`."""
 
     state_dir: Path
     tpm: str
@@ -47,7 +47,7 @@ class Agent:
         disk: Disk | None = None,
         say: Callable[[str], None] = lambda _text: None,
     ) -> None:
-        """`say` is told what is done beyond provisioning, in a sentence."""
+        """`say` gets a sentence for each action besides provisioning."""
         self._say = say
         self._disk = disk or Disk()
         self._options = options
@@ -61,9 +61,9 @@ class Agent:
         self._nuc_map = self._read_nuc_map()
 
     def prepare(self) -> None:
-        """Have the TPM open and its keys made, which takes seconds on a chip, before a station waits for them.
+        """Open the TPM and make its keys, which takes seconds on a chip, before a station waits for them.
 
-        Raises `tpm.not-this-one` when the identity there is was made with another TPM.
+        Raises `tpm.not-this-one` when the existing identity was made with another TPM.
         """
         tpm = self._tpm.get()
         tpm.public_areas()
@@ -72,18 +72,18 @@ class Agent:
             raise BirthmarkError("tpm.not-this-one", str(self._options.state_dir))
 
     def agent_session(self) -> AgentSession:
-        """The unit's side of one session."""
+        """Make the unit's side of one session."""
         known = self.store.load()
         context = AgentContext(self._board, self._tpm.name, self._nuc_map, self._authority(known))
         return AgentSession(self._tpm.get(), self.store, context)
 
     def failed(self, error: BirthmarkError) -> None:
-        """A session came to nothing; a TPM that was the cause is opened afresh for the next."""
+        """Handle a failed session: if the TPM was the cause, open it again for the next."""
         if error.code.startswith("tpm."):
             self._tpm.drop()
 
     def provisioned(self) -> None:
-        """The map on disk has served: from now on it is kept sealed, and the clear one is removed."""
+        """Remove the clear NUC map, which is now stored sealed."""
         if self._clear_map is not None:
             self._nuc_map = None
             self._disk.remove(self._clear_map)
@@ -100,7 +100,7 @@ class Agent:
         return TrustedAuthority.of(known.chain) if known else None
 
     def _read_nuc_map(self) -> NucMap | None:
-        """The map that was given, unless this unit has it already; a clear one that was left behind is removed."""
+        """Return the given map, unless this unit has it sealed; remove a clear one that is left from an earlier run."""
         known = self.store.load()
         sealed = known.sealed_map if known else self.store.kept_map()
         path = self._options.nuc_map
@@ -108,7 +108,7 @@ class Agent:
             if sealed is None:
                 raise BirthmarkError("nuc.map-missing", str(path) if path else "")
             if known is None:
-                self._tpm.get().unseal(sealed.hash)  # a kept map of another TPM is told before a station waits
+                self._tpm.get().unseal(sealed.hash)  # report a kept map of another TPM before a station waits
             return None
         given = read_nuc_map(path)
         if not self._options.keep_nuc_map:
@@ -124,7 +124,7 @@ class Agent:
             return NucHash(self._tpm.get().unseal(sealed.hash)) == given.hash
         except BirthmarkError as error:
             if known is None and error.code == "tpm.not-this-one":
-                return False  # what is kept is of no use here, and the given one takes its place
+                return False  # this TPM cannot use the kept map: take the given one
             raise
 
 
@@ -142,20 +142,20 @@ class Forgotten:
     """What `forget` removed."""
 
     identity: Identity | None
-    """None where there was none, or a damaged one."""
+    """None if there was none, or a damaged one."""
     anything: bool
     map_kept: bool
 
 
 def forget(state_dir: Path, *, forget_root: bool, forget_map: bool) -> Forgotten:
-    """Remove the identity. The authority it trusted is remembered and its sealed NUC map kept, unless told otherwise.
+    """Remove the identity. Remembers its authority, and keeps its sealed NUC map unless told otherwise.
 
-    Raises `nuc.map-not-kept`, and removes nothing, where the map is to be kept and cannot be.
+    Raises `nuc.map-not-kept`, and removes nothing, when it cannot keep the map.
     """
     disk = Disk()
     store = IdentityStore(state_dir, disk)
     known: Identity | None = None
-    with suppress(BirthmarkError):  # a damaged identity is the reason to remove one
+    with suppress(BirthmarkError):  # a damaged identity must be removable, too
         known = store.load()
     remembered = state_dir / _AUTHORITY
     root_known = remembered.exists()

@@ -1,8 +1,7 @@
-"""What the agent does in a session, apart from the cable: say who it is, prove it, store what it is given.
+"""The agent's part of a session: states its identity, proves it, stores its credentials.
 
-Nothing secret is told before the station has proven itself, and nothing is stored before everything is verified. The
-steps are called in order by whoever has a session (`device_agent.session.conversation`, or a test); no byte is read
-here.
+It sends nothing secret before the station has proven itself, and stores nothing before it has verified everything. The
+owner of the session (`device_agent.session.conversation`, or a test) reads the messages and calls the steps in order.
 """
 
 from __future__ import annotations
@@ -53,19 +52,19 @@ AGENT: Final = f"birthmark-agent {version('birthmark-provisioning')}"
 
 @dataclass(frozen=True, slots=True)
 class AgentContext:
-    """What does not change from one session to the next."""
+    """What stays the same from one session to the next."""
 
     board: Board
     tpm_name: str
-    """How the TPM was chosen, for later commands to find it again: `simulator`, or a TCTI."""
+    """The TPM's name, with which later commands find it again: `simulator`, or a TCTI."""
     nuc_map: NucMap | None
-    """As captured; None for a unit that has it sealed already."""
+    """The NUC map as captured; None for a unit that has it sealed already."""
     authority: TrustedAuthority | None
-    """The one that this unit trusts; None for a unit that has seen none yet."""
+    """The authority that this unit trusts; None for a unit that knows none yet."""
 
 
 class AgentSession:
-    """One unit in one session. A new session needs a new one."""
+    """One unit in one session. Each session needs a new one."""
 
     def __init__(self, tpm: Tpm, store: IdentityStore, context: AgentContext) -> None:
         self._tpm = tpm
@@ -73,12 +72,12 @@ class AgentSession:
         self._context = context
         self._known: Final = store.load()
         self._sealed: Final = self._known.sealed_map if self._known else store.kept_map()
-        self._publics = tpm.public_areas()  # slow on a chip: made before a station waits for it
+        self._publics = tpm.public_areas()  # slow on a chip: make it before a station waits for it
         self._hello: Hello | None = None
         self._station: TrustedStation | None = None
 
     def identify(self, hello: Hello, transcript: bytes) -> IdentityMessage:
-        """Answer a greeting. `transcript` is the digest after it."""
+        """Answer a Hello. `transcript` is the digest after it."""
         self._hello = hello
         public_areas = self._publics
         return IdentityMessage(
@@ -99,7 +98,7 @@ class AgentSession:
         )
 
     def prove(self, challenge: Challenge, before: bytes, after: bytes) -> Proof:
-        """Make sure of the station, then answer it. `before` and `after` are the digests around the Challenge.
+        """Verify the station, then answer its Challenge. `before` and `after` are the digests around it.
 
         Raises `trust.*`, `session.challenge-malformed`, `tpm.*` and, where there is no NUC hash, `nuc.map-missing`.
         """
@@ -129,9 +128,10 @@ class AgentSession:
         )
 
     def accept(self, credentials: Credentials, before: bytes, after: bytes) -> Receipt:
-        """Verify what the station gives, store it, and sign for it. `before` and `after` as in `prove`.
+        """Verify the Credentials, store them, and sign the receipt.
 
-        Raises `trust.*`, `tpm.*` and `disk.*`; the identity there was is then there still.
+        `before` and `after` are the digests around them. Raises `trust.*`, `tpm.*` and `disk.*`; then keeps the earlier
+        identity, if any.
         """
         if self._station is None:
             raise ValueError("credentials before a challenge")
@@ -160,7 +160,7 @@ class AgentSession:
         return Receipt(body=receipt, signature=self._tpm.sign(digest))
 
     def done(self) -> Identity:
-        """The station has recorded the receipt."""
+        """Record that the station has the receipt."""
         self._store.mark_provisioned()
         self._store.tidy()
         identity = self._store.load()
@@ -179,7 +179,7 @@ class AgentSession:
         return self._sealed
 
     def _request(self) -> bytes:
-        """A CSR (PKCS #10) signed in the TPM, for the board's serial number."""
+        """Make a CSR (PKCS #10) for the board's serial number, signed in the TPM."""
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self._context.board.serial)])
         request = x509.CertificateSigningRequestBuilder().subject_name(name)
         return request.sign(self._tpm.device_key(), hashes.SHA256()).public_bytes(Encoding.DER)
@@ -210,7 +210,7 @@ class AgentSession:
             nuc_hash=hash_blob,
             nuc_map_key=key_blob,
         )
-        # What the station has recorded once it need not record again for the unit to be a camera.
+        # A unit that the station has recorded once stays a camera: it needs no second receipt.
         recorded = known is not None and known.provisioned
         same = known is not None and known.chain == chain and known.about.table_ids == about.table_ids
         self._store.store(about, kept, chain, nuc_map, provisioned=recorded and same)

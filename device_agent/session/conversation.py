@@ -18,11 +18,14 @@ from shared.protocol.states import UNDERWAY, Role, State, steps_done
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS: Final = 0.5
-"""How long one read waits, so that time-outs and signals are noticed."""
+"""How long one read waits: short, so that time-outs and signals take effect."""
 
 
 class SerialLine(Protocol):
-    """An open serial line. Both raise `link.lost` when it is gone, and `write` `link.silent` when nobody takes it."""
+    """An open serial line.
+
+    Both methods raise `link.lost` when it is gone; `write` raises `link.silent` when nobody reads.
+    """
 
     def read(self, seconds: float) -> bytes: ...
 
@@ -30,7 +33,7 @@ class SerialLine(Protocol):
 
 
 Progress = Callable[[int, str], None]
-"""Told of each step: how many of `shared.protocol.states.STEPS` are done, and what goes on, in words."""
+"""Called at each step with the number of `shared.protocol.states.STEPS` done and a sentence."""
 
 
 def converse(
@@ -41,10 +44,10 @@ def converse(
     wait_seconds: float | None = None,
     step_seconds: float = limits.STEP_SECONDS,
 ) -> Identity:
-    """Wait for a station and see one session through. Returns the identity that came of it.
+    """Wait for a station and hold one session. Returns the unit's new identity.
 
-    `agent_session` makes the unit's side of one session. `wait_seconds` bounds the wait for a greeting, `step_seconds`
-    each wait after it. Raises BirthmarkError when the session came to nothing, after the station has been told.
+    `agent_session` makes the unit's side of one session. `wait_seconds` bounds the wait for a Hello, `step_seconds`
+    each later wait. Raises BirthmarkError when the session fails, after telling the station.
     """
     return _Conversation(line, agent_session, progress, step_seconds).run(wait_seconds)
 
@@ -96,7 +99,7 @@ class _Conversation:
             for event in self._session.receive(data):
                 identity = self._handle(event)
                 if identity is not None:
-                    return identity  # what follows greets a session that we do not want
+                    return identity  # a later Hello would begin a session that we do not want
                 heard_at = time.monotonic()
             self._flush()
 

@@ -43,7 +43,10 @@ class Link:
             raise BirthmarkError("link.lost", _reason(error)) from error
 
     def write(self, data: bytes, seconds: float) -> None:
-        """Raises `link.lost`, or `link.silent` when the other end has not read everything after `seconds`."""
+        """Write `data`.
+
+        Raises `link.lost`, or `link.silent` when the other end has not read all of it after `seconds`.
+        """
         try:
             self._port.write_timeout = seconds
             self._port.write(data)

@@ -30,7 +30,7 @@ class Timeouts:
     """How long the agent waits."""
 
     greeting_seconds: float | None = None
-    """For a station's Hello; None waits for ever."""
+    """For a station's Hello; None waits forever."""
     step_seconds: float = limits.STEP_SECONDS
     """For each later message."""
 

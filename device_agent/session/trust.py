@@ -1,16 +1,16 @@
-"""Whom the agent trusts, and why: the station it talks to, and the chain it is given. Takes bytes, gives facts.
+"""Decides whether the agent trusts a station, and the certificate chain that it sends. Takes bytes, returns facts.
 
 1. The trust anchor is one root: pinned by the integrator, or remembered from the first station that provisioned it.
-2. A station is one whose chain leads to that root, whose certificate says it is a station, and whose signature over
-   this session's transcript verifies.
-3. A device chain is the path to the same root, and nothing else, and its leaf is for this unit's own key and serial
-   number.
-4. Not every CA under that root may issue either: extended key usages nest. A CA that names any must name the leaf's;
-   anyExtendedKeyUsage does not stand for it. One that names none counts only if it is the intermediate that the unit
-   knows (pinned or remembered as the root is), or stands above it.
-5. Validity is judged at the time in the station's Hello: a Pi has no clock of its own that could be believed. A unit's
-   own certificate may begin after it, for a station's clock is set back now and then.
-The caller must still: use the same Hello for 2 that the transcript began with, and tell nothing secret before 2 holds.
+2. A station is trusted when its chain leads to that root, its certificate is a station's, and its signature over
+   this session's transcript is valid.
+3. A device chain is trusted when it is exactly the path to the same root and its leaf is for this unit's own key and
+   serial number.
+4. Extended key usages nest: a CA that names any must name the leaf's, and anyExtendedKeyUsage does not count. A CA that
+   names none is trusted only if it is the intermediate that the unit knows (pinned, or remembered like the root), or
+   stands above it.
+5. Certificates must be valid at the time in the station's Hello, because a Pi has no reliable clock. Only a unit's
+   own certificate may begin later, because a station's clock may have been set back.
+The caller must use the same Hello for step 2 with which the transcript began, and send nothing secret before step 2.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class TrustedStation:
     time: dt.datetime
 
     def verify(self, signature: bytes, signed: bytes) -> None:
-        """Raises `trust.station-forged` when `signature` (DER) over `signed` is not this station's."""
+        """Verify that `signature` (DER) over `signed` is this station's. Raises `trust.station-forged`."""
         verify_signature(self.key, signature, signed, "trust.station-forged")
 
 
@@ -54,7 +54,7 @@ def verify_station(
     signature: bytes,
     authority: TrustedAuthority | None,
 ) -> TrustedStation:
-    """Steps 1, 2, 4 and 5. `authority` is None where none is known yet; the chain's own is then taken.
+    """Make steps 1, 2, 4 and 5. `authority` is None if none is known yet; then the chain's own root is the anchor.
 
     `chain` is DER, station first, root last; `time` seconds since 1970; `signed` what `signature` must cover.
     Raises `trust.station-untrusted`, `trust.station-expired`, `trust.not-a-station`, `trust.authority-unfit`,
@@ -64,7 +64,7 @@ def verify_station(
     at = dt.datetime.fromtimestamp(min(time, 253402300799), dt.UTC)
     anchor = authority.root if authority else certificates[-1]
     own = certificates[0]
-    # Whether it ever was a station of ours comes first: only then is its lifetime what is wrong with it.
+    # Verify the path first, at a time when the certificate was valid: only a station of ours can have expired.
     in_time = own.not_valid_before_utc <= at <= own.not_valid_after_utc
     path = _verified_path(certificates, anchor, at if in_time else own.not_valid_after_utc, "trust.station-untrusted")
     if not in_time:
@@ -82,7 +82,7 @@ def verify_station(
 def verify_device_chain(
     chain: tuple[bytes, ...], station: TrustedStation, device_key: ec.EllipticCurvePublicKey, serial: BoardSerial
 ) -> tuple[x509.Certificate, ...]:
-    """Steps 3 to 5. Gives the certificates, the unit's own first, the root that they were verified to last.
+    """Make steps 3 to 5. Returns the certificates, the unit's own first, the verified root last.
 
     Raises `trust.chain-untrusted`, `trust.chain-for-another`, `trust.authority-unfit` or `trust.intermediate-unpinned`.
     """
@@ -113,9 +113,9 @@ def _parsed(chain: tuple[bytes, ...], code: str) -> tuple[x509.Certificate, ...]
 def _verified_path(
     certificates: tuple[x509.Certificate, ...], anchor: x509.Certificate, at: dt.datetime, code: str
 ) -> tuple[x509.Certificate, ...]:
-    """RFC 5280 path validation, by cryptography's verifier with our profile in place of the web's.
+    """Validate a path (RFC 5280) by cryptography's verifier, with our profile instead of the web's.
 
-    Gives the path from the first of `certificates` to `anchor`.
+    Returns the path from the first of `certificates` to `anchor`.
     """
 
     def is_leaf(_policy: object, _certificate: object, extension: x509.BasicConstraints) -> None:

@@ -1,1 +1,1 @@
-"""Makes a Pi, or an image for one, ready for its first provisioning: boot overlays, root certificate, NUC map."""
+"""Prepares a Pi, or an image for one, for its first provisioning: boot overlays, root certificate, NUC map."""

@@ -1,8 +1,8 @@
-"""config.txt of a Raspberry Pi: which overlay lines are in force, and how to bring others into force. Pure.
+"""Edits the overlay lines of a Raspberry Pi's config.txt. Takes and returns bytes.
 
-What is kept of the firmware's rules (raspberrypi.com, "The config.txt file"): a line `[FILTER]` makes what follows
-conditional until `[all]`; a `#` begins a comment line; of two lines that say different things the later one wins.
-Bytes that are not asked for stay as they are, whatever they are.
+It follows these rules of the firmware (raspberrypi.com, "The config.txt file"): a line `[FILTER]` makes the lines after
+it conditional, until `[all]`; `#` begins a comment line; the later of two contradicting lines wins. All other bytes
+stay as they are.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from dataclasses import dataclass
 from typing import Final
 
 USB_DEVICE: Final = "dwc2,dr_mode=peripheral"
-"""The overlay that makes the board's USB controller a device; the package's udev rule waits for that controller."""
+"""The overlay that makes the board's USB controller a device; the package's udev rule acts on that controller."""
 
 _COMMENT: Final = b"# For the Birthmark agent (birthmark-agent setup):"
 _EVERYWHERE: Final = b"[all]"
 _HOST_ONLY: Final = b"otg_mode=1"
-"""Raspberry Pi OS has it under [cm4]: it gives the port to a controller that can only be a host."""
+"""Raspberry Pi OS has this line under [cm4]: it gives the port to a controller that can only be a host."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What became of a config.txt."""
+    """The result of an edit."""
 
     content: bytes
     added: tuple[str, ...]
     disabled: tuple[str, ...]
-    """Lines that were made comments, because they would undo a wanted one."""
+    """Lines that became comments, because they would undo a wanted one."""
 
     @property
     def changed(self) -> bool:
@@ -42,10 +42,10 @@ class _Line:
 
 
 def with_overlays(content: bytes, overlays: tuple[str, ...]) -> Edit:
-    """`content` with `dtoverlay=` in force, on every board, for each of `overlays` (`NAME` or `NAME,PARAMETER=…`).
+    """Return `content` with an active `dtoverlay=` line, on every board, for each overlay.
 
-    A line that is in force already is not added again; one that a later line for the same overlay undoes is moved
-    behind it. What is added stands at the end, under `[all]`.
+    An overlay is `NAME` or `NAME,PARAMETER=…`. Adds no line that is active already; moves a line behind a later one of
+    the same overlay that undoes it. Adds lines at the end, under `[all]`.
     """
     lines = content.split(b"\n")
     newline = b"\r\n" if lines[0].endswith(b"\r") else b"\n"
@@ -76,7 +76,7 @@ def _ended(content: bytes, added: tuple[str, ...], newline: bytes) -> bytes:
 
 
 def _active(lines: list[bytes]) -> Iterator[_Line]:
-    """The lines that are neither empty, nor comments, nor filters."""
+    """Yield the lines that are neither empty, nor comments, nor filters."""
     conditional = False
     for number, line in enumerate(lines):
         text = line.strip()
@@ -88,7 +88,7 @@ def _active(lines: list[bytes]) -> Iterator[_Line]:
 
 
 def _overlay(text: bytes) -> tuple[bytes, tuple[bytes, ...]] | None:
-    """Name and parameters of a `dtoverlay=` line. The name may end in a colon too, as it did first."""
+    """Return name and parameters of a `dtoverlay=` line. The name may also end in a colon, the older form."""
     key, _, value = text.partition(b"=")
     if key.strip() != b"dtoverlay":
         return None
@@ -103,7 +103,7 @@ def _says(text: bytes, overlay: str) -> bool:
 
 
 def _undoes(text: bytes, overlay: str) -> bool:
-    """Another line for the same overlay that gives none of the wanted parameters, such as `dwc2,dr_mode=host`."""
+    """Whether a line is for the same overlay without the wanted parameters, such as `dwc2,dr_mode=host`."""
     name = overlay.encode("ascii").partition(b",")[0]
     found = _overlay(text)
     return found is not None and found[0] == name and not _says(text, overlay)

@@ -1,4 +1,4 @@
-"""/etc/default/birthmark-agent, which systemd reads (EnvironmentFile= in systemd.exec(5)): its settings. Pure."""
+"""Reads and sets settings of /etc/default/birthmark-agent, an EnvironmentFile= of systemd (systemd.exec(5))."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import PurePosixPath
 
 
 def setting(content: str, name: str) -> str:
-    """What `name` is set to, as systemd takes it; empty where it is not set."""
+    """Return the value of `name`, as systemd reads it; empty if it is not set."""
     values = re.findall(rf"^[ \t]*{name}[ \t]*=(.*)$", content, re.MULTILINE)
     return values[-1].strip().strip("\"'") if values else ""
 
 
 def with_setting(content: str, name: str, value: PurePosixPath) -> str:
-    """`content` with `name` set to `value`, in place of where it was set or suggested by a comment; the last wins."""
+    """Return `content` with `name` set to `value`, in place of its last line or of a comment that suggests it."""
     if setting(content, name) == str(value):
         return content
     line = f"{name}={value}"

@@ -1,6 +1,6 @@
-"""Sets a Pi up: reads and judges everything, then writes what is missing, and tells what became of each thing.
+"""Sets a Pi up: reads and checks everything, then writes what is missing. `cli.setup` asks and prints.
 
-Run again it finds all of it in place and changes nothing. What is asked of a person, and printed, is `cli.setup`'s.
+Run again, it finds everything in place and changes nothing.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Outcome(StrEnum):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One thing, and what became of it."""
+    """The result of one step."""
 
     what: str
     outcome: Outcome
@@ -55,12 +55,12 @@ class Report(msgspec.Struct, frozen=True):
     changed: bool
     restart_needed: bool
     next: tuple[str, ...]
-    """What is left to do, in order; a command stands between backquotes."""
+    """What is left to do, in order; commands are between backquotes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What is wanted. `replace` is asked before something of another content is replaced; it raises for a no."""
+    """The operator's answers. `replace` is called before a file with other content is replaced; it raises for a no."""
 
     root: Path | None
     trust_first_station: bool
@@ -70,14 +70,14 @@ class Answers:
     """Name of the overlay for the TPM's hat; None for none."""
     config_txt: PurePosixPath | None
     tpm: str | None
-    """Which TPM to look at; None for the kernel's, on a Pi that runs."""
+    """The TPM to use; None for the kernel's, on a running Pi."""
     replace: Callable[[str], None]
     intermediate: Path | None = None
     """Of the authority of `root`, or of the root that is trusted already."""
 
 
 def root_known(system: System) -> bool:
-    """Whether a root certificate is set already, and there."""
+    """Whether a root certificate is set and exists."""
     return bool(_root_set(system))
 
 
@@ -266,7 +266,7 @@ class _NucMap:
 
 
 def _root_set(system: System) -> str:
-    """Where the settings say that the root certificate is; empty where there is none."""
+    """Return the path of the root certificate in the settings; empty if not set."""
     path = setting(_settings(system), ROOT_SETTING)
     return "" if path == str(places.ROOT) and system.read(places.ROOT) is None else path
 

@@ -1,8 +1,8 @@
-"""The files of the system that is set up: this one, or an image's tree. Reads and writes, decides nothing.
+"""Reads and writes the files of the system that is set up: this one, or an image's tree.
 
-It runs as root. No file is read or written through a link in its own place, and no directory on the way to it may be a
-link that leads out of the prefix. In the directory of the service's user only new files are made, and whole
-ones renamed, so that nothing he puts there can lead root astray.
+It runs as root. It follows no link in a file's place, and no link of a directory that leads out of the prefix. In the
+directory of the service's user it only makes new files and renames whole ones, so that root follows no link of that
+user.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class User:
 
 
 class System:
-    """`prefix` is where the system's `/` is."""
+    """One system. `prefix` is the path of its `/`."""
 
     def __init__(self, prefix: Path = Path("/")) -> None:
         self.prefix: Final = prefix
@@ -46,25 +46,25 @@ class System:
 
     @property
     def live(self) -> bool:
-        """Whether it is the one that runs now."""
+        """Whether it is the running system."""
         return self.prefix == Path("/")
 
     def place(self, path: PurePosixPath) -> Path:
-        """Where the file `path` of that system is. Raises `setup.outside`."""
+        """Return the path here of that system's `path`. Raises `setup.outside`."""
         there = self.prefix / path.relative_to("/")
         if not there.parent.resolve().is_relative_to(self.prefix.resolve()):
             raise BirthmarkError("setup.outside", str(there.parent))
         return there
 
     def config_txt(self) -> PurePosixPath:
-        """Raises `setup.config-missing`."""
+        """Find config.txt. Raises `setup.config-missing`."""
         for path in CONFIG_TXT:
             if os.path.lexists(self.place(path)):
                 return path
         raise BirthmarkError("setup.config-missing", " or ".join(str(self.place(path)) for path in CONFIG_TXT))
 
     def read(self, path: PurePosixPath, most: int = _TEXT_BYTES) -> bytes | None:
-        """A whole ordinary file, or None where there is none. Raises `setup.file-unfit`, `file.unreadable`."""
+        """Read a regular file; None if there is none. Raises `setup.file-unfit`, `file.unreadable`."""
         there = self.place(path)
         try:
             descriptor = os.open(there, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -84,7 +84,7 @@ class System:
         return data
 
     def write(self, path: PurePosixPath, data: bytes) -> None:
-        """A file of root's that everybody may read: whole, or as it was. Raises `disk.*`."""
+        """Write a file of root's that everybody may read, as a whole or not at all. Raises `disk.*`."""
         there = self.place(path)
         if not there.parent.exists():
             self._disk.make_directory(there.parent)
@@ -94,7 +94,7 @@ class System:
         self._disk.replace(there, data, mode)
 
     def make_state(self, user: User) -> None:
-        """The state directory, as the service would make it."""
+        """Make the state directory, as the service would."""
         state = self.place(STATE)
         if not state.exists():
             self._disk.make_directory(state)
@@ -103,19 +103,19 @@ class System:
             self._disk.sync(state.parent)
 
     def write_map(self, data: bytes) -> None:
-        """The clear NUC map, for the owner of the state directory alone."""
+        """Write the clear NUC map, which only the owner of the state directory can read."""
         self._disk.replace(self.place(NUC_MAP), data)
 
     def map_there(self) -> bytes | None:
-        """The clear NUC map that waits for the agent, or None."""
+        """Return the clear NUC map that waits for the agent, or None."""
         return self.read(NUC_MAP, limits.NUC_MAP_BYTES)
 
     def map_sealed(self) -> bool:
-        """Whether there is an identity, or a map kept from one. Only names are looked at."""
+        """Whether there is an identity, or a map kept from one, by their names."""
         return any(os.path.lexists(self.place(STATE / name)) for name in ("identity", "kept-nuc-map"))
 
     def service_user(self) -> User:
-        """From that system's own passwd(5). Raises `setup.no-service-user`."""
+        """Find the service's user in that system's own passwd(5). Raises `setup.no-service-user`."""
         for line in (self.read(PurePosixPath("/etc/passwd")) or b"").decode("utf-8", "replace").splitlines():
             name, *fields = line.split(":")
             if name == SERVICE_USER and len(fields) > 2 and fields[1].isdecimal() and fields[2].isdecimal():
@@ -126,7 +126,7 @@ class System:
         return self.live and Path(DEFAULT_TPM.partition(":")[2]).exists()
 
     def restart_agent(self) -> bool:
-        """Have a service that runs take new settings; returns whether it could be asked to."""
+        """Restart a running service, so that it reads new settings. Returns whether systemd could be asked."""
         if not (self.live and Path("/run/systemd/system").is_dir()):
             return False
         command = ["systemctl", "try-restart", "birthmark-agent.service"]

@@ -1,7 +1,7 @@
-"""The one seam to the disk: every operation that changes it goes through `Disk`, so that a test can stop after any.
+"""Makes every change to the disk through `Disk`, so that a test can stop after each.
 
-What is written is private from the first moment (0600 in 0700) and on the disk when the call returns; an entry in a
-directory is on the disk once that directory is synced.
+Files are private from the first moment (0600 in 0700) and on the disk when the call returns. An entry in a directory is
+on the disk after that directory is synced.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _CODES: Final = {
 
 
 class Disk:
-    """Raises `disk.full`, `disk.permission` or `disk.failed`; what was there before stays there then."""
+    """Changes files. Every method raises `disk.full`, `disk.permission` or `disk.failed`; then existing files stay."""
 
     def make_directory(self, path: Path) -> None:
         with _translated(path):
             path.mkdir(mode=0o700)
 
     def write(self, path: Path, data: bytes, mode: int = 0o600) -> None:
-        """A new file, whole and synced; private until it is."""
+        """Write a new file and sync it. It is private until it is complete."""
         with _translated(path):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "wb") as file:
@@ -44,7 +44,7 @@ class Disk:
                 os.fsync(file.fileno())
 
     def replace(self, path: Path, data: bytes, mode: int = 0o600) -> None:
-        """The whole file at once, and private until it is whole: until then it has another name."""
+        """Replace a file in one step. The new one is private and has another name until it is complete."""
         unfinished = path.with_name(f".{path.name}.new")
         self.remove(unfinished)
         try:
@@ -56,17 +56,17 @@ class Disk:
         self.sync(path.parent)
 
     def link(self, source: Path, path: Path) -> None:
-        """The same file under a second name."""
+        """Give a file a second name."""
         with _translated(path):
             os.link(source, path)
 
     def point(self, path: Path, target: str) -> None:
-        """A new symbolic link."""
+        """Make a symbolic link."""
         with _translated(path):
             path.symlink_to(target)
 
     def rename(self, source: Path, target: Path) -> None:
-        """Replaces `target` in one step."""
+        """Rename, replacing `target` in one step."""
         with _translated(target):
             source.rename(target)
 
@@ -79,7 +79,7 @@ class Disk:
                 os.close(descriptor)
 
     def remove(self, path: Path) -> None:
-        """A file or a whole directory; it need not exist."""
+        """Remove a file or a whole directory, which need not exist."""
         with _translated(path):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -88,7 +88,7 @@ class Disk:
 
 
 def give_to_owner(descriptor: int, directory: Path) -> None:
-    """Under sudo, a file that was made in `directory` is for its owner: the agent must be able to read it later."""
+    """Under sudo, give a new file in `directory` to the directory's owner, as whom the agent reads it later."""
     owner = directory.stat()
     if os.geteuid() == 0 and owner.st_uid != 0:
         os.fchown(descriptor, owner.st_uid, owner.st_gid)

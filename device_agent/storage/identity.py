@@ -1,9 +1,9 @@
-"""The identity a Pi keeps: written as a whole, read with suspicion, replaced only by another whole one.
+"""Stores a Pi's identity: writes it as a whole, checks it when it reads it, replaces it in one step.
 
-`identity` in the state directory is a symbolic link to a directory `.identity-…`. A new identity is a new directory,
-synced, to which the link is then moved in one step: at any instant there is the old one, the new one, or none. The
-file `provisioned` in it says that the station has recorded the receipt. Where an identity was removed and its sealed
-NUC map was not, the map waits in `kept-nuc-map` for the next identity.
+`identity` in the state directory is a symbolic link to a directory `.identity-…`. A new identity is a new, synced
+directory, to which the link is then moved in one step: at any instant there is the old identity, the new one, or none.
+The file `provisioned` in it says that the station has recorded the receipt. When an identity is removed without its
+sealed NUC map, the map waits in `kept-nuc-map` for the next identity.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class StoredTable(msgspec.Struct, frozen=True):
 
 
 class Secrets(msgspec.Struct, frozen=True, kw_only=True):
-    """What `secrets.msgpack` holds: nothing that is of use without this Pi's TPM."""
+    """The content of `secrets.msgpack`, which is useless without this Pi's TPM."""
 
     tables: Annotated[tuple[StoredTable, ...], Meta(min_length=1, max_length=16)]
     nuc_hash: Blob
@@ -54,7 +54,7 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _KeptMap(msgspec.Struct, frozen=True, kw_only=True):
-    """What `keys.msgpack` holds: of a removed identity's secrets those of its NUC map."""
+    """The content of `keys.msgpack`: those secrets of a removed identity that belong to its NUC map."""
 
     nuc_hash: Blob
     nuc_map_key: Blob
@@ -62,7 +62,7 @@ class _KeptMap(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class SealedMap:
-    """A NUC map as it is kept, and what only its TPM can unseal."""
+    """A NUC map as stored, and its key and hash, which only its TPM can unseal."""
 
     file: Path
     """AES-256-GCM under the sealed key: nonce 12, ciphertext, tag 16."""
@@ -71,7 +71,7 @@ class SealedMap:
 
 
 class IdentityFile(msgspec.Struct, frozen=True, kw_only=True):
-    """What `identity.json` holds: nothing secret."""
+    """The content of `identity.json`, which is not secret."""
 
     version: int = 1
     serial: str
@@ -88,19 +88,19 @@ class IdentityFile(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A whole identity, as read from `path`."""
+    """A complete identity, read from `path`."""
 
     link: Path
-    """Where it is found, now and after it is replaced by another."""
+    """The path of the current identity, which stays the same when another replaces this one."""
     path: Path
     about: IdentityFile
     secrets: Secrets
     chain: tuple[x509.Certificate, ...]
-    """Own certificate first, root last."""
+    """DER: the unit's certificate first, the root last."""
     provisioned: bool
 
     def is_for(self, device_key: ec.EllipticCurvePublicKey) -> bool:
-        """Whether it was made with the TPM that has this device key: a copy of it elsewhere is of no use."""
+        """Whether it was made with the TPM that has this device key. A copy beside another TPM is useless."""
         return self.chain[0].public_key() == device_key
 
     @property
@@ -116,7 +116,7 @@ class IdentityStore:
         self._disk = disk
 
     def load(self) -> Identity | None:
-        """The identity there is, if any. Raises `identity.damaged` when it cannot be read."""
+        """Return the identity, if any. Raises `identity.damaged` when it cannot be read."""
         link = self._state_dir / LINK
         try:
             path = link.resolve(strict=True)
@@ -128,7 +128,7 @@ class IdentityStore:
         return Identity(link, path, about, kept, tuple(chain), (path / PROVISIONED).exists())
 
     def kept_map(self) -> SealedMap | None:
-        """The NUC map of an identity that was removed, if it was kept. Raises `identity.damaged`."""
+        """Return the kept NUC map of a removed identity, if any. Raises `identity.damaged`."""
         path = self._state_dir / KEPT
         if not path.exists():
             return None
@@ -144,16 +144,16 @@ class IdentityStore:
         *,
         provisioned: bool,
     ) -> None:
-        """Write a new identity and make it the one there is.
+        """Write a new identity and make it the current one.
 
-        `nuc_map` is the sealed map, or where it already is; `provisioned` whether the station has recorded it before.
+        `nuc_map` is the sealed map, or the existing one; `provisioned` says whether the station has recorded it before.
         """
         path = self._state_dir / (_PREFIX + secrets.token_hex(8))
         try:
             self._write(path, about, kept, chain, nuc_map, provisioned=provisioned)
         except BirthmarkError:
-            with suppress(BirthmarkError):  # what cannot be removed now is removed at the next start
-                self.tidy()  # a disk that is full must not fill further with each try
+            with suppress(BirthmarkError):  # the next start removes what cannot be removed now
+                self.tidy()  # a full disk must not fill further with each try
             raise
 
     def _write(
@@ -179,7 +179,7 @@ class IdentityStore:
         if provisioned:
             disk.write(path / PROVISIONED, b"")
         disk.sync(path)
-        disk.sync(self._state_dir)  # or the link might survive a power cut, and what it points to not
+        disk.sync(self._state_dir)  # else a power cut may leave the link without its target
         new_link = self._state_dir / _NEW_LINK
         disk.remove(new_link)
         disk.point(new_link, path.name)
@@ -187,27 +187,27 @@ class IdentityStore:
         disk.sync(self._state_dir)
 
     def mark_provisioned(self) -> None:
-        """The station has recorded the receipt."""
+        """Record that the station has the receipt."""
         path = (self._state_dir / LINK).resolve(strict=True)
         if not (path / PROVISIONED).exists():
             self._disk.write(path / PROVISIONED, b"")
             self._disk.sync(path)
 
     def tidy(self) -> None:
-        """Remove what an interrupted `store` or `forget` left behind, and identities that were replaced."""
+        """Remove what an interrupted `store` or `forget` left, and replaced identities."""
         link = self._state_dir / LINK
         current = link.readlink().name if link.is_symlink() else ""
         for path in self._state_dir.glob(_PREFIX + "*"):
             if path.name != current:
                 self._disk.remove(path)
-        if link.exists():  # it has a map of its own
+        if link.exists():  # the identity has a map of its own
             self._disk.remove(self._state_dir / KEPT)
 
     def forget(self, *, keep_map: bool) -> bool:
-        """Remove the identity there is; with `keep_map` its sealed NUC map stays for the next one.
+        """Remove the identity; `keep_map` keeps its sealed NUC map for the next one.
 
-        Returns whether there was anything to remove. Raises `nuc.map-not-kept` when the map there is cannot be kept;
-        nothing is removed then.
+        Returns whether there was an identity. Raises `nuc.map-not-kept` when its map cannot be kept; then removes
+        nothing.
         """
         link = self._state_dir / LINK
         found = link.is_symlink()
@@ -234,7 +234,7 @@ class IdentityStore:
         disk.write(new / _KEPT_KEYS, msgspec.msgpack.encode(kept))
         disk.link(sealed, new / _MAP)
         disk.sync(new)
-        disk.remove(self._state_dir / KEPT)  # of an earlier try: the identity is still there
+        disk.remove(self._state_dir / KEPT)  # left by an earlier try: the identity is still there
         disk.rename(new, self._state_dir / KEPT)
         disk.sync(self._state_dir)
 

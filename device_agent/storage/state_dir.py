@@ -1,4 +1,4 @@
-"""The state directory and the TPM that belongs to it: private, held by one program at a time, opened when needed."""
+"""Makes, checks and locks the agent's state directory, which is private and used by one program at a time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LOCK: Final = "lock"
 
 
 def prepare_state_dir(path: Path) -> None:
-    """Make the state directory, or see that it is private. Raises `identity.state-dir-open`, `disk.*`."""
+    """Make the state directory, or check that it is private. Raises `identity.state-dir-open`, `disk.*`."""
     disk = Disk()
     try:
         check_state_dir(path)
@@ -50,7 +50,7 @@ def check_state_dir(path: Path) -> None:
 
 
 def user_name(uid: int) -> str:
-    """As sudo -u takes it."""
+    """Return the user's name as `sudo -u` accepts it."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -59,7 +59,7 @@ def user_name(uid: int) -> str:
 
 @contextmanager
 def as_owner_of(state_dir: Path) -> Iterator[None]:
-    """Root acts as the owner of the state directory, who could otherwise lead root astray by links he puts into it."""
+    """Let root act as the state directory's owner until the block ends, so that root follows no link of that owner."""
     owner = state_dir.stat()
     if os.geteuid() != 0 or owner.st_uid == 0:
         yield
@@ -78,7 +78,7 @@ def as_owner_of(state_dir: Path) -> Iterator[None]:
 
 @contextmanager
 def lock_state_dir(state_dir: Path) -> Iterator[None]:
-    """Hold the state directory for this process alone. Raises `identity.state-dir-busy`, `identity.permission`."""
+    """Lock the state directory for this process. Raises `identity.state-dir-busy`, `identity.permission`."""
     try:
         descriptor = os.open(state_dir / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:

@@ -1,7 +1,7 @@
-"""One connection to one TPM: every command goes through `Connection.run`, which bounds its time and names its failure.
+"""One connection to one TPM. Every command goes through `Connection.run`, which bounds its time and names its error.
 
-What a command means is not known here. The TPM library blocks for as long as the TPM does, so commands run on a thread
-of their own; one that is given up on keeps that thread, and the connection is of no more use.
+The TPM library blocks as long as the TPM does, so commands run in a thread of their own. A command that times out keeps
+that thread, and the connection cannot be used any more.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 from shared.errors import BirthmarkError
 from shared.text import printable
 
-os.environ.setdefault("TSS2_LOG", "all+none")  # the C library reads it once, and would write to stderr
+os.environ.setdefault("TSS2_LOG", "all+none")  # the C library reads this once; without it, it writes to stderr
 
 from tpm2_pytss import ESAPI, ESYS_TR, TPM2_CAP, TSS2_Exception
 
@@ -30,7 +30,7 @@ COMMAND_SECONDS: Final = 60.0
 """How long one command may take. An RSA key on a hardware chip takes 2 s on average, and may take ten times that."""
 
 BUSY_SECONDS: Final = 10.0
-"""How long a command that the TPM asks to be sent again is sent again."""
+"""How long a command is repeated that the TPM asks to send again."""
 
 _BUSY_PAUSE_SECONDS: Final = 0.05
 
@@ -105,7 +105,7 @@ class Connection:
                     raise _error(what, error) from error
 
     def close(self) -> None:
-        """Flush what is loaded and close; safe to call again, and on a TPM that is gone."""
+        """Flush what is loaded and close. May be called twice, and after the TPM is gone."""
         if not self._hung:
             for step in (_flush_all, ESAPI.close):
                 try:
@@ -142,16 +142,16 @@ class Connection:
 
 
 def handles(esapi: ESAPI, first: int) -> list[int]:
-    """The handles of one kind that are in use: transient objects from 0x80000000, sessions from 0x02000000."""
+    """Return the handles of one kind that are in use: transient objects from 0x80000000, sessions from 0x02000000."""
     _, capability = esapi.get_capability(TPM2_CAP.HANDLES, first, 64)
     return [int(handle) for handle in capability.data.handles]
 
 
 def _unlock(esapi: ESAPI) -> bool:
-    """End a lockout, which power cuts alone can bring about, if the TPM's owner has not set a password to say so.
+    """End a lockout, which power cuts alone can cause, unless the TPM's owner has set a lockout password.
 
-    TPM 2.0 Part 1, 19.8.6: a key without noDA that was used before an unorderly shutdown counts as a wrong guess, and
-    a TPM vendor's endorsement key is such a key. A wrong password would lock the owner out, so none is tried.
+    TPM 2.0 Part 1, 19.8.6: a key without noDA that was used before an unorderly shutdown counts as a wrong guess, and a
+    TPM vendor's endorsement key is such a key. A wrong password would lock the owner out, so this tries none.
     """
     _, capability = esapi.get_capability(TPM2_CAP.TPM_PROPERTIES, _PERMANENT)
     permanent = int(capability.data.tpmProperties[0].value)
@@ -163,7 +163,7 @@ def _unlock(esapi: ESAPI) -> bool:
 
 
 def _flush_all(esapi: ESAPI) -> None:
-    """Objects and sessions outlive the program that made them, and there is room for three.
+    """Flush all objects and sessions: they outlive the program that made them, and there is room for three.
 
     Behind a resource manager a program sees, and flushes, only its own.
     """
@@ -191,7 +191,7 @@ def _error(what: str, error: TSS2_Exception) -> BirthmarkError:
 
 
 def _open_error(tcti: str, error: TSS2_Exception) -> BirthmarkError:
-    """The library does not say why it could not open a device, so the device is looked at."""
+    """Find out why the library could not open a device, which it does not say."""
     kind, _, path = tcti.partition(":")
     if kind == "device" and os.path.exists(path):
         if not os.access(path, os.R_OK | os.W_OK):

@@ -1,6 +1,6 @@
-"""A TPM simulator of the agent's own: swtpm as a child process, its state under the state directory.
+"""Runs the agent's own TPM simulator: swtpm as a child process, its state under the state directory.
 
-It stands for a chip where there is none: its keys are files.
+Its keys are files, so it protects nothing.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _START_SECONDS: Final = 60.0
 """How long one swtpm may take to answer."""
 
 _PREDECESSOR_SECONDS: Final = 10.0
-"""How long an swtpm that ends is started again: a killed agent's may still hold the lock on the state."""
+"""How long an swtpm that ends at once is started again: a killed agent's swtpm may still hold the lock on the state."""
 
 _AGAIN_SECONDS: Final = 0.1
 _LOOK_SECONDS: Final = 0.005
 _STATE: Final = "simulator"
-_CONTROL_SUFFIX: Final = ".ctrl"  # where the TCTI looks for it
+_CONTROL_SUFFIX: Final = ".ctrl"  # the TCTI looks for it there
 _GET_CAPABILITY: Final = bytes.fromhex("00000001")
 """A command for swtpm's control channel that changes nothing (swtpm's tpm_ioctl.h, CMD_GET_CAPABILITY)."""
 
@@ -48,11 +48,11 @@ class Simulator:
 
     @property
     def tcti(self) -> str:
-        """The TCTI string of the TPM that was started last; each start has its own."""
+        """The TCTI string of the TPM that was started last; each start has another."""
         return f"swtpm:path={self._socket}"
 
     def start(self) -> None:
-        """Make a TPM, if there is none yet, and switch it on; an old one that still runs ends first.
+        """Make a TPM if there is none, and switch it on; end an old one that still runs.
 
         Returns when it answers.
         """
@@ -61,7 +61,7 @@ class Simulator:
             _manufacture(self._state)
         for stale in self._directory.iterdir():
             stale.unlink(missing_ok=True)
-        # swtpm removes its sockets by name when it ends: a predecessor that is slow to end would remove this one's.
+        # swtpm removes its sockets by name when it ends, so a predecessor that ends late would remove this one's.
         self._socket = self._directory / secrets.token_hex(4)
         give_up = time.monotonic() + _PREDECESSOR_SECONDS
         while not self._try_start():
@@ -71,12 +71,12 @@ class Simulator:
             time.sleep(_AGAIN_SECONDS)
 
     def _try_start(self) -> bool:
-        """Start an swtpm. Gives whether it answers; if not, it has ended, or had all the time it may take."""
+        """Start an swtpm. Returns whether it answers; if not, it has ended or taken too long."""
         control = self._socket.with_name(self._socket.name + _CONTROL_SUFFIX)
-        with (self._state / "swtpm.log").open("wb") as output:  # never a pipe: it would fill
+        with (self._state / "swtpm.log").open("wb") as output:  # not a pipe, which would fill
             self._process = _spawn(
                 [
-                    *("setpriv", "--pdeathsig", "TERM"),  # it ends with us, however we end
+                    *("setpriv", "--pdeathsig", "TERM"),  # it ends when this process ends, however that ends
                     "swtpm",
                     "socket",
                     "--tpm2",
@@ -99,7 +99,7 @@ class Simulator:
         return False
 
     def stop(self) -> None:
-        """Switch it off; safe to call again."""
+        """Switch it off. May be called twice."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -126,8 +126,8 @@ class Simulator:
 def _answers(control: Path, seconds: float) -> bool:
     """Whether the swtpm with this control channel answers a command within `seconds`.
 
-    A socket's file is there before swtpm listens, and swtpm listens before it has the lock on its state, so that it may
-    still end. It answers when both channels listen and the TPM is on. The data channel is left alone: it serves one
+    The socket's file exists before swtpm listens, and swtpm listens before it has the lock on its state, so that it may
+    still end. When it answers, both channels listen and the TPM is on. Does not try the data channel, which serves one
     client at a time.
     """
     with socket.socket(socket.AF_UNIX) as client:
@@ -141,7 +141,7 @@ def _answers(control: Path, seconds: float) -> bool:
 
 
 def _manufacture(state: Path) -> None:
-    """What a factory does: endorsement keys, with certificates from a CA made on the spot. Whole or not at all.
+    """Make endorsement keys and their certificates, from a new CA, as a factory does; completely or not at all.
 
     EKs are RSA-2048 (template L-1) and ECC P-384 (H-3).
     """
@@ -196,9 +196,9 @@ def _spawn(command: list[str], output: object) -> subprocess.Popen[bytes]:
 
 
 def _socket_directory(state_dir: Path) -> Path:
-    """A private directory with a short path, for a socket's may have 107 bytes and a state directory's may have more.
+    """Make a private directory with a short path: a socket's may have 107 bytes, a state directory's may be longer.
 
-    The name is the same each time, so that a killed agent's is used again. Somebody else's is refused.
+    The name is the same each time, so that a killed agent's directory is used again. Refuses another user's directory.
     """
     digest = hashlib.sha256(str(state_dir.resolve()).encode()).hexdigest()[:16]
     path = Path(tempfile.gettempdir()) / f"birthmark-tpm-{os.getuid()}-{digest}"

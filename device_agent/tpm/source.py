@@ -1,4 +1,4 @@
-"""Which TPM the agent uses, opened when it is first needed and again after it was lost."""
+"""Opens the agent's TPM when it is first needed, and again after it was lost."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TpmSource:
         return self._tpm
 
     def drop(self) -> None:
-        """Forget a TPM that failed; the next `get` begins afresh."""
+        """Forget a TPM that failed; the next `get` opens it again."""
         tpm, self._tpm = self._tpm, None
         if tpm:
             tpm.close()
@@ -42,7 +42,7 @@ class TpmSource:
 
 @contextmanager
 def open_tpm(name: str, state_dir: Path) -> Iterator[TpmSource]:
-    """`name` is `simulator` or a TCTI."""
+    """Open a TPM. `name` is `simulator` or a TCTI."""
     source = TpmSource(name, state_dir)
     try:
         yield source

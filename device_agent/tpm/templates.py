@@ -49,12 +49,12 @@ _FIXED = (
 
 
 def attestation_key() -> TPM2B_PUBLIC:
-    """Restricted: it signs only statements that the TPM itself makes."""
+    """The template of the AK. Restricted: it signs only statements that the TPM itself makes."""
     return _signing_key(b"birthmark attestation key", _FIXED | TPMA_OBJECT.RESTRICTED | TPMA_OBJECT.SIGN_ENCRYPT)
 
 
 def device_key() -> TPM2B_PUBLIC:
-    """Unrestricted: it signs any digest."""
+    """The template of the device key. Unrestricted: it signs any digest."""
     return _signing_key(b"birthmark device key", _FIXED | TPMA_OBJECT.SIGN_ENCRYPT)
 
 

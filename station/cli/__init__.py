@@ -1,4 +1,4 @@
-"""The command `birthmark-station`. Commands only parse and print; what they do lives elsewhere."""
+"""The command `birthmark-station`. Commands parse and print; other packages do the work."""
 
 from station.cli.main import main
 

@@ -1,4 +1,4 @@
-"""What `setup` must know: from options, else asked at a terminal; what may be left out says what that means."""
+"""Collects what `setup` must know, from options or at a terminal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LATER: Final = ""
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line gave; None was not given."""
+    """The options of the command line; None for one that was not given."""
 
     name: str | None
     organization: str | None
@@ -46,9 +46,10 @@ class Answers:
 
 
 def collect(options: Options, data_dir: Path) -> Answers:
-    """Everything for a new station, checked. Raises `setup.answer-missing`, `config.invalid`, `data.root-key-unmoved`.
+    """Collect and check everything for a new station.
 
-    Only at a terminal is anybody asked, and after an answer that does not do, once more.
+    Asks only at a terminal, and asks again after an invalid answer. Raises `setup.answer-missing`, `config.invalid` and
+    `data.root-key-unmoved`.
     """
     asks = sys.stdin.isatty()
     if not asks:
@@ -89,7 +90,7 @@ def collect(options: Options, data_dir: Path) -> Answers:
 
 
 def ask_root_key_to(options: Options, data_dir: Path) -> Path | None:
-    """For a station whose root key still lies on it."""
+    """Ask where to move the root's key of an existing station."""
     if options.root_key_to is not None or options.yes or not sys.stdin.isatty():
         return options.root_key_to
     return _ask_path(

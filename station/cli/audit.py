@@ -1,4 +1,4 @@
-"""`birthmark-station audit`: shows the audit log, and checks that nobody has changed it."""
+"""`birthmark-station audit` shows the audit log; `audit verify` checks that nobody has changed it."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def audit(ctx: click.Context, data_dir: Path | None, since: int | None, as_json:
 def verify(data_dir: Path, noted: str | None, as_json: bool) -> None:
     """Check every row of the audit log, and name those that were changed, moved, removed or cut off.
 
-    Note the printed ROW:HASH outside this machine and give it to the next check: then not even somebody who can write
-    everything here can rewrite the log unseen.
+    Note the printed ROW:HASH outside this machine and give it to the next check. It then finds even a log that somebody
+    rewrote as a whole.
     """
     found = asyncio.run(_verify(data_dir, _parse_noted(noted)))
     if as_json:
@@ -115,7 +115,7 @@ def _hex(value: object) -> str:
 def _public(row: Row) -> dict[str, object]:
     try:
         detail = msgspec.json.decode(row.detail)
-    except (msgspec.MsgspecError, TypeError):  # tampered with: shown as it is
+    except (msgspec.MsgspecError, TypeError):  # tampered with: show it as it is
         detail = str(row.detail)
     shown = {"seq": row.seq, "at": row.at, "station": row.station, "event": row.event, "serial": row.serial}
     return shown | {"detail": detail}

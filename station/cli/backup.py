@@ -1,4 +1,4 @@
-"""`birthmark-station backup` and `restore`: the whole station in one sealed file, and back."""
+"""`birthmark-station backup` writes the whole station to one encrypted file; `restore` makes a station from it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from station.setup.backup import backup as backups
 from station.setup.backup.backup import Progress
 
 PASSPHRASE_CHARACTERS: Final = 12
-"""What guesses offline cost is scrypt's; that there are many of them to make is the passphrase's."""
+"""The shortest passphrase. scrypt makes each guess slow; the length makes the number of guesses large."""
 
 _PASSPHRASE_FILE: Final = click.option(
     "--passphrase-file",
@@ -36,7 +36,7 @@ _FILE: Final = click.argument("file", type=click.Path(path_type=Path, dir_okay=F
 @_PASSPHRASE_FILE
 @AS_JSON
 def backup(data_dir: Path, file: Path, passphrase_file: IO[str] | None, as_json: bool) -> None:
-    """Write the whole station, secrets and all, into FILE, encrypted under a passphrase. Sessions may go on."""
+    """Write the whole station, secrets included, to FILE, encrypted under a passphrase. Sessions may go on."""
     passphrase = _passphrase(passphrase_file, twice=True)
     with _show_progress() as progress:
         made = backups.backup(data_dir, file, passphrase, progress)
@@ -62,7 +62,10 @@ def backup(data_dir: Path, file: Path, passphrase_file: IO[str] | None, as_json:
 @FORCE
 @AS_JSON
 def restore(data_dir: Path, file: Path, passphrase_file: IO[str] | None, force: bool, as_json: bool) -> None:
-    """Make a data directory from a backup, whole or not at all. The station it was made of must not run any more."""
+    """Make a data directory from a backup, whole or not at all.
+
+    The station that the backup was made of must no longer run.
+    """
     passphrase = _passphrase(passphrase_file, twice=False)
     with _show_progress() as progress:
         made = backups.restore(file, data_dir, passphrase, progress, force=force)
@@ -101,7 +104,7 @@ def _passphrase(file: IO[str] | None, *, twice: bool) -> str:
 
 @contextmanager
 def _show_progress() -> Iterator[Progress]:
-    """Bars on standard error, where that is a terminal."""
+    """Show progress bars on standard error if it is a terminal."""
     console = Console(stderr=True)
     with Bars(console=console, disable=not console.is_terminal, transient=True) as bars:
         tasks: dict[str, TaskID] = {}

@@ -1,4 +1,4 @@
-"""What the station's commands share: secrets from files, tables, and times for people."""
+"""What the station's commands share: reading secrets from files, printing tables and times."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ FORCE: Final = click.option(
 
 
 def format_time(seconds: int | None) -> str:
-    """A time for people, in the local zone."""
+    """Format a time for people, in the local zone."""
     if seconds is None:
         return "–"
     return dt.datetime.fromtimestamp(seconds, dt.UTC).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def read_secret_line(file: IO[str]) -> str:
-    """The first line of a file that holds a secret: what is given so is in no list of processes. A bad one is empty."""
+    """Read the first line of a file that holds a secret, so that no list of processes shows it. Empty if malformed."""
     try:
         return file.readline(_LINE_CHARACTERS).strip()
     except (OSError, UnicodeDecodeError):
@@ -42,7 +42,7 @@ def read_secret_line(file: IO[str]) -> str:
 
 
 def read_root_passphrase(file: IO[str] | None) -> str | None:
-    """The passphrase for the root's key, None when no file is given. Raises `config.invalid` for a short one."""
+    """Read the passphrase for the root's key; None without a file. Raises `config.invalid` for a short one."""
     if file is None:
         return None
     passphrase = read_secret_line(file)
@@ -51,17 +51,17 @@ def read_root_passphrase(file: IO[str] | None) -> str | None:
 
 
 def check_root_passphrase(passphrase: str) -> None:
-    """Raises `config.invalid` for a short one."""
+    """Check the passphrase's length. Raises `config.invalid` for a short one."""
     if len(passphrase) < _PASSPHRASE_CHARACTERS:
         raise BirthmarkError("config.invalid", f"a root passphrase has {_PASSPHRASE_CHARACTERS} characters or more")
 
 
 def print_replaced(data_dir: Path, aside: Path | None) -> None:
-    """Where what `--force` replaced is now."""
+    """Print where `--force` moved what it replaced."""
     if aside is not None:
         click.echo(f"Moved the station that was in {data_dir} to {aside}.")
 
 
 def print_table(table: Table) -> None:
-    """Fitted to a terminal; whole lines where the output goes elsewhere, for `grep` and `less -S`."""
+    """Print a table, fitted to a terminal; with whole lines if the output goes elsewhere, for `grep` and `less -S`."""
     Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS).print(table)

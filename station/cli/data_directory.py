@@ -1,4 +1,4 @@
-"""Which data directory a command works on, and as whom: the service's where none is named, as the user whose it is."""
+"""Finds the data directory that a command works on (by default the service's) and becomes its owner."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 SERVICE_DATA_DIR: Final = Path("/var/lib/birthmark-station/data")
-"""The service's, as birthmark-station.service names it."""
+"""The service's data directory, as birthmark-station.service names it."""
 
 ENVIRONMENT: Final = "BIRTHMARK_DATA_DIR"
 
@@ -28,7 +28,7 @@ NEW_DATA_DIR: Final = click.option(
     envvar=ENVIRONMENT,
     help=f"The data directory to make (or {ENVIRONMENT}).",
 )
-"""For commands that make or replace one: it is always named."""
+"""For commands that make or replace a data directory: required."""
 
 GIVEN_DATA_DIR: Final = click.option(
     "--data-dir",
@@ -39,16 +39,16 @@ GIVEN_DATA_DIR: Final = click.option(
 
 
 def find(given: Path | None, instead: str = "") -> Path:
-    """The directory that was named, else the service's where it is there. Raises click.UsageError when it is not.
+    """Return the given directory, else the service's. Raises click.UsageError if there is none.
 
-    `instead` is another option that would do, for that error.
+    The error also advises the option `instead`.
     """
     if given is not None:
         return given
     try:
         SERVICE_DATA_DIR.lstat()
     except PermissionError:
-        return SERVICE_DATA_DIR  # whether it is there is for its user to see
+        return SERVICE_DATA_DIR  # only its user can see whether it is there
     except (FileNotFoundError, NotADirectoryError):
         raise click.UsageError(
             f"Which station? There is none in {SERVICE_DATA_DIR}: make it with `sudo birthmark-station setup`, "
@@ -58,14 +58,14 @@ def find(given: Path | None, instead: str = "") -> Path:
 
 
 def enter(given: Path | None) -> Path:
-    """The directory that `find` finds; root becomes the user whose it is, for good. Raises `data.unreadable`."""
+    """Return the directory that `find` finds; root becomes its owner for good. Raises `data.unreadable`."""
     data_dir = find(given)
     become(owner_of(data_dir))
     return data_dir
 
 
 def _with(resolve: Callable[[Path | None], Path]) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """An option whose value goes through `resolve` when the command begins: what other options open is then open."""
+    """Make an option that `resolve` handles when the command begins, after other options have opened their files."""
 
     def decorate(command: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(command)
@@ -81,7 +81,7 @@ def _with(resolve: Callable[[Path | None], Path]) -> Callable[[Callable[P, R]], 
 
 
 DATA_DIR: Final = _with(enter)
-"""For commands that work on a station: `data_dir` is there, and root has become its user."""
+"""For commands that work on a station: `data_dir` exists, and root has become its owner."""
 
 OWN_DATA_DIR: Final = _with(find)
-"""For commands that also read or write elsewhere as who called them, and see to the owner themselves."""
+"""For commands that also read or write elsewhere as the caller: they become the owner themselves."""

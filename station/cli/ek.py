@@ -1,4 +1,4 @@
-"""`birthmark-station ek`: try a TPM's certificate without a TPM."""
+"""`birthmark-station ek`: checks an EK certificate without its TPM."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from station.setup import data_dir as data_directory
 
 @click.group()
 def ek() -> None:
-    """Endorsement keys: what a TPM's vendor says of it."""
+    """Check EK certificates, in which TPM vendors vouch for their TPMs."""
 
 
 @ek.command()
@@ -37,10 +37,10 @@ def ek() -> None:
 @GIVEN_DATA_DIR
 @AS_JSON
 def verify(file: Path, roots_dir: Path | None, data_dir: Path | None, as_json: bool) -> None:
-    """Try the EK certificate in FILE: DER as it lies in a TPM, padding and all, or PEM.
+    """Check the EK certificate in FILE: DER as read from a TPM, with or without padding, or PEM.
 
-    Says accepted, by which root, and which vendor and model, and exits with 0; or refused, why, and exits with 1.
-    It judges as a station with the policy `require` does, except that no TPM is there to show the key.
+    Prints that it is accepted, with root, vendor and model, and exits with 0; or that it is refused and why, and exits
+    with 1. Checks what a station with the policy `require` checks, except that the TPM has this key.
 
     \b
     Reading one from a TPM (RSA, then ECC P-256):

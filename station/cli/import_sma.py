@@ -1,4 +1,4 @@
-"""`birthmark-station import`: takes over a data directory of the public JSON-file SMA."""
+"""`birthmark-station import`: imports a data directory of the public SMA."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def import_directory(
 ) -> None:
     """Make a new data directory from the public SMA's DIRECTORY: its units, key tables and authority, or nothing.
 
-    Units that were blacklisted there are revoked, on hold. Submissions are not taken over.
+    Blacklisted units are revoked, on hold. Submissions are not imported.
     """
     authority = AuthorityConfig(authority_id=authority_id, public_url=ask_public_url(public_url, ask=not as_json))
     imported = take_over(

@@ -1,4 +1,4 @@
-"""`birthmark-station init`: a new authority in a data directory of its own. `setup` asks with the same options."""
+"""`birthmark-station init`: makes a new authority in a new data directory. `setup` has the same options."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ EK_ROOTS: Final = click.option(
 def settings(
     name: str, organization: str, authority_id: str, public_url: str, table_count: int, policy: EkPolicy
 ) -> StationConfig:
-    """What the options ask for, checked. Raises `config.invalid`."""
+    """Return the settings that the options ask for, checked. Raises `config.invalid`."""
     if not limits.TABLE_COUNT_MIN <= table_count <= limits.TABLE_COUNT_MAX:
         raise BirthmarkError("config.invalid", f"--tables {table_count} is not in 3 to 2500")
     return configuration.check(

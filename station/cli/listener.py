@@ -1,4 +1,4 @@
-"""Where the station listens, and whether it may: to other machines never in the clear."""
+"""Opens the station's addresses. Serves other machines only by TLS or behind a proxy."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from shared.text import printable
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Under systemd's socket activation the sockets it opened take the place of `host` and `port`.
+    """Listens on `host` and `port`, or on the sockets that systemd opened.
 
-    Of those, the ones that only this machine reaches (loopback, UNIX) are served in the clear, all others by TLS.
-    Raises `http.not-loopback` when it would serve other machines in the clear.
+    Of systemd's sockets, those that only this machine reaches (loopback, UNIX) are served in the clear, all others by
+    TLS. Raises `http.not-loopback` when other machines would be served in the clear.
     """
 
     host: str
@@ -34,7 +34,7 @@ class Listener:
         self._require_safe(self.host)
 
     async def start(self, runner: web.AppRunner) -> str:
-        """The addresses it serves, for people. Raises `http.cannot-listen`, `http.not-loopback`."""
+        """Start to serve. Returns the addresses, for people. Raises `http.cannot-listen`, `http.not-loopback`."""
         inherited = inherited_sockets()
         try:
             if not inherited:
@@ -61,9 +61,9 @@ class Listener:
 
 
 def _require_private(path: str | bytes) -> None:
-    """What comes through a UNIX socket counts as a proxy's, so not everybody may open it.
+    """Require that not everybody may open a UNIX socket, because its requests count as a proxy's.
 
-    Bytes name an abstract socket, which has no permissions.
+    `path` is bytes for an abstract socket, which has no permissions.
     """
     if not isinstance(path, str) or Path(path).stat().st_mode & stat.S_IWOTH:
         raise BirthmarkError("http.socket-open-to-all", printable(os.fsdecode(path)))
@@ -77,7 +77,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _address(bound: tuple[object, ...] | str, tls: ssl.SSLContext | None) -> str:
-    """`bound` is what getsockname(2) says: host and port, or the path of a UNIX socket."""
+    """Format an address. `bound` is getsockname(2)'s result: host and port, or the path of a UNIX socket."""
     if isinstance(bound, str):
         return f"unix:{bound}"
     host, port = str(bound[0]), bound[1]

@@ -1,4 +1,4 @@
-"""The command group: every command of the station under one name."""
+"""The command group of all the station's commands."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def main(verbose: bool) -> None:
     """The provisioning station: turns Raspberry Pis into cameras that can prove their photos.
 
     A command works on the data directory that --data-dir or BIRTHMARK_DATA_DIR names, else on that of the service,
-    /var/lib/birthmark-station/data. Run by root, it works as the user whose the directory is.
+    /var/lib/birthmark-station/data. Run by root, it works as the directory's owner.
     """
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    # Other people's debug lines print what crosses the cable and the database.
+    # Libraries' debug lines would print what crosses the cable and the database.
     for name in ("serialx", "aiosqlite", "sqlalchemy", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
 

@@ -1,4 +1,4 @@
-"""`birthmark-station provision`: units without a cable, one or a list of them, handed out in private files."""
+"""`birthmark-station provision`: provisions units without a cable, and writes their files."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def provision(
     output: Path,
     as_json: bool,
 ) -> None:
-    """Provision a unit without a cable, and write provisioning_SERIAL.json with its secrets, for its owner alone.
+    """Provision a unit without a cable, and write provisioning_SERIAL.json with its secrets, with mode 0600.
 
-    Without --nuc-hash one is made. A list given with --bulk may be run again after an interruption: what it has
-    provisioned already is left as it is.
+    Without --nuc-hash one is made. A list given with --bulk may be run again after an interruption: it skips the units
+    that it has provisioned.
     """
     if (serial is None) == (bulk is None):
         raise click.UsageError("give either --serial or --bulk")
@@ -60,7 +60,7 @@ def provision(
         raise click.UsageError("give either --nuc-hash or --nuc-hash-file")
     text = nuc_hash if nuc_hash_file is None else read_secret_line(nuc_hash_file)
     if text is not None:
-        parse_nuc_hash(text)  # an empty file is a mistake, not a wish to have a hash made
+        parse_nuc_hash(text)  # an empty file is a mistake, not a request to make a hash
     request = ProvisioningRequest(serial or "", family, text, read_csr_file(csr) if csr else None)
     unit, file = asyncio.run(_provision(data_dir, output, request))
     if as_json:
@@ -100,7 +100,10 @@ async def _provision_all(
 
 
 def _print_results(results: list[Result], as_json: bool) -> None:
-    """Exits with 75 when all that failed may succeed later, with 1 when something else failed."""
+    """Print the results.
+
+    Exits with 75 when everything that failed may succeed later, with 1 when something else failed.
+    """
     if as_json:
         print_json([_public(result) for result in results])
     else:

@@ -1,4 +1,4 @@
-"""The address that goes into every certificate: asked for at a terminal, warned of while only this machine has it."""
+"""Asks for the address in every certificate, and warns when no other machine can reach it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from station.provisioning import public_address
 
 PUBLIC_URL: Final = click.option(
     "--public-url",
-    help=f"Where others reach it; it stands in every certificate. Default: {AuthorityConfig().public_url}.",
+    help=f"Where others reach it; every certificate names it. Default: {AuthorityConfig().public_url}.",
 )
 
 
 def ask_public_url(given: str | None, policy: EkPolicy = EkPolicy.REQUIRE, *, ask: bool) -> str:
-    """What was given, else what is answered at a terminal. Nobody is asked for a station of simulators."""
+    """Return the given address, else the answer at a terminal. Does not ask for a station of simulators."""
     default = AuthorityConfig().public_url
     if given is None and ask and public_address.matters(policy) and sys.stdin.isatty():
         click.echo("Every certificate names the address where others reach this station.", err=True)
@@ -27,6 +27,6 @@ def ask_public_url(given: str | None, policy: EkPolicy = EkPolicy.REQUIRE, *, as
 
 
 def warn_unreachable(authority: AuthorityConfig, policy: EkPolicy = EkPolicy.REQUIRE) -> None:
-    """On standard error, where no other machine can reach what certificates of real units will name."""
+    """Warn on standard error when no other machine can reach the address in real units' certificates."""
     if authority.local_only and public_address.matters(policy):
         click.echo(f"warning: {public_address.advice(authority)}", err=True)

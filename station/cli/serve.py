@@ -1,4 +1,4 @@
-"""`birthmark-station serve`: the ports, the page, and the terminal that says what happens."""
+"""`birthmark-station serve`: serves the ports and the page, and prints what happens."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from station.setup.root_key import ROOT_KEY_NAME
 from station.web.app import Parts, create_app
 
 DRAIN_SECONDS: Final = 60.0
-"""How long a stop waits for sessions that are under way; below TimeoutStopSec= of birthmark-station.service."""
+"""How long a stop waits for running sessions; below TimeoutStopSec= of birthmark-station.service."""
 
 IDLE_SECONDS: Final = 60.0
-"""How long a connection may stay open without a request on it."""
+"""How long a connection may stay open without a request."""
 
 
 _FILE: Final = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -80,9 +80,9 @@ def serve(
 ) -> None:
     """Provision what is plugged in, and serve the page.
 
-    Under systemd's socket activation the sockets it opened take the place of --host and --port: on loopback in the
-    clear, to other machines by TLS, and a UNIX socket is for a proxy that does TLS. The credentials tls.pem and tls.key
-    are what --tls-certificate and --tls-key name.
+    With systemd's socket activation, its sockets replace --host and --port: loopback is served in the clear, other
+    machines by TLS, and a UNIX socket is for a proxy that does TLS. The credentials tls.pem and tls.key replace
+    --tls-certificate and --tls-key.
     """
     if (tls_certificate is None) != (tls_key is None):
         raise click.UsageError("give --tls-certificate and --tls-key together")
@@ -90,7 +90,7 @@ def serve(
     listener = Listener(host, port, tls.context if tls else None, behind_proxy)
     patterns = serial_ports or (DEFAULT_PATTERN,)
     allowed = AllowedPorts(allowed_ports)
-    allowed.patterns()  # a list with a mistake in it is told now, not when a unit is plugged in
+    allowed.patterns()  # report a mistake in the list now, not when a unit is plugged in
     data_directory.check(data_dir, supplied=StationSecret.supplied())
     with locked(data_dir):
         asyncio.run(_serve(data_dir, listener, tls, patterns, allowed, EkPolicy(ek_policy) if ek_policy else None))
@@ -145,7 +145,7 @@ async def _serve(
 
 
 async def _wait_for_stop(stop: asyncio.Event, bus: Bus) -> None:
-    """Until a signal says stop and no session is under way; a second signal, or `DRAIN_SECONDS`, ends the waiting."""
+    """Wait for a signal to stop, then until no session runs. A second signal, or `DRAIN_SECONDS`, ends the wait."""
     await stop.wait()
     stop.clear()
     notify("Stopping; sessions under way may finish", stopping=True)
@@ -191,7 +191,7 @@ async def _follow_vendors(station: Services) -> None:
 
 
 async def _narrate(bus: Bus) -> None:
-    """A line for each thing an operator wants to know, without the page. Vendors' files are the log's."""
+    """Print a line for each event, for an operator without the page. The log reports problems with vendors' files."""
     if notice := bus.notice(Topic.PORTS):
         click.echo(f"warning: {notice}", err=True)
     with bus.listen() as events:

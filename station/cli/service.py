@@ -1,4 +1,4 @@
-"""The service that the package installs: its user, its home, and how systemd starts it."""
+"""Works with the service that the package installs: its user, its home, its start."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LINES_TOLD: Final = 5
 
 
 def service_user() -> User:
-    """Raises `setup.package-missing`."""
+    """Return the service's user. Raises `setup.package-missing`."""
     user = user_named(USER_NAME)
     if user is None:
         raise BirthmarkError("setup.package-missing")
@@ -33,7 +33,7 @@ def service_user() -> User:
 
 
 def make_home(user: User) -> None:
-    """The directory around the service's data directory, private to `user`. Raises `data.unwritable`."""
+    """Make the directory around the service's data directory, private to `user`. Raises `data.unwritable`."""
     home = SERVICE_DATA_DIR.parent
     try:
         home.mkdir(mode=0o700, exist_ok=True)
@@ -56,13 +56,13 @@ def systemd_runs() -> bool:
 
 
 def start() -> None:
-    """Now and at every boot; returns when the station serves. Raises `setup.service-failed`."""
+    """Start the service now and at every boot. Returns when the station serves. Raises `setup.service-failed`."""
     _systemctl("enable", "--now", SOCKET)
     _systemctl("start", SERVICE)
 
 
 def page_address() -> str:
-    """Where the socket listens, as `http://127.0.0.1:8001/`. Raises `setup.service-failed`."""
+    """Return the address of the service's socket, as `http://127.0.0.1:8001/`. Raises `setup.service-failed`."""
     listening = _systemctl("show", "--property=Listen", "--value", SOCKET).split()
     return f"http://{listening[0]}/" if listening else ""
 

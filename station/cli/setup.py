@@ -1,4 +1,4 @@
-"""`birthmark-station setup`: from the installed package to a station that serves; again for what is undone."""
+"""`birthmark-station setup`: makes a station and starts its service; run again, does what is still undone."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _STEPS: Final = ("Settings", "Authority", "TPM vendors", "Root key", "Service")
 @GIVEN_DATA_DIR
 @click.option("--name", help="This station's name.")
 @click.option("--organization", help="Organization in every certificate.")
-@click.option("--public-url", help="Where others reach it; it stands in every certificate.")
+@click.option("--public-url", help="Where others reach it; every certificate names it.")
 @EK_ROOTS
 @click.option("--root-key-to", type=click.Path(path_type=Path), help="Where to move the root's key: directory or file.")
 @click.option(
@@ -58,9 +58,10 @@ def setup(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Make the station and start its service. What no option answers is asked for at a terminal.
+    """Make the station and start its service.
 
-    Run again, it changes nothing that is set, says what is there, and does what is still undone.
+    Asks at a terminal for what no option answers. Run again, it changes no setting, prints what is there, and does what
+    is still undone.
     """
     options = Options(
         name,
@@ -80,7 +81,7 @@ def setup(
 
 
 class _Setup:
-    """The five steps. Files of the station are read and written as the user whose they are."""
+    """The five steps. Reads and writes the station's files as their owner."""
 
     def __init__(self, data_dir: Path, options: Options, *, quiet: bool) -> None:
         self._data_dir = data_dir
@@ -197,7 +198,7 @@ class _Setup:
         self._say(f"The page: {self._page}")
         self._say(f"From another machine: ssh -L 8001:127.0.0.1:8001 {socket.gethostname()}, then the same address.")
 
-    # --- what it says ---
+    # --- output ---
 
     def _root_key_left(self) -> bool:
         return self._left(ROOT_KEY_NAME)

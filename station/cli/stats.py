@@ -21,7 +21,7 @@ from station.setup.open import open_registry
 @DATA_DIR
 @AS_JSON
 def stats(data_dir: Path, as_json: bool) -> None:
-    """Units by state and family, use of the key tables, and how long provisioning takes."""
+    """Show units by state and family, use of the key tables, and how long provisioning takes."""
 
     async def read() -> tuple[dict[UnitState, int], dict[str, int], dict[TableId, int], Times | None]:
         async with open_registry(data_dir) as registry, registry.read() as connection:
@@ -54,14 +54,14 @@ def stats(data_dir: Path, as_json: bool) -> None:
 
 @click.group()
 def tables() -> None:
-    """The authority's key tables."""
+    """Show the authority's key tables."""
 
 
 @tables.command("stats")
 @DATA_DIR
 @AS_JSON
 def tables_stats(data_dir: Path, as_json: bool) -> None:
-    """How many units each key table was given to."""
+    """Show how many units have each key table."""
 
     async def read() -> dict[TableId, int]:
         async with open_registry(data_dir) as registry, registry.read() as connection:
@@ -75,7 +75,7 @@ def tables_stats(data_dir: Path, as_json: bool) -> None:
 
 
 def summary(usage: dict[TableId, int]) -> dict[str, float]:
-    """Assignments over all tables, those nobody has included."""
+    """Summarize the assignments of all tables, those that no unit has included."""
     counts = list(usage.values())
     return {
         "tables": len(counts),

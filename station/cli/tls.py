@@ -1,4 +1,4 @@
-"""The certificate that other machines are shown: from files or systemd's credentials, and what is amiss with it."""
+"""Loads the TLS certificate from files or systemd's credentials, and finds problems with it."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from shared.text import printable
 
 CERTIFICATE: Final = "tls.pem"
 KEY: Final = "tls.key"
-"""What systemd hands them over as: LoadCredential=tls.pem:PATH and LoadCredential=tls.key:PATH."""
+"""The names of the systemd credentials: LoadCredential=tls.pem:PATH and LoadCredential=tls.key:PATH."""
 
 RENEW_DAYS: Final = 14
-"""Whoever renews by itself has done so by then: ACME clients do it 30 days before the end."""
+"""Warn this many days before the end. ACME clients renew 30 days before, so by then they have failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """A certificate whose key is at hand."""
+    """A TLS certificate with its key."""
 
     context: ssl.SSLContext
     begin: dt.datetime
     end: dt.datetime
     names: list[str]
-    """DNS names and IP addresses; the subject's common name is none of them (RFC 6125)."""
+    """DNS names and IP addresses; not the subject's common name (RFC 6125)."""
 
     def problems(self, host: str, now: dt.datetime) -> list[str]:
-        """Why a client that asks for `host` would refuse it, now or soon: sentences, none when all is well."""
+        """Return why a client that asks for `host` would refuse it, now or soon: sentences; none without a problem."""
         told = []
         if now < self.begin:
             told.append(f"the TLS certificate is not valid before {self.begin:%Y-%m-%d %H:%M} UTC.")
@@ -48,7 +48,7 @@ class Tls:
 
 
 def find_tls(certificate: Path | None, key: Path | None) -> Tls | None:
-    """From these files, else from systemd's credentials; None without either. Raises `http.tls-unusable`."""
+    """Load from these files, else from systemd's credentials; None without either. Raises `http.tls-unusable`."""
     where = "{}"
     if certificate is None and key is None:
         certificate, key, where = credential(CERTIFICATE), credential(KEY), "systemd hands over no credential {}"
@@ -60,11 +60,11 @@ def find_tls(certificate: Path | None, key: Path | None) -> Tls | None:
 
 
 def _load(certificate: Path, key: Path) -> Tls:
-    """TLS 1.2 or newer."""
+    """Load certificate and key for TLS 1.2 or newer."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_cert_chain(certificate, key, password="")  # never asks for one on the terminal
+        context.load_cert_chain(certificate, key, password="")  # never ask for a passphrase on the terminal
         first = x509.load_pem_x509_certificates(certificate.read_bytes())[0]
         names = _names(first)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError

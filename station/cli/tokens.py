@@ -1,4 +1,4 @@
-"""`birthmark-station tokens`: bearer tokens for whoever uses the HTTP interface."""
+"""`birthmark-station tokens`: creates, lists and revokes bearer tokens of the HTTP interface."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DAY = 86_400
 
 @click.group()
 def tokens() -> None:
-    """Bearer tokens for the HTTP interface."""
+    """Manage the bearer tokens of the HTTP interface."""
 
 
 @tokens.command()
@@ -29,7 +29,7 @@ def tokens() -> None:
 @click.option("--days", type=click.IntRange(1, 3650), help="How long it is good; without, until it is revoked.")
 @AS_JSON
 def create(data_dir: Path, name: str, scopes: tuple[str, ...], days: int | None, as_json: bool) -> None:
-    """Make a token and print it, this once; the station keeps only its hash."""
+    """Make a token and print it, only now; the station keeps only its hash."""
     now = unix_time()
     expires_at = now + days * _DAY if days else None
 

@@ -1,4 +1,4 @@
-"""The commands about units: list them, show one, release, revoke and reinstate."""
+"""The commands for units: list them, show one, release, revoke and reinstate."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def _format_value(name: str, value: object) -> str:
 @_REASON
 @AS_JSON
 def release(data_dir: Path, serial: str, reason: str, as_json: bool) -> None:
-    """Set a unit's serial number, TPM and sensor free, so that it can be provisioned anew."""
+    """Release a unit's serial number, TPM and sensor, so that they can be provisioned again."""
 
     async def write(connection: Connection, text: str) -> Unit:
         return await revocation.release(connection, serial, text, unix_time())
@@ -150,7 +150,7 @@ def release(data_dir: Path, serial: str, reason: str, as_json: bool) -> None:
 )
 @AS_JSON
 def revoke(data_dir: Path, serial: str, reason: str, code: str, as_json: bool) -> None:
-    """Have a unit fail validation from now on, and put its certificate on the revocation list."""
+    """Revoke a unit: it fails validation from now on, and its certificate goes onto the revocation list."""
 
     async def write(connection: Connection, text: str) -> Unit:
         return await revocation.revoke(connection, serial, RevocationCode(code), text, unix_time())
@@ -167,7 +167,7 @@ def revoke(data_dir: Path, serial: str, reason: str, code: str, as_json: bool) -
 @_REASON
 @AS_JSON
 def reinstate(data_dir: Path, serial: str, reason: str, as_json: bool) -> None:
-    """Take back the revocation of a unit that was put on hold."""
+    """Take back the revocation of a unit that is on hold."""
 
     async def write(connection: Connection, text: str) -> Unit:
         return await revocation.reinstate(connection, serial, text, unix_time())
@@ -196,7 +196,7 @@ def _print_unit(unit: Unit, sentence: str, as_json: bool) -> None:
 
 
 def public(unit: Unit) -> dict[str, object]:
-    """A unit as other programs see it: no secret and no NUC hash."""
+    """Return a unit for other programs, without secrets and NUC hash."""
     return {
         "serial": unit.serial,
         "family": unit.family,

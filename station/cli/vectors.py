@@ -1,4 +1,4 @@
-"""`birthmark-station derive-vectors`: known answers of the key derivation, to compare another implementation with."""
+"""`birthmark-station derive-vectors`: prints test vectors of the key derivation, for other implementations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def derive_vectors(as_json: bool) -> None:
 
 
 def derive_rows() -> list[dict[str, object]]:
-    """One row for each master key and index; `prk` is the output of HKDF-Extract."""
+    """Return one row for each master key and index; `prk` is the output of HKDF-Extract."""
     return [
         {
             "master_key": master_key.hex(),

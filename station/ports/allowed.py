@@ -28,7 +28,7 @@ _FILE_BYTES: Final = 64 * 1024
 
 
 class AllowedPorts:
-    """The list in `directory`, read on every use, so that a change needs no restart. None allows every port."""
+    """The list in `directory`, read on every use, so that a change needs no restart. No directory allows every port."""
 
     def __init__(self, directory: Path | None, ttys: Path = TTYS) -> None:
         self.directory: Final = directory
@@ -36,7 +36,7 @@ class AllowedPorts:
         self._last_error = ""
 
     def patterns(self) -> tuple[str, ...]:
-        """All USB paths of the list. Raises `config.invalid`, which names file and line."""
+        """Return all USB paths of the list. Raises `config.invalid`, which names file and line."""
         if self.directory is None:
             return ()
         found: list[str] = []
@@ -50,7 +50,7 @@ class AllowedPorts:
         return tuple(found[:_LINES_MAX])
 
     def choose(self, ports: set[Path]) -> set[Path]:
-        """Those of `ports` that the list allows; no USB port while the list cannot be read."""
+        """Return the `ports` that the list allows; no USB port while the list cannot be read."""
         try:
             patterns = self.patterns()
         except BirthmarkError as error:
@@ -62,7 +62,7 @@ class AllowedPorts:
 
 
 def usb_path(port: Path, ttys: Path = TTYS) -> str | None:
-    """The USB path of a tty, such as `1-1.2`; None for a tty that is not on USB."""
+    """Return the USB path of a tty, such as `1-1.2`; None for a tty that is not on USB."""
     try:
         device = (ttys / port.resolve().name / "device").resolve(strict=True)
     except (OSError, RuntimeError):  # RuntimeError: a loop of links

@@ -35,10 +35,10 @@ class SerialLine(Protocol):
     """An open serial line. `read` and `write` raise OSError when it is gone."""
 
     async def read(self) -> bytes:
-        """At least one byte, as soon as there is one."""
+        """Return at least one byte, as soon as there is one."""
 
     async def write(self, data: bytes) -> None:
-        """Returns when the system has accepted all of `data`."""
+        """Write `data`. Returns when the system has accepted all of it."""
 
     def unsent(self) -> bool:
         """Whether the system still holds bytes of an earlier write, because nobody reads them."""

@@ -1,4 +1,4 @@
-"""One serial port: opened, talked over, closed, and opened again, for as long as the station serves it."""
+"""Serves one serial port: opens it, holds sessions on it, and opens it again after it hangs up."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _BAUD: Final = 115200  # meaningless on USB, needed by a real UART
 _READ_BYTES: Final = 64 * 1024
 _REOPEN_SECONDS: Final = 0.5
 _DONE_SECONDS: Final = 5.0
-"""Before a unit that is done is greeted again: it goes away first, or is unplugged, which is noticed at once."""
+"""Pause before the next Hello after a finished session: most units are unplugged first, which ends the pause."""
 _REFUSED_SECONDS: Final = 2.0
 _REFUSED_SECONDS_MAX: Final = 60.0
 _DISCARD_SECONDS: Final = 0.25
-"""Between two looks at a line that is not listened to: a device that floods it is held back by its own full buffer."""
+"""Pause between two reads of a line during a pause: a device that floods it must wait for its own full buffer."""
 
 
 class _SerialLine:
@@ -56,7 +56,7 @@ class _SerialLine:
 
 @asynccontextmanager
 async def open_line(path: Path) -> AsyncIterator[_SerialLine]:
-    """The port, raw and for us alone. Raises `link.no-port`, `link.busy`, `link.permission`, `link.not-a-port`."""
+    """Open the port, raw and exclusively. Raises `link.no-port`, `link.busy`, `link.permission`, `link.not-a-port`."""
     try:
         reader, writer = await serialx.open_serial_connection(str(path), baudrate=_BAUD)
     except OSError as error:
@@ -68,7 +68,7 @@ async def open_line(path: Path) -> AsyncIterator[_SerialLine]:
         try:
             async with asyncio.timeout(1):
                 await writer.wait_closed()
-        except OSError as error:  # it hung up, which is why we are here
+        except OSError as error:  # it hung up, which is why the block ended
             log.debug("%s: closed with %s", path, error)
 
 
@@ -101,7 +101,7 @@ async def serve_port(path: Path, provisioner: CableProvisioner, bus: Bus, config
                 log.exception("%s: a bug; the other ports are not to suffer from it", port)
             await asyncio.sleep(_REOPEN_SECONDS)
     except asyncio.CancelledError:
-        # udev may say that a port has vanished before the line does, and the session is then ended from outside.
+        # udev may report that a port is gone before the line does; the session is then cancelled.
         if _vanished(path):
             _tell_unplugged(port, bus)
         raise
@@ -114,7 +114,7 @@ def _vanished(path: Path) -> bool:
 
 
 def _tell_unplugged(port: str, bus: Bus) -> None:
-    """A session that was under way when its port vanished is told as what it was."""
+    """Report a session as failed that was running when its port vanished."""
     for known in bus.ports():
         if known.port == port and known.state is PortState.WORKING:
             bus.tell(replace(known, state=PortState.FAILED, note=UNPLUGGED_NOTE, code="link.lost"))
@@ -123,7 +123,7 @@ def _tell_unplugged(port: str, bus: Bus) -> None:
 async def _serve_line(
     line: _SerialLine, port: str, provisioner: CableProvisioner, bus: Bus, config: SessionConfig
 ) -> None:
-    """Sessions on one open line until it hangs up, with a pause after each; after a refusal a longer one each time."""
+    """Hold sessions on one open line until it hangs up. Pauses after each, longer after each refusal in a row."""
     pause = _REFUSED_SECONDS
     while True:
         try:
@@ -138,7 +138,7 @@ async def _serve_line(
 
 
 async def _discard(line: _SerialLine, seconds: float) -> None:
-    """Let `seconds` pass on an open line, noticing at once when it hangs up."""
+    """Discard what an open line sends for `seconds`. Raises OSError as soon as it hangs up."""
     try:
         async with asyncio.timeout(seconds):
             while True:

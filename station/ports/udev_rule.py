@@ -1,4 +1,4 @@
-"""Whether the rule that makes /dev/birthmark/* is installed. Without it a plugged-in unit never appears there."""
+"""Checks that the udev rule that makes /dev/birthmark/* is installed. Without it no unit appears there."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Final
 
 RULE: Final = "70-birthmark-station.rules"
-"""As the Debian package installs it and as it lies in udev/ of the source."""
+"""The rule's file name, in the Debian package and in udev/ of the source."""
 
 _DIRECTORIES: Final = ("etc/udev/rules.d", "run/udev/rules.d", "usr/local/lib/udev/rules.d", "usr/lib/udev/rules.d")
-"""udev(7), the first to hold a name wins; /lib is /usr/lib on all systems with a merged /usr, and looked at besides."""
+"""The directories of udev(7): the first that holds a name wins. /lib is the same as /usr/lib on a merged /usr."""
 
 
 def is_installed(root: Path = Path("/")) -> bool:
-    """An empty file, or a link to /dev/null, is the administrator's way to switch a rule off."""
+    """Whether udev uses the rule. An empty file, or a link to /dev/null, switches a rule off."""
     for directory in (*_DIRECTORIES, "lib/udev/rules.d"):
         rule = root / directory / RULE
         try:

@@ -1,4 +1,7 @@
-"""Which ports there are now: the operator's paths and patterns, looked at again when udev says so, or by the clock."""
+"""Finds the ports that match the operator's paths and patterns, and serves each.
+
+Looks again on udev's events, or each second.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +24,15 @@ from station.provisioning.cable import CableProvisioner
 log = logging.getLogger(__name__)
 
 DEFAULT_PATTERN: Final = "/dev/birthmark/*"
-"""Where the udev rule puts a link for each unit that is plugged in."""
+"""The links that the udev rule makes, one for each unit that is plugged in."""
 
 _LOOK_SECONDS: Final = 1.0
 _PORTS_MAX: Final = 256
-"""Ports served at once: what they hold at worst, half a MiB each, is bounded with their number."""
+"""The most ports served at once. Each may hold half a MiB."""
 
 
 def present(patterns: Sequence[str]) -> set[Path]:
-    """The ports that match. A plain path is always served, so that the page can say that it is absent."""
+    """Return the ports that match. A plain path always matches, so that the page can say that it is absent."""
     found: set[Path] = set()
     for pattern in patterns:
         if glob.has_magic(pattern):
@@ -40,7 +43,7 @@ def present(patterns: Sequence[str]) -> set[Path]:
 
 
 def why_none(patterns: Sequence[str], found: set[Path], rule_installed: Callable[[], bool]) -> str:
-    """Why no port will ever match, and what to do; empty where one does or may."""
+    """Return why no port can ever match, and what to do; empty if one can."""
     if found or DEFAULT_PATTERN not in patterns or rule_installed():
         return ""
     return (
@@ -51,7 +54,7 @@ def why_none(patterns: Sequence[str], found: set[Path], rule_installed: Callable
 
 
 class _UdevMonitor:
-    """Rings when udev reports a tty, so that a plugged-in unit need not wait for the clock."""
+    """Wakes the watch when udev reports a tty, so that a new port is found at once."""
 
     def __init__(self) -> None:
         self._rung = asyncio.Event()
@@ -71,7 +74,7 @@ class _UdevMonitor:
             self._rung.set()
 
     async def wait(self) -> None:
-        """Until it rings, or it is time to look anyway."""
+        """Wait until udev reports a tty, at most `_LOOK_SECONDS`."""
         try:
             async with asyncio.timeout(_LOOK_SECONDS):
                 await self._rung.wait()
@@ -91,7 +94,7 @@ async def serve_ports(
     config: SessionConfig,
     allowed: AllowedPorts | None = None,
 ) -> None:
-    """Serve every allowed port that matches, also those that come later, until cancelled."""
+    """Serve every allowed port that matches, also new ones, until cancelled."""
     allowed = allowed or AllowedPorts(None)
     udev = _UdevMonitor()
     serving: dict[Path, asyncio.Task[None]] = {}

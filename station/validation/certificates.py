@@ -1,4 +1,4 @@
-"""Validates a camera's bundle: the certificate's issuer, its validity and state, and the bundle's signature.
+"""Validates a camera's bundle: the certificate's issuer, validity and state, and the bundle's signature.
 
 The registry must have this exact certificate. One that the authority's key signed but the registry does not know (a
 station's, or a forged one after a key theft) does not pass.
@@ -52,13 +52,13 @@ class CameraBundle(msgspec.Struct, frozen=True):
 
 
 def signed_text(bundle: CameraBundle) -> bytes:
-    """Four lines, each with a newline: image hash, certificate as sent, timestamp, GPS hash or nothing."""
+    """Return the signed lines, each with a newline: image hash, certificate as sent, timestamp, GPS hash or nothing."""
     gps_hash = (bundle.gps_hash or "").lower()
     return f"{bundle.image_hash.lower()}\n{bundle.camera_cert}\n{bundle.timestamp}\n{gps_hash}\n".encode()
 
 
 class CertificateValidator:
-    """Validates bundles, any number at once."""
+    """Validates any number of bundles at once."""
 
     def __init__(
         self, certificates: AuthorityCertificates, database: Database, clock: Callable[[], float] = time.time

@@ -14,7 +14,8 @@ from station.registry.database import Database
 from station.registry.records import UnitState
 
 _BATCH: Final = 200
-"""Lookups in one query. SQLite accepts thousands of bound values; a longer batch only delays the first lookup."""
+"""The most lookups in one query. SQLite accepts thousands of bound values; a longer batch only delays the first
+lookup."""
 
 Found = tuple[UnitState, frozenset[int]]
 """A unit's state and table ids."""
@@ -29,7 +30,7 @@ class Lookup:
         self._worker: asyncio.Task[None] | None = None
 
     async def find(self, nuc_blind_index: bytes) -> Found | None:
-        """The unit as committed at the time of the call, or later. Raises `registry.unavailable`."""
+        """Return the unit as committed at the time of the call, or later. Raises `registry.unavailable`."""
         answer: asyncio.Future[Found | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((nuc_blind_index, answer))
         if self._worker is None:

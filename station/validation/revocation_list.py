@@ -28,7 +28,7 @@ class CurrentRevocationList:
         self._signing = asyncio.Lock()
 
     async def current(self) -> bytes:
-        """The current CRL, DER. Raises `registry.unavailable` and the errors of the issuer."""
+        """Return the current CRL, DER. Raises `registry.unavailable` and the errors of the issuer."""
         fresh = await self._stored()
         if fresh is not None:
             return fresh
@@ -61,7 +61,7 @@ class CurrentRevocationList:
 
 
 def _is_fresh(stored: StoredCrl, now: int) -> bool:
-    """Fresh for half its lifetime; the other half is a reserve for rare fetchers. A clock set back ends it too."""
+    """Whether a CRL is in the first half of its lifetime. The other half is for clients that fetch it rarely."""
     return stored.der is not None and 0 <= now - stored.signed_at < LIFETIME.total_seconds() / 2
 
 

@@ -26,7 +26,7 @@ from station.validation.verdict import Reason, Verdict
 
 
 class TokenValidator:
-    """Validates tokens, any number at once. Does HKDF-Extract of every table once, when it is made."""
+    """Validates any number of tokens at once. Computes HKDF-Extract of every table once, when it is made."""
 
     def __init__(self, secret: StationSecret, tables: KeyTables, database: Database) -> None:
         self._blind_index = BlindIndex(secret)

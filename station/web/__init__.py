@@ -1,1 +1,1 @@
-"""The station's pages and its HTTP API. Learns of the ports only through `station.events`."""
+"""The station's pages and its HTTP interface. `station.events` tells them of the ports."""

@@ -1,4 +1,4 @@
-"""Puts the web application together: what it knows, its routes, its middlewares. No handler lives here."""
+"""Puts the web application together: its data, routes and middlewares."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from station.web.pages import overview
 from station.web.routes import ENDPOINTS
 
 _SERIAL: Final = "{serial:(?!provision$)[^{}/]+}"
-"""A unit's place in a path; `provision` is an address of its own."""
+"""The serial number in a path. `provision` is another endpoint."""
 
 _FOLDER: Final = Path(__file__).parent
 _STATIC: Final = _FOLDER / "static"
@@ -45,7 +45,7 @@ _TEMPLATES: Final = _FOLDER / "templates"
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the application is made of."""
+    """The parts of the station that the application uses."""
 
     data_dir: Path
     config: StationConfig
@@ -64,9 +64,9 @@ class Parts:
 def create_app(
     parts: Parts, started: float, *, behind_proxy: bool = False, tls_ends: float | None = None
 ) -> web.Application:
-    """The application, ready to be run.
+    """Make the application.
 
-    `started` is when the station was, `tls_ends` when its TLS certificate ends if it has one; seconds since 1970.
+    `started` is the station's start, `tls_ends` the end of its TLS certificate, if any; seconds since 1970.
     """
     not_http.install(middleware.HEADERS)
     app = web.Application(client_max_size=BODY_BYTES, middlewares=middleware.MIDDLEWARES)

@@ -1,4 +1,4 @@
-"""What the handlers find in the application, each under a typed key."""
+"""The typed keys under which handlers find the station's parts in the application."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BUS: Final = web.AppKey("bus", Bus)
 CERTIFICATES: Final = web.AppKey("certificates", CertificateValidator)
 
 CLOSING: Final = web.AppKey("closing", asyncio.Event)
-"""Set when the station stops: the streams then end."""
+"""Set when the station stops; it ends the streams."""
 
 CONFIG: Final = web.AppKey("config", StationConfig)
 DATA_DIR: Final = web.AppKey("data_dir", Path)
@@ -53,10 +53,10 @@ OPENAPI: Final = web.AppKey("openapi", dict[str, object])
 POLICY: Final = web.AppKey("policy", EkPolicy)
 
 ENDPOINTS: Final = web.AppKey("endpoints", dict[tuple[str, str], Endpoint])
-"""Method and path, as the router has it → the endpoint."""
+"""Method and path, as the router spells it → the endpoint."""
 
 ASSET_VERSION: Final = web.AppKey("asset_version", str)
-"""A digest of templates and assets: a page of another version loads itself anew."""
+"""A digest of templates and assets: a page with another version reloads itself."""
 
 REVOCATION_LIST: Final = web.AppKey("revocation_list", CurrentRevocationList)
 SESSIONS: Final = web.AppKey("sessions", Sessions)
@@ -65,7 +65,7 @@ STARTED: Final = web.AppKey("started", float)
 """Seconds since 1970."""
 
 STREAMS: Final = web.AppKey("streams", set[object])
-"""One for each page that listens at this moment."""
+"""One object for each page that is listening."""
 
 TABLES: Final = web.AppKey("tables", KeyTables)
 TEMPLATES: Final = web.AppKey("templates", jinja2.Environment)

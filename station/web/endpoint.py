@@ -15,7 +15,7 @@ JSON: Final = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A successful answer, or a negative one that is not a problem document."""
+    """A successful answer, or another one that is not a problem document."""
 
     status: int
     text: str

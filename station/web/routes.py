@@ -28,9 +28,8 @@ _PROVISIONING: Final = (
     "registry.serial-taken",
 )
 _VALIDATION_TEXT: Final = (
-    "The token is opened under the key of its table and index; it is valid when it holds the NUC hash of a provisioned "
-    "unit that has this table and is not revoked. A FAIL is a 200, says nothing of its reason and takes "
-    "as long as a PASS."
+    "Decrypts the token under the key of its table and index. It is valid when it holds the NUC hash of a provisioned "
+    "unit that has this table and is not revoked. A FAIL has status 200, gives no reason and takes as long as a PASS."
 )
 _EXAMPLE: Final = (
     '{"camera_token": {"ciphertext": "b6cf15a3945b37df4168c978f14958952f5c9012c2c40877a374ebeda42fd523", '
@@ -70,8 +69,8 @@ ENDPOINTS: Final = (
         "Validate what a camera signed with its certificate",
         _VALIDATION,
         _BODY,
-        "Signed are four lines, each ended by a newline: the image hash in lower case, camera_cert as it was sent, the "
-        "timestamp, and the GPS hash in lower case or nothing.",
+        "The signature covers four lines, each ended by a newline: the image hash in lower case, camera_cert as it was "
+        "sent, the timestamp, and the GPS hash in lower case or nothing.",
         rate="validation",
         body=CameraBundle,
         curl=f'{_JSON_HEADER} -d \'{{"camera_cert": "bm8gY2VydGlmaWNhdGU=", "image_hash": "{"ab" * 32}", '
@@ -83,10 +82,10 @@ ENDPOINTS: Final = (
         provision.provision_one,
         "provisioning",
         "Provision a unit",
-        (Answer(201, "What the unit is given, this once.", {JSON: provision.Provisioning}, ("Location",)),),
+        (Answer(201, "What the unit gets; it is returned only once.", {JSON: provision.Provisioning}, ("Location",)),),
         (*_BODY, *_PROVISIONING),
-        "With a certificate request the unit keeps its own key. Without one the station makes the key pair, answers it "
-        "once with the master keys of the unit's tables, and stores neither; a setting turns that off.",
+        "With a certificate request the unit has its own key. Without one the station makes the key pair, returns it "
+        "once with the master keys of the unit's tables, and stores neither; station_made_keys = false turns that off.",
         rate="changing",
         scope=Scope.PROVISION,
         body=ProvisioningRequest,
@@ -100,7 +99,7 @@ ENDPOINTS: Final = (
         "Provision many units, each independently of the others",
         (Answer(200, "A line of JSON for each unit, in order.", {provision.NDJSON: provision.BulkResult}),),
         _BODY,
-        "Results are streamed as they are there. A client that hangs up leaves the rest of its units as they are.",
+        "Sends each result as soon as it is there. When the client hangs up, its remaining units are not provisioned.",
         rate="changing",
         scope=Scope.PROVISION,
         body=provision.BulkRequest,
@@ -153,8 +152,8 @@ ENDPOINTS: Final = (
         "Revoke a unit",
         _DEVICE,
         (*_BODY, "registry.unknown-unit", "registry.already-revoked"),
-        "From the answer on it fails validation and stands on the revocation list. On hold, the default, it can be "
-        "reinstated; with another code it is revoked for good.",
+        "From the answer on, the unit fails validation and is on the revocation list. With the default code it is on "
+        "hold and can be reinstated; with another code it is revoked for good.",
         rate="changing",
         scope=Scope.ADMIN,
         body=devices.Revocation,
@@ -182,7 +181,7 @@ ENDPOINTS: Final = (
         (
             Answer(
                 200,
-                "The list in force (RFC 5280); it knows every revocation before it was asked for.",
+                "The current list (RFC 5280), with every revocation before the request.",
                 {authority.CRL_DER: None, authority.PEM: None},
             ),
         ),
@@ -205,7 +204,7 @@ ENDPOINTS: Final = (
         stats.stats,
         "station",
         "Totals, units by family and state, use of the key tables, provisioning times",
-        (Answer(200, "What the registry counts.", {JSON: stats.Stats}),),
+        (Answer(200, "The counts of the registry.", {JSON: stats.Stats}),),
         rate="reading",
         scope=Scope.READ,
         curl=_BEARER,
@@ -215,8 +214,8 @@ ENDPOINTS: Final = (
         "/health",
         health.health,
         "station",
-        "Whether the station lives, with counts",
-        (Answer(200, "It lives.", {JSON: health.Health}),),
+        "Whether the station runs, with counts",
+        (Answer(200, "It runs.", {JSON: health.Health}),),
     ),
     Endpoint(
         "GET",
@@ -234,7 +233,7 @@ ENDPOINTS: Final = (
         "Metrics for Prometheus",
         (Answer(200, "Text exposition.", {CONTENT_TYPE_LATEST.partition(";")[0]: None}),),
         ("access.denied", "access.required", "access.scope-missing"),
-        "Open to this machine by default; `metrics_page` under [web] in station.toml says otherwise.",
+        "Open to this machine by default; `metrics` under [web] in station.toml changes that.",
     ),
     Endpoint(
         "GET",

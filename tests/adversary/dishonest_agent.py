@@ -41,7 +41,7 @@ class StubbornTpm(Tpm):
 
 @dataclass
 class AttackerTools:
-    """What a dishonest agent may use beside its own TPM."""
+    """What a dishonest agent may use besides its own TPM."""
 
     other: Tpm
     """Another genuine TPM of the same attacker."""
@@ -123,7 +123,7 @@ StructT = TypeVar("StructT", bound=msgspec.Struct)
 
 
 def but(message: StructT, **change: object) -> StructT:
-    """`message` with some of its fields changed, to values that no sender may give them, if need be."""
+    """Return `message` with some fields changed, also to values that no sender may give them."""
     return msgspec.structs.replace(message, **change)
 
 

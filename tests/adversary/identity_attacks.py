@@ -36,7 +36,7 @@ class EkCertificateOfAnotherTpm(DishonestAgent):
 
 @refused_with("attestation.ek-self-signed")
 class EkCertificateSignedByItself(DishonestAgent):
-    """An endorsement key in software, and its own word for it. It even calls itself a simulator."""
+    """An endorsement key in software, whose certificate it signs itself and which claims to be a simulator."""
 
     ek = soft.Key(soft.EK, soft.AES_128, soft.NOTHING, soft.POLICY_A)
 
@@ -92,7 +92,7 @@ def request(key: ec.EllipticCurvePrivateKey, serial: str, *, authority: bool = F
 
 @refused_with("csr.other-key")
 class RequestForAnotherKey(DishonestAgent):
-    """Signed in order, by a key that could be copied."""
+    """A valid request, signed by a key that could be copied."""
 
     def testify(self, honest: Proof, after: bytes) -> Proof:
         return but(honest, csr=request(soft.new_key(), self._context.board.serial))
@@ -106,7 +106,7 @@ class RequestForAWeakCurve(DishonestAgent):
 
 @refused_with("csr.bad-signature")
 class RequestSignedByAnotherKey(DishonestAgent):
-    """The genuine device key in it, and somebody else's signature under it."""
+    """A request with the genuine device key and another key's signature."""
 
     def testify(self, honest: Proof, after: bytes) -> Proof:
         class Mask(DeviceKey):
@@ -168,7 +168,7 @@ class ZeroNucHash(_Sealing):
 
 @refused_with("nuc.not-sealed-here")
 class NucHashOfAnotherSession(DishonestAgent):
-    """Recorded from the cable, without knowing it."""
+    """The encrypted NUC hash as recorded from the cable."""
 
     def testify(self, honest: Proof, after: bytes) -> Proof:
         return but(honest, nuc_hash=self.tools.earlier.nuc_hash)

@@ -136,7 +136,7 @@ class ImportedAk(DishonestAgent):
 
 @refused_with("attestation.srk-not-fixed")
 class StorageKeyThatCanLeave(DishonestAgent):
-    """Table keys wrapped to it could be read outside the TPM."""
+    """A storage key that may leave the TPM: table keys wrapped to it could be read outside."""
 
     template: ClassVar = {"storage_key": without(templates.storage_key, TPMA_OBJECT.FIXEDTPM, TPMA_OBJECT.FIXEDPARENT)}
 
@@ -149,7 +149,7 @@ class StorageKeyThatCanLeavePassedOffAsFixed(StorageKeyThatCanLeave):
 
 @refused_with("attestation.certify-other-key")
 class SoftwareStorageKey(DishonestAgent):
-    """Its owner could read every table key wrapped to it."""
+    """A storage key in software, whose owner could read every table key wrapped to it."""
 
     def claim(self, honest: Identity) -> Identity:
         return but(honest, srk_public=soft.Key(soft.SRK, soft.AES_128, soft.NOTHING).public)

@@ -106,7 +106,7 @@ def test_a_dishonest_agent_is_refused_by_its_code_and_nothing_else_is_written(
 
 
 @pytest.mark.parametrize("dishonest", ABOUT_EK, ids=lambda dishonest: dishonest.__name__)
-def test_a_lie_about_the_endorsement_key_is_refused_where_a_vendors_chain_is_required(
+def test_a_false_endorsement_key_is_refused_when_a_vendors_chain_is_required(
     dishonest: type[DishonestAgent],
     simulator: Simulator,
     other_tpm: Tpm,
@@ -123,7 +123,7 @@ def test_a_lie_about_the_endorsement_key_is_refused_where_a_vendors_chain_is_req
 
 
 @pytest.mark.parametrize("policy", [EkPolicy.REQUIRE, EkPolicy.SIMULATOR], ids=str)
-def test_an_agent_that_tells_no_lie_is_provisioned_by_the_same_testbed(
+def test_an_honest_agent_is_provisioned_by_the_same_testbed(
     policy: EkPolicy, tpm: Tpm, other_tpm: Tpm, earlier: Proof, roots: Path, tmp_path: Path
 ) -> None:
     """Control for the refusals above: an honest agent passes."""
@@ -162,7 +162,7 @@ def test_a_simulator_is_refused_where_a_vendors_chain_is_required(tpm: Tpm, tmp_
         assert station_under_test.listed() == []
 
 
-def test_where_no_chain_is_required_the_unit_is_marked_unverified_with_the_reason(
+def test_without_a_required_chain_the_unit_is_marked_unverified_with_the_reason(
     tpm: Tpm, other_tpm: Tpm, earlier: Proof, tmp_path: Path
 ) -> None:
     with open_recorded_station(tmp_path, policy=EkPolicy.RECORD) as station_under_test:
@@ -172,7 +172,7 @@ def test_where_no_chain_is_required_the_unit_is_marked_unverified_with_the_reaso
         assert "A Vendor Nobody Knows" in unit.ek_reason
 
 
-def test_what_a_dishonest_agent_calls_itself_stands_in_the_audit_log_on_one_line_and_short(
+def test_the_audit_log_holds_a_dishonest_agents_name_on_one_short_line(
     tpm: Tpm, other_tpm: Tpm, earlier: Proof, tmp_path: Path
 ) -> None:
     named = [dishonest for dishonest in DISHONEST_AGENTS if dishonest.__name__.startswith("Serial")]
@@ -194,7 +194,7 @@ def test_every_refusal_says_what_happened_and_what_to_do() -> None:
         assert fault.advice.endswith(".")
 
 
-def test_the_same_words_said_twice_change_nothing(tpm: Tpm, other_tpm: Tpm, earlier: Proof, tmp_path: Path) -> None:
+def test_a_repeated_message_changes_nothing(tpm: Tpm, other_tpm: Tpm, earlier: Proof, tmp_path: Path) -> None:
     """An agent repeats its Identity when it receives the Hello twice or a terminal echoes it."""
 
     class SaysItTwice(DishonestAgent):

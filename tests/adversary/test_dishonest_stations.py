@@ -130,7 +130,7 @@ def test_a_false_station_learns_nothing_and_the_agent_keeps_nothing(
 
 
 @pytest.mark.parametrize("dishonest", FALSE_IN_THE_END, ids=lambda dishonest: dishonest.__name__)
-def test_what_is_not_for_this_unit_is_not_kept_though_a_station_signed_it(
+def test_credentials_of_another_unit_are_not_stored_though_signed(
     dishonest: type[DishonestStation], pi: Pi, station_under_test: RecordedStation, tmp_path: Path
 ) -> None:
     recording = keeps_nothing(pi, station_under_test, dishonest(station_under_test, tmp_path))

@@ -179,7 +179,7 @@ def test_a_unit_that_comes_back_gets_the_same_again_even_with_its_card_erased(
     assert (outcome.identity.chain, outcome.identity.about.table_ids) == (first.chain, first.about.table_ids)
 
 
-def test_what_an_operator_releases_may_be_provisioned_anew_and_the_audit_log_says_why(
+def test_a_released_unit_may_be_provisioned_again_and_the_audit_log_says_why(
     station_under_test: RecordedStation, tpm: Tpm, other_tpm: Tpm, tmp_path: Path
 ) -> None:
     data_dir = str(station_under_test.station.data_dir)

@@ -99,7 +99,7 @@ def test_on_its_own_tpm_the_same_identity_works(pi: VirtualPi, tmp_path: Path) -
         assert run_agent(*command, "--state-dir", str(copy)).stdout
 
 
-def test_another_tpm_opens_nothing_even_where_the_check_is_passed_by(moved: Path, other_simulator: Simulator) -> None:
+def test_another_tpm_opens_nothing_even_without_the_agents_check(moved: Path, other_simulator: Simulator) -> None:
     """The TPM, and not the agent's check, protects the secrets."""
     identity = IdentityStore(moved, Disk()).load()
     assert identity is not None

@@ -95,7 +95,7 @@ def table(station_under_test: RecordedStation, tpm: Tpm, tmp_path: Path) -> Stor
     return outcome.identity.secrets.tables[0]
 
 
-def test_the_keys_of_a_unit_are_what_the_station_believes_them_to_be(tpm: Tpm, witness: Witness) -> None:
+def test_the_keys_of_a_unit_pass_the_stations_checks(tpm: Tpm, witness: Witness) -> None:
     public_areas = tpm.public_areas()
     fixed = {"fixedtpm", "fixedparent", "sensitivedataorigin", "userwithauth", "noda"}
     for key, public, attributes in (

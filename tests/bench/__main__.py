@@ -1,4 +1,4 @@
-"""`make bench`: every benchmark in one run, with figures for a reader. None of them fails for being slow."""
+"""`make bench`: runs every benchmark and prints the figures. None fails for being slow."""
 
 from __future__ import annotations
 

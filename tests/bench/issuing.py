@@ -40,11 +40,9 @@ async def _measure(units: int, entries: int) -> dict[str, str]:
             two: list[float] = []
             one: list[float] = []
             spent = [0.0, 0.0]
-            for number in range(units):  # in turns, so that both meet the same machine
-                spent[0] += await _timed(
-                    two, lambda: issuing.issue(station.issuance, applicants[2 * number], NOW, _KEY)
-                )
-                spent[1] += await _timed(one, lambda: _in_one_commit(station, applicants[2 * number + 1]))
+            for first, second in zip(applicants[::2], applicants[1::2], strict=True):  # in turns: one machine for both
+                spent[0] += await _timed(two, partial(issuing.issue, station.issuance, first, NOW, _KEY))
+                spent[1] += await _timed(one, partial(_in_one_commit, station, second))
             found = {
                 "reserve and record, two commits": _times(two, spent[0]),
                 "the same in one commit": _times(one, spent[1]),

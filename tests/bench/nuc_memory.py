@@ -1,4 +1,4 @@
-"""How much memory a 12-megapixel capture and check take: the real commands on synthetic frames in a folder.
+"""Measures the memory of a 12-megapixel capture and check: the real commands on synthetic frames in a folder.
 
 `python -m tests.bench.nuc_memory` prints the figures of docs/nuc-map.md. It needs 0.6 GB of disk for a minute.
 """
@@ -19,7 +19,7 @@ WIDTH, HEIGHT, FRAMES = 4056, 3040, 12
 
 
 def _write_frames(folder: Path) -> None:
-    """One fixed pattern under both lights, with fresh noise in each frame."""
+    """Write frames with one fixed pattern under both lights, and fresh noise in each frame."""
     rng = np.random.default_rng(1)
     gain = 1 + 0.012 * rng.standard_normal((HEIGHT, WIDTH), np.float32)
     for light, level, noise in (("flat", 2000, 15), ("dark", 256, 2)):
@@ -33,7 +33,7 @@ def _write_frames(folder: Path) -> None:
 
 
 def _measured(*arguments: str) -> dict[str, object]:
-    """Peak resident memory and time of one agent process."""
+    """Return peak resident memory and time of one agent process."""
     started = time.monotonic()
     process = subprocess.Popen([sys.executable, "-m", "device_agent", "nuc", *arguments], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)

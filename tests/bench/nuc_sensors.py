@@ -1,4 +1,4 @@
-"""Whether NUC maps tell sensors apart: every map of N simulated sensors against the later frames of all of them.
+"""Measures whether NUC maps tell sensors apart: every map of N simulated sensors against the later frames of all.
 
 `python -m tests.bench.nuc_sensors` prints the figures of docs/nuc-map.md: 200 sensors, some ten minutes on two cores.
 """
@@ -20,12 +20,12 @@ _later: list[Flats] = []
 
 
 def _prepare(sensors: int) -> None:
-    """In each worker: the later frames of all sensors."""
+    """Make the later frames of all sensors, in each worker."""
     _later.extend(take_flats(SimulatedSensor(seed, LATER, WIDTH, HEIGHT), FRAMES) for seed in range(sensors))
 
 
 def _row(seed: int) -> Row:
-    """One map against everybody: verdict, correlations and agreements of its colours."""
+    """Compare one map with all sensors: verdict, correlations and agreements of its colours."""
     source = SimulatedSensor(seed, FACTORY, WIDTH, HEIGHT)
     nuc_map = build(take_flats(source, FRAMES), take_darks(source, FRAMES))
     fits = [judge(nuc_map, flats) for flats in _later]

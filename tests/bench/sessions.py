@@ -1,7 +1,7 @@
-"""How long one unit takes, and where the time goes: real station and agent processes, swtpm, and a pair of ttys.
+"""Measures the time of one unit and of each step: real station and agent processes, swtpm, and a pair of ttys.
 
-Figures are medians of one run on one machine. What a TPM chip adds is not in them: swtpm takes a millisecond for what
-an SLB 9670 takes some 200 for.
+Figures are medians of one run on one machine. A TPM chip adds to them: an SLB 9670 takes some 200 ms where swtpm takes
+one.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def measure(units: int) -> dict[str, str]:
 
 
 def _provision(pi: VirtualPi) -> dict[int, float]:
-    """When each step was told."""
+    """Return the time of each step."""
     at: dict[int, float] = {}
     with pi.cable:
         agent = pi.start("--once", "--wait", "30")

@@ -1,8 +1,8 @@
-"""How many NUC tokens a second a station validates over HTTP: a real station process, tokens as cameras make them,
-sixteen connections over loopback.
+"""Measures how many NUC tokens a second a station validates over HTTP.
 
-The client is a process of its own, and on two cores takes its share of them: what is measured is the pair. Units are
-written straight into the registry, which takes seconds where provisioning would take minutes.
+A real station process gets tokens as cameras make them, over sixteen loopback connections. The client is another
+process and takes its share of two cores, so the figures are for both. Units are written directly to the registry, which
+takes seconds where provisioning takes minutes.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from virtual.station import VirtualStation
 
 CONNECTIONS: Final = 16
 SECONDS_MAX: Final = 30.0
-"""Of one run; a slow machine then does fewer requests than it was asked for."""
+"""The longest run; a slow machine makes fewer requests than asked for."""
 
 _TOKENS: Final = 500
 _JSON: Final = {"Content-Type": "application/json"}
 
 
 def measure(units: tuple[int, ...], requests: int) -> Mapping[str, object]:
-    """For registries of so many units each, `requests` valid tokens and as many of nobody's."""
+    """Validate `requests` valid tokens and as many invalid ones, on registries of different sizes."""
     figures: dict[str, object] = {}
     for count in units:
         with tempfile.TemporaryDirectory() as folder:
@@ -65,7 +65,7 @@ def _measured(folder: Path, count: int, requests: int) -> dict[str, object]:
 
 
 async def _fill(data_dir: Path, count: int) -> list[bytes]:
-    """Writes `count` provisioned units, and gives requests of some of them."""
+    """Write `count` provisioned units. Returns requests of some of them."""
     secret = StationSecret.load(data_dir)
     index = BlindIndex(secret)
     database = Database(registry_url(data_dir), "bench")
@@ -124,12 +124,12 @@ def _body(master_key: bytes, nuc_hash: NucHash, table_id: TableId) -> bytes:
 
 
 def _nobody(bodies: list[bytes]) -> list[bytes]:
-    """The same requests with another tag."""
+    """Return the same requests with another tag, which no unit made."""
     return [re.sub(rb'"auth_tag":"[0-9a-f]{8}', b'"auth_tag":"00000000', body) for body in bodies]
 
 
 async def _load(address: str, bodies: list[bytes], requests: int, *, valid: bool) -> tuple[float, float]:
-    """Requests a second, and the time that 99 of 100 were answered within."""
+    """Return requests a second, and the time within which 99 of 100 were answered."""
     expected = b'{"valid":true,"message":"PASS"}' if valid else b'{"valid":false,"message":"FAIL"}'
     times: list[float] = []
     left = iter(range(requests))

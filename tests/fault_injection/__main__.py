@@ -1,4 +1,4 @@
-"""`make faults`: every fault at every point, and what became of the units. Exit status 1 unless all recover."""
+"""`make faults`: tries every fault at every point, and prints how the units recovered. Exit status 1 unless all do."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Faults of the cable: cut, flipped, dropped, doubled and delayed bytes, at every byte; an end that falls silent.
 
-A point is (which writing of the session, which byte of it): each of a session's seven messages is one writing, by turns
-the station's and the agent's.
+A point is (number of the write, number of its byte): each of a session's seven messages is one write, by turns the
+station's and the agent's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from virtual.cable import End
 _PIECES = 8
 
 ByteFault = Callable[[bytes, int], list[tuple[float, bytes]]]
-"""What arrives, and after how many seconds, of a writing whose byte at that index is struck."""
+"""Gets a write and the index of the faulty byte; returns the bytes that arrive, and after how many seconds."""
 
 
 def cut(data: bytes, at: int) -> list[tuple[float, bytes]]:
@@ -44,8 +44,8 @@ def delay(data: bytes, at: int, seconds: float) -> list[tuple[float, bytes]]:
 
 
 @dataclass
-class Struck(Fault):
-    """One writing of the plug-in is struck at one byte."""
+class FaultyByte(Fault):
+    """One byte of one write is faulty."""
 
     what: ByteFault
     number: int
@@ -55,13 +55,13 @@ class Struck(Fault):
         if write != self.number:
             return super().carry(write, sender, data)
         self.cut = self.what is cut
-        # Signatures vary by a byte or two: a point beyond the end of this one strikes its last byte.
+        # Signatures vary by a byte or two: a point beyond the end of this write means its last byte.
         return self.what(data, min(self.at, len(data) - (self.what is not cut)))
 
 
 @dataclass
 class Silent(Fault):
-    """From one writing on, one end is not heard any more; nothing hangs up."""
+    """From one write on, nothing of one end arrives; nothing hangs up."""
 
     number: int
 
@@ -72,7 +72,7 @@ class Silent(Fault):
 
 @dataclass
 class Blocked(Fault):
-    """From one writing on, a port takes no more bytes."""
+    """From one write on, a port accepts no more bytes."""
 
     number: int
 
@@ -82,7 +82,7 @@ class Blocked(Fault):
 
 @dataclass
 class Slow(Fault):
-    """A port takes each piece of one message within the time-out, the whole far beyond it."""
+    """A port accepts each piece of one message within the time-out, and the whole only long after it."""
 
     number: int
 
@@ -92,7 +92,7 @@ class Slow(Fault):
 
 @dataclass
 class Trickle(Fault):
-    """One message comes in pieces, each just within the time-out, all of them far beyond it."""
+    """One message arrives in pieces, each just within the time-out, the last long after it."""
 
     number: int
 
@@ -105,7 +105,7 @@ class Trickle(Fault):
 
 @cache
 def recorded() -> tuple[bytes, ...]:
-    """The writings of a session that goes well."""
+    """Return the writes of a successful session."""
 
     async def session(testbed: Testbed) -> tuple[bytes, ...]:
         async with station_of(testbed) as station:
@@ -118,12 +118,12 @@ def recorded() -> tuple[bytes, ...]:
 
 
 def every_byte() -> list[Point]:
-    """Every byte of every writing."""
+    """Return every byte of every write."""
     return [(number, at) for number, data in enumerate(recorded()) for at in range(len(data))]
 
 
 def every_cut() -> list[Point]:
-    """Before the first byte of every writing, and after each."""
+    """Return the point before the first byte of every write, and the point after each byte."""
     return [(number, at) for number, data in enumerate(recorded()) for at in range(len(data) + 1)]
 
 
@@ -132,14 +132,14 @@ def every_message() -> list[Point]:
 
 
 def every_answer() -> list[Point]:
-    """All but the Hello: for that nobody waits, so it may take as long as it likes."""
+    """Return all messages but the Hello, for which no time-out runs."""
     return every_message()[1:]
 
 
 def classes(what: ByteFault, points: Sequence[Point]) -> dict[object, list[Point]]:
-    """The points, by all that the programs above the frame decoder can see of the fault.
+    """Group the points by what the programs above the frame decoder see of the fault.
 
-    They see which frames arrive: now, and at the next frame's first byte. Of points in one class any is as good as any.
+    They see which frames arrive: now, and at the next frame's first byte. All points of a class have the same effect.
     """
     found: dict[object, list[Point]] = {}
     for number, at in points:
@@ -155,9 +155,9 @@ def classes(what: ByteFault, points: Sequence[Point]) -> dict[object, list[Point
 
 
 def attempt(what: ByteFault, points: Sequence[Point], *, in_one_go: bool = False) -> Iterable[Verdict]:
-    """A new unit for each point; at every other one the cable was its power supply, too.
+    """Try each point with a new unit, which at every other point also loses its power.
 
-    `in_one_go`: the session must survive the fault, so plugging in again is not needed.
+    With `in_one_go` the session must survive the fault, without plugging in again.
     """
 
     async def sweep(testbed: Testbed) -> list[Verdict]:
@@ -165,7 +165,7 @@ def attempt(what: ByteFault, points: Sequence[Point], *, in_one_go: bool = False
             verdicts = []
             for point in points:
                 pi = testbed.new_pi()
-                first = await testbed.plug(station, pi, Struck(what, *point))
+                first = await testbed.plug(station, pi, FaultyByte(what, *point))
                 if in_one_go and not first.well:
                     verdicts.append(Verdict(point, Outcome.LOST, f"not in one go: {first.told()}"))
                     continue
@@ -179,7 +179,7 @@ def attempt(what: ByteFault, points: Sequence[Point], *, in_one_go: bool = False
 
 
 def attempt_silence(what: Callable[[int], Fault], points: Sequence[Point]) -> Iterable[Verdict]:
-    """Whoever waits must give up by itself when its time is over. Both ends step the same clock."""
+    """Try silence: the end that waits must give up when its time is over. Both ends use the same clock."""
 
     async def sweep(testbed: Testbed) -> list[Verdict]:
         async with station_of(testbed) as station:
@@ -188,7 +188,7 @@ def attempt_silence(what: Callable[[int], Fault], points: Sequence[Point]) -> It
                 pi = testbed.new_pi()
                 first = await testbed.plug(station, pi, what(number))
                 codes = [getattr(end, "code", None) for end in (first.station, first.pi)]
-                # A station greets for ever, and nobody waits for the Identity: such a cable is just pulled.
+                # A station sends Hello forever, and nobody waits for the Identity: here the cable is unplugged.
                 if number > 1 and "link.silent" not in codes:
                     verdicts.append(Verdict(number, Outcome.LOST, f"nobody gave up: {first.told()}"))
                     continue
@@ -200,7 +200,7 @@ def attempt_silence(what: Callable[[int], Fault], points: Sequence[Point]) -> It
 
 
 def attempt_trickle(what: Callable[[int], Fault], points: Sequence[Point]) -> Iterable[Verdict]:
-    """A peer that gets on, however slowly, is alive. The end that cannot know that it does is given time."""
+    """Try a slow peer: as long as bytes arrive, it counts as alive. The end that does not see them gets more time."""
 
     async def sweep(testbed: Testbed) -> list[Verdict]:
         async with station_of(testbed) as station:

@@ -1,4 +1,4 @@
-"""Clocks that are wrong: the Pi's in 1970, in 2038, jumping in every step; the station's before what it has signed."""
+"""Wrong clocks: the Pi's in 1970, in 2038, or jumping in every step; the station's behind what it signed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from virtual.cable import End
 HOUR = 3600
 YEAR = 365 * 24 * HOUR
 STORIES = ("new", "again", "cut")
-"""A new unit; one that is done and comes back; one whose session was cut before it had stored anything."""
+"""A new unit; a provisioned one that comes back; one whose session was cut before it had stored anything."""
 
 
 def set_clock(provisioner: CableProvisioner, clock: Callable[[], float]) -> None:
@@ -31,12 +31,12 @@ BEHIND = (1, 60, 301, HOUR, 24 * HOUR, YEAR, 50 * YEAR)
 
 
 def every_step_back() -> list[Point]:
-    """The clock goes back before the session, or between any two of its messages."""
+    """Return every point at which the clock goes back: before the session, or between two of its messages."""
     return [(story, seconds, write) for story in STORIES for seconds in BEHIND for write in range(8)]
 
 
 class Jump(Fault):
-    """Something happens as the `number`-th message of the session is said."""
+    """Calls a function when the `number`-th message of the session is sent."""
 
     def __init__(self, number: int, happens: Callable[[], None]) -> None:
         self._number = number
@@ -67,7 +67,7 @@ async def _prepared(story: str, testbed: Testbed, station: Services) -> Pi:
 
 
 def attempt_behind(points: Sequence[Point]) -> Iterable[Verdict]:
-    """Each session must go well at once, with the clock wrong, and again once it has been set right."""
+    """Each session must succeed at once with the wrong clock, and again after it has been corrected."""
 
     async def sweep(testbed: Testbed) -> list[Verdict]:
         async with station_of(testbed) as station:
@@ -103,14 +103,14 @@ PI_TIMES = {"1970": 0.0, "2038": 2.0**31 + 5, "2106": 2.0**32 + 5}
 
 
 def every_pi_clock() -> list[Point]:
-    """A time it stands at, or goes to and back from with each message; from which message on."""
+    """Return every wrong time, fixed or alternating with each message, and the message from which on it holds."""
     return [(name, story, write) for name in PI_TIMES for story in STORIES for write in range(8)]
 
 
 def attempt_pi_clock(points: Sequence[Point]) -> Iterable[Verdict]:
-    """Whoever asks this process for the time gets a wrong one, but for the station, which has a clock of its own.
+    """Give this process a wrong time; the station has its own clock.
 
-    A sample in which a whole agent process lives in another year is in `processes`.
+    `processes` has a sample in which a whole agent process has a wrong clock.
     """
 
     async def sweep(testbed: Testbed) -> list[Verdict]:

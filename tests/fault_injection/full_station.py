@@ -1,4 +1,4 @@
-"""The station's disk is full: so many pages more fit into the registry, or onto a real disk that is small."""
+"""The station's disk is full: a number of pages still fits into the registry, or onto a small real disk."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tests.fault_injection.testbed import Testbed, new_testbed, run, station_of
 
 _PAGE = 4096
 _PAGES = 48
-"""Room for so many more pages is room for a whole session."""
+"""A whole session needs fewer pages than this."""
 
 
 def every_page() -> list[Point]:
-    """How many pages still fit: into the database, and on a real disk where we may make a small one."""
+    """Return the numbers of pages that still fit: into the database, and onto a small real disk if possible."""
     small = ["disk"] if _may_mount() else []
     return [(where, pages) for where in ["database", *small] for pages in range(_PAGES)]
 
@@ -39,7 +39,7 @@ def _may_mount() -> bool:
 
 @contextmanager
 def _small_disk() -> Iterator[Path | None]:
-    """A disk of 8 MB; None where none can be had."""
+    """Mount a disk of 8 MB; None where that is not allowed."""
     with tempfile.TemporaryDirectory(prefix="birthmark-faults-") as name:
         directory = Path(name)
         mount = ["mount", "-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs", name]

@@ -1,7 +1,7 @@
-"""A disk as a power cut sees it: what was synced survives, and of the rest, anything may.
+"""Models a disk after a power cut: synced changes survive, and of the others any subset may.
 
-The model is POSIX's, not a kind of file system's. A file's content survives once the file is synced, an entry of a
-directory once that directory is, and each unsynced change may be kept or lost by itself. A rename is one change.
+The model is POSIX's, not a file system's. A file's content survives once the file is synced, an entry of a directory
+once that directory is, and each unsynced change may be kept or lost by itself. A rename is one change.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from pathlib import Path
 from device_agent.storage.disk import Disk
 
 _SUBSETS_OF = 6
-"""Of up to so many unsynced changes every subset is tried; of more: all, none, all but any one, and any one alone."""
+"""With at most this many unsynced changes every subset is tried; with more: all, none, all but one, and each one
+alone."""
 
 Name = tuple[str, ...]
 """A path below the root, by its parts."""
@@ -55,7 +56,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Step:
-    """One elementary thing that was done to the disk, and the mark that was then current."""
+    """One elementary operation on the disk, and the mark at that moment."""
 
     what: str
     name: Name
@@ -65,7 +66,7 @@ class Step:
 
 
 class Recorder(Disk):
-    """A real disk that notes every elementary change under `root`. `mark` says what time it is in the story."""
+    """A real disk that records every elementary change under `root`. `mark` returns the current point of the story."""
 
     def __init__(self, root: Path, mark: Callable[[], str] = str) -> None:
         self._root = root
@@ -114,7 +115,7 @@ class Recorder(Disk):
 
 
 def states(recorder: Recorder, prefix: int) -> Iterator[Tree]:
-    """Every state in which a power cut after the first `prefix` steps may leave the disk."""
+    """Yield every state in which a power cut after the first `prefix` steps may leave the disk."""
     durable, pending = _replayed(recorder, prefix)
     count = len(pending)
     if count <= _SUBSETS_OF:
@@ -133,7 +134,7 @@ def states(recorder: Recorder, prefix: int) -> Iterator[Tree]:
 
 
 def materialise(tree: Tree, path: Path, number: int = 0) -> None:
-    """Make it so on a real disk, under `path`."""
+    """Write a tree to a real disk, under `path`."""
     content = tree[number].content
     if isinstance(content, bytes):
         path.write_bytes(content)
@@ -147,7 +148,7 @@ def materialise(tree: Tree, path: Path, number: int = 0) -> None:
 
 
 def _replayed(recorder: Recorder, prefix: int) -> tuple[Tree, list[Change]]:
-    """What is durable after these steps, and the changes that may be, in their order."""
+    """Return what is durable after these steps, and the changes that may be, in their order."""
     now, durable = deepcopy(recorder.before), deepcopy(recorder.before)
     pending: list[Change] = []
 

@@ -31,7 +31,7 @@ _SESSION_BYTES = 7600
 _SESSION_SECONDS = 0.6
 
 Attempt = Callable[[VirtualStation, VirtualPi, int], str]
-"""Gives what is wrong, or nothing."""
+"""Returns what is wrong, or nothing."""
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def _attempt_one(what: Attempt, station: VirtualStation, directory: Path, point:
 
 
 def start(pi: VirtualPi) -> subprocess.Popen[str]:
-    """The agent as its service runs it, to the point where it waits for a station."""
+    """Start the agent as its service does, and wait until it waits for a station."""
     process = pi.start("--until-provisioned", "--step-seconds", str(_STEP_SECONDS))
     waits = threading.Event()
 
@@ -89,7 +89,7 @@ def start(pi: VirtualPi) -> subprocess.Popen[str]:
 
 
 def ended(process: subprocess.Popen[str]) -> str:
-    """What is wrong with how the agent ended; it has `TIMEOUT_SECONDS` to do so."""
+    """Return what is wrong with the agent's end; it has `TIMEOUT_SECONDS` to end."""
     assert process.stdout
     with process.stdout:
         try:
@@ -132,7 +132,7 @@ def kill_station(station: VirtualStation, pi: VirtualPi, point: int) -> str:
 
 
 def cut_cable(_station: VirtualStation, pi: VirtualPi, point: int) -> str:
-    """After some byte of the session, in whichever direction; then plugged in again."""
+    """Cut the cable after some byte of the session, in either direction, and plug it in again."""
     left, over = [random.Random(point).randrange(_SESSION_BYTES)], threading.Event()
 
     def spoil(_sender: End, data: bytes) -> bytes:
@@ -152,7 +152,7 @@ def cut_cable(_station: VirtualStation, pi: VirtualPi, point: int) -> str:
 
 
 def flip_bit(_station: VirtualStation, pi: VirtualPi, point: int) -> str:
-    """Nobody plugs anything: both programs must get over it by themselves."""
+    """Flip a bit: both programs must recover without plugging in again."""
     at = [random.Random(point).randrange(_SESSION_BYTES)]
 
     def spoil(_sender: End, data: bytes) -> bytes:
@@ -166,7 +166,7 @@ def flip_bit(_station: VirtualStation, pi: VirtualPi, point: int) -> str:
 
 
 def lock_registry(station: VirtualStation, pi: VirtualPi, point: int) -> str:
-    """For three seconds, as by `sqlite3 registry.sqlite` or a backup that is no good neighbour."""
+    """Lock the registry for three seconds, as `sqlite3 registry.sqlite` or a foreign backup does."""
     process = start(pi)
     time.sleep(some_time(point))
     with closing(sqlite3.connect(station.data_dir / "registry.sqlite", isolation_level=None)) as backup:
@@ -177,11 +177,11 @@ def lock_registry(station: VirtualStation, pi: VirtualPi, point: int) -> str:
 
 
 CLOCKS = (0, 2**31 - 5, 2**32 - 5, None)
-"""Where it begins, seconds since 1970; None for one that jumps by 68 years whenever it is looked at."""
+"""The time at which a clock begins, in seconds since 1970; None for one that jumps by 68 years at each reading."""
 
 
 def wrong_clock(_station: VirtualStation, pi: VirtualPi, point: int) -> str:
-    """The agent's process, and its TPM's, live in another year, or in two by turns."""
+    """Give the agent's process, and its TPM's, a clock in another year, or in two by turns."""
     begin = CLOCKS[point % len(CLOCKS)]
     library = pi.directory / "wrong_clock.so"
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library, Path(__file__).with_name("wrong_clock.c")], check=True)

@@ -1,4 +1,4 @@
-"""A cable and a clock of the test's: bytes arrive when and as a fault says, and half a minute passes in a moment.
+"""A simulated cable and clock: bytes arrive when and as a fault says, and half a minute passes in a moment.
 
 The agent is synchronous and runs as a greenlet, which goes on whenever bytes or half a second arrive. So a session is
 a plain exchange without threads.
@@ -22,11 +22,11 @@ STEP_SECONDS = 30.0
 TIMEOUT_SECONDS = 8 * STEP_SECONDS
 """How long a unit stays plugged in once either end has ended."""
 PLUGGED_SECONDS = 12 * STEP_SECONDS
-"""How long it stays plugged in at most."""
+"""The longest time that it stays plugged in."""
 
 
 class Clock:
-    """Seconds that pass only when the test says so; both ends go by it."""
+    """A clock that only the test advances; both ends use it."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -36,7 +36,7 @@ class Clock:
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """An event loop whose time-outs go by `clock`."""
+    """An event loop whose time-outs use `clock`."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()
@@ -47,22 +47,22 @@ class Loop(asyncio.SelectorEventLoop):
 
 
 class Fault:
-    """What happens to the bytes on their way. This one: nothing."""
+    """What happens to the bytes on their way; the base class changes nothing."""
 
     cut = False
     """Whether the cable is cut once these bytes have arrived."""
 
     def blocks(self, write: int) -> float:
-        """How long the plug-in's `write`-th writing waits, or each of its pieces, before somebody takes it."""
+        """Return how long the `write`-th write, or each of its pieces, waits until the port accepts it."""
         return 0.0
 
     def carry(self, write: int, sender: End, data: bytes) -> list[tuple[float, bytes]]:
-        """What arrives of the plug-in's `write`-th writing (0 is the first Hello), and after how many seconds."""
+        """Return what arrives of the `write`-th write (0 is the first Hello), and after how many seconds."""
         return [(0.0, data)]
 
 
 class Cable:
-    """One plug-in: from now until it is cut or pulled."""
+    """One plug-in: from now until the cable is cut or unplugged."""
 
     def __init__(self, clock: Clock, fault: Fault) -> None:
         self.clock = clock
@@ -79,7 +79,7 @@ class Cable:
         self.pull_at = clock.now + PLUGGED_SECONDS
 
     def write(self, sender: End, data: bytes) -> None:
-        """Of a message that is written in pieces the fault sees the whole: no zero byte is inside one."""
+        """Write a piece. The fault sees whole messages: their end is a zero byte, which no message contains."""
         self._begun[sender] += data
         if len(self._begun[sender]) == 1 or not self._begun[sender].endswith(DELIMITER):
             return
@@ -99,7 +99,7 @@ class Cable:
             self.wake_agent()
 
     def pass_time(self) -> None:
-        """Half a second in which nobody says anything."""
+        """Let half a second pass in which nobody sends anything."""
         self.clock.now += LOOK_SECONDS
         for item in [item for item in self.late if item[0] <= self.clock.now]:
             self.late.remove(item)
@@ -112,7 +112,7 @@ class Cable:
         self.pull_at = min(self.pull_at, self.clock.now + TIMEOUT_SECONDS)
 
     def certificates(self) -> set[bytes]:
-        """The unit's certificates that the station has let out of its hands, DER."""
+        """Return the unit's certificates that the station has sent, DER."""
         decoder = FrameDecoder()
         sent = b"".join(data for sender, data in self.told if sender is End.STATION)
         messages = [decode(payload) for payload in decoder.receive(sent)]
@@ -120,7 +120,7 @@ class Cable:
 
 
 class StationLine:
-    """The station's end, as `station.ports.conversation.Line`."""
+    """The station's end, as `station.ports.conversation.SerialLine`."""
 
     def __init__(self, cable: Cable) -> None:
         self._cable = cable
@@ -187,4 +187,4 @@ class PiLink:
         self._cable.write(End.PI, data)
 
     def close(self) -> None:
-        """The other end does not see it."""
+        """Close this end, which the other does not see."""

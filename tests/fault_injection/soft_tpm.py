@@ -1,6 +1,6 @@
 """A TPM in software that answers as `device_agent.tpm.Tpm` does, in microseconds. It proves nothing.
 
-Only where a fault is put at thousands of points; the sweep of TPM faults uses a real swtpm.
+Sweeps of thousands of points use it; the sweep of TPM faults uses a real swtpm.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class SoftTpm:
         self._keys = Device()
 
     def close(self) -> None:
-        """A chip does not mind."""
+        """Do nothing: a chip needs no closing."""
 
     @cached_property
     def _publics(self) -> PublicAreas:
@@ -81,7 +81,7 @@ class SoftTpm:
 
 
 class SoftTpmSource:
-    """As `device_agent.storage.state_dir.TpmSource`."""
+    """Replaces `device_agent.tpm.source.TpmSource`."""
 
     name = "soft"
 
@@ -92,16 +92,16 @@ class SoftTpmSource:
         return self.tpm
 
     def drop(self) -> None:
-        """There is nothing to open afresh."""
+        """Do nothing: there is nothing to open again."""
 
 
 def _name(public: bytes) -> bytes:
-    """Of an object given as TPM2B_PUBLIC."""
+    """Return the name of an object given as TPM2B_PUBLIC."""
     return object_name(Alg.SHA256, public[2:])
 
 
 def _unwrap(key: Key, encrypted_seed: bytes, label: bytes, name: bytes, wrapped: bytes) -> bytes:
-    """The inverse of `station.attestation.tpm2.protection`: the inside of a TPM2B, once its integrity is checked."""
+    """Invert `station.attestation.tpm2.protection`: check the integrity of a TPM2B, and return its content."""
     x_size = int.from_bytes(encrypted_seed[2:4], "big")
     x, y = encrypted_seed[4 : 4 + x_size], encrypted_seed[6 + x_size :]
     point = ec.EllipticCurvePublicNumbers(int.from_bytes(x, "big"), int.from_bytes(y, "big"), key.private.curve)

@@ -24,7 +24,7 @@ from tests.fault_injection.unit import Ended, Pi
 
 
 class Stepped:
-    """A coroutine that is stopped after each of its awaits, before it goes on: `stop` is told how many there were.
+    """A coroutine that stops after each of its awaits, before it goes on, and calls `stop` with their number.
 
     What it awaited is over by then, so nothing is half done; between two stops it runs uninterrupted.
     """
@@ -54,7 +54,7 @@ class Stepped:
 
 @cache
 def awaits() -> int:
-    """How often the station's side of a whole session waits for something."""
+    """Count the awaits of the station's side of a whole session."""
 
     async def count(testbed: Testbed) -> int:
         last = 0
@@ -85,10 +85,10 @@ def every_await(*variants: object) -> list[Point]:
 
 
 def attempt_kill(points: Sequence[Point]) -> Iterable[Verdict]:
-    """The station dies; what it had written to its files is all that the next one has.
+    """Kill the station; the next one has only the files.
 
-    The agent has noticed nothing and hears the next station's Hello in the middle of its session, or, in the other
-    variant, has lost its power, too.
+    The agent notices nothing and gets the next station's Hello in the middle of its session, or, in the other variant,
+    loses its power, too.
     """
 
     async def sweep(testbed: Testbed) -> list[Verdict]:
@@ -143,11 +143,11 @@ def _copy_as_it_lies(registry: Path, copy: Path) -> None:
 # --- two at once ---
 
 _STUCK_SECONDS = 0.1
-"""Real time after which a session that waits for the other's transaction is known to wait."""
+"""The real time after which a session counts as waiting for the other's transaction."""
 
 
 def attempt_twins(points: Sequence[Point]) -> Iterable[Verdict]:
-    """The first session stands still at one await until the second, on another port, has gone as far as it can."""
+    """Stop the first session at one await until the second, on another port, has gone as far as it can."""
 
     async def sweep(testbed: Testbed) -> list[Verdict]:
         async with station_of(testbed) as station:
@@ -186,7 +186,7 @@ def attempt_twins(points: Sequence[Point]) -> Iterable[Verdict]:
 
 
 def attempt_lock(points: Sequence[Point]) -> Iterable[Verdict]:
-    """Another program holds the registry from one await on: for a while, or for longer than the station waits."""
+    """Lock the registry from one await on: for a while, or for longer than the station waits."""
 
     async def sweep(testbed: Testbed, *, long: bool) -> list[Verdict]:
         async with station_of(testbed) as station:
@@ -207,7 +207,7 @@ def attempt_lock(points: Sequence[Point]) -> Iterable[Verdict]:
             try:
                 backup.execute("BEGIN EXCLUSIVE")
             except sqlite3.OperationalError:
-                return  # the session is writing just now; at the next await, then
+                return  # the session is writing now: lock at the next await
             held = True
             if not long:
                 timer.start()

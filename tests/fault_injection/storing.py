@@ -14,7 +14,7 @@ from device_agent.storage.disk import Disk
 from device_agent.storage.sealed_map import open_map
 from shared.errors import BirthmarkError
 from station.services import Services
-from tests.fault_injection.cable import Struck, cut
+from tests.fault_injection.cable import FaultyByte, cut
 from tests.fault_injection.power_cut import Recorder, materialise, states
 from tests.fault_injection.sweep import Outcome, Point, Sweep, Verdict, audited, judged
 from tests.fault_injection.testbed import Testbed, new_testbed, run, snapshot, station_of, station_with
@@ -25,19 +25,19 @@ STORIES = ("first", "again", "resumed")
 
 
 async def told(story: str, testbed: Testbed, station: Services) -> Pi:
-    """A unit with this story behind it, just before the session that counts."""
+    """Make a unit with this story, just before the session that the fault is in."""
     pi = testbed.new_pi()
     if story == "again":
         assert (await testbed.plug(station, pi)).well
     if story == "resumed":
-        await testbed.plug(station, pi, Struck(cut, 6, 0))
+        await testbed.plug(station, pi, FaultyByte(cut, 6, 0))
         assert pi.identity() is not None
     pi.power_off()
     return pi
 
 
 class Killed(BaseException):
-    """What SIGKILL is to a process: no handler of errors sees it."""
+    """Stands for SIGKILL: no handler of errors catches it."""
 
 
 class Failing(Disk):
@@ -89,7 +89,7 @@ for _name in OPERATIONS:
 
 @cache
 def operations(story: str) -> int:
-    """How many operations the disk sees in the session that counts."""
+    """Count the disk operations of the session that the fault is in."""
 
     async def count(testbed: Testbed) -> int:
         async with station_of(testbed) as station:
@@ -124,7 +124,7 @@ def attempt(kind: str, points: Sequence[Point]) -> Iterable[Verdict]:
             for _ in range(6 if long else 1):
                 first = await testbed.plug(station, pi)
                 if kill or half:
-                    pi.power_off()  # or it goes on by itself, with what it has in memory
+                    pi.power_off()  # else it goes on by itself, with what it has in memory
         left = list(pi.state_dir.glob(".identity-*"))
         if len(left) > 2:
             return Verdict(point, Outcome.LOST, f"half-written identities pile up: {len(left)}")
@@ -143,7 +143,7 @@ def attempt(kind: str, points: Sequence[Point]) -> Iterable[Verdict]:
 
 
 class Story:
-    """One session's disk operations, and the registry at each state of the unit it went through."""
+    """One session's disk operations, and the registry at each state of the unit."""
 
     def __init__(self, testbed: Testbed, pi: Pi) -> None:
         self.testbed, self.pi = testbed, pi
@@ -154,7 +154,7 @@ class Story:
         self.recorder = Recorder(pi.directory, self._mark)
 
     def _mark(self) -> str:
-        """The unit's state in the registry, of which a copy is kept."""
+        """Return the unit's state in the registry, and keep a copy of the registry."""
         with closing(sqlite3.connect(self.testbed.registry)) as database:
             found = database.execute("SELECT state FROM units WHERE serial = ?", (self.serial,)).fetchone()
         mark = found[0] if found else "none"
@@ -175,7 +175,7 @@ async def recorded_story(story: str, testbed: Testbed, station: Services) -> Sto
 
 @cache
 def every_power_cut() -> tuple[Point, ...]:
-    """Story, elementary steps done before the power went, and which of the states that may follow."""
+    """Return the story, the elementary steps before the power cut, and the number of the state that follows."""
 
     async def count(testbed: Testbed) -> list[Point]:
         async with station_of(testbed) as station:
@@ -220,7 +220,7 @@ _AGE = ("none", "issued", "provisioned")
 
 
 def unsound(story: Story, pi: Pi) -> str:
-    """Why the directory holds neither the old identity whole, nor the new one whole, nor, for a new unit, none."""
+    """Return why the directory holds no allowed state: the whole old identity, the whole new one, or none at first."""
     try:
         identity = pi.identity()
         if identity is None:

@@ -1,4 +1,4 @@
-"""What a sweep is: one fault, every point it can strike at, what became of the unit at each. Knows no fault itself."""
+"""Defines a sweep: one fault, every point at which it can happen, and the unit's recovery at each."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tests.fault_injection.testbed import Testbed
 from tests.fault_injection.unit import Ended, Pi
 
 Point = Any
-"""Where a fault strikes; a sweep's own affair, but it can be shown and sent to another process."""
+"""Where a fault happens. Each sweep defines its own; it can be printed and sent to another process."""
 
 
 class Outcome(StrEnum):
     RECOVERED = "recovered"
     """Provisioned exactly once, and registry, audit log and Pi agree."""
     LOST = "lost"
-    """Plugging it in again did not do: an operator would have to repair something."""
+    """Plugging in again did not help: an operator would have to repair something."""
     TWICE = "issued twice"
 
 
@@ -37,14 +37,14 @@ class Sweep:
     fault: str
     points: Callable[[], Sequence[Point]]
     attempt: Callable[[Sequence[Point]], Iterable[Verdict]]
-    """Put the fault at each of these points, on a bench of its own."""
+    """Tries the fault at each of these points, on a new testbed."""
     sample: int = 12
-    """How many of the points `make test` tries; the rest is for `make faults`."""
+    """How many of the points `make test` tries; `make faults` tries all."""
     batch: int = 100
-    """How many points share a bench."""
+    """How many points share a testbed."""
 
     def sampled(self) -> list[Point]:
-        """`sample` points, spread evenly, the first and the last among them."""
+        """Choose `sample` points, spread evenly, with the first and the last."""
         points = self.points()
         count = min(self.sample, len(points))
         return [points[i * (len(points) - 1) // max(count - 1, 1)] for i in range(count)]
@@ -52,7 +52,7 @@ class Sweep:
 
 @dataclass
 class Tally:
-    """What a sweep has come to."""
+    """The result of a sweep."""
 
     fault: str
     counts: dict[Outcome, int] = field(default_factory=lambda: dict.fromkeys(Outcome, 0))
@@ -69,7 +69,7 @@ class Tally:
 
 
 async def judged(testbed: Testbed, station: Services, pi: Pi, point: Point, first: Ended | None = None) -> Verdict:
-    """Plug the unit in again, unless it is done, and see what has become of it."""
+    """Plug the unit in again, unless it is done, and judge its state."""
     again = first
     if first is None or not first.well:
         again = await testbed.plug(station, pi)
@@ -84,7 +84,7 @@ async def judged(testbed: Testbed, station: Services, pi: Pi, point: Point, firs
 
 
 async def audited(testbed: Testbed, station: Services, verdicts: list[Verdict]) -> list[Verdict]:
-    """The verdicts of a whole bench, all of them lost where its audit log is not whole."""
+    """Return the verdicts of a testbed; all are lost if its audit log is not whole."""
     if problems := await testbed.audit_problems(station):
         return [Verdict(verdict.point, Outcome.LOST, "; ".join(problems)) for verdict in verdicts]
     return verdicts

@@ -1,17 +1,27 @@
-"""All sweeps, in the order of the table, and how one batch of one of them is tried in a process of its own."""
+"""All sweeps, in the order of the table; tries one batch of one of them in its own process."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 
-from tests.fault_injection import cable, clocks, full_station, processes, station_faults, storing, tpm_faults
+from tests.fault_injection import (
+    cable,
+    clocks,
+    full_station,
+    issuer_faults,
+    processes,
+    station_faults,
+    storing,
+    tpm_faults,
+)
 from tests.fault_injection.sweep import Point, Sweep, Verdict
 
 SWEEPS: tuple[Sweep, ...] = (
     *cable.SWEEPS,
     *storing.SWEEPS,
     *station_faults.SWEEPS,
+    *issuer_faults.SWEEPS,
     *full_station.SWEEPS,
     *tpm_faults.SWEEPS,
     *clocks.SWEEPS,
@@ -20,7 +30,7 @@ SWEEPS: tuple[Sweep, ...] = (
 
 
 def quiet() -> None:
-    """What goes wrong is the point here, and the verdicts tell it."""
+    """Silence the logs: errors are expected here, and the verdicts report them."""
     logging.disable(logging.CRITICAL)
 
 

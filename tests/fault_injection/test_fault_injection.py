@@ -12,10 +12,9 @@ from unittest import mock
 import pytest
 
 from device_agent.storage.disk import Disk
-from station.provisioning import issuance
 from station.registry import units
 from station.registry.database import Connection
-from station.registry.recognition import Recognition
+from station.registry.recognition import Recognition, recognise
 from station.registry.records import Applicant
 from tests.fault_injection import cable, storing
 from tests.fault_injection.power_cut import Recorder
@@ -33,7 +32,7 @@ BYTE_FAULTS = ("cut", "flipped", "dropped", "doubled", "late", "too late")
 
 @pytest.mark.parametrize("number", range(len(cable.BYTE_FAULTS)), ids=BYTE_FAULTS)
 def test_a_unit_recovers_from_a_fault_at_any_byte_of_a_session(number: int) -> None:
-    """The frame decoder is shown every byte struck; what it makes of it is tried once for each kind it makes."""
+    """The frame decoder gets a fault at every byte; a session is tried once for each kind of result."""
     what, points = cable.BYTE_FAULTS[number]
     every = points()
     classes = cable.classes(what, every)
@@ -53,7 +52,7 @@ def test_a_unit_recovers_from(sweep: Sweep) -> None:
 # --- the sweeps themselves can fail ---
 
 
-def test_a_disk_that_is_never_synced_is_found_out() -> None:
+def test_the_sweep_detects_a_disk_that_is_never_synced() -> None:
     def forgetful(self: Recorder, directory: Any) -> None:
         Disk.sync(self, directory)
 
@@ -65,8 +64,8 @@ def test_a_disk_that_is_never_synced_is_found_out() -> None:
     assert {verdict.outcome for verdict in lost} == {Outcome.LOST}
 
 
-def test_a_registry_that_forgets_who_was_issued_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = issuance.recognise
+def test_the_sweep_detects_a_registry_that_forgets_issued_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = recognise
 
     async def forgetful(connection: Connection, applicant: Applicant, now: int) -> Recognition:
         for unit in await issuing.listed(connection):
@@ -75,7 +74,7 @@ def test_a_registry_that_forgets_who_was_issued_is_found_out(monkeypatch: pytest
                 await connection.exec_driver_sql(f"UPDATE units SET state = 'released' WHERE id = {unit.id}")
         return await honest(connection, applicant, now)
 
-    monkeypatch.setattr(issuance, "recognise", forgetful)
+    monkeypatch.setattr("station.provisioning.issuance.recognise", forgetful)
     points: Sequence[Point] = [(4, 1000), (5, 500)]
     assert [verdict.outcome for verdict in cable.attempt(cable.cut, points)] == [Outcome.TWICE, Outcome.TWICE]
 

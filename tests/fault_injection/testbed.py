@@ -1,4 +1,4 @@
-"""A real station and a real agent in one process, on a cable and a clock of the test's, and what both must agree on.
+"""A real station and a real agent in one process, on a simulated cable and clock, and what both must agree on.
 
 The conversations, the provisioner, the registry and the identity store are the product's own; the cable and the clock
 (`tests.fault_injection.simulated_cable`) and the TPM (`tests.fault_injection.soft_tpm`) are not.
@@ -26,6 +26,7 @@ from device_agent.session import service
 from device_agent.session.service import Timeouts
 from runtime.clock import unix_time
 from shared.errors import BirthmarkError
+from station.authority.issuer import Issuer
 from station.config import EkPolicy, SessionConfig, StationConfig, TablesConfig
 from station.ports import conversation as station_conversation
 from station.ports.conversation import Conversation
@@ -45,7 +46,7 @@ Result = TypeVar("Result")
 
 
 class Testbed:
-    """A station that is open, and the clock. Made by `opened`."""
+    """An open station, and the clock."""
 
     def __init__(self, data_dir: Path, clock: Clock) -> None:
         self.data_dir = data_dir
@@ -67,7 +68,7 @@ class Testbed:
         return Conversation(line, "port", station.provisioner, station.bus, self.config).run()
 
     def open_link(self, path: Path) -> PiLink:
-        """What the agent gets when it opens its port."""
+        """Return the agent's end of the cable."""
         return self.links[path]
 
     async def plug(
@@ -78,7 +79,7 @@ class Testbed:
         step_seconds: float = STEP_SECONDS,
         around: Callable[[Coroutine[Any, Any, Unit], StationLine], Awaitable[Unit]] | None = None,
     ) -> Ended:
-        """Plug the unit in, and leave it until both ends have ended or nothing more is to be expected.
+        """Plug the unit in until both ends have ended or nothing more can happen.
 
         `around` wraps the station's conversation, for a test that stops it somewhere.
         """
@@ -110,7 +111,7 @@ class Testbed:
 
         agent.parent = hub
         self.links[pi.directory / "pi"] = PiLink(cable, hub)
-        wake()  # it stands at its first read, or has failed before it
+        wake()  # it waits in its first read, or has failed before it
         line = StationLine(cable)
         try:
             talk = self.conversation(station, line)
@@ -129,16 +130,17 @@ class Testbed:
         return ended
 
     def disagreements(self, pi: Pi) -> list[str]:
-        """What is not as it must be once a unit is provisioned; read past the code under test."""
+        """Return what is wrong after a unit is provisioned, read without the code under test."""
         found: list[str] = []
         identity = pi.identity()
         if identity is None:
             return ["the Pi has no identity"]
         leaf = identity.chain[0].public_bytes(Encoding.DER)
-        with _reader(self.registry) as database:
+        with reader(self.registry) as database:
             rows = database.execute("SELECT id, state FROM units WHERE serial = ?", (pi.serial,)).fetchall()
             certificates = database.execute(
-                "SELECT certificates.state, der FROM certificates JOIN units ON units.id = unit_id WHERE units.serial = ?",
+                "SELECT certificates.state, der FROM certificates JOIN units ON units.id = unit_id "
+                "WHERE units.serial = ?",
                 (pi.serial,),
             ).fetchall()
             tables = tuple(
@@ -173,13 +175,13 @@ class Testbed:
         return found
 
     async def release(self, station: Services, pi: Pi) -> None:
-        """Set its serial number and TPM free for another, as an operator would; it need not have come so far."""
+        """Release the unit, if it is in the registry, as an operator would."""
         async with station.database.write() as connection:
             with suppress(BirthmarkError):
                 await revocation.release(connection, pi.serial, "test", unix_time())
 
     def issued_twice(self, pi: Pi) -> bool:
-        with _reader(self.registry) as database:
+        with reader(self.registry) as database:
             query = "SELECT count(*) FROM audit WHERE serial = ? AND event = 'issued'"
             (rows,) = database.execute(query, (pi.serial,)).fetchone()
         return rows > 1 or len(pi.let_out) > 1
@@ -190,7 +192,7 @@ class Testbed:
 
 
 @contextmanager
-def _reader(registry: Path) -> Iterator[sqlite3.Connection]:
+def reader(registry: Path) -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(f"file:{registry}?mode=ro", uri=True)
     try:
         yield connection
@@ -202,7 +204,7 @@ _template: tempfile.TemporaryDirectory[str] | None = None
 
 
 def fast_directory() -> str | None:
-    """Memory, where there is some: thousands of transactions are synced, and none of them has to last."""
+    """Return a directory in memory if possible: thousands of transactions are synced, and none has to last."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
@@ -218,7 +220,7 @@ def _blank_data_dir() -> Path:
 
 @contextmanager
 def new_testbed() -> Iterator[Testbed]:
-    """A bench of its own with a station that has provisioned nobody; both ends' monotonic clocks are the bench's."""
+    """Make a testbed with a new station; both ends' monotonic clocks are the testbed's."""
     blank = _blank_data_dir()
     clock = Clock()
     with (
@@ -235,27 +237,31 @@ def new_testbed() -> Iterator[Testbed]:
 
 @asynccontextmanager
 async def station_of(testbed: Testbed) -> AsyncIterator[Services]:
-    """The station of this bench, started."""
+    """Start the station of this testbed."""
     async with open_station(testbed.data_dir, EkPolicy.RECORD) as station:
         yield station
 
 
-@asynccontextmanager
-async def station_with(station: Services, testbed: Testbed, registry: Path) -> AsyncIterator[Services]:
-    """The same station at another time: with the registry as it was then. The bench looks into that one meanwhile."""
-    secret = StationSecret.load(testbed.data_dir)
-    database, present = Database(f"sqlite:{registry}", station.config.name), testbed.registry
-    provisioner = CableProvisioner(
+def provisioner_of(station: Services, testbed: Testbed, database: Database, issuer: Issuer) -> CableProvisioner:
+    """Make a provisioner of this station, with another registry or issuer."""
+    return CableProvisioner(
         station.config,
         station.policy,
         station.vendors,
-        secret,
+        StationSecret.load(testbed.data_dir),
         station.authority.identity,
-        Issuance(station.config, station.tables, station.authority.issuer, database),
+        Issuance(station.config, station.tables, issuer, database),
         station.tables,
         database,
         station.bus,
     )
+
+
+@asynccontextmanager
+async def station_with(station: Services, testbed: Testbed, registry: Path) -> AsyncIterator[Services]:
+    """Open the same station with an earlier copy of the registry, which the testbed reads meanwhile."""
+    database, present = Database(f"sqlite:{registry}", station.config.name), testbed.registry
+    provisioner = provisioner_of(station, testbed, database, station.authority.issuer)
     testbed.registry = registry
     try:
         yield replace(station, database=database, provisioner=provisioner)
@@ -265,12 +271,12 @@ async def station_with(station: Services, testbed: Testbed, registry: Path) -> A
 
 
 def snapshot(registry: Path, copy: Path) -> None:
-    """The registry as it is now, under another name."""
-    with _reader(registry) as source, closing(sqlite3.connect(copy)) as target:
+    """Copy the registry as it is now to another name."""
+    with reader(registry) as source, closing(sqlite3.connect(copy)) as target:
         source.backup(target)
 
 
 def run(testbed: Testbed, work: Coroutine[Any, Any, Result]) -> Result:
-    """On an event loop that goes by the bench's clock."""
+    """Run a coroutine on an event loop that uses the testbed's clock."""
     with asyncio.Runner(loop_factory=lambda: Loop(testbed.clock)) as runner:
         return runner.run(work)

@@ -1,4 +1,4 @@
-"""Faults of the TPM: each command of a session answered with each kind of failure, once and for good. A real swtpm."""
+"""Faults of the TPM, a real swtpm: each command of a session fails in each way, once or from then on."""
 
 from __future__ import annotations
 
@@ -50,18 +50,18 @@ TOLD = {
     LATE: "tpm.gone",
     HUNG: "tpm.hung",
 }
-"""What a failure that stays is called."""
+"""The error code of each lasting failure."""
 
 OPENING = ("gone", HUNG)
 
 PASSING = ("retry", "NV rate", "testing", "out of objects", "out of sessions", "lockout")
-"""What is over by the next try: the session must not even notice."""
+"""Failures that are over by the next try: the session must succeed."""
 
 _HUNG_SECONDS = 0.15
 
 
 class _Time:
-    """The clock by which a busy TPM is asked again: it passes only while the connection pauses."""
+    """The clock for repeated commands: it advances only while the connection pauses."""
 
     def __init__(self) -> None:
         self._now = 0.0
@@ -111,7 +111,7 @@ class FaultyConnection(Connection):
 
 
 class Source:
-    """As `device_agent.storage.state_dir.TpmSource`, on a chip that stays, with connections that may fail."""
+    """Replaces `device_agent.tpm.source.TpmSource`: one chip, with connections that may fail."""
 
     name = "swtpm"
 
@@ -138,13 +138,13 @@ class Source:
 
 @contextmanager
 def _chip() -> Iterator[str]:
-    """A TPM of its own, switched on."""
+    """Make a new TPM, and switch it on."""
     with tempfile.TemporaryDirectory(prefix="birthmark-faults-") as directory, Simulator(Path(directory)) as simulator:
         yield simulator.tcti
 
 
 async def _fresh(testbed: Testbed, station: Services, pi: Pi | None, source: Source) -> Pi:
-    """The next unit with the same chip; its predecessor is released."""
+    """Make the next unit with the same chip; release the one before."""
     if pi is not None:
         await testbed.release(station, pi)
     source.drop()
@@ -154,7 +154,7 @@ async def _fresh(testbed: Testbed, station: Services, pi: Pi | None, source: Sou
 
 @cache
 def commands() -> int:
-    """How many commands a first session takes, from opening the TPM on."""
+    """Count the commands of a first session, from opening the TPM on."""
 
     async def count(testbed: Testbed, source: Source) -> int:
         async with station_of(testbed) as station:
@@ -170,7 +170,7 @@ def commands() -> int:
 
 
 def every_command() -> list[Point]:
-    """Command 0 opens the TPM: nothing is answered yet, so only the way to it can fail."""
+    """Return every command. Command 0 opens the TPM, so only the transport can fail."""
     return [
         (number, kind, for_good)
         for for_good in (False, True)

@@ -1,4 +1,4 @@
-"""A unit on the bench: its directory, its TPM and its agent, and how a plug-in of it ended."""
+"""A unit of a testbed: its directory, its TPM and its agent, and how a plug-in ended."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from virtual.cable import End
 
 @dataclass
 class Pi:
-    """A unit: its directory, its TPM, and the agent that runs on it until the power goes."""
+    """A unit: its directory, its TPM, and the agent that runs on it until the power is cut."""
 
     directory: Path
     serial: str
@@ -49,7 +49,7 @@ class Pi:
         return IdentityStore(self.state_dir, Disk()).load()
 
     def run(self, timeouts: Timeouts) -> Identity:
-        """The agent, started if it does not run, through one session."""
+        """Run the agent, started if necessary, for one session."""
         if self.agent is None:
             prepare_state_dir(self.state_dir)
             options = Options(self.state_dir, self.source.name, self.nuc_map, False, self.serial, None)
@@ -63,7 +63,7 @@ def _silent(_step: int, _text: str) -> None:
 
 @dataclass
 class Ended:
-    """How a plug-in ended at both ends: what came of it, or the error."""
+    """How a plug-in ended at both ends: the result, or the error."""
 
     station: Unit | BaseException | None = None
     pi: Identity | BaseException | None = None

@@ -1,7 +1,7 @@
 """`make fuzz`: coverage-guided fuzzing of every reader of a device's bytes, two targets at a time.
 
-What breaks a target is put into `tests/fuzz/corpus/TARGET.txt`, where `make test` tries it from then on. What only
-reached new code goes on in `.fuzz`, for the next run to begin from; `--keep` distils it into the corpus, too.
+Inputs that break a target are added to `tests/fuzz/corpus/TARGET.txt`, which `make test` tries from then on. Inputs
+that only reach new code stay in `.fuzz`, from which the next run begins; `--keep` distils them into the corpus, too.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ AT_ONCE = 2
 INPUT_SECONDS = 10
 MEMORY_MIB = 1024
 KEPT_MAX = 80
-"""Inputs a target keeps: the smallest that together reach all that was reached, or most of it."""
+"""The most inputs that a target keeps: the smallest ones that together reach all or most of the reached code."""
 
 _TRIED = re.compile(r"stat::number_of_executed_units:\s*(\d+)")
 _REACHED = re.compile(r"cov: (\d+) ft: (\d+) corp: (\d+)")
@@ -43,7 +43,7 @@ class Ran:
 
 
 def fuzz(target: str, seconds: int) -> Ran:
-    """One target for a time."""
+    """Fuzz one target for some time."""
     work, found, log = WORK / target, WORK / f"{target}.broke", WORK / f"{target}.log"
     unpack((Kept(REACHED, seed) for seed in SEEDS[target]()), work)
     shutil.rmtree(found, ignore_errors=True)
@@ -61,7 +61,7 @@ def fuzz(target: str, seconds: int) -> Ran:
 
 
 def keep(target: str) -> int:
-    """Distil what was found into the corpus; gives how many inputs it now has."""
+    """Distil the found inputs into the corpus. Returns how many inputs it has now."""
     kept = read_corpus(corpus_file(target))
     with tempfile.TemporaryDirectory() as before, tempfile.TemporaryDirectory() as distilled:
         unpack(kept, Path(before))

@@ -1,7 +1,8 @@
-"""The inputs that are kept of a target, in one file: `corpus/TARGET.txt`, a line an input, sorted.
+"""Reads and writes the kept inputs of a target: `corpus/TARGET.txt`, sorted, a line for each input.
 
-A line is why the input is kept, a space, and its bytes in base64. `reached` is kept for the code that it reaches; what
-once broke the target has the name that libFuzzer gave it (`crash-…`, `timeout-…`, `oom-…`) and is kept for good.
+A line is the reason for which the input is kept, a space, and its bytes in base64. `reached` means the code that it
+reaches; an input that broke the target has the name that libFuzzer gave it (`crash-…`, `timeout-…`, `oom-…`) and is
+kept forever.
 """
 
 from __future__ import annotations
@@ -28,27 +29,27 @@ def corpus_file(target: str) -> Path:
 
 
 def read_corpus(path: Path) -> list[Kept]:
-    """All inputs of a file, none if there is no file. Raises ValueError, with the number of a line that is none."""
+    """Return all inputs of a file; none without a file. Raises ValueError with the number of an invalid line."""
     if not path.exists():
         return []
     return [_input(line, f"{path}:{number}") for number, line in enumerate(path.read_text("ascii").splitlines(), 1)]
 
 
 def write_corpus(path: Path, inputs: Iterable[Kept]) -> None:
-    """Each input once, in an order that does not depend on when it was found: a change is a few lines."""
+    """Write each input once, in an order independent of when it was found, so that a change is a few lines."""
     lines = {f"{kept.why} {base64.b64encode(kept.octets).decode()}\n" for kept in inputs}
     path.write_text("".join(sorted(lines)), "ascii")
 
 
 def unpack(inputs: Iterable[Kept], folder: Path) -> None:
-    """The inputs as libFuzzer reads them: a file each, named by its SHA-1."""
+    """Write the inputs as libFuzzer reads them: a file each, named by its SHA-1."""
     folder.mkdir(parents=True, exist_ok=True)
     for kept in inputs:
         (folder / hashlib.sha1(kept.octets, usedforsecurity=False).hexdigest()).write_bytes(kept.octets)
 
 
 def pack(folder: Path, why: str = "") -> list[Kept]:
-    """The files that libFuzzer wrote, each kept for `why`, or under its own name."""
+    """Return the files that libFuzzer wrote, each kept for `why`, or under its own name."""
     return [Kept(why or path.name, path.read_bytes()) for path in sorted(folder.iterdir())]
 
 

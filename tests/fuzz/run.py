@@ -1,4 +1,4 @@
-"""One target under libFuzzer: `python -m tests.fuzz.run TARGET AGAIN DIRECTORY… -FLAG=…`. `tests.fuzz` starts it.
+"""Runs one target under libFuzzer: `python -m tests.fuzz.run TARGET AGAIN DIRECTORY… -FLAG=…`. `tests.fuzz` starts it.
 
 AGAIN is a program that does the same: libFuzzer starts it when it distils a corpus.
 """

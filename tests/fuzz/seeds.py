@@ -1,4 +1,4 @@
-"""Honest input for each target, to begin from. Made anew each time: what the fuzzer makes of it is what is kept."""
+"""Makes honest inputs, from which the fuzzing of each target begins. The corpus does not keep them."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ from tests.harness.samples import session_in
 
 HERE: Final = Path(__file__).parent
 VENDOR: Final = HERE / "vendor"
-"""A vendor's root (root.pem), and an EK certificate that it issued (ek.der): the only one that may be verified."""
+"""A vendor's root (root.pem), and an EK certificate that it issued (ek.der): the only one that may pass."""
 
 _STATION_NAMED: Final = bytes.fromhex("060a2b0601040183d4600301")
 _CLIENT_NAMED: Final = bytes.fromhex("06082b06010505070302")
@@ -50,7 +50,7 @@ _NOW: Final = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
 
 
 def frames(octets: bytes) -> None:
-    """In pieces or as a whole a stream has the same frames, never more than a frame is held, and each can be sent."""
+    """In pieces or as a whole a stream gives the same frames, the decoder holds at most one, and each can be sent."""
     size = octets[0] + 1 if octets else 1
     pieces, whole = FrameDecoder(), FrameDecoder()
     found = [frame for at in range(0, len(octets), size) for frame in pieces.receive(octets[at : at + size])]
@@ -77,7 +77,7 @@ def _bodies(kind: type[BodyT], octets: bytes) -> None:
 
 
 def sessions(octets: bytes) -> None:
-    """An end of a session, in any state, never raises, nor has more to say than one answer, however it is talked to."""
+    """An end of a session, in any state, never raises and never sends more than one answer, whatever it receives."""
     which, said = octets[0] if octets else 0, octets[1:]
     session = session_in(list(Role)[which % 2], list(State)[which // 2 % len(State)])
     for part in (said, encode_frame(said)):
@@ -105,9 +105,9 @@ def csr(octets: bytes) -> None:
 
 
 def ek_certificates(octets: bytes) -> None:
-    """A certificate is judged or refused under every policy, and nothing but the vendor's own passes as the vendor's.
+    """A certificate is judged or refused under every policy, and only the vendor's own passes as the vendor's.
 
-    What is read of it is read of two forms, the original and the mended one (`rough_der`): they must agree.
+    Fields are read from the original and from the repaired form (`der_repair`), which must agree.
     """
     with suppress(BirthmarkError):
         repair_der(strip_padding(octets))
@@ -189,4 +189,4 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
 }
 
 MOST_BYTES: Final = {"frames": 8192, "messages": 4096, "sessions": 4096, "tpm_structures": 1024}
-"""Longest input tried, where it is not 4 KiB."""
+"""The longest input of each target where it is not 4 KiB."""

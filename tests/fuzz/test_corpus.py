@@ -1,4 +1,4 @@
-"""What the fuzzer found once, and what reached most code, tried again without it."""
+"""The inputs that once broke a target or reach most code are tried again, without the fuzzer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_every_target_has_a_corpus() -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_what_was_found_once_breaks_nothing_now(target: str) -> None:
+def test_inputs_that_once_broke_a_target_break_it_no_more(target: str) -> None:
     for octets in (*SEEDS[target](), *(kept.octets for kept in KEPT[target])):
         TARGETS[target](octets)
 

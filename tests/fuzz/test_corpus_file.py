@@ -1,4 +1,4 @@
-"""A packed corpus: nothing is lost, nothing is moved without need, and what broke a target once is kept for good."""
+"""A packed corpus loses nothing, keeps its order, and keeps what broke a target forever."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BROKE = Kept("crash-0123", b"\xff\0\n")
 
 
 @given(st.lists(st.builds(Kept, st.sampled_from([REACHED, "crash-1", "timeout-2"]), st.binary(max_size=40))))
-def test_what_is_packed_is_read_again_once_and_in_one_order(
+def test_packed_inputs_are_read_once_and_in_one_order(
     tmp_path_factory: pytest.TempPathFactory, inputs: list[Kept]
 ) -> None:
     one, other = (tmp_path_factory.getbasetemp() / name for name in ("one.txt", "other.txt"))
@@ -38,7 +38,7 @@ def test_one_more_input_is_one_more_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["reached", "", "reached YQ=", "reached Y!==", " YQ=="])
-def test_a_line_that_is_none_is_named_by_its_number(tmp_path: Path, line: str) -> None:
+def test_an_invalid_line_is_named_by_its_number(tmp_path: Path, line: str) -> None:
     path = tmp_path / "some.txt"
     path.write_text(f"reached YQ==\n{line}\n")
     with pytest.raises(ValueError, match=r"some\.txt:2: "):
@@ -54,7 +54,7 @@ def test_unpacked_inputs_are_files_named_by_their_sha_1(tmp_path: Path) -> None:
 
 
 class Fuzzer:
-    """In libFuzzer's place: it notes what it begins from, breaks a target, or distils to what begins with `k`."""
+    """Replaces libFuzzer: records its seeds, breaks a target, or keeps the inputs that begin with `k`."""
 
     def __init__(self) -> None:
         self.began_from: set[bytes] = set()

@@ -1,4 +1,4 @@
-"""A copy of this checkout, as a clone of it would be: what tests of make targets and of the README run in."""
+"""Makes a copy of this checkout, as a clone would be, for tests of make targets and of the README."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROOT: Final = Path(__file__).parents[2]
 
 
 def copy_of_checkout(place: Path) -> Path:
-    """Everything that git tracks or would track, committed in a repository of its own at `place`."""
+    """Copy everything that git tracks or would track, and commit it in a new repository at `place`."""
     names = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
     for name in names:
         if name and (ROOT / name).is_file():
@@ -26,6 +26,6 @@ def copy_of_checkout(place: Path) -> Path:
 
 
 def git(checkout: Path, *arguments: str) -> str:
-    """What git prints. Raises CalledProcessError."""
+    """Run git, and return what it prints. Raises CalledProcessError."""
     done = subprocess.run(["git", *arguments], cwd=checkout, capture_output=True, text=True, check=True)
     return done.stdout.strip()

@@ -1,4 +1,4 @@
-"""Honest bytes, damaged: what a parser must read or refuse, whatever comes. No test lives here."""
+"""Damages honest bytes, for tests of parsers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.errors import BirthmarkError
 
 
 def damaged(*honest: bytes) -> st.SearchStrategy[bytes]:
-    """Honest bytes with a few of them changed, taken out or put in; and bytes that were never honest."""
+    """Generate honest bytes with a few changed, removed or inserted; and random bytes."""
     edits = st.lists(st.tuples(st.integers(0, 4096), st.integers(0, 2), st.binary(min_size=1, max_size=3)), max_size=4)
 
     def edit(octets: bytes, changes: list[tuple[int, int, bytes]]) -> bytes:

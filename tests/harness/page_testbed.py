@@ -45,7 +45,7 @@ from station.web.app import Parts, create_app
 Client: TypeAlias = TestClient[web.Request, web.Application]
 
 MARKUP = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
-"""The name of a hostile device. If it ran in a page, it would change the page's title."""
+"""The name of a hostile device. If a page ran it, it would change the page's title."""
 
 APPLICANT = Applicant(
     serial=BoardSerial("10000000a3f29c41"),
@@ -91,7 +91,7 @@ class PageTestbed:
 
     @property
     def parts(self) -> Parts:
-        """What an application is made of."""
+        """Return the parts of an application."""
         issuance = Issuance(self.config, self.tables, self.authority.issuer, self.database)
         return Parts(
             self.folder,
@@ -109,7 +109,7 @@ class PageTestbed:
         )
 
     def new_app(self) -> None:
-        """Make the application anew, as a restart of the station does."""
+        """Make the application again, as a restart of the station does."""
         self.app = create_app(self.parts, time.time(), behind_proxy=self.behind_proxy)
 
     async def token(self, *scopes: Scope, name: str = "") -> str:

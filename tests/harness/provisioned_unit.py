@@ -1,4 +1,4 @@
-"""A unit's identity as a station leaves it, in a state directory of the test's, with its secrets in a real TPM."""
+"""Makes a unit's identity as a station leaves it, in a temporary state directory, with its secrets in a real TPM."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ENDPOINT: Final = "https://ma.example/validate"
 
 @dataclass(frozen=True)
 class UnitIdentity:
-    """What a station gives to the unit with this TPM, ready to be stored."""
+    """The credentials that a station sends to the unit with this TPM, ready to be stored."""
 
     about: IdentityFile
     secrets: Secrets

@@ -1,4 +1,4 @@
-"""A data directory as the public JSON-file SMA leaves it, with its certificates' oddities, for the importer.
+"""Makes a data directory as the public SMA does, with its certificates' peculiarities, for tests of the import.
 
 Names, key usages, fields and layouts follow Birthmark's packages/sma; keys and hashes are fresh each time.
 """
@@ -27,7 +27,7 @@ FOUNDATION = "Birthmark Standard Foundation"
 
 @dataclass
 class PublicSma:
-    """The directory, and what its cameras hold."""
+    """The directory, and the secrets that its cameras hold."""
 
     data: Path
     keys: dict[str, ec.EllipticCurvePrivateKey]
@@ -88,7 +88,7 @@ def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def build(folder: Path) -> PublicSma:
-    """`folder/data` and `folder/certs`: three cameras, one of them blacklisted, and a "phase 2" telephone."""
+    """Make `folder/data` and `folder/certs`: three cameras, one of them blacklisted, and a "phase 2" telephone."""
     data, certs = folder / "data", folder / "certs"
     data.mkdir(parents=True)
     certs.mkdir()
@@ -193,7 +193,7 @@ def _add(
 
 
 def with_derived_keys(content: dict[str, Any], tables: int = 2) -> None:
-    """As a "phase 2" key_tables.json has it, for the first `tables` tables."""
+    """Add the derived keys that a "phase 2" key_tables.json has, for the first `tables` tables."""
     content["keys_per_table"] = 1000
     content["derived_keys"] = {
         str(row["table_id"]): {

@@ -1,6 +1,6 @@
-"""A real station and a real agent on a real pty, with every byte that crosses recorded. Whoever lies is a knob of it.
+"""A real station and a real agent on a real pty that records every byte. Tests replace either end by a dishonest one.
 
-The station runs in an event loop of its own, in a thread; the agent in the test's. No test lives here.
+The station runs in its own event loop, in a thread; the agent in the test's thread.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ from virtual.cable import Cable, End
 from virtual.timeouts import GREETING_SECONDS, TIMEOUT_SECONDS
 
 HELLO_SECONDS: Final = 0.1
-"""Agents are there within milliseconds; the default of a second would be most of the suite."""
+"""Agents answer within milliseconds; the default of a second would take most of the suite's time."""
 
 SHORT_WAIT_SECONDS: Final = 1.0
-"""For an answer that never comes."""
+"""The time-out for an answer that never comes."""
 
 _ROOT_PASSPHRASE: Final = "a passphrase for tests"
 
@@ -63,7 +63,7 @@ NUC_MAP: Final = NucMap(b"a sensor's map" * 64)
 
 
 def private(folder: Path) -> Path:
-    """As a state directory must be."""
+    """Make a directory private, as a state directory must be."""
     folder.mkdir(exist_ok=True)
     folder.chmod(0o700)
     return folder
@@ -77,7 +77,7 @@ def context(
 
 @dataclass
 class Recording:
-    """What crossed the cable, as a `virtual.cable.Spoil` that spoils nothing."""
+    """Records what crosses the cable: a `virtual.cable.Spoil` that changes nothing."""
 
     sent: dict[End, bytes] = field(default_factory=lambda: dict.fromkeys(End, b""))
 
@@ -89,7 +89,7 @@ class Recording:
         return FrameDecoder().receive(self.sent[sender])
 
     def messages(self, sender: End) -> list[Message]:
-        """Those that a decoder takes; a dishonest agent's may be worse."""
+        """Return the messages that can be decoded; a dishonest agent's may be malformed."""
         found = []
         for payload in self.payloads(sender):
             try:
@@ -99,14 +99,14 @@ class Recording:
         return found
 
     def kinds(self, sender: End) -> list[str]:
-        """What was said, by name; what was only repeated (a greeting, and its answer) once."""
+        """Return the messages by name; repeated ones (a Hello, and its answer) once."""
         return [type(message).__name__ for message in dict.fromkeys(self.messages(sender))]
 
     def refusals(self, sender: End) -> list[str]:
         return [message.code for message in self.messages(sender) if isinstance(message, Refusal)]
 
     def holds(self, secret: bytes) -> bool:
-        """Whether `secret` crossed, raw, in a frame, or in hexadecimal of either case."""
+        """Whether `secret` crossed, raw, in a frame, or in hexadecimal."""
         everything = b"".join([*self.sent.values(), *(load for end in End for load in self.payloads(end))])
         spelled = b16encode(secret)
         return any(form in everything for form in (secret, spelled, spelled.lower()))
@@ -114,7 +114,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class SessionOutcome:
-    """One session: what crossed, and what the agent made of it."""
+    """One session: what crossed, and the agent's result."""
 
     recording: Recording
     identity: Identity | None
@@ -125,7 +125,7 @@ class SessionOutcome:
         return self.error.code if self.error else ""
 
     def __repr__(self) -> str:
-        """What a failing test should show."""
+        """Return what a failing test should show."""
         said = {end.value: self.recording.kinds(end) for end in End}
         refused = {end.value: self.recording.refusals(end) for end in End}
         return f"Meeting({said}, refusals {refused}, the agent's end: {self.error})"
@@ -133,7 +133,7 @@ class SessionOutcome:
 
 @dataclass(frozen=True)
 class _ShortWait:
-    """A SessionConfig whose step time is short once the agent has said what is honest, and the product's until then."""
+    """A SessionConfig whose step time is the product's until the agent has sent its last honest message, then short."""
 
     recording: Recording
     after: type[Message]
@@ -163,7 +163,7 @@ class RegistryContents:
 
 
 class RecordedStation:
-    """A station that is open. `provisioner` may be another than its own: a station that lies."""
+    """An open station. `provisioner` may be another than its own, for a dishonest station."""
 
     def __init__(self, directory: Path, loop: asyncio.AbstractEventLoop, station: Services) -> None:
         self._directory = directory
@@ -179,7 +179,7 @@ class RecordedStation:
         return key
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """`work` in the station's event loop."""
+        """Run `work` in the station's event loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(TIMEOUT_SECONDS)
 
     def contents(self) -> RegistryContents:
@@ -204,7 +204,7 @@ class RecordedStation:
     def plugged(
         self, provisioner: CableProvisioner | None = None, *, short_wait_after: type[Message] | None = None
     ) -> Iterator[Served]:
-        """A cable whose one end the station serves for one session."""
+        """Open a cable of which the station serves one end for one session."""
         recording = Recording()
         config: Any = SessionConfig(hello_seconds=HELLO_SECONDS)
         if short_wait_after:
@@ -231,7 +231,7 @@ class RecordedStation:
         line: Callable[[Link], SerialLine] = lambda link: link,
         short_wait_after: type[Message] | None = None,
     ) -> SessionOutcome:
-        """One session of the agent that `agent_session` makes, over `line`.
+        """Hold one session of the agent that `agent_session` makes, over `line`.
 
         Once the agent has sent a message of the type `short_wait_after`, the station does not wait long for another.
         """
@@ -247,7 +247,7 @@ class RecordedStation:
 
 
 class Served:
-    """One session of the station's, on a cable. `end` returns when everything that comes of it is written."""
+    """One session of the station, on a cable. `end` returns when all its results are written."""
 
     def __init__(
         self,
@@ -263,11 +263,11 @@ class Served:
         self._session: Future[None] | None = None
 
     def begin(self) -> None:
-        """Greet. The Pi's end had better be open, for a terminal loses what comes before."""
+        """Send the Hello. The Pi's end must be open, because a terminal loses what comes before."""
         self._session = asyncio.run_coroutine_threadsafe(self._serve(), self._loop)
 
     def end(self) -> None:
-        """Wait until the session is over, well or badly."""
+        """Wait until the session is over."""
         assert self._session is not None
         error = self._session.exception(TIMEOUT_SECONDS)
         if error is not None and not isinstance(error, BirthmarkError):
@@ -283,7 +283,7 @@ class Served:
 def open_recorded_station(
     directory: Path, *, policy: EkPolicy = EkPolicy.SIMULATOR, ek_roots: Path | None = None, tables: int = 10
 ) -> Iterator[RecordedStation]:
-    """A station made in `directory`, a new one, and open."""
+    """Make a station in `directory`, and open it."""
     config = StationConfig(attestation=AttestationConfig(ek_policy=policy), tables=TablesConfig(count=tables))
     data_dir = directory / "data"
     init_data_dir(data_dir, config, force=False, root_passphrase=_ROOT_PASSPHRASE, ek_roots=ek_roots)

@@ -1,6 +1,6 @@
-"""The certificates of invented TPM vendors, each as rough as a real one's (docs/decisions/0003-ek-certificates.md).
+"""Makes certificates of invented TPM vendors, with the errors of real ones (docs/decisions/0003-ek-certificates.md).
 
-They are made here, since no real vendor's certificate may lie in the repository.
+The repository must not contain a real vendor's certificate.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from tests.harness.vendor_lab import (
 )
 
 OUT_OF_ORDER = tuple(f"Roughly TPM Root CA {number}" for number in ("01", "02", "0100", "1110", "1111", "2110", "2111"))
-"""Roots whose name is one set of three attributes in an order that DER forbids. The first two are older."""
+"""Roots whose name is one set of three attributes in an order that DER forbids; the first two are older."""
 
 _SIGNS_CERTIFICATES = usage(key_cert_sign=True)
 _ENDED = dt.datetime(2025, 10, 20, tzinfo=dt.UTC)
@@ -63,7 +63,7 @@ OLD_ISSUING = _name("Old TPM EK Intermediate CA 01", "Old Technologies AG", "DE"
 
 @cache
 def rough_vendors() -> dict[str, bytes]:
-    """File name → DER, of fourteen certificates."""
+    """Make fourteen certificates: file name → DER."""
     (top, root, issuing, old) = (rsa.generate_private_key(65537, 2048) for _ in range(4))
     curved, narrow = ec.generate_private_key(ec.SECP384R1()), ec.generate_private_key(ec.SECP256R1())
     both = usage(key_cert_sign=True, crl_sign=True)

@@ -1,4 +1,4 @@
-"""Content under a backup's encryption, whatever it is: what whoever knows the passphrase can write."""
+"""Encrypts any content as a backup, as anybody who knows the passphrase can."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A machine with the package's user and an empty /var/lib, in a mount namespace of its own: nothing of it stays."""
+"""A machine with the package's user and an empty /var/lib, in its own mount namespace, which leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ exec sleep infinity
 
 
 class ServiceMachine:
-    """Runs `birthmark-station` where the service's directory is the real one. `root` is only root's to read."""
+    """Runs `birthmark-station` with the service's real directory. Only root can read `root`."""
 
     def __init__(self, work: Path) -> None:
         self.root: Final = work / "root"
@@ -88,12 +88,12 @@ class ServiceMachine:
         self._holder.communicate()
 
     def inside(self, *command: str) -> list[str]:
-        """The command line that runs `command` in this machine, as root."""
+        """Return the command line that runs `command` in this machine, as root."""
         assert self._holder is not None
         return ["nsenter", "--mount", f"--target={self._holder.pid}", f"--wd={CHECKOUT}", "--", *command]
 
     def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """To its end, without a terminal."""
+        """Run a command to its end, without a terminal."""
         return subprocess.run(
             self.inside(*command),
             stdin=subprocess.DEVNULL,
@@ -105,18 +105,18 @@ class ServiceMachine:
         )
 
     def station(self, *arguments: str, user: str = "") -> subprocess.CompletedProcess[str]:
-        """`birthmark-station …` by root, or by another `user`."""
+        """Run `birthmark-station …` as root, or as another `user`."""
         become = ("setpriv", f"--reuid={user}", "--regid=65534", "--clear-groups") if user else ()
         return self.run(*become, sys.executable, "-m", "station", *arguments)
 
     def good(self, *arguments: str) -> str:
-        """What it prints; it must succeed."""
+        """Run a command that must succeed, and return what it prints."""
         done = self.station(*arguments)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def owners(self) -> set[str]:
-        """Who owns what lies in the service's home, and with which mode: `USER MODE`."""
+        """Return owner and mode of the files in the service's home: `USER MODE`."""
         listed = self.run("find", str(DATA_DIR.parent), "-printf", "%u %m\\n")
         assert listed.returncode == 0, listed.stderr
         return set(listed.stdout.splitlines())

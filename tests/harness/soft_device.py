@@ -56,7 +56,7 @@ class Key:
 
     @property
     def public(self) -> bytes:
-        """TPMT_PUBLIC, marshalled."""
+        """Return the TPMT_PUBLIC, marshalled."""
         width = (self.private.curve.key_size + 7) // 8
         point = self.private.public_key().public_numbers()
         x, y = (sized(coordinate.to_bytes(width, "big")) for coordinate in (point.x, point.y))

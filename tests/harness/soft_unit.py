@@ -1,4 +1,4 @@
-"""A unit in software that goes through a session, and the provisioner it meets. No test lives here."""
+"""A unit in software that holds a session, and a station's provisioner for it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Recording(CableProvisioner):
 
 @dataclass
 class Provisioning:
-    """A station's provisioner that asks for a genuine TPM, with its registry and bus."""
+    """A station's provisioner that requires a genuine TPM, with its registry and bus."""
 
     bare_station: BareStation
     provisioner: Recording
@@ -97,7 +97,7 @@ def identity(device: Device, hello: bytes = bytes(32)) -> Identity:
 
 
 def prove(device: Device, secret: bytes, challenge: Challenge, transcript: bytes, nuc: NucHash = NUC) -> Proof:
-    """`transcript` is the digest after the Challenge."""
+    """Make the Proof. `transcript` is the digest after the Challenge."""
     device_attest, device_signature = certify(device.device.name, device.ak, transcript)
     srk_attest, srk_signature = certify(device.srk.name, device.ak, transcript)
     return device.proof(
@@ -111,7 +111,7 @@ def prove(device: Device, secret: bytes, challenge: Challenge, transcript: bytes
 
 
 def receipt_body(device: Device, credentials: Credentials, transcript: bytes) -> ReceiptBody:
-    """`transcript` is the digest after the Credentials."""
+    """Make the receipt's body. `transcript` is the digest after the Credentials."""
     given = decode_body(CredentialsBody, credentials.body)
     imports = []
     for table in given.tables:

@@ -1,4 +1,4 @@
-"""The station's commands in this process, on a data directory of the test's own."""
+"""Runs the station's commands in this process, on a temporary data directory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from station.cli import main
 
 
 def run_station(*arguments: object, stdin: str | None = None) -> Result:
-    """Run `birthmark-station` with these arguments; nobody is at a terminal."""
+    """Run `birthmark-station` with these arguments, without a terminal."""
     return CliRunner().invoke(main, [str(argument) for argument in arguments], input=stdin)
 
 

@@ -1,4 +1,4 @@
-"""TPM vendors of the tests' own: CAs and EK certificates with the peculiarities of real ones, and forged ones."""
+"""Makes TPM vendors: CAs and EK certificates with the peculiarities of real ones, and forged ones."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ KEY_AGREEMENT = usage(key_agreement=True)
 
 
 def ca_issuers(*addresses: str) -> x509.AuthorityInformationAccess:
-    """Says where the issuer's certificate is to be had."""
+    """Make the extension that names the address of the issuer's certificate."""
     method = AuthorityInformationAccessOID.CA_ISSUERS
     return x509.AuthorityInformationAccess(
         [x509.AccessDescription(method, x509.UniformResourceIdentifier(address)) for address in addresses]
@@ -76,7 +76,7 @@ def all_in_one_rdn(attributes: Attributes) -> x509.Name:
 
 
 def disordered(attributes: Attributes) -> Callable[[bytes], bytes]:
-    """Turns the order of a multi-valued RDN around, wherever it stands, as Nuvoton writes it."""
+    """Reverse the order of a multi-valued RDN, wherever it is, as Nuvoton writes it."""
     encoded = [one_rdn_each((attribute,)).public_bytes()[4:] for attribute in attributes]
     ordered, reversed_ = b"".join(sorted(encoded)), b"".join(sorted(encoded, reverse=True))
     assert ordered != reversed_
@@ -98,7 +98,7 @@ PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 def signed(tbs: bytes, key: PrivateKey, algorithm: Algorithm = ECDSA_SHA256) -> bytes:
-    """A certificate around `tbs`, which need not be DER."""
+    """Sign `tbs`, which need not be DER, as a certificate."""
     if isinstance(key, rsa.RSAPrivateKey):
         signature = key.sign(tbs, PKCS1v15(), algorithm.hash)
     else:
@@ -107,7 +107,7 @@ def signed(tbs: bytes, key: PrivateKey, algorithm: Algorithm = ECDSA_SHA256) -> 
 
 
 def with_algorithm(tbs: bytes, algorithm: Algorithm) -> bytes:
-    """`tbs`, as made for SHA-256, with another signature algorithm in it."""
+    """Return `tbs`, made for SHA-256, with another signature algorithm."""
     (made,) = [known.identifier for known in (ECDSA_SHA256, RSA_SHA256) if known.identifier in tbs]
     _, _, rest = tbs.partition(b"\xa0\x03\x02\x01\x02")
     return value(0x30, b"\xa0\x03\x02\x01\x02" + rest.replace(made, algorithm.identifier, 1))
@@ -159,7 +159,7 @@ class Vendor:
         until: dt.datetime = NOW + dt.timedelta(days=3650),
         change: Callable[[bytes], bytes] | None = None,
     ) -> bytes:
-        """An EK certificate: empty subject, critical directoryName, EKU, no basicConstraints."""
+        """Make an EK certificate: empty subject, critical directoryName, EKU, no basicConstraints."""
         builder = _builder(subject or x509.Name([]), self.name, key, until)
         if tpm is not None:
             builder = builder.add_extension(x509.SubjectAlternativeName([x509.DirectoryName(tpm)]), critical=True)

@@ -1,4 +1,4 @@
-"""What the OpenAPI document's own formats stand for, told to schemathesis, which runs in a process of its own."""
+"""Generates values of the OpenAPI document's own formats for schemathesis, which runs in its own process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 
 def certificate_request(number: int) -> str:
-    """PEM, for one of a hundred keys that are the same in every run."""
+    """Make a CSR in PEM, for one of a hundred keys that are the same in every run."""
     key = ec.derive_private_key(1000 + number, ec.SECP256R1())
     request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
     return request.public_bytes(Encoding.PEM).decode()
@@ -25,7 +25,7 @@ schemathesis.openapi.format("printable", st.from_regex(r"[A-Z][a-z]{2,9}( カメ
 
 @schemathesis.hook
 def map_body(_context: object, body: object) -> object:
-    """JSON Schema takes 5.0 for an integer. The station does not: an integer is written without a fraction."""
+    """Write integers without a fraction: 5.0 is an integer for JSON Schema, but not for the station."""
     return _whole(body)
 
 

@@ -1,4 +1,4 @@
-"""`birthmark-agent setup` as a person and as a script run it, on a tree, with a real TPM simulator and a terminal."""
+"""`birthmark-agent setup` as a person and a script run it, on a directory tree, with a TPM simulator and a terminal."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def tree(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A station's, made by the station's own command."""
+    """Make a station's root certificate by the station's own command."""
     with VirtualStation(tmp_path / "station", f"{tmp_path}/no-port") as station:
         station.init()
     return tmp_path / "station" / "authority" / "root.pem"
 
 
 def at_a_terminal(said_first: str, *arguments: str) -> tuple[int, str]:
-    """The command at a terminal on which `said_first` is typed; its status and all it says."""
+    """Run the command at a terminal on which `said_first` is typed. Returns its status and all its output."""
     controller, terminal = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "device_agent", *arguments], stdin=terminal, stdout=terminal, stderr=terminal
@@ -81,7 +81,7 @@ def test_a_person_is_asked_for_it_and_before_anything_is_replaced(tree: Path, ro
     assert installed.read_bytes() == other.read_bytes()
 
 
-def test_the_tpm_is_looked_at_and_told(tree: Path, root: Path, tmp_path: Path) -> None:
+def test_setup_opens_the_tpm_and_reports_it(tree: Path, root: Path, tmp_path: Path) -> None:
     home = tmp_path / "tpm"
     home.mkdir(mode=0o700)
     simulator = Simulator(home)
@@ -99,7 +99,7 @@ def test_the_tpm_is_looked_at_and_told(tree: Path, root: Path, tmp_path: Path) -
     assert (tpm["outcome"], "[tpm.no-device]" in tpm["text"]) == ("still missing", True)
 
 
-def test_what_setup_put_in_place_is_what_the_agent_is_provisioned_with(tree: Path, tmp_path: Path) -> None:
+def test_the_agent_is_provisioned_with_what_setup_installed(tree: Path, tmp_path: Path) -> None:
     with VirtualStation(tmp_path / "station", f"{tmp_path}/pi/station") as station:
         station.init()
         station.start()

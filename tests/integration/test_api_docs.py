@@ -1,4 +1,4 @@
-"""The examples of docs/api.md, run one after another as a reader would, against a station of their own."""
+"""The examples of docs/api.md work, run one after another as a reader would, against their own station."""
 
 from __future__ import annotations
 

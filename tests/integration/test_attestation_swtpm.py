@@ -1,4 +1,4 @@
-"""The station's software against a TPM: what it makes, a TPM opens; what a TPM says, it believes; lies it refuses."""
+"""The station's TPM software with a real simulator: the TPM opens what it makes, and it verifies what the TPM makes."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def identity_of(tpm: Tpm, **change: bytes) -> Identity:
 
 
 def ek_template(name: str, esapi: ESAPI) -> TPM2B_PUBLIC:
-    """The library's templates, and the RSA-3072 one, for which it wants a certificate in NV."""
+    """Return the library's templates, and the RSA-3072 one, for which the library requires a certificate in NV."""
     if name != "H-6":
         _, template = create_ek_template(
             {"L-1": "EK-RSA2048", "L-2": "EK-ECC256", "H-3": "EK-HIGH-ECC384"}[name], NVReadEK(esapi)
@@ -165,7 +165,7 @@ def endorsed(esapi: ESAPI) -> ESYS_TR:
 
 
 def test_a_credential_for_a_software_ak_with_copied_attributes_stays_shut(tpm: Tpm) -> None:
-    """Nothing in the public area tells the two apart: this is what the credential is for."""
+    """Nothing in the public area distinguishes the two; the credential does."""
     copied = copied_ak(tpm.public_areas().ak)
     claims = examine_identity(identity_of(tpm, ak_public=copied))
     credential = make_credential(claims.ek, claims.ak.name(), os.urandom(32))
@@ -183,7 +183,7 @@ def copied_ak(public: bytes) -> bytes:
 # --- table keys ---
 
 
-def test_an_imported_table_key_derives_what_software_derives_and_its_import_is_believed(tpm: Tpm) -> None:
+def test_an_imported_table_key_derives_what_software_derives_and_its_import_passes(tpm: Tpm) -> None:
     claims = examine_identity(identity_of(tpm))
     master = os.urandom(32)
     wrapped = wrap_hmac_key(claims.srk, extract(master))
@@ -229,7 +229,7 @@ def test_a_key_wrapped_for_another_tpm_is_not_taken(tpm: Tpm) -> None:
     assert tpm.import_key(good.public, good.duplicate, good.seed).private
 
 
-# --- a whole proof, and its lies ---
+# --- a whole proof, and false ones ---
 
 
 def proof_of(tpm: Tpm, secret: bytes, transcript: bytes = TRANSCRIPT) -> Proof:
@@ -251,7 +251,7 @@ def request(tpm: Tpm) -> bytes:
     return builder.sign(tpm.device_key(), hashes.SHA256()).public_bytes(Encoding.DER)
 
 
-def test_an_honest_tpm_is_believed_and_its_firmware_is_what_it_says_itself(tpm: Tpm) -> None:
+def test_an_honest_tpm_passes_and_its_firmware_is_what_it_reports(tpm: Tpm) -> None:
     claims = examine_identity(identity_of(tpm))
     secret = os.urandom(32)
     credential = make_credential(claims.ek, claims.ak.name(), secret)
@@ -269,7 +269,7 @@ def test_a_statement_recorded_in_another_session_is_refused(tpm: Tpm) -> None:
 
 
 def test_a_software_key_that_a_genuine_ak_certifies_is_refused(esapi: ESAPI, simulator: Simulator) -> None:
-    """FACTS: imported, it may even claim sensitiveDataOrigin; but no TPM lets it claim fixedTPM."""
+    """An imported key may even claim sensitiveDataOrigin, but no TPM lets it claim fixedTPM."""
     private = ec.generate_private_key(ec.SECP256R1())
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     public_pem = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -318,7 +318,7 @@ def test_a_software_key_that_a_genuine_ak_certifies_is_refused(esapi: ESAPI, sim
 def test_an_unrestricted_key_can_forge_a_statement_and_is_therefore_no_ak(tpm: Tpm) -> None:
     public_areas = tpm.public_areas()
     forged = tpm.certify_storage_key(TRANSCRIPT).attest
-    assert tpm.sign(hashlib.sha256(forged).digest())  # the device key signs it without a question
+    assert tpm.sign(hashlib.sha256(forged).digest())  # the device key signs any digest
     with pytest.raises(BirthmarkError) as caught:
         examine_identity(identity_of(tpm, ak_public=public_areas.device))
     assert caught.value.code == "attestation.ak-not-restricted"
@@ -337,7 +337,7 @@ def test_a_restricted_ak_signs_no_statement_that_its_tpm_did_not_make(esapi: ESA
 # --- the simulator's own certificate ---
 
 
-def test_swtpms_own_certificate_is_judged_by_policy_and_by_whom_the_station_knows(
+def test_swtpms_certificate_is_judged_by_policy_and_known_issuers(
     tpm: Tpm, simulator: Simulator, tmp_path: Path
 ) -> None:
     claims = examine_identity(identity_of(tpm))
@@ -355,7 +355,7 @@ def test_swtpms_own_certificate_is_judged_by_policy_and_by_whom_the_station_know
 
 
 def test_openssls_own_command_agrees(tpm: Tpm, simulator: Simulator, tmp_path: Path) -> None:
-    """An independent witness, on the same bytes."""
+    """An independent check of the same bytes."""
     ca = swtpm_ca(simulator, tmp_path)
     (tmp_path / "ek.der").write_bytes(tpm.public_areas().ek_certificate)
     command = [

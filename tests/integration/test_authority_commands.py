@@ -1,4 +1,4 @@
-"""The commands of an authority, as somebody at a terminal or a script uses them, on one real data directory."""
+"""The authority's commands, as a person or a script uses them, on one real data directory."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def data_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def command(data_dir: Path) -> Command:
-    """Runs a command on the data directory; `stdin` is what it can read."""
+    """Run a command on the data directory; `stdin` is its input."""
 
     def run(*arguments: str | Path, stdin: str | None = None) -> Result:
         environment = {"BIRTHMARK_DATA_DIR": str(data_dir)}
@@ -71,7 +71,7 @@ def content(path: Path) -> dict[str, Any]:
 
 
 def valid(data_dir: Path, provisioning: dict[str, Any]) -> bool:
-    """Whether a token, made by a camera from its provisioning file, passes."""
+    """Whether a token that a camera makes from its provisioning file passes."""
 
     async def ask() -> bool:
         table = provisioning["table_assignments"][0]
@@ -237,7 +237,7 @@ def test_a_list_is_provisioned_each_by_itself_and_again_only_what_failed(
 
 
 def test_a_file_of_a_unit_that_was_never_committed_is_moved_aside_not_lost(command: Command, tmp_path: Path) -> None:
-    """What a crash between the file and the commit leaves."""
+    """A crash between the file and the commit leaves such a file."""
     (tmp_path / "provisioning_A.json").write_text('{"device_certificate": "of a unit that is not there"}')
     told(command("provision", "--serial", "A", "--output", tmp_path, "--json"))
     aside = [path for path in tmp_path.iterdir() if ".replaced-" in path.name]
@@ -253,7 +253,7 @@ def test_a_known_unit_whose_file_is_gone_is_a_failure_not_a_second_unit(command:
     assert json.loads(result.stdout)[0]["code"] == "registry.serial-taken"
 
 
-def test_a_list_that_is_none_is_refused_before_anything_is_made(command: Command, tmp_path: Path) -> None:
+def test_a_malformed_list_is_refused_before_anything_is_made(command: Command, tmp_path: Path) -> None:
     units = bulk(tmp_path, "device_serial\nA\nA\n")
     failed(command("provision", "--bulk", units, "--output", tmp_path), "provisioning.file-unusable")
     assert told(command("devices", "--json")) == []
@@ -265,7 +265,7 @@ def test_a_list_interrupted_by_kill_is_finished_by_running_it_again(data_dir: Pa
     out = tmp_path / "out"
     command = [sys.executable, "-m", "station", "provision", "--data-dir", str(data_dir)]
     command += ["--bulk", str(units), "--output", str(out)]
-    for least in (1, 60, 150):  # killed at three places, wherever in a transaction that is
+    for least in (1, 60, 150):  # killed at three moments, also within a transaction
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             while process.poll() is None and (not out.exists() or sum(1 for _ in out.glob("prov*.json")) < least):
                 time.sleep(0.002)
@@ -291,7 +291,7 @@ def test_a_list_interrupted_by_kill_is_finished_by_running_it_again(data_dir: Pa
     assert verified.returncode == 0, verified.stderr
 
 
-def test_statistics_count_what_there_is(command: Command, tmp_path: Path) -> None:
+def test_stats_count_units_tables_and_times(command: Command, tmp_path: Path) -> None:
     command("provision", "--bulk", bulk(tmp_path, "device_serial,device_family\nA,X\nB,X\nC,Y\n"), "--output", tmp_path)
     counts = told(command("stats", "--json"))
     assert counts["units"]["provisioned"] == 3
@@ -322,7 +322,7 @@ def test_the_audit_log_is_shown_and_checked(command: Command, data_dir: Path, tm
     rows = told(command("audit", "--json"))
     assert [row["event"] for row in rows] == ["initialised", "reserved", "issued", "provisioned", "revoked"]
     assert rows[-1]["detail"]["reason"] == "lost"
-    assert len(told(command("audit", "--since", "1h", "--json"))) == 4
+    assert len(told(command("audit", "--since", "1h", "--json"))) == 5
     assert told(command("audit", "--since", "2999-01-01", "--json")) == []
     assert "lost" in command("audit").stdout
     head = told(command("audit", "verify", "--json"))["head"]

@@ -1,4 +1,4 @@
-"""A station is backed up while it works, dies, and goes on from the backup with the units it knew and with new ones."""
+"""A station is backed up while it works, then lost, and goes on from the backup with its units and new ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PASSPHRASE = "a passphrase for the test"
 
 
 class Held:
-    """Holds a Pi's receipt on the cable until it is let go: a session in progress, with a unit that is issued."""
+    """Holds a Pi's receipt on the cable until released: a running session, with an issued unit."""
 
     def __init__(self) -> None:
         self.reached = threading.Event()
@@ -42,7 +42,7 @@ def pi_of(workspace: Path, number: int) -> VirtualPi:
 
 
 def plug(pi: VirtualPi) -> str:
-    """One plug-in, to its end; gives what the agent said."""
+    """Plug a Pi in until its agent ends. Returns the agent's output."""
     with pi.cable:
         agent = pi.start("--once", *WAIT_OPTIONS)
         _, said = agent.communicate(timeout=TIMEOUT_SECONDS)

@@ -1,5 +1,7 @@
-"""The rest of Birthmark in front of the running service: the aggregator's exact requests, tokens that a provisioned
-virtual Pi makes, and OpenSSL with what it fetches."""
+"""The running service works with the rest of Birthmark.
+
+That is the aggregator's exact requests, tokens of a provisioned virtual Pi, and OpenSSL with the certificates and lists
+that it fetches."""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ IMAGE, GPS = "0123456789abcdef" * 4, "fedcba9876543210" * 4
 
 
 class Aggregator:
-    """Posts as the aggregator's client does: one connection a request, no credentials, JSON; but it waits longer."""
+    """Posts as the aggregator's client does (one connection a request, no credentials, JSON), with a longer
+    time-out."""
 
     def __init__(self, address: str) -> None:
         self._address = urlsplit(address)
@@ -59,11 +62,11 @@ class Aggregator:
             connection.close()
 
     def validate(self, camera_token: object) -> tuple[int, Any]:
-        """`sma_client.validate_camera_token`."""
+        """Do what `sma_client.validate_camera_token` does."""
         return self.post("/validate", {"camera_token": camera_token, "manufacturer_authority_id": "CANON_001"})
 
     def validate_bundle(self, key: ec.EllipticCurvePrivateKey, certificate: bytes, gps: str | None) -> tuple[int, Any]:
-        """`sma_client.validate_certificate_bundle`, of what a camera has signed."""
+        """Do what `sma_client.validate_certificate_bundle` does with a camera's bundle."""
         sent, at = base64.b64encode(certificate).decode(), int(time.time())
         text = "\n".join((IMAGE, sent, str(at), gps or "", "")).encode()
         signature = base64.b64encode(key.sign(text, ec.ECDSA(hashes.SHA256()))).decode()
@@ -148,7 +151,7 @@ def test_a_token_of_a_unit_that_another_station_made_fails(
         assert Aggregator(other.address).validate(token_of(pi)) == FAIL
 
 
-def test_what_the_pi_submits_is_signed_with_a_certificate_that_passes(
+def test_a_pis_bundle_is_signed_with_a_certificate_that_passes(
     aggregator: Aggregator, station: VirtualStation, pi: VirtualPi, admin: str
 ) -> None:
     der = aggregator.get(f"/api/v1/devices/{pi.serial}/certificate?format=der", admin)
@@ -204,7 +207,7 @@ def openssl(*arguments: str, code: int = 0) -> str:
     return done.stdout + done.stderr
 
 
-def test_what_was_validated_is_in_no_log(station: VirtualStation, aggregator: Aggregator, pi: VirtualPi) -> None:
+def test_validations_are_not_logged(station: VirtualStation, aggregator: Aggregator, pi: VirtualPi) -> None:
     before = station.log.stat().st_size
     token = token_of(pi)
     assert aggregator.validate(token) == PASS

@@ -1,4 +1,4 @@
-"""The example camera, a program of its own, vouches for a picture; the station that provisioned it validates both."""
+"""The example camera, a separate program, signs for a picture; its station validates both the token and the bundle."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Authority(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Submission(msgspec.Struct, forbid_unknown_fields=True):
-    """What Birthmark's public aggregator takes at /api/v1/submit."""
+    """The body that Birthmark's public aggregator accepts at /api/v1/submit."""
 
     submission_type: Literal["camera"]
     image_hashes: Annotated[list[Image], Meta(min_length=1, max_length=2)]
@@ -52,7 +52,7 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True):
 
 
 @dataclasses.dataclass(frozen=True)
-class Studio:
+class CameraSetup:
     station_under_test: RecordedStation
     state_dir: Path
     raw: Path
@@ -76,8 +76,8 @@ def read(vouched: dict[str, Any]) -> tuple[Submission, CameraBundle]:
 
 
 @pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    folder = tmp_path_factory.mktemp("studio")
+def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CameraSetup]:
+    folder = tmp_path_factory.mktemp("setup")
     state_dir = private(folder / "state")
     (folder / "raw.dng").write_bytes(b"what the sensor saw" * 100)
     (folder / "photo.jpg").write_bytes(b"what the photographer made of it" * 100)
@@ -87,58 +87,56 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
             outcome = station_under_test.meet(lambda: AgentSession(tpm, IdentityStore(state_dir, Disk()), context()))
             tpm.close()
         assert outcome.identity is not None, outcome
-        yield Studio(station_under_test, state_dir, folder / "raw.dng", folder / "photo.jpg")
+        yield CameraSetup(station_under_test, state_dir, folder / "raw.dng", folder / "photo.jpg")
 
 
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_the_station_validates_the_token_and_the_bundle(studio: Studio) -> None:
-    submission, bundle = studio.vouched()
-    station = studio.station_under_test.station
-    assert studio.station_under_test.run(station.tokens.validate(submission.camera_token)).reason is Reason.VALID
-    assert studio.station_under_test.run(station.certificates.validate(bundle)).reason is Reason.VALID
+def test_the_station_validates_the_token_and_the_bundle(setup: CameraSetup) -> None:
+    submission, bundle = setup.vouched()
+    station = setup.station_under_test.station
+    assert setup.station_under_test.run(station.tokens.validate(submission.camera_token)).reason is Reason.VALID
+    assert setup.station_under_test.run(station.certificates.validate(bundle)).reason is Reason.VALID
     assert submission.manufacturer_cert.authority_id == station.config.authority.authority_id
     assert submission.manufacturer_cert.validation_endpoint == station.config.validation_endpoint
     assert abs(submission.timestamp - time.time()) < 3600
-    assert [image.image_hash for image in submission.image_hashes] == [sha256(studio.raw)] == [bundle.image_hash]
+    assert [image.image_hash for image in submission.image_hashes] == [sha256(setup.raw)] == [bundle.image_hash]
 
 
-def test_a_developed_picture_names_the_raw_one_as_its_parent_and_is_what_the_bundle_signs(studio: Studio) -> None:
-    submission, bundle = studio.vouched("--processed", str(studio.photo))
+def test_a_developed_picture_names_the_raw_one_as_its_parent_and_is_what_the_bundle_signs(setup: CameraSetup) -> None:
+    submission, bundle = setup.vouched("--processed", str(setup.photo))
     raw, photo = submission.image_hashes
-    assert (raw.image_hash, raw.modification_level, raw.parent_image_hash) == (sha256(studio.raw), 0, None)
-    assert (photo.image_hash, photo.modification_level) == (sha256(studio.photo), 1)
+    assert (raw.image_hash, raw.modification_level, raw.parent_image_hash) == (sha256(setup.raw), 0, None)
+    assert (photo.image_hash, photo.modification_level) == (sha256(setup.photo), 1)
     assert photo.parent_image_hash == raw.image_hash
     assert bundle.image_hash == photo.image_hash
-    assert studio.station_under_test.run(studio.station_under_test.station.certificates.validate(bundle)).valid
+    assert setup.station_under_test.run(setup.station_under_test.station.certificates.validate(bundle)).valid
 
 
-def test_what_was_changed_afterwards_is_not_validated(studio: Studio) -> None:
-    submission, bundle = studio.vouched()
-    station = studio.station_under_test.station
+def test_a_bundle_changed_afterwards_fails(setup: CameraSetup) -> None:
+    submission, bundle = setup.vouched()
+    station = setup.station_under_test.station
     other_image = msgspec.structs.replace(bundle, image_hash="0" * 64)
-    assert studio.station_under_test.run(station.certificates.validate(other_image)).reason is Reason.BAD_SIGNATURE
+    assert setup.station_under_test.run(station.certificates.validate(other_image)).reason is Reason.BAD_SIGNATURE
     digit = "1" if submission.camera_token.ciphertext[0] == "0" else "0"
     changed = digit + submission.camera_token.ciphertext[1:]
     token = msgspec.structs.replace(submission.camera_token, ciphertext=changed)
-    assert studio.station_under_test.run(station.tokens.validate(token)).reason is Reason.NOT_AUTHENTIC
+    assert setup.station_under_test.run(station.tokens.validate(token)).reason is Reason.NOT_AUTHENTIC
 
 
-def test_the_result_goes_to_a_file_where_one_is_named(studio: Studio, tmp_path: Path) -> None:
-    ended = studio.camera("--output", str(tmp_path / "vouched.json"))
+def test_the_result_goes_to_a_file_where_one_is_named(setup: CameraSetup, tmp_path: Path) -> None:
+    ended = setup.camera("--output", str(tmp_path / "vouched.json"))
     assert (ended.returncode, ended.stdout) == (0, "")
     read(json.loads((tmp_path / "vouched.json").read_text()))
 
 
-def test_a_camera_that_is_none_yet_and_a_picture_that_is_not_there_are_told_plainly(
-    studio: Studio, tmp_path: Path
-) -> None:
-    unprovisioned = studio.camera("--state-dir", str(private(tmp_path / "empty")))
+def test_an_unprovisioned_camera_and_a_missing_picture_have_clear_errors(setup: CameraSetup, tmp_path: Path) -> None:
+    unprovisioned = setup.camera("--state-dir", str(private(tmp_path / "empty")))
     assert unprovisioned.returncode == 1
     assert "[identity.missing]" in unprovisioned.stderr
-    missing = dataclasses.replace(studio, raw=tmp_path / "none.dng").camera()
+    missing = dataclasses.replace(setup, raw=tmp_path / "none.dng").camera()
     assert missing.returncode == 1
     assert "none.dng: No such file" in missing.stderr
     assert "Traceback" not in unprovisioned.stderr + missing.stderr

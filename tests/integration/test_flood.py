@@ -1,4 +1,4 @@
-"""Two hundred devices that send garbage of every kind neither keep the station from the next unit nor fill memory."""
+"""Two hundred devices that send garbage of every kind neither block the next unit nor fill the memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from virtual.timeouts import GREETING_SECONDS, TIMEOUT_SECONDS, WAIT_OPTIONS
 DEVICES = 200
 FLOOD_SECONDS = 12
 PORT_BYTES = 512 * 1024
-"""What one port may hold at worst (docs/security.md)."""
+"""The most memory that one port may take (docs/security.md)."""
 
 SLACK_BYTES = 16 * 1024 * 1024
 
@@ -43,7 +43,7 @@ def rss_bytes(station: VirtualStation) -> int:
 
 
 def sessions_at_most(seconds: float) -> int:
-    """Refusals that one port can come to in a time: after each a pause, twice as long as the one before."""
+    """Return the most refusals of one port in a time: after each is a pause, twice as long as the one before."""
     count, pause = 1, _REFUSED_SECONDS
     while seconds > 0:
         seconds -= pause
@@ -53,7 +53,7 @@ def sessions_at_most(seconds: float) -> int:
 
 
 def refusals(station: VirtualStation) -> list[tuple[str, int, str]]:
-    """Of each port that was refused anything: how often, and with which codes."""
+    """Return for each refused port how often it was refused, and with which codes."""
     with closing(sqlite3.connect(f"file:{station.data_dir}/registry.sqlite?mode=ro", uri=True)) as registry:
         return registry.execute(
             "SELECT json_extract(detail, '$.port'), count(*), group_concat(DISTINCT json_extract(detail, '$.code')) "
@@ -62,7 +62,7 @@ def refusals(station: VirtualStation) -> list[tuple[str, int, str]]:
 
 
 def flooded(rows: list[tuple[str, int, str]]) -> bool:
-    """Whether the station has met a device of each kind that it refuses; two kinds it only waits for."""
+    """Whether the station has refused a device of each kind; for two kinds it only waits."""
     return len(rows) > DEVICES * (len(KINDS) - 2) // len(KINDS)
 
 

@@ -1,4 +1,4 @@
-"""`birthmark-station import`: everything of the public SMA comes over and works here, or nothing does."""
+"""`birthmark-station import`: everything of the public SMA is imported and works here, or nothing is."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def imported(sma: PublicSma, target: Path) -> dict[str, Any]:
 
 
 def token_verdicts(sma: PublicSma, target: Path) -> dict[str, Reason]:
-    """What a token made by each of the old cameras gets from the new station."""
+    """Return the new station's verdict on a token of each old camera."""
 
     async def ask() -> dict[str, Reason]:
         async with open_station(target) as station:
@@ -106,7 +106,7 @@ def test_units_keep_their_facts_and_a_blacklisting_can_be_taken_back(sma: Public
     assert token_verdicts(sma, tmp_path / "new")["TEST-CAMERA-002"] is Reason.VALID
 
 
-def test_the_old_authority_signs_on_and_openssl_believes_the_new_certificates(sma: PublicSma, tmp_path: Path) -> None:
+def test_the_imported_authority_signs_and_openssl_accepts_the_new_certificates(sma: PublicSma, tmp_path: Path) -> None:
     imported(sma, tmp_path / "new")
 
     async def provision() -> tuple[bytes, ...]:
@@ -116,7 +116,7 @@ def test_the_old_authority_signs_on_and_openssl_believes_the_new_certificates(sm
     chain = asyncio.run(provision())
     old = x509.load_pem_x509_certificate((sma.data / "intermediate-ca.crt").read_bytes())
     assert x509.load_der_x509_certificate(chain[1]) == old
-    # Not strictly: the old root has no authority key identifier of its own, which strictness asks for.
+    # Not strict: the old root has no authority key identifier, which strict verification requires.
     leaf, intermediate, root = (openssl.pem(tmp_path / str(number), der) for number, der in enumerate(chain))
     answer = openssl.run("verify", "-CAfile", root, "-untrusted", intermediate, leaf)
     assert answer.returncode == 0, answer.stderr
@@ -137,7 +137,7 @@ def test_the_imported_directory_is_private_and_its_log_whole(sma: PublicSma, tmp
         assert found.problems == ()
         return found.rows
 
-    assert asyncio.run(check()) == 1 + 4 * 2 + 1 + 1  # initialised, each unit twice, one revoked, the summary
+    assert asyncio.run(check()) == 1 + 4 + 1 + 1  # initialised, each unit, one revoked, the summary
 
 
 def test_no_secret_of_the_old_files_lies_in_the_new_directory(sma: PublicSma, tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_derived_keys_of_phase_2_are_checked(sma: PublicSma, tmp_path: Path) -> 
     assert imported(sma, tmp_path / "new")["tables"] == 10
 
 
-def test_what_is_there_is_not_replaced_without_force_and_moved_aside_with_it(sma: PublicSma, tmp_path: Path) -> None:
+def test_an_existing_station_is_replaced_only_by_force_and_moved_aside(sma: PublicSma, tmp_path: Path) -> None:
     target = tmp_path / "new"
     imported(sma, target)
     kept = (target / "registry.sqlite").read_bytes()
@@ -173,7 +173,7 @@ def test_what_is_there_is_not_replaced_without_force_and_moved_aside_with_it(sma
 
 
 def refused(sma: PublicSma, tmp_path: Path) -> str:
-    """Import must fail and leave nothing at all behind; gives what was said."""
+    """Check that the import fails and leaves nothing behind. Returns its output."""
     before = sorted(path.name for path in tmp_path.iterdir())
     result = take_over(sma, tmp_path / "new")
     assert result.exit_code == 1, result.output

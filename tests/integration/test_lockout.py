@@ -1,4 +1,4 @@
-"""A camera loses power all day, and a TPM takes power cuts for guesses: it must neither lock nor stay locked."""
+"""A TPM counts power cuts as wrong guesses, and a camera has many: the TPM must neither lock nor stay locked."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Power:
         return Tpm.open(self.simulator.tcti)
 
     def cut(self) -> None:
-        """SIGKILL, so without TPM2_Shutdown, and on again."""
+        """Kill the TPM, without TPM2_Shutdown, and switch it on again."""
         process = self.simulator._process
         assert process is not None
         process.kill()
@@ -47,7 +47,7 @@ class Power:
         return self.tpm._run("read a property", read)
 
     def activate(self) -> None:
-        """What a provisioning does with the endorsement key, as the agent does it."""
+        """Use the endorsement key as the agent does when it is provisioned."""
         secret = os.urandom(32)
         credential = self.credential(secret)
         assert self.tpm.activate(*credential) == secret
@@ -58,7 +58,7 @@ class Power:
         return made.id_object, made.encrypted_secret
 
     def activate_carelessly(self) -> None:
-        """The same without saving the state after it."""
+        """Do the same without the shutdown after it."""
         blob, secret = (
             kind.unmarshal(part)[0]
             for kind, part in zip((TPM2B_ID_OBJECT, TPM2B_ENCRYPTED_SECRET), self.credential(bytes(32)), strict=True)
@@ -98,7 +98,7 @@ def test_a_tpm_locked_by_power_cuts_is_unlocked_by_the_agent_itself(power: Power
     assert power.property(PT_LOCKOUT_COUNTER) == 0
 
 
-def test_a_locked_tpm_whose_owner_has_a_password_for_that_is_told_as_locked(power: Power) -> None:
+def test_a_locked_tpm_with_a_lockout_password_is_reported_as_locked(power: Power) -> None:
     power.tpm._run("own", lambda esapi: esapi.hierarchy_change_auth(ESYS_TR.LOCKOUT, b"the owner's"))
     power.lock()
     with pytest.raises(BirthmarkError) as caught:

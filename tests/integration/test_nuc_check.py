@@ -1,4 +1,4 @@
-"""A provisioned unit's sensor against the map that is sealed in its TPM: an operator sees a swapped sensor."""
+"""`nuc check` compares a provisioned unit's sensor with the map sealed in its TPM, and reports a swapped sensor."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ from virtual.timeouts import TIMEOUT_SECONDS, WAIT_OPTIONS
 
 @pytest.fixture(scope="module")
 def unit(tmp_path_factory: pytest.TempPathFactory) -> VirtualPi:
-    """Provisioned with the map of simulated sensor 7; its clear map is gone."""
+    """Make a unit provisioned with the map of simulated sensor 7; its clear map is removed."""
     directory: Path = tmp_path_factory.mktemp("nuc")
     with VirtualStation(directory / "station", f"{directory}/pi-*/station") as station:
         station.init()

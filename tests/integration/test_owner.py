@@ -1,4 +1,4 @@
-"""On a machine with the service's directory: commands find it, root runs them as its user, and others hear who may."""
+"""Commands find the service's directory, root runs them as its owner, and other users learn who may."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_commands_find_the_services_directory_and_leave_nothing_of_roots_in_it(m
     assert "ci" in listed.stdout, listed.stderr
 
 
-def test_where_there_is_no_station_it_is_said_how_to_make_one(machine: ServiceMachine) -> None:
+def test_without_a_station_the_error_says_how_to_make_one(machine: ServiceMachine) -> None:
     missing = machine.station("devices")
     assert missing.returncode == 2
     for text in ("sudo birthmark-station setup", "--data-dir", "BIRTHMARK_DATA_DIR"):
@@ -65,7 +65,7 @@ def test_no_command_makes_or_replaces_the_services_directory_unnamed(machine: Se
         assert "--data-dir" in refused.stderr
 
 
-def test_another_user_hears_who_may(machine: ServiceMachine) -> None:
+def test_another_user_learns_who_may_run_the_command(machine: ServiceMachine) -> None:
     init(machine)
     machine.run("chmod", "0755", str(DATA_DIR.parent))
     for shut in (DATA_DIR, DATA_DIR.parent):
@@ -78,7 +78,7 @@ def test_another_user_hears_who_may(machine: ServiceMachine) -> None:
             assert f"sudo -u {USER} birthmark-station" in denied.stderr
 
 
-def test_roots_own_files_go_in_and_out_all_the_same(machine: ServiceMachine) -> None:
+def test_roots_own_files_are_read_and_written_as_root(machine: ServiceMachine) -> None:
     """A passphrase, a backup and vendors' certificates that only root can read."""
     vendors = machine.root / "vendors"
     vendors.mkdir()
@@ -115,7 +115,7 @@ def test_the_station_itself_runs_as_the_owner(machine: ServiceMachine) -> None:
     assert machine.owners() == {f"{USER} 700", f"{USER} 600"}
 
 
-def test_a_link_that_the_services_user_planted_takes_root_nowhere(machine: ServiceMachine) -> None:
+def test_root_follows_no_link_of_the_services_user(machine: ServiceMachine) -> None:
     init(machine, ELSEWHERE)  # root's own
     machine.run(
         "setpriv", "--reuid=54321", "--regid=54321", "--clear-groups", "ln", "-s", str(ELSEWHERE), str(DATA_DIR)

@@ -1,4 +1,4 @@
-"""The main job, with the programs a user would have: a station process, an agent process with swtpm, a pair of ttys."""
+"""Provisioning with the user's programs: a station process, an agent process with swtpm, and a pair of ttys."""
 
 import json
 import sqlite3
@@ -41,7 +41,7 @@ def pi_of(workspace: Path, number: int) -> VirtualPi:
 
 
 def provisioned(pi: VirtualPi, *options: str) -> str:
-    """Plug in, wait for the end, pull out; gives what the agent said."""
+    """Plug in, wait for the end, unplug. Returns the agent's output."""
     with pi.cable:
         agent = pi.start(*ONCE, *options)
         _, said = agent.communicate(timeout=TIMEOUT_SECONDS)
@@ -108,7 +108,7 @@ def test_a_unit_plugged_in_again_is_greeted_as_itself_and_gets_no_second_certifi
     station: VirtualStation, first: VirtualPi
 ) -> None:
     before = first.status()
-    provisioned(first)  # its NUC map was removed: the sealed one serves
+    provisioned(first)  # its NUC map was removed: it uses the sealed one
     after = first.status()
     assert (after["certificate_sha256"], after["table_ids"]) == (before["certificate_sha256"], before["table_ids"])
     assert unit(station, first.serial)["certificate_serial"] == before["certificate_serial"]
@@ -154,7 +154,7 @@ def test_many_units_at_once_each_get_their_own(workspace: Path, station: Virtual
     assert len(certificates) == len(pis)
 
 
-def test_two_pis_with_one_serial_number_are_told_apart(
+def test_two_pis_with_one_serial_number_are_distinguished(
     workspace: Path, station: VirtualStation, first: VirtualPi
 ) -> None:
     other = pi_of(workspace, 20)
@@ -173,7 +173,7 @@ def test_a_second_unit_with_the_same_nuc_hash_is_refused(workspace: Path, statio
     assert other.serial in {row["serial"] for row in audit(station) if row["event"] == "refused"}
 
 
-def test_what_other_programs_write_to_the_port_does_no_harm(workspace: Path, station: VirtualStation) -> None:
+def test_other_programs_writing_to_the_port_do_no_harm(workspace: Path, station: VirtualStation) -> None:
     pi = pi_of(workspace, 23)
     chatter = b"\r\nraspberrypi login: AT\r\nATE0\r\nAT+CGMI\r\n\x00\x00\x7f\xff"
     sent = dict.fromkeys(End, 0)
@@ -258,7 +258,7 @@ def test_bad_input_ends_with_a_sentence_a_code_and_a_status(
 
 
 def test_a_port_in_use_is_named_as_such(tmp_path: Path) -> None:
-    pi = pi_of(tmp_path, 31)  # no station is there: the holder waits, however slow the others are
+    pi = pi_of(tmp_path, 31)  # there is no station, so the holder waits, however slow the others are
     with pi.cable:
         holder = pi.start(*WAIT_OPTIONS)
         try:

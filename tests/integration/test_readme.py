@@ -1,4 +1,4 @@
-"""The README, followed to the letter by somebody who has just cloned it."""
+"""The README's commands work in a fresh clone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.timeout(300)
-def test_what_is_typed_by_hand_provisions_a_unit_and_leaves_the_checkout_clean(tmp_path: Path) -> None:
+def test_the_readmes_commands_provision_a_unit_and_leave_the_checkout_clean(tmp_path: Path) -> None:
     checkout = copy_of_checkout(tmp_path / "checkout")
     section = README.split("## By hand", 1)[1].split("\n## ", 1)[0]
     script = "\n".join(re.findall(r"```sh\n(.*?)```", section, re.DOTALL)).replace("--port 8001", "--port 0")

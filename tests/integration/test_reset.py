@@ -1,4 +1,4 @@
-"""What `birthmark-agent reset` promises of the next plug-in, with a station, swtpm and a pair of ttys."""
+"""The next plug-in after `birthmark-agent reset` goes as promised, with a station, swtpm and a pair of ttys."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_unit_that_was_reset_gets_the_same_certificate_again(workspace: Path, 
     assert len([row for row in audit(station) if row["serial"] == pi.serial and row["event"] == "issued"]) == 1
 
 
-def test_a_map_given_beside_the_kept_one_is_taken_for_what_it_is(workspace: Path, station: VirtualStation) -> None:
+def test_a_map_given_beside_the_kept_one_is_compared_with_it(workspace: Path, station: VirtualStation) -> None:
     pi = pi_of(workspace, 41)
     provisioned(pi)
     before = pi.status()
@@ -68,7 +68,7 @@ def test_a_map_given_beside_the_kept_one_is_taken_for_what_it_is(workspace: Path
     assert pi.status() == before
 
 
-def test_a_reset_that_forgets_the_map_says_what_it_costs_and_it_is_so(workspace: Path, station: VirtualStation) -> None:
+def test_a_reset_that_forgets_the_map_states_the_cost_correctly(workspace: Path, station: VirtualStation) -> None:
     pi = pi_of(workspace, 42)
     provisioned(pi)
     before = pi.status()
@@ -83,9 +83,7 @@ def test_a_reset_that_forgets_the_map_says_what_it_costs_and_it_is_so(workspace:
     assert pi.status() == before
 
 
-def test_a_kept_map_in_front_of_another_tpm_is_told_and_can_be_forgotten(
-    workspace: Path, station: VirtualStation
-) -> None:
+def test_a_kept_map_of_another_tpm_is_reported_and_can_be_forgotten(workspace: Path, station: VirtualStation) -> None:
     pi, other = pi_of(workspace, 43), pi_of(workspace, 44)
     provisioned(pi)
     provisioned(other)

@@ -1,5 +1,7 @@
-"""Schemathesis against the running service on its own OpenAPI: all its checks, every endpoint, the same requests each
-time. It runs as a program of its own, as a user of the HTTP interface would run it."""
+"""Schemathesis tests the running service by its own OpenAPI document.
+
+It makes all its checks on every endpoint, with the same requests each time. It runs as a separate program, as a user of
+the HTTP interface would run it."""
 
 from __future__ import annotations
 
@@ -52,7 +54,7 @@ def test_the_service_keeps_to_its_own_description(tmp_path: Path) -> None:
 
 
 def allow_any_rate(config: Path) -> None:
-    """A thousand requests in ten seconds are this test's business, and no other client is there."""
+    """Allow any rate: this test sends a thousand requests in ten seconds, and there is no other client."""
     head, mark, rates = config.read_text().partition("[web.rates]\n")
     assert mark
     config.write_text(head + mark + re.sub(r"= [0-9.]+", "= 100000.0", rates))

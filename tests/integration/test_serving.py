@@ -1,4 +1,4 @@
-"""How a station serves others: by TLS or through a proxy, from its options or from what systemd hands it."""
+"""A station serves other machines by TLS or a proxy, set by its options or by systemd's sockets and credentials."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Answer(NamedTuple):
 
 @dataclass
 class Served:
-    """A running station and what it said: up to its ports while it runs, all of it once it has ended."""
+    """A running station and its output: up to the line with its ports while it runs, all of it after its end."""
 
     said: str
     certificate: Path
@@ -141,7 +141,7 @@ def served(
 
 
 def refused(command: list[str], credentials: Path | None, sockets: str, mode: str = "0660") -> str:
-    """What it says on its way out."""
+    """Return the output of a station that refuses to start."""
     environment = {**os.environ, "SOCKET_MODE": mode, "CREDENTIALS_DIRECTORY": str(credentials or "")}
     done = subprocess.run(
         [sys.executable, "-c", AS_SYSTEMD, sockets, *command],
@@ -178,7 +178,7 @@ def test_tls_by_files_lets_others_in(pair: Path, data_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("swapped", [True, False])
-def test_tls_files_that_do_not_fit_are_told(pair: Path, data_dir: Path, swapped: bool) -> None:
+def test_tls_files_that_do_not_fit_are_reported(pair: Path, data_dir: Path, swapped: bool) -> None:
     certificate, key = pair / "tls.pem", pair / "tls.key"
     files = (key, certificate) if swapped else (certificate, certificate)
     done = run_station(
@@ -193,7 +193,7 @@ def test_tls_files_that_do_not_fit_are_told(pair: Path, data_dir: Path, swapped:
 # --- as systemd's service ---
 
 
-def test_the_bench_is_served_in_the_clear_and_others_by_tls(pair: Path, data_dir: Path) -> None:
+def test_loopback_is_served_in_the_clear_and_others_by_tls(pair: Path, data_dir: Path) -> None:
     here, out = free_port(), free_port()
     sockets = f"127.0.0.1:{here},{EVERYWHERE}:{out}"
     with served(command(data_dir), pair, pair / "tls.pem", sockets) as it:
@@ -229,7 +229,7 @@ def test_a_socket_to_others_without_a_certificate_is_refused(data_dir: Path) -> 
 
 
 @pytest.mark.parametrize("missing", ["tls.pem", "tls.key"])
-def test_half_a_pair_of_credentials_is_told(pair: Path, data_dir: Path, tmp_path: Path, missing: str) -> None:
+def test_one_credential_without_the_other_is_reported(pair: Path, data_dir: Path, tmp_path: Path, missing: str) -> None:
     for name in {"tls.pem", "tls.key"} - {missing}:
         (tmp_path / name).write_bytes((pair / name).read_bytes())
     said = refused(command(data_dir), tmp_path, f"127.0.0.1:{free_port()}")
@@ -237,7 +237,7 @@ def test_half_a_pair_of_credentials_is_told(pair: Path, data_dir: Path, tmp_path
     assert "[http.tls-unusable]" in said
 
 
-def test_a_certificate_that_clients_will_refuse_is_told_at_the_start(data_dir: Path, tmp_path: Path) -> None:
+def test_a_certificate_that_clients_will_refuse_is_reported_at_the_start(data_dir: Path, tmp_path: Path) -> None:
     make_certificate(tmp_path, "other.example.org", 3)
     port = free_port()
     with served(command(data_dir), tmp_path, tmp_path / "tls.pem", f"{EVERYWHERE}:{port}") as it:

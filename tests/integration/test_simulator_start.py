@@ -1,4 +1,4 @@
-"""The agent's TPM simulator is ready when `start` returns, however slowly swtpm comes up and its predecessor ends."""
+"""The agent's TPM simulator is ready when `start` returns, however slowly swtpm starts and its predecessor ends."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ sys.exit(1)
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A state directory with a TPM that was on once."""
+    """Make a state directory with a TPM that was started once."""
     state_dir = tmp_path_factory.mktemp("made")
     with Simulator(state_dir):
         return state_dir
@@ -60,7 +60,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def simulator(made: Path, tmp_path: Path) -> Iterator[Simulator]:
-    """Made, and switched off."""
+    """Make a simulator, and switch it off."""
     with closing(Simulator(shutil.copytree(made, tmp_path / "state"))) as found:
         yield found
 
@@ -113,7 +113,7 @@ def test_a_predecessor_that_ends_late_cannot_remove_the_sockets_of_the_next(simu
     assert len(list(Path(simulator.tcti.partition("=")[2]).parent.iterdir())) == 2
 
 
-def test_a_simulator_that_never_answers_is_told_and_ends(
+def test_a_simulator_that_never_answers_is_reported_and_ends(
     simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in(monkeypatch, tmp_path / "bin", "#!/bin/sh\nexec sleep 1000\n")

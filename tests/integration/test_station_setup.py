@@ -1,4 +1,4 @@
-"""`birthmark-station setup`: by root on a machine with the package's user, by anybody for a station of their own."""
+"""`birthmark-station setup`, run by root on a machine with the package's user, and by a user for their own station."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def passphrase_file(tmp_path: Path) -> Path:
 
 
 def with_systemd(machine: ServiceMachine) -> tuple[Path, str]:
-    """A machine that systemd runs, as far as setup sees it; gives the folder of `systemctl`, and PATH with it."""
+    """Make a machine that setup takes for one with systemd. Returns the folder of `systemctl`, and PATH with it."""
     assert machine.run("mkdir", "/run/systemd/system").returncode == 0
     folder = machine.root / "bin"
     folder.mkdir()
@@ -55,7 +55,7 @@ def with_systemd(machine: ServiceMachine) -> tuple[Path, str]:
 
 
 def typed(command: list[str], dialogue: list[tuple[str, str]]) -> tuple[int, str]:
-    """Runs a command at a terminal; types each answer once its question stands there. Gives exit code and screen."""
+    """Run a command at a terminal; type each answer after its question appears. Returns exit code and screen."""
     with subprocess.Popen(
         ["script", "-qec", subprocess.list2cmdline(command), "/dev/null"],
         stdin=subprocess.PIPE,
@@ -114,7 +114,7 @@ def test_root_makes_the_services_station_as_its_user_and_starts_it(
 
 
 @needs_root
-def test_run_again_it_changes_nothing_that_is_set_and_does_what_is_undone(
+def test_run_again_setup_changes_no_setting_and_does_what_is_undone(
     machine: ServiceMachine, passphrase_file: Path
 ) -> None:
     secret = f"--root-passphrase-file={passphrase_file}"
@@ -152,7 +152,7 @@ def test_run_again_it_changes_nothing_that_is_set_and_does_what_is_undone(
 
 
 @needs_root
-def test_what_no_option_answers_is_asked_at_a_terminal(machine: ServiceMachine) -> None:
+def test_a_missing_option_is_asked_for_at_a_terminal(machine: ServiceMachine) -> None:
     safe = machine.root / "safe"
     safe.mkdir()
     code, screen = typed(
@@ -240,7 +240,7 @@ def test_a_station_of_ones_own_is_set_up_without_a_service(tmp_path: Path, passp
     assert (own / ROOT_KEY_NAME).is_file()
 
 
-def test_nothing_is_set_up_over_what_is_no_station(tmp_path: Path, passphrase_file: Path) -> None:
+def test_setup_refuses_a_directory_that_is_no_station(tmp_path: Path, passphrase_file: Path) -> None:
     (tmp_path / "notes").write_text("mine")
     refused = run_station(
         *("setup", *ANSWERS, "--yes", f"--root-passphrase-file={passphrase_file}", f"--data-dir={tmp_path}"),

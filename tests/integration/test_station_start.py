@@ -1,4 +1,4 @@
-"""Making and starting a station: whole or not at all, private, and never over what is there."""
+"""A station is made whole or not at all, is private, and overwrites nothing."""
 
 import json
 import shutil
@@ -57,7 +57,7 @@ def test_force_says_what_it_moved_where(data_dir: Path) -> None:
 
 @pytest.mark.parametrize("force", [(), ("--force",)])
 def test_a_directory_that_is_no_station_is_never_replaced(tmp_path: Path, force: tuple[str, ...]) -> None:
-    """Such as the folder `station` of a checkout, which holds this program."""
+    """An example is the folder `station` of a checkout, which holds this program."""
     source = tmp_path / "station"
     source.mkdir()
     (source / "main.py").write_text("precious")
@@ -90,7 +90,7 @@ def test_serve_warns_of_an_address_that_nobody_else_can_reach(data_dir: Path) ->
         station.stop()
         assert "no other machine" not in station.log.read_text()
         station.start()
-        station.stop()  # what it says at its start is then written
+        station.stop()  # its first output is then written
         assert (
             "warning: public_url is http://127.0.0.1:8001, which no other machine can reach" in station.log.read_text()
         )
@@ -121,7 +121,7 @@ def test_two_stations_do_not_share_a_data_directory(data_dir: Path) -> None:
         second = failed("serve", "--data-dir", str(data_dir), "--port", "0")
         assert "[data.in-use]" in second.stderr
         assert f"process {station.process.pid}" in second.stderr
-        assert station.devices() == []  # a command beside it
+        assert station.devices() == []  # a command beside the running station
         station.process.kill()
         station.process.wait()
         station.start()  # the lock died with its holder
@@ -168,7 +168,7 @@ def test_a_data_directory_with_another_stations_secret_is_not_served(data_dir: P
     assert "[authority.unreadable]" in failed("serve", "--data-dir", str(data_dir), "--port", "0").stderr
 
 
-def test_there_is_nothing_to_serve_where_nothing_is(tmp_path: Path) -> None:
+def test_without_a_station_there_is_nothing_to_serve(tmp_path: Path) -> None:
     assert "[data.missing]" in failed("serve", "--data-dir", str(tmp_path / "none"), "--port", "0").stderr
 
 

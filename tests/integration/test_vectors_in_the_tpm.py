@@ -1,4 +1,4 @@
-"""What a TPM derives, what software derives and what the vectors say agree to the byte."""
+"""Keys derived by a TPM and by software agree with the vectors, byte for byte."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def tpm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tpm]:
 
 
 def imported(tpm: Tpm, prk: bytes) -> Blob:
-    """As a station wraps it and an agent imports it."""
+    """Import a key that is wrapped as a station does."""
     wrapped = wrap_hmac_key(read_public(tpm.public_areas().srk), prk)
     return tpm.import_key(wrapped.public, wrapped.duplicate, wrapped.seed)
 

@@ -93,7 +93,7 @@ def test_a_station_without_the_udev_rule_says_so_at_start_and_where_the_ports_wo
         assert "No port is served." in page(station)
 
 
-def test_a_wrong_port_of_the_stations_is_told_in_words_for_a_station(tmp_path: Path) -> None:
+def test_the_page_advises_on_a_wrong_port_in_words_for_a_station(tmp_path: Path) -> None:
     with VirtualStation(tmp_path / "station", "/dev/no-such-port") as station:
         station.init()
         station.start()

@@ -1,4 +1,4 @@
-"""The virtual Pi that the tests of one module go on with, from first boot to the end."""
+"""Makes the virtual Pi that all tests of a module use, from first boot to the end."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.system.image import build
 
 @pytest.fixture(scope="module")
 def pi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
-    """Not yet switched on."""
+    """Make the virtual Pi, which is not yet switched on."""
     work = tmp_path_factory.mktemp("pi")
     sockets = Path(tempfile.mkdtemp(prefix="pi-"))  # short: a socket's path has room for 107 characters
     with Simulator(work):
-        pass  # it manufactures a TPM, with EK certificates from a CA of its own
+        pass  # it makes a TPM, with EK certificates of a new CA
     roots = work / "roots"
     roots.mkdir()
     for certificate in (work / "simulator").rglob("*cert.pem"):

@@ -48,7 +48,7 @@ class Tpm:
             time.sleep(0.01)
 
     def hold(self) -> None:
-        """It takes no command any further until `release`."""
+        """Stop the TPM: it answers no command until `release`."""
         assert self._process
         self._process.send_signal(signal.SIGSTOP)
 
@@ -112,13 +112,13 @@ class Guest:
                 assert self._qemu.poll() is None, self.tail()
 
     def cut_power(self) -> None:
-        """As if the plug were pulled: what is not on the disk is lost."""
+        """Cut the power: what is not on the disk is lost."""
         assert self._qemu
         self._qemu.kill()
         self._ended()
 
     def power_off(self) -> None:
-        """In order."""
+        """Shut the Pi down in order."""
         assert self._qemu
         self.run("systemctl poweroff --no-block")
         self._qemu.wait(120)
@@ -140,14 +140,14 @@ class Guest:
     def tail(self) -> str:
         return self.console.read_bytes()[-3000:].decode(errors="replace")
 
-    # --- what happens in it ---
+    # --- commands in it ---
 
     def run(self, command: str, seconds: float = 180) -> Done:
-        """A line for its root shell. Raises TimeoutError."""
+        """Run a line in its root shell. Raises TimeoutError."""
         assert self._shell
         self._count += 1
         mark = f"@{os.getpid()}.{self._count}@"
-        # The mark is split in what is sent, so that no echo is taken for the answer.
+        # The mark is split in the sent line, so that its echo does not count as the answer.
         line = f"{{ {command}\n}} </dev/null 2>&1; printf '\\n%s%s:%d:end\\n' {mark[:3]} {shlex.quote(mark[3:])} $?\n"
         self._shell.sendall(line.encode())
         deadline = time.monotonic() + seconds
@@ -164,13 +164,13 @@ class Guest:
             self._buffer += data
 
     def good(self, command: str, seconds: float = 180) -> str:
-        """Its output; it must succeed."""
+        """Run a command that must succeed, and return its output."""
         done = self.run(command, seconds)
         assert done.code == 0, f"{command}: {done.code}\n{done.text}"
         return done.text
 
     def eventually(self, condition: str, seconds: float = 180) -> None:
-        """Until the shell condition holds; the looking is done inside, where it costs nothing."""
+        """Wait until a shell condition holds. The loop runs in the guest, where it costs little."""
         loop = f"for i in $(seq {int(seconds * 5)}); do if {condition}; then exit 0; fi; sleep 0.2; done; exit 1"
         done = self.run(f"timeout {int(seconds)} bash -c {shlex.quote(loop)}", seconds + 30)
         assert done.code == 0, f"never: {condition}\n{self.explain()}"
@@ -182,7 +182,7 @@ class Guest:
         ).text
 
     def slow_disk(self, writes_per_second: int) -> None:
-        """0 is as fast as it can."""
+        """Set the disk's speed; 0 is as fast as possible."""
         with self._connect("qmp") as qmp, qmp.makefile("rwb") as lines:
             lines.readline()
             for command, arguments in (

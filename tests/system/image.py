@@ -55,7 +55,7 @@ WantedBy=sysinit.target
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What QEMU boots."""
+    """The files that QEMU boots."""
 
     disk: Path
     kernel: Path
@@ -68,7 +68,7 @@ def run(*command: str | Path) -> None:
 
 
 def base() -> Path:
-    """Debian alone, as a tar file; made again only when what it is made of changes."""
+    """Make Debian alone, as a tar file; only again when its ingredients change."""
     digest = hashlib.sha256(f"{SUITE} {PACKAGES}".encode()).hexdigest()[:12]
     tar = CACHE / f"base-{digest}.tar"
     if not tar.exists():
@@ -85,7 +85,7 @@ def base() -> Path:
 
 
 def packages() -> dict[str, Path]:
-    """Both packages as they are built from this tree, and the agent's once more with a higher version."""
+    """Build both packages from this tree, and the agent's once more with a higher version."""
     run(ROOT / "packaging/build")
     found = {name: next((ROOT / "dist").glob(f"birthmark-{name}_*.deb")) for name in ("agent", "station")}
     work = CACHE / "upgrade"
@@ -99,7 +99,7 @@ def packages() -> dict[str, Path]:
 
 
 def build(work: Path, ek_roots: Path) -> Image:
-    """A fresh disk in `work`. `ek_roots` holds the certificates of who made the TPM."""
+    """Make a fresh disk in `work`. `ek_roots` holds the certificates of the TPM's vendor."""
     root = work / "root"
     root.mkdir()
     run("tar", "xf", base(), "-C", root, "--exclude=./dev/*")

@@ -1,4 +1,4 @@
-"""The station serves an aggregator, as docs/operator.md has its operator type it: by its own TLS, then behind nginx.
+"""The station serves an aggregator by the commands of docs/operator.md: by its own TLS, then behind nginx.
 
 The aggregator is a network namespace of the same machine, joined to it by a veth pair: for sockets, routes and the
 kernel's address filters it is another machine.
@@ -39,7 +39,7 @@ DROP_INS: Final = "/etc/systemd/system/birthmark-station.socket.d /etc/systemd/s
 
 
 class Aggregator:
-    """The other machine's shell, in a folder that has a copy of the station's certificate."""
+    """The other machine's shell, in a folder with a copy of the station's certificate."""
 
     def __init__(self, pi: Guest) -> None:
         self._pi = pi
@@ -48,7 +48,7 @@ class Aggregator:
         return self._pi.good(f"cd /tmp && ip netns exec aggregator bash -c {shlex.quote(command)}", seconds)
 
     def status(self, path: str, *options: str, port: int = 443) -> str:
-        """The answer's HTTP status; 000 when no connection or no trust came about."""
+        """Return the answer's HTTP status; 000 without a connection or without trust."""
         asked = ["curl", "-sS", "-m", "60", "-o", "/dev/null", "-w", "%{http_code}", "--cacert", "tls.pem", *options]
         asked.append(f"{NAME}:{port}{path}" if port != 443 else f"{NAME}{path}")
         return self.good(f"{shlex.join(asked)} 2>/dev/null || true")
@@ -60,7 +60,7 @@ def aggregator(pi: Guest) -> Aggregator:
 
 
 def rate_limited(pi: Guest) -> float:
-    """Requests that this station has refused because their client sent too many."""
+    """Count the requests that the station has refused because their client sent too many."""
     text = pi.good("curl -sS --fail http://127.0.0.1:8001/metrics")
     lines = [line for line in text.splitlines() if line.startswith("birthmark_http_rate_limited_total{")]
     return sum(float(line.rpartition(" ")[2]) for line in lines)

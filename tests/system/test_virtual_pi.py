@@ -1,4 +1,4 @@
-"""One virtual Pi and its station, from first boot to removal: each test goes on where the last ended.
+"""One virtual Pi and its station, from first boot to removal: each test continues where the last ended.
 
 Both are one machine: `dummy_hcd` joins its USB device controller to its USB host, so gadget, cdc_acm, udev and systemd
 are the real ones, and so is the TPM driver. The cable is the gadget's UDC attribute.
@@ -34,7 +34,7 @@ def units(pi: Guest) -> list[dict[str, object]]:
 
 
 def identity(pi: Guest) -> str:
-    """What the identity is, byte for byte."""
+    """Return the identity, byte for byte."""
     return pi.good(f"cd {AGENT_STATE}/identity/ && sha256sum * && ls -lan --time-style=full-iso .")
 
 
@@ -167,7 +167,7 @@ def test_an_upgrade_keeps_the_identity(pi: Guest) -> None:
 def test_a_unit_that_was_reset_gets_the_same_certificate_again(pi: Guest) -> None:
     before = json.loads(pi.good("birthmark-agent status --json"))
     pi.good("systemctl stop birthmark-agent; birthmark-agent reset --yes")
-    assert pi.run(f"test -e {NUC_MAP}").code == 1  # the sealed one serves
+    assert pi.run(f"test -e {NUC_MAP}").code == 1  # it uses the sealed one
     pi.good("systemctl start birthmark-agent", 120)
     pi.eventually(f"test -e {AGENT_STATE}/identity/provisioned", 120)
     after = json.loads(pi.good("birthmark-agent status --json"))

@@ -1,4 +1,4 @@
-"""The words of a document, typed as they stand: the ```sh fences of a section, each with what its reader is to see."""
+"""Runs the commands of a document: the ```sh fences of a section, each with the output that its reader must see."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 GAP: Final = "…"
-"""In what is to be seen: anything, or nothing."""
+"""In the expected output: any text, or none."""
 
 _HEADING: Final = re.compile(r"^(#+) +(.+?) *$")
 _FENCE: Final = re.compile(r"^```(\w*)$")
@@ -24,20 +24,20 @@ class Words:
     """Where the fence begins in the document, from 1."""
 
     def fits(self, output: str) -> bool:
-        """Whether `output` holds what is to be seen, `GAP` standing for anything."""
+        """Whether `output` contains the expected text, in which `GAP` stands for anything."""
         return re.search(".*?".join(map(re.escape, self.seen.split(GAP))), output, re.DOTALL) is not None
 
 
 class Terminal(Protocol):
-    """Somewhere to type: a guest's root shell, or a namespace in it."""
+    """A place to run commands: a guest's root shell, or a namespace in it."""
 
     def good(self, command: str, seconds: float = 180) -> str:
-        """What the command printed; it must succeed."""
+        """Run a command that must succeed, and return what it prints."""
         ...
 
 
 def words(page: Path, heading: str) -> list[Words]:
-    """The fences below `heading`, down to the next heading of any level. Raises LookupError when there are none."""
+    """Return the fences below `heading`, down to the next heading of any level. Raises LookupError without any."""
     found: list[Words] = []
     here, kind, begun = False, "", 0
     fence: list[str] | None = None
@@ -65,7 +65,7 @@ def words(page: Path, heading: str) -> list[Words]:
 
 
 def type_words(terminal: Terminal, page: Path, heading: str, seconds: float = 600) -> None:
-    """Type the section's commands one fence at a time; each must succeed, and show what the page says."""
+    """Run the section's commands one fence at a time; each must succeed, and print what the page says."""
     for each in words(page, heading):
         output = terminal.good(f"(set -e\n{each.commands}\n)", seconds)
         assert each.fits(output), f"{page.name}:{each.line} shows\n{output}\nand not\n{each.seen}"

@@ -1,6 +1,6 @@
-"""The page in a real Chromium, as an operator has it: what appears without a reload, and what must never run.
+"""The page in a real Chromium, as an operator sees it: it updates without a reload, and never runs a device's text.
 
-Without a Chromium (`virtual/browser.py`) these tests fail, they are not skipped.
+Without a Chromium (`virtual/browser.py`) these tests fail; they are not skipped.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PHONE: ViewportSize = {"width": 390, "height": 844}
 
 @dataclass
 class Served:
-    """A bench that listens, and can be stopped and started again at the same address."""
+    """A station's page that listens, and can be stopped and started again at the same address."""
 
     testbed: PageTestbed
     port: int = 0
@@ -56,13 +56,13 @@ class Served:
 
 @dataclass
 class Seen:
-    """A browser's page, and everything its console has said."""
+    """A browser's page, and everything that its console printed."""
 
     page: Page
     console: list[str] = field(default_factory=list)
 
     async def open(self, url: str) -> None:
-        """Open, and wait until the stream has brought the page up to date."""
+        """Open the page, and wait until the stream has updated it."""
         await self.page.goto(url)
         await expect(self.page.locator("#live")).to_contain_text("Live")
 
@@ -133,7 +133,7 @@ async def test_a_session_is_followed_step_by_step_and_announced(served: Served, 
     assert seen.console == []
 
 
-async def test_what_a_device_sends_does_nothing_but_stand_there(served: Served, seen: Seen) -> None:
+async def test_a_devices_text_runs_nothing_in_the_page(served: Served, seen: Seen) -> None:
     served.testbed.bus.tell(PortChanged(PORT, PortState.FAILED, 2, MARKUP, MARKUP, MARKUP, MARKUP))
     await seen.open(served.url)
     await expect(seen.page.locator(".port h3")).to_have_text(MARKUP)
@@ -148,7 +148,7 @@ async def test_what_a_device_sends_does_nothing_but_stand_there(served: Served, 
 
 
 async def test_the_policy_stops_markup_that_got_in_all_the_same(served: Served, seen: Seen) -> None:
-    """The second lock: were escaping ever forgotten, nothing would run, and no string would become HTML unasked."""
+    """If escaping were ever forgotten, no script would run, and no string would become HTML without our function."""
     await seen.open(served.url)
     for attempt in (
         "document.body.innerHTML = '<p>'",
@@ -170,7 +170,7 @@ async def test_the_policy_stops_markup_that_got_in_all_the_same(served: Served, 
     assert any("Content Security Policy" in line for line in seen.console)
 
 
-async def test_a_lost_connection_is_shown_and_made_good(served: Served, seen: Seen) -> None:
+async def test_a_lost_connection_is_shown_and_restored(served: Served, seen: Seen) -> None:
     await seen.open(served.url)
     await expect(seen.page.locator("#lost")).to_be_hidden()
     await served.stop()
@@ -182,11 +182,11 @@ async def test_a_lost_connection_is_shown_and_made_good(served: Served, seen: Se
 
 
 async def test_a_stream_that_falls_silent_is_a_lost_connection(served: Served, seen: Seen) -> None:
-    """A cable pulled from the network ends no connection: only the missing pulse tells."""
+    """A network cable that is unplugged ends no connection: only the missing pulse shows it."""
     await seen.page.clock.install()
     await seen.open(served.url)
     await expect(seen.page.locator("#lost")).to_be_hidden()
-    await seen.page.route("**/events*", lambda route: asyncio.sleep(0))  # what is asked for anew is never answered
+    await seen.page.route("**/events*", lambda route: asyncio.sleep(0))  # the second request never gets an answer
     await seen.page.clock.fast_forward(26_000)
     await seen.page.clock.fast_forward(4_000)
     await expect(seen.page.get_by_role("alert")).to_contain_text("Connection to the station lost")
@@ -201,7 +201,7 @@ async def test_a_page_of_an_older_version_loads_itself_anew(served: Served, seen
     await expect(seen.page.locator("html")).not_to_have_attribute("data-mark", "here")
 
 
-async def test_what_the_operator_does_is_not_disturbed(served: Served, seen: Seen) -> None:
+async def test_an_update_does_not_disturb_the_operator(served: Served, seen: Seen) -> None:
     await served.testbed.provision("unit-1")
     await seen.open(served.url)
     search = seen.page.get_by_role("searchbox", name="Serial number")
@@ -217,7 +217,7 @@ async def test_what_the_operator_does_is_not_disturbed(served: Served, seen: See
     await expect(seen.page.locator("tbody .serial")).to_have_text(["unit-22", "unit-2"])
 
 
-async def test_it_is_whole_without_javascript(served: Served, browser: Browser) -> None:
+async def test_the_page_is_complete_without_javascript(served: Served, browser: Browser) -> None:
     for number in range(page.UNITS_PER_PAGE + 1):
         await served.testbed.provision(f"unit-{number}")
     served.testbed.bus.tell(PortChanged(PORT, PortState.WORKING, 4, "serial-4"))

@@ -19,7 +19,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind(
         "attestation.ak-not-restricted",
-        "the attestation key signs whatever it is given",
+        "the attestation key signs any data",
         "The unit is faulty or hostile: such a key can forge the TPM's statements.",
     ),
     ErrorKind(
@@ -35,17 +35,17 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ErrorKind(
         "attestation.certify-other-ak",
         "a statement is not signed by this unit's attestation key",
-        "The unit is faulty or hostile: it shows what another TPM said.",
+        "The unit is faulty or hostile: it sent another TPM's statement.",
     ),
     ErrorKind(
         "attestation.certify-other-key",
         "the TPM's statement is about another key than the unit's",
-        "The unit is faulty or hostile: the key it shows is not the one in the TPM.",
+        "The unit is faulty or hostile: the key it sent is not the one in the TPM.",
     ),
     ErrorKind(
         "attestation.certify-other-session",
         "the TPM's statement was made for another session",
-        "Plug the unit in again; if it stays so, it replays what was once said.",
+        "Plug the unit in again; if it stays so, it replays an old statement.",
     ),
     ErrorKind(
         "attestation.device-key-not-fixed",
@@ -81,7 +81,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind(
         "attestation.ek-not-an-ek",
-        "the certificate is not one for an endorsement key",
+        "the certificate is not for an endorsement key",
         "A certificate for another purpose proves nothing of a TPM; the unit is faulty or hostile.",
     ),
     ErrorKind(
@@ -91,7 +91,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind(
         "attestation.ek-self-signed",
-        "the endorsement key certificate vouches for itself",
+        "the endorsement key certificate is signed by itself",
         "No TPM vendor's does; the unit is hostile, or its certificate was made for a test.",
     ),
     ErrorKind(
@@ -103,13 +103,13 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind(
         "attestation.not-a-certify",
-        "a statement of the TPM is not one on a key",
+        "a statement of the TPM is not about a key",
         "The unit is faulty or hostile.",
     ),
     ErrorKind(
         "attestation.not-a-storage-key",
-        "the key cannot receive anything",
-        "The unit is faulty or hostile; an honest agent shows a storage key.",
+        "the key is not a storage key",
+        "The unit is faulty or hostile; an honest agent sends a storage key.",
     ),
     ErrorKind(
         "attestation.public-malformed",
@@ -118,8 +118,8 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind(
         "attestation.secret-wrong",
-        "the unit did not give back the secret that only its TPM can open",
-        "Its keys are not in the TPM whose certificate it shows; the unit is hostile.",
+        "the unit did not return the secret that only its TPM can decrypt",
+        "Its keys are not in the TPM whose certificate it sent; the unit is hostile.",
     ),
     ErrorKind(
         "attestation.signature-malformed",
@@ -138,13 +138,13 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind(
         "attestation.table-not-imported",
-        "the TPM does not say that it holds the table's key",
+        "the TPM did not certify that it holds the table's key",
         "Plug the unit in again; if it stays so, it is hostile.",
     ),
     ErrorKind(
         "csr.asks-too-much",
         "the certificate request asks for extensions or attributes",
-        "What stands in a certificate is the station's to say; update the agent.",
+        "Only the station decides what a certificate contains; update the agent.",
     ),
     ErrorKind(
         "csr.bad-signature",
@@ -163,7 +163,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind(
         "csr.subject-differs",
-        "the certificate request is made out to somebody else than the unit",
+        "the certificate request has another subject than the unit",
         "Its subject must be the board serial and nothing more; update the agent.",
     ),
     ErrorKind(

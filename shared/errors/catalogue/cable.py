@@ -36,7 +36,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind(
         "link.no-station",
-        "no station has said anything",
+        "no station has sent anything",
         "See that the station runs, and the cable carries data and is in the port for devices: USB-C on a 4 or 5, the"
         " inner one on a Zero. `birthmark-agent gadget status` tells whether a host is there.",
         retry=True,
@@ -86,18 +86,18 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind(
         "session.challenge-malformed",
-        "the station's challenge makes no sense",
+        "the station's challenge is malformed",
         "The station is faulty or false; do not plug the unit into it.",
     ),
     ErrorKind(
         "session.internal",
         "an unexpected error stopped the session",
-        "Look into the log for the whole story, and report it; the unit can be plugged in again.",
+        "Read the log, and report the error; the unit can be plugged in again.",
         retry=True,
     ),
     ErrorKind(
         "session.receipt-differs",
-        "the unit stored something else than it was given",
+        "the unit stored something else than it got",
         "Plug the unit in again; if it stays so, its storage is damaged.",
         retry=True,
     ),
@@ -121,7 +121,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind(
         "session.unexpected-message",
-        "a message came that may not come at this point",
+        "a message came at the wrong time",
         "The other end is faulty or hostile; unplug it.",
     ),
 )

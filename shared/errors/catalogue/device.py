@@ -14,12 +14,12 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind(
         "bundle.malformed",
-        "that is not a bundle a camera can sign",
+        "the file is not a bundle that a camera can sign",
         "Give a file that holds one JSON object of at most 4 MiB.",
     ),
     ErrorKind(
         "disk.failed",
-        "the disk refuses",
+        "the disk reports an error",
         "Look into the system log (journalctl -k); an SD card at the end of its life is read-only.",
         retry=True,
     ),
@@ -45,7 +45,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ErrorKind(
         "gadget.failed",
         "the kernel refuses the USB gadget",
-        "Look into the kernel's log (journalctl -k); `birthmark-agent gadget stop` removes what is half made.",
+        "Look into the kernel's log (journalctl -k); `birthmark-agent gadget stop` removes what is left of it.",
         retry=True,
     ),
     ErrorKind(
@@ -76,7 +76,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ErrorKind(
         "identity.not-exportable",
         "this unit's private key cannot be exported",
-        "It was born in the TPM and never leaves it; a camera uses `device_agent.camera` in its place.",
+        "It was made in the TPM and never leaves it; a camera uses `device_agent.camera` in its place.",
     ),
     ErrorKind(
         "identity.permission",
@@ -122,7 +122,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind(
         "nuc.fit-unclear",
-        "the frames fit the map neither well nor badly enough to tell",
+        "it is unclear whether the frames fit the map",
         "Clean the sensor, light it evenly, take more frames (--frames) and check again.",
     ),
     ErrorKind(
@@ -138,7 +138,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ErrorKind(
         "nuc.frames-repeated",
         "a frame is the copy of an earlier one",
-        "Give frames that were each taken anew; copies hide the noise that has to be measured.",
+        "Take each frame separately; copies hide the noise that must be measured.",
     ),
     ErrorKind(
         "nuc.frames-saturated",
@@ -167,7 +167,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind(
         "nuc.frames-wrong-shape",
-        "the frames are not of one size and format that suits",
+        "the frames are not of one suitable size and format",
         "Take all of them with the same sensor in the same mode, at full resolution and raw.",
     ),
     ErrorKind(
@@ -220,7 +220,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind(
         "setup.file-unfit",
-        "a file that has to be changed is not an ordinary file of ordinary size",
+        "a file that must be changed is not a regular file of usual size",
         "Nothing is changed through a link or in a device. Look at it (`ls -l FILE`) and put an ordinary file there.",
     ),
     ErrorKind(
@@ -251,14 +251,14 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind(
         "tpm.gone",
-        "the TPM is there no longer",
+        "the TPM has disappeared",
         "Check that its hat sits firmly, then plug the unit in again.",
         retry=True,
     ),
     ErrorKind(
         "tpm.hung",
         "the TPM does not answer",
-        "Take the power away and give it back; if it stays so, the TPM is broken.",
+        "Switch the power off and on; if it stays so, the TPM is broken.",
         retry=True,
     ),
     ErrorKind(
@@ -269,7 +269,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind(
         "tpm.name-unknown",
-        "that is not how a TPM is named",
+        "the name is not a TPM's",
         "Give device:/dev/tpmrm0 for a chip, simulator for none, or another TCTI: swtpm:…, mssim:…, tabrmd:…, cmd:….",
     ),
     ErrorKind(
@@ -289,7 +289,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind(
         "tpm.owned",
-        "somebody has set a password in the TPM",
+        "the TPM has a password",
         "The agent needs its owner and endorsement hierarchies without one: clear the TPM, or replace it.",
     ),
     ErrorKind(
@@ -335,7 +335,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind(
         "trust.not-a-station",
-        "what answers has a certificate, but not a station's",
+        "the other end has a certificate, but not a station's",
         "It is false: only a station's certificate may provision; do not plug the unit into it.",
     ),
     ErrorKind(
@@ -350,7 +350,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind(
         "trust.station-expired",
-        "the station's certificate is out of its lifetime",
+        "the station's certificate is not valid at the station's time",
         "Set the station's clock right; if it is right, the station needs a new certificate.",
     ),
     ErrorKind(

@@ -14,7 +14,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind(
         "access.required",
-        "this needs a bearer token, or an operator who is signed in",
+        "this needs a bearer token or a signed-in operator",
         "Make a token with `birthmark-station tokens create NAME --scope read`, and send it as Authorization: Bearer, "
         "or sign in with it at /login.",
     ),
@@ -56,11 +56,11 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ErrorKind(
         "backup.malformed",
         "the file is not a backup of a station",
-        "Nothing was restored. Give a file that `birthmark-station backup` made, whole.",
+        "Nothing was restored. Give a complete file that `birthmark-station backup` made.",
     ),
     ErrorKind(
         "backup.not-opened",
-        "the backup does not open: the passphrase is another, or the file is damaged",
+        "the backup does not open: the passphrase is wrong, or the file is damaged",
         "Nothing was restored. Check the passphrase; if it is right, use another copy of the file.",
     ),
     ErrorKind("backup.too-new", "the backup was made by a newer version", "Update this station's software first."),
@@ -98,7 +98,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ErrorKind(
         "provisioning.nuc-hash-invalid",
         "the NUC hash is not 64 hexadecimal digits, or all zeros",
-        "It is the SHA-256 of the NUC map, in hexadecimal; leave it away to have one made.",
+        "It is the SHA-256 of the NUC map, in hexadecimal; without it the station makes one.",
     ),
     ErrorKind(
         "provisioning.station-keys-off",

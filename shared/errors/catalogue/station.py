@@ -9,7 +9,7 @@ from shared.errors.kind import ErrorKind
 KINDS: Final[tuple[ErrorKind, ...]] = (
     ErrorKind(
         "authority.extensions-malformed",
-        "the certificate's Birthmark extensions are not well formed",
+        "the certificate's Birthmark extensions are malformed",
         "It was not issued by this authority; provision the unit anew.",
     ),
     ErrorKind(
@@ -47,8 +47,8 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind(
         "data.not-a-station",
-        "what is in that directory is not a station's, and is left as it is",
-        "Choose a directory that is empty or not there yet.",
+        "the directory holds something else than a station, and is left unchanged",
+        "Choose an empty directory, or one that does not exist yet.",
     ),
     ErrorKind(
         "data.readable-by-others",
@@ -81,7 +81,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind(
         "http.host-unknown",
-        "the request names a host that this station does not go by",
+        "the request names a host that is not this station's",
         "Use the address that `birthmark-station serve` prints, or set public_url to the name others know it by.",
     ),
     ErrorKind(
@@ -89,12 +89,10 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "an unexpected error stopped the request",
         "Look into the station's log for the whole story, and report it.",
     ),
-    ErrorKind(
-        "http.malformed", "the request makes no sense", "Correct it; the answer says what is wrong where it can."
-    ),
+    ErrorKind("http.malformed", "the request is malformed", "Correct it; the answer says what is wrong where it can."),
     ErrorKind(
         "http.method-not-allowed",
-        "that address does not take this method",
+        "this address does not allow this method",
         "The Allow header of the answer lists those it takes.",
     ),
     ErrorKind(
@@ -243,7 +241,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ErrorKind(
         "setup.answer-missing",
         "there is no terminal to ask, and an answer is missing",
-        "Give the options that are named; --yes leaves out what may be left out.",
+        "Give the named options; --yes skips the optional ones.",
     ),
     ErrorKind(
         "setup.package-missing",

@@ -29,7 +29,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind(
         "nuc.not-sealed-here",
-        "the NUC hash was not sealed for this session",
+        "the NUC hash was not encrypted for this session",
         "The unit is faulty or replays an old session; plug it in again.",
     ),
     ErrorKind(

@@ -63,10 +63,10 @@ def repair_der(der: bytes) -> bytes:
 
     Raises `attestation.ek-malformed`.
     """
-    return b"".join(_mended(tag, content, 0, inside=False) for tag, content in values(der))
+    return b"".join(_repaired(tag, content, 0, inside=False) for tag, content in values(der))
 
 
-def _mended(tag: int, content: bytes, depth: int, *, inside: bool) -> bytes:
+def _repaired(tag: int, content: bytes, depth: int, *, inside: bool) -> bytes:
     """Repair one value.
 
     `inside` is true below the extensions, which are at depth 2 and hold their values at depth 5.
@@ -77,7 +77,7 @@ def _mended(tag: int, content: bytes, depth: int, *, inside: bool) -> bytes:
         inside = inside or (depth == 2 and tag == _EXTENSIONS)
         if inside and depth == 4 and _unread(content):
             return b""
-        parts = [_mended(t, c, depth + 1, inside=inside) for t, c in values(content)]
+        parts = [_repaired(t, c, depth + 1, inside=inside) for t, c in values(content)]
         if tag == _SET:
             parts.sort()
         elif tag == _SEQUENCE and len(parts) == 2 and parts[1] == bytes([_NULL, 0]) and _is_ecdsa(parts[0]):
@@ -95,7 +95,7 @@ def _mended(tag: int, content: bytes, depth: int, *, inside: bool) -> bytes:
     elif tag in (_PRINTABLE_STRING, _TELETEX_STRING):
         tag, content = _UTF8_STRING, content.decode("latin-1").encode()
     elif tag == _OCTET_STRING and inside and depth == 5:
-        content = b"".join(_mended(t, c, depth + 1, inside=True) for t, c in values(content))
+        content = b"".join(_repaired(t, c, depth + 1, inside=True) for t, c in values(content))
     return _value(tag, content)
 
 

@@ -20,12 +20,12 @@ PEM: Final = "application/x-pem-file"
 
 class CrlQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: Literal["der", "pem"] | None = None
-    """Without it the Accept header decides, and DER is what a client gets that does not care (RFC 5280, 4.2.1.13)."""
+    """Without it the Accept header decides; a client without a preference gets DER (RFC 5280, 4.2.1.13)."""
 
 
 class CaQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: Literal["pem", "der"] = "pem"
-    """`pem`: all of them, the root last. `der`: one, chosen by `certificate`."""
+    """`pem`: all certificates, the root last. `der`: the one that `certificate` names."""
     certificate: Literal["root", "intermediate"] = "root"
 
 

@@ -1,4 +1,4 @@
-"""Units over HTTP: lists, shows, revokes, reinstates them, gives their certificates. Never gives out a NUC hash."""
+"""Lists, shows, revokes and reinstates units over HTTP, and serves their certificates. Never returns a NUC hash."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class Device(msgspec.Struct, frozen=True):
     device_family: str
     table_assignments: list[int]
     provisioned_at: str | None
-    """None until the unit has proven that it holds what it was given."""
+    """None until the unit has proven that it stores its certificate and tables."""
     state: UnitState
     key_holder: KeyHolder
-    """`tpm`: its TPM. `software`: its owner. `station`: its key was made by this station."""
+    """Who made the private key. `tpm`: the unit's TPM. `software`: its owner. `station`: this station."""
     model: str
     issued_at: str | None
     """None for a reservation: its certificate is not yet signed."""
@@ -78,30 +78,30 @@ class Device(msgspec.Struct, frozen=True):
 
 class Devices(msgspec.Struct, frozen=True):
     total: int
-    """How many units the filter finds, on all pages."""
+    """The number of units on all pages."""
     devices: list[Device]
     """The latest first."""
     cursor: str | None
-    """For the next page; None on the last."""
+    """Send it to get the next page; None on the last."""
 
 
 class DevicesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device_family: _Text = ""
-    """Only this family."""
+    """Only units of this family."""
     state: UnitState | None = None
-    """Only this state; without it, all but reserved and released ones."""
+    """Only units in this state; without it, all but reserved and released units."""
     station: _Text = ""
     """Only units that this station provisioned."""
     search: _Text = ""
-    """Only serial numbers with this in them, in capital or small letters."""
+    """Only units whose serial number contains this; upper and lower case are alike."""
     issued_since: _Seconds | None = None
     """Seconds since 1970, inclusive."""
     issued_before: _Seconds | None = None
     """Seconds since 1970, exclusive."""
     limit: Annotated[int, Meta(ge=1, le=PAGE_UNITS)] = 100
-    """Units on a page."""
+    """The most units on a page."""
     cursor: Annotated[str, Meta(pattern=r"^[0-9]{0,18}\Z", max_length=18)] = ""
-    """Where the page before this one ended."""
+    """The `cursor` of the previous page."""
 
 
 class CertificateQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,14 +111,14 @@ class CertificateQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Revocation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: _Reason
-    """For people; it goes into the audit log and onto the page."""
+    """A text for people, recorded in the audit log and shown on the page."""
     code: RevocationCode = RevocationCode.HOLD
-    """RFC 5280's reason. Only `certificateHold` can be taken back."""
+    """The reason in RFC 5280. Only a unit with `certificateHold` can be reinstated."""
 
 
 class Reinstatement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: _Reason
-    """For people; it goes into the audit log."""
+    """A text for people, recorded in the audit log."""
 
 
 async def list_devices(request: web.Request) -> web.Response:
@@ -187,7 +187,7 @@ async def _unit(request: web.Request) -> Unit:
 
 
 def device(unit: Unit) -> Device:
-    """A unit in the form of the HTTP interface."""
+    """Return a unit in the form of the HTTP interface."""
     return Device(
         device_serial=unit.serial,
         device_family=unit.family,

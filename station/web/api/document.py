@@ -77,7 +77,7 @@ def _describe_fields(schema: dict[str, Any]) -> list[tuple[str, str, bool, str]]
 
 
 def _describe_schema(schema: dict[str, Any]) -> str:
-    """A JSON schema in few words."""
+    """Describe a JSON schema in few words."""
     if "$ref" in schema:
         return str(schema["$ref"].rpartition("/")[2])
     if "anyOf" in schema:

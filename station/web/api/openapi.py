@@ -43,7 +43,7 @@ Json = dict[str, Any]
 
 
 def describe(endpoints: Iterable[Endpoint], version: str) -> Json:
-    """The document, as a JSON value."""
+    """Return the document, as a JSON value."""
     listed = list(endpoints)
     types = _collect_types(listed)
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)

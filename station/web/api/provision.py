@@ -28,13 +28,13 @@ BULK_BYTES: Final = 4 * 1024 * 1024
 """A thousand units with a CSR each are 1 MB."""
 
 SEND_SECONDS: Final = 20.0
-"""How long a client may leave a result unread before the station skips the rest of its units."""
+"""When a client does not read a result for this long, the station skips the rest of its units."""
 
 NDJSON: Final = "application/x-ndjson"
 
 
 class Provisioning(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a new unit is given: Birthmark's `provisioning.json`. The last three only when the station made the key."""
+    """What a new unit gets: Birthmark's `provisioning.json`. The last three fields only if the station made the key."""
 
     device_serial: str
     device_family: str
@@ -48,9 +48,9 @@ class Provisioning(msgspec.Struct, frozen=True, omit_defaults=True):
     key_holder: str
     """`software` when a certificate request was sent, else `station`: this key was made by the station."""
     nuc_hash: str = ""
-    """64 hexadecimal digits; left out when the unit gave it and keeps its own key."""
+    """64 hexadecimal digits; left out when the request named it and the unit has its own key."""
     device_private_key: str = ""
-    """PEM, PKCS#8, not encrypted. It is answered once and stored nowhere."""
+    """PEM, PKCS#8, not encrypted. The station returns it once and does not store it."""
     master_keys: dict[str, str] = {}
     """Table id → 64 hexadecimal digits."""
 
@@ -60,16 +60,16 @@ class Provisioning(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class BulkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     devices: Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=BULK_UNITS)]
-    """Each one as for a single unit; one that is wrong leaves the others alone."""
+    """A request for each unit, as for a single one. An invalid one does not affect the others."""
 
 
 class BulkResult(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A line of the answer. Either `provisioning` or `problem` is there."""
+    """A line of the answer, with either `provisioning` or `problem`."""
 
     index: int
     """The unit's place in the request, from 0."""
     status: int
-    """What a request for this one unit would have answered: 201, 400, 403, 409, 500 or 503."""
+    """The status of the same request for this one unit: 201, 400, 403, 409, 500 or 503."""
     provisioning: Provisioning | None = None
     problem: Problem | None = None
 
@@ -107,7 +107,7 @@ async def _provision_line(request: web.Request, caller: Caller, index: int, raw:
         made = await _provision_offline(request, caller, decode_json(raw, ProvisioningRequest))
     except BirthmarkError as error:
         problem = problem_of(error)
-    except Exception:  # the answer has begun: report a bug in the unit's line and go on
+    except Exception:  # the answer has begun: report the bug in the unit's line and go on
         log.exception("provisioning unit %d of many: a bug", index)
         problem = problem_of(BirthmarkError("http.internal"))
     else:

@@ -22,14 +22,14 @@ class TableStatistics(msgspec.Struct, frozen=True):
     total_devices: int
     total_assignments: int
     table_usage: dict[str, int]
-    """Table id → units that have it; tables nobody has are there with 0."""
+    """Table id → number of units that have it; 0 for a table that no unit has."""
     min_usage: int
     max_usage: int
     avg_usage: float
 
 
 class ProvisioningTimes(msgspec.Struct, frozen=True):
-    """Seconds from a unit's first word, or the request, over the latest `count` units."""
+    """Seconds from a unit's first message, or from the request, over the latest `count` units."""
 
     count: int
     minimum: float
@@ -40,7 +40,7 @@ class ProvisioningTimes(msgspec.Struct, frozen=True):
 
 
 class Stats(msgspec.Struct, frozen=True):
-    """Units that were released are counted in `devices_by_state` only."""
+    """Only `devices_by_state` counts released units."""
 
     total_devices: int
     devices_by_family: dict[str, int]

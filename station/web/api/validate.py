@@ -21,17 +21,17 @@ from station.web.ops.metrics import CERTIFICATE, TOKEN
 
 
 class TokenRequest(msgspec.Struct, frozen=True):
-    """What the aggregator posts. Fields that later versions add are ignored."""
+    """What the aggregator posts. Unknown fields are ignored."""
 
     camera_token: NucToken
     manufacturer_authority_id: Annotated[str, Meta(max_length=256)] | None = None
-    """Whom the camera names; it does not change the answer."""
+    """The authority that the camera names; it does not change the answer."""
 
 
 class Validation(msgspec.Struct, frozen=True):
     valid: bool
     message: str | None
-    """PASS or FAIL; every FAIL has the same, whatever the reason."""
+    """A fixed text for PASS and one for FAIL, whatever the reason."""
 
 
 async def validate_token(request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""Who may do what: by bearer token (RFC 6750), or signed in to the page with one (docs/decisions/0007-who-may.md)."""
+"""Decides who may do what, by a bearer token (RFC 6750) or a session (docs/decisions/0007-who-may.md)."""
 
 from __future__ import annotations
 
@@ -24,13 +24,16 @@ _HEADER_CHARACTERS: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody who may do what they asked for, known by their token's name."""
+    """Somebody whose request is allowed, known by the token's name."""
 
     name: str
 
 
 async def require(request: web.Request, scope: Scope) -> Caller:
-    """Whoever asks, when they may. Raises `access.*`, `http.cross-site`, or `http.too-many` after many wrong tokens."""
+    """Return the caller if `scope` is allowed to them.
+
+    Raises `access.*`, `http.cross-site`, or `http.too-many` after many wrong tokens.
+    """
     try:
         token = await _token(request, scope)
     except BirthmarkError as error:
@@ -57,13 +60,13 @@ async def _token(request: web.Request, scope: Scope) -> Token:
 
 
 def spend_refusal(request: web.Request) -> None:
-    """Counts a wrong token. Raises `http.too-many` for a client that has sent many."""
+    """Count a wrong token. Raises `http.too-many` for a client that has sent many."""
     if wait := request.app[app_keys.LIMITER].spend("refused_credentials", client(request)):
         raise TooManyError(wait)
 
 
 async def page_reader(request: web.Request) -> Caller | None:
-    """Who reads the page; None for somebody at this machine who is not signed in. Raises `access.*`."""
+    """Return who reads the page; None for somebody at this machine who is not signed in. Raises `access.*`."""
     try:
         return await require(request, Scope.READ)
     except BirthmarkError as error:
@@ -77,7 +80,7 @@ def _page_is_open(request: web.Request) -> bool:
 
 
 async def require_metrics(request: web.Request) -> None:
-    """Raises `access.*` unless the settings, or a token with the scope `read`, allow it."""
+    """Require that the settings or a token with the scope `read` allow it. Raises `access.*`."""
     setting = request.app[app_keys.CONFIG].web.metrics
     if setting is MetricsAccess.OPEN or (setting is MetricsAccess.LOOPBACK and is_local(request)):
         return
@@ -85,7 +88,7 @@ async def require_metrics(request: web.Request) -> None:
 
 
 def sign_in(request: web.Request, response: web.StreamResponse, token: Token) -> None:
-    """Have the browser keep a session for `token`, out of every script's reach and sent by our own pages only."""
+    """Set a session cookie for `token` that no script can read and that only our own pages send."""
     secret = request.app[app_keys.SESSIONS].open(token.id, time.time())
     response.set_cookie(
         COOKIE,

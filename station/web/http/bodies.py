@@ -1,4 +1,4 @@
-"""Decodes bodies and queries to typed values, and encodes values to JSON. Nothing else does.
+"""Decodes all bodies and queries to typed values, and encodes values to JSON.
 
 Errors repeat msgspec's messages only where these come from our own types; they never quote the request.
 """
@@ -32,8 +32,10 @@ _PATH: Final = re.compile(r"[a-z0-9_.\[\]]{0,64}\Z")
 
 
 async def read_json(request: web.Request, kind: type[T], most: int = BODY_BYTES) -> T:
-    """Decode the body as a `kind`. Raises `http.unsupported-media-type`, `http.too-large`, `http.malformed` and
-    `http.field-invalid`."""
+    """Decode the body as a `kind`.
+
+    Raises `http.unsupported-media-type`, `http.too-large`, `http.malformed` and `http.field-invalid`.
+    """
     if request.content_type != JSON:
         raise BirthmarkError("http.unsupported-media-type")
     return decode_json(await read_body(request, most), kind)
@@ -84,7 +86,7 @@ def read_query(request: web.Request, kind: type[T]) -> T:
 
 
 def json_response(value: msgspec.Struct, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    """A response with `value` as JSON."""
+    """Make a response with `value` as JSON."""
     return web.Response(body=msgspec.json.encode(value), content_type=JSON, status=status, headers=headers)
 
 

@@ -1,4 +1,4 @@
-"""Who a request comes from, as far as its connection and headers tell: its address, and whether it is from here."""
+"""Finds out where a request comes from: the client's address, and whether it is this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _FORWARDED: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real
 
 
 def client(request: web.Request) -> str:
-    """What the request is counted under. From a trusted proxy, the address it vouches for: the last it added."""
+    """Return the name that rate limits count the request under.
+
+    From a trusted proxy, the last address in X-Forwarded-For.
+    """
     if is_from_proxy(request):
         forwarded = request.headers.getall("X-Forwarded-For", [])
         if forwarded:
@@ -24,19 +27,19 @@ def client(request: web.Request) -> str:
 
 
 def is_from_proxy(request: web.Request) -> bool:
-    """Whether a proxy that does TLS sent it: one that was declared, or whoever may open the UNIX socket."""
+    """Whether a proxy that does TLS sent it: the declared one, or any client of the UNIX socket."""
     return request.app[app_keys.BEHIND_PROXY] or isinstance(_own_address(request), str)
 
 
 def is_local(request: web.Request) -> bool:
-    """Whether it was sent from this machine, to a loopback name, through no proxy that says so or is trusted."""
+    """Whether this machine sent it, to a loopback name, without a trusted proxy or a proxy's header."""
     if is_from_proxy(request) or any(name in request.headers for name in _FORWARDED):
         return False
     return _is_loopback(request.remote or "") and is_loopback_name(host_name(request.headers.get("Host", "")))
 
 
 def host_name(host: str) -> str:
-    """The name in a Host header or after an origin's scheme, without its port; empty when there is none."""
+    """Return the name in a Host header, or in an origin after its scheme, without the port; empty without one."""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
@@ -48,7 +51,7 @@ def is_loopback_name(name: str) -> bool:
 
 
 def is_own_address(request: web.Request, name: str) -> bool:
-    """Whether `name` is the address that the request came in at."""
+    """Whether `name` is the station's address on this connection."""
     own = _own_address(request)
     if not isinstance(own, tuple):
         return False
@@ -62,7 +65,7 @@ def is_own_address(request: web.Request, name: str) -> bool:
 
 
 def _own_address(request: web.Request) -> tuple[str, int] | str | None:
-    """This end of the connection: address and port, the path of a UNIX socket, None when it is gone."""
+    """Return this end of the connection: address and port, or the path of a UNIX socket; None when it is closed."""
     own: object = request.transport.get_extra_info("sockname") if request.transport else None
     if isinstance(own, tuple):
         return str(own[0]), int(own[1])

@@ -19,7 +19,7 @@ BURST_SECONDS: Final = 10.0
 """Requests for this many seconds may come at once."""
 
 CLIENTS_MAX: Final = 20_000
-"""Pairs of client and kind that are remembered: about 4 MB. Forgets the least recently seen one first."""
+"""The most pairs of client and kind that are remembered: about 4 MB. The least recently seen is forgotten first."""
 
 
 class Limiter:
@@ -49,7 +49,7 @@ class Limiter:
 
 
 def client_name(address: str) -> str:
-    """The name that a client is counted under: its IPv4 address, or the /64 network of an IPv6 client."""
+    """Return the name that a client is counted under: its IPv4 address, or the /64 network of an IPv6 client."""
     try:
         parsed = ipaddress.ip_address(address.strip())
     except ValueError:

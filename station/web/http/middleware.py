@@ -1,4 +1,4 @@
-"""What holds for every request and answer: known host names, bounded time, errors translated, strict headers."""
+"""The middlewares for every request: known host names, time and rate limits, error answers, security headers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REQUEST_SECONDS: Final = 40.0
 STATIC_PATH: Final = "/static/"
 
 _HSTS_SECONDS: Final = 365 * 86400
-"""RFC 6797: how long a browser that has once come by TLS will not come without it."""
+"""How long a browser that once used TLS uses nothing else (RFC 6797)."""
 
 _STREAMS: Final = frozenset({EVENTS_PATH, "/api/v1/devices/provision/bulk"})
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
@@ -55,14 +55,14 @@ HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-"""On every answer. Nothing is loaded from elsewhere, nothing inline runs, nobody may frame the page."""
+"""The headers of every answer. They forbid loading from other hosts, inline scripts, and framing the page."""
 
 _HTTP_CODES: Final = {403: "http.no-such-page", 404: "http.no-such-page", 405: "http.method-not-allowed"}
-"""aiohttp's refusals as ours. Its only 403 is for the folder of assets itself, which is no page."""
+"""aiohttp's status → our error code. Its only 403 is for the folder of assets itself, which is no page."""
 
 
 async def add_security_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Signal handler for `on_response_prepare`: so that errors, assets and streams have the headers too."""
+    """Handle `on_response_prepare`: errors, assets and streams get the headers too."""
     response.headers.update(HEADERS)
     if request.secure:
         response.headers["Strict-Transport-Security"] = f"max-age={_HSTS_SECONDS}"
@@ -71,7 +71,7 @@ async def add_security_headers(request: web.Request, response: web.StreamRespons
 
 @web.middleware
 async def translate_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every error as an answer in the form the client asks for."""
+    """Turn every error into an answer in the form the client asks for."""
     try:
         return await handler(request)
     except web.HTTPException as error:
@@ -85,7 +85,7 @@ async def translate_errors(request: web.Request, handler: Handler) -> web.Stream
         if problem.status >= 500:
             log.warning("%s %s: %s", request.method, printable(request.path), error)
         return answer(request, problem, headers_of(error))
-    except ConnectionResetError:  # nobody is there to be answered
+    except ConnectionResetError:  # the client is gone
         raise
     except Exception:
         log.exception("%s %s: a bug", request.method, printable(request.path))
@@ -94,10 +94,9 @@ async def translate_errors(request: web.Request, handler: Handler) -> web.Stream
 
 @web.middleware
 async def require_known_host(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Only names that are ours: another site's name that resolves to this machine (DNS rebinding) gets nothing.
+    """Require a Host of the station's own, against a foreign name that resolves here (DNS rebinding).
 
-    Ours are the loopback names, the address the request came in at, the host of the configured public URL, and those
-    that the settings list.
+    Its own are the loopback names, its address on this connection, the host of `public_url`, and those in the settings.
     """
     hosts = request.headers.getall("Host", [])
     if len(hosts) != 1 or not _is_ours(request, hosts[0]):
@@ -107,7 +106,7 @@ async def require_known_host(request: web.Request, handler: Handler) -> web.Stre
 
 @web.middleware
 async def limit_duration(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """An end to every request but those that stream, which have one of their own."""
+    """Limit the time of every request, except streams, which have limits of their own."""
     if request.path in _STREAMS:
         return await handler(request)
     try:
@@ -121,7 +120,7 @@ async def limit_duration(request: web.Request, handler: Handler) -> web.StreamRe
 
 @web.middleware
 async def count_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Counts every answer, under the endpoint's path as the router has it."""
+    """Count every answer under the endpoint's path, as the router spells it."""
     begun = time.perf_counter()
     status = "none"
     try:
@@ -139,7 +138,7 @@ async def count_requests(request: web.Request, handler: Handler) -> web.StreamRe
 
 @web.middleware
 async def limit_rate(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """So many requests of a client, and no more; before anything of a body is read."""
+    """Limit the rate of a client's requests, before their bodies are read."""
     endpoint = _endpoint(request)
     rate = endpoint.rate if endpoint else "page"
     if wait := request.app[app_keys.LIMITER].spend(rate, client(request)):

@@ -21,12 +21,12 @@ def asks_for_page(request: web.Request) -> bool:
 
 
 def choose_media_type(request: web.Request, offers: tuple[str, ...]) -> str:
-    """The media type of `offers` that the client prefers; the first for a client without a preference."""
+    """Return the media type of `offers` that the client prefers; the first for a client without a preference."""
     return max(offers, key=lambda offer: _quality(request, *offer.split("/")))
 
 
 def _quality(request: web.Request, kind: str, subtype: str) -> float:
-    """The quality of a media type, 0 to 1, from the most specific range that matches."""
+    """Return the quality of a media type, 0 to 1, from the most specific range that matches."""
     header = ",".join(request.headers.getall("Accept", ["*/*"]))[:_ACCEPT_CHARACTERS]
     ranges = ("*/*", f"{kind}/*", f"{kind}/{subtype}")
     best = (-1, 0.0)

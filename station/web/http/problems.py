@@ -77,7 +77,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     """Problem details (RFC 9457). `advice`, `code`, `field` and `limit` are extension members."""
 
     type: str
-    """`urn:birthmark:error:` and the code, which never changes its meaning."""
+    """`urn:birthmark:error:` and the code. A code never changes its meaning."""
     title: str
     status: int
     detail: str
@@ -104,7 +104,7 @@ def problem_of(error: BirthmarkError) -> Problem:
 
 
 def headers_of(error: BirthmarkError) -> dict[str, str]:
-    """The headers that an answer to `error` needs."""
+    """Return the headers that an answer to `error` needs."""
     if isinstance(error, TooManyError):
         return {"Retry-After": str(error.seconds)}
     if STATUS.get(error.code) == 401:
@@ -114,7 +114,7 @@ def headers_of(error: BirthmarkError) -> dict[str, str]:
 
 
 def answer(request: web.Request, problem: Problem, headers: Mapping[str, str] | None = None) -> web.Response:
-    """`problem` as JSON or a page, as the client prefers."""
+    """Make an answer of `problem`, as JSON or a page, as the client prefers."""
     if asks_for_page(request):
         response = web.Response(
             text=request.app[app_keys.TEMPLATES].get_template("problem.html").render(problem=problem),

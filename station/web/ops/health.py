@@ -1,4 +1,4 @@
-"""`/health`: whether the station lives, with counts. `/ready`: whether it can do its work. For whoever watches it."""
+"""`/health` says that the station runs, with counts; `/ready` whether it can do its work. Both are for monitoring."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from station.web.http.bodies import json_response
 
 
 class Health(msgspec.Struct, frozen=True):
-    """`service`, `status`, `timestamp` and the totals are what Birthmark's own SMA answers."""
+    """Birthmark's own SMA answers `service`, `status`, `timestamp` and the totals."""
 
     service: str
     status: str
@@ -28,13 +28,13 @@ class Health(msgspec.Struct, frozen=True):
     """Units that are not released."""
     total_tables: int
     units: dict[str, int]
-    """By state."""
+    """Number of units by state."""
     ports: dict[str, int]
-    """By state; only states that a port is in."""
+    """Number of ports by state; only states that a port is in."""
     vendor_certificates: int
-    """TPM vendors' certificates in use."""
+    """The number of TPM vendors' certificates in use."""
     vendor_problems: int
-    """Files and certificates of theirs that cannot be used; the page and the log name them."""
+    """The number of their files and certificates that cannot be used; the page and the log name them."""
 
 
 async def health(request: web.Request) -> web.Response:
@@ -64,15 +64,15 @@ class Ready(msgspec.Struct, frozen=True):
     status: str
     """`ready`, or `not ready` when one of the others is false."""
     registry: bool
-    """It can be read."""
+    """Whether the registry can be read."""
     authority: bool
-    """Its certificates are in their time."""
+    """Whether the authority's certificates are valid now."""
     tables: bool
-    """As many key tables are loaded as the settings say."""
+    """Whether as many key tables are loaded as the settings say."""
 
 
 async def ready(request: web.Request) -> web.Response:
-    """503 when not."""
+    """Answer 200 when the station can do its work, else 503."""
     app = request.app
     registry, authority, tables = await _registry(app), _authority(app), len(app[app_keys.TABLES])
     whole = tables == app[app_keys.CONFIG].tables.count

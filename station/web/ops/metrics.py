@@ -1,4 +1,4 @@
-"""What the station counts for Prometheus. No label ever names a unit, a client or a token."""
+"""The station's metrics for Prometheus. No label names a unit, a client or a token."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 
 
 class Metrics:
-    """One application's. Counters are counted when it happens; gauges are set when somebody asks."""
+    """One application's metrics. Counters count each event; gauges are set when `/metrics` is read."""
 
     def __init__(self, version: str, started: float) -> None:
         self.registry: Final = CollectorRegistry()
@@ -63,7 +63,7 @@ class Metrics:
         self.registry_up: Final = self._gauge("birthmark_registry_up", "1 when the registry could be read, else 0.")
         self._gauge("birthmark_build_info", "Always 1.", "version").labels(version).set(1)
         self._gauge("birthmark_start_time_seconds", "When the station was started.").set(started)
-        # Every series is there from the start: a rate over one that appears with its first event misses that event.
+        # Make every series at the start: a rate over a series that appears with its first event misses that event.
         for reason in Reason:
             self.validations.labels(TOKEN, reason.value)
             self.validations.labels(CERTIFICATE, reason.value)

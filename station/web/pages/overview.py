@@ -1,7 +1,7 @@
 """The operator's page at `/`, and the stream of events that keeps it up to date.
 
-The page is whole without JavaScript. With it, the stream sends a region of the page anew, as the same escaped HTML,
-whenever something in it has changed: all of it first, so that a page that was away misses nothing.
+The page works without JavaScript. With it, the stream sends a region of the page again, as the same escaped HTML,
+whenever something in it has changed. It begins with all regions, so that a page that was disconnected misses nothing.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ EVENTS_PATH: Final = "/events"
 UNITS_PER_PAGE: Final = 50
 
 LISTENERS_MAX: Final = 64
-"""Pages that may listen at once: each costs a rendering for every change."""
+"""The most pages that may listen at once: each costs a rendering for every change."""
 
 SETTLE_SECONDS: Final = 0.1
-"""How long changes are gathered before they are sent, so that a busy bench costs ten renderings a second at most."""
+"""How long changes are collected before they are sent: a busy station costs at most ten renderings a second."""
 
 PULSE_SECONDS: Final = 10.0
-"""The stream is never silent for longer, so that a page can tell a quiet bench from a lost connection."""
+"""The stream sends something at least this often, so that a page can tell an idle station from a lost connection."""
 
 STREAM_SECONDS: Final = 3600.0
-"""Longest stream. The page then begins another, which also renews what depends on the date."""
+"""The longest stream. The page then opens another, which also updates what depends on the date."""
 
 SEND_SECONDS: Final = 20.0
-"""How long a page may leave what it is sent unread."""
+"""A stream ends when its page reads nothing for this long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +58,11 @@ class PageQuery:
 
     search: str
     cursor: str
-    """Where the page before this one ended; empty for the first."""
+    """The `cursor` of the previous page; empty for the first."""
 
 
 class ServiceInfo(msgspec.Struct, frozen=True):
-    """What `/` answers to a program, in the words of Birthmark's own SMA."""
+    """What `/` answers to a program, as Birthmark's own SMA does."""
 
     service: str
     version: str
@@ -70,7 +70,7 @@ class ServiceInfo(msgspec.Struct, frozen=True):
 
 
 async def root(request: web.Request) -> web.Response:
-    """The page for browsers; service, version and status for programs."""
+    """Serve the page to browsers; service, version and status to programs."""
     app = request.app
     if asks_for_json(request):
         about = ServiceInfo("Birthmark SMA", app[app_keys.VERSION], "running")
@@ -101,7 +101,7 @@ async def root(request: web.Request) -> web.Response:
 
 
 async def events(request: web.Request) -> web.StreamResponse:
-    """Server-sent events: `asset_version` once, then `notices`, `sessions` and `units` as HTML; `pulse` when idle.
+    """Send events: `asset_version` once, then `notices`, `sessions` and `units` as HTML; `pulse` when idle.
 
     Raises `access.*`, `http.too-many-listeners`.
     """
@@ -121,13 +121,13 @@ async def events(request: web.Request) -> web.StreamResponse:
 
 
 async def close_streams(app: web.Application) -> None:
-    """Signal handler for `on_shutdown`: nobody waits for a page to hang up."""
+    """Handle `on_shutdown`: end the streams, so that the stop does not wait for the pages."""
     app[app_keys.CLOSING].set()
     app[app_keys.BUS].tell(Lost())
 
 
 async def _stream(app: web.Application, asked: PageQuery, response: EventSourceResponse) -> None:
-    """Ends by its own decision, never by being cancelled: aiosqlite may not survive that in the middle of a query."""
+    """Send events until `STREAM_SECONDS` or the station's stop. Nothing cancels it: a query should not be cancelled."""
     ends = time.monotonic() + STREAM_SECONDS
     try:
         with app[app_keys.BUS].listen() as queue:
@@ -152,7 +152,7 @@ async def _stream(app: web.Application, asked: PageQuery, response: EventSourceR
 
 
 async def _wait_for_changes(queue: asyncio.Queue[BusEvent]) -> set[type[BusEvent]]:
-    """The kinds of what happens next, with what follows shortly after; empty when nothing does for a while."""
+    """Return the types of the next event and of those shortly after it; empty after `PULSE_SECONDS` without one."""
     try:
         async with asyncio.timeout(PULSE_SECONDS):
             happened = {type(await queue.get())}

@@ -1,9 +1,9 @@
-// Keeps the page up to date: hears the station's stream, and makes each region equal to the HTML it is sent.
-// The HTML is rendered and escaped by the station. It is parsed into a document of its own, where nothing runs,
-// and only elements, attributes and text that differ are carried over, so focus and scrolling stay where they are.
+// Updates the page: listens to the station's stream, and makes each region equal to the HTML that it sends.
+// The station renders and escapes the HTML. The browser parses it into a separate document, where nothing runs, and
+// only elements, attributes and text that differ are copied, so focus and scrolling stay as they are.
 
-const SILENCE_MS = 25_000; // the station is never silent for more than 10 s
-const BANNER_DELAY_MS = 3_000; // a reconnection that is faster needs no banner
+const SILENCE_MS = 25_000; // the station sends something every 10 s
+const BANNER_DELAY_MS = 3_000; // no banner for a faster reconnection
 const AGAIN_MS = 3_000;
 
 const regions = Object.fromEntries(["notices", "sessions", "units"].map((id) => [id, document.getElementById(id)]));
@@ -13,7 +13,7 @@ const lost = document.getElementById("lost");
 const announcer = document.getElementById("announcer");
 const title = document.title;
 
-// The one door through which a string becomes HTML; the page's Content-Security-Policy admits no other.
+// The only function that makes HTML of a string; the Content-Security-Policy forbids any other.
 const policy = window.trustedTypes?.createPolicy("station", { createHTML: (html) => html }) ?? {
   createHTML: (html) => html,
 };
@@ -43,7 +43,7 @@ function listen() {
   });
   source.addEventListener("error", () => {
     missed();
-    // Refused, or ended for good: the browser does not try again by itself.
+    // Refused or closed: the browser does not reconnect by itself.
     if (source.readyState === EventSource.CLOSED) again = setTimeout(listen, AGAIN_MS);
   });
   watch();
@@ -100,7 +100,7 @@ function retitle() {
   document.title = summary ? `${summary} · ${title}` : title;
 }
 
-// Make `present` have the children that `wanted` has; those with an id are recognised wherever they stand.
+// Make `present` have the children that `wanted` has; those with an id are recognised in any place.
 function conform(present, wanted) {
   const known = new Map([...present.children].filter((child) => child.id).map((child) => [child.id, child]));
   let next = present.firstChild;
@@ -115,7 +115,7 @@ function conform(present, wanted) {
     if (match.nodeType === Node.TEXT_NODE) {
       if (match.data !== child.data) match.data = child.data;
     } else if (!match.isEqualNode(child)) {
-      copyInto(match, child);
+      copyAttributes(match, child);
       conform(match, child);
     }
   }
@@ -130,14 +130,14 @@ function alike(present, wanted) {
   return present && !present.id && present.nodeName === wanted.nodeName;
 }
 
-function copyInto(present, wanted) {
+function copyAttributes(present, wanted) {
   for (const { name } of [...present.attributes]) if (!wanted.hasAttribute(name)) present.removeAttribute(name);
   for (const { name, value } of [...wanted.attributes]) {
     if (present.getAttribute(name) !== value) present.setAttribute(name, value);
   }
 }
 
-// A page that nobody sees does not listen: browsers allow a host six connections over all their tabs.
+// A hidden page does not listen: browsers allow a host six connections over all tabs.
 function attend() {
   if (document.hidden) {
     source?.close();

@@ -1,6 +1,6 @@
-"""What the page says of a port and of a unit, in words: facts in, texts out. Knows neither HTTP nor HTML.
+"""Turns the state of ports and units into the texts of the page.
 
-Texts from a device stay as they came here; the templates escape everything.
+Does not escape a device's texts: the templates escape everything.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from station.events import PortChanged, PortState
 from station.registry.records import KeyHolder, Unit
 
 EXPIRES_SOON: Final = 60 * 86400
-"""Seconds before a certificate's end from which the page points to it."""
+"""The page warns of a certificate this many seconds before its end."""
 
 _PORT_WORDS: Final = {
     PortState.ABSENT: "Closed",
@@ -46,11 +46,11 @@ class PortView:
     code: str
     done: int
     steps: tuple[StepView, ...]
-    """Empty where there is no session to speak of."""
+    """Empty without a session."""
 
     @property
     def announcement(self) -> str:
-        """What a screen reader says when the state has changed."""
+        """The text that a screen reader reads when the state has changed."""
         return f"{self.serial or self.port}: {self.word}. {self.note}"
 
 
@@ -101,14 +101,14 @@ def port_view(port: PortChanged) -> PortView:
 
 
 def summary(ports: Sequence[PortChanged]) -> str:
-    """How many ports are in which state, the most urgent first: "1 failed, 2 working"."""
+    """Count the ports in each state, the most urgent first: "1 failed, 2 working"."""
     counts = Counter(port.state for port in ports)
     order = (PortState.FAILED, PortState.ABSENT, PortState.WORKING, PortState.DONE, PortState.WAITING)
     return ", ".join(f"{counts[state]} {_PORT_WORDS[state].lower()}" for state in order if counts[state])
 
 
 def unit_view(unit: Unit, now: float) -> UnitView:
-    """`now` is in seconds since 1970."""
+    """Make the view of a unit. `now` is in seconds since 1970."""
     not_after = unit.certificate.not_after if unit.certificate else None
     return UnitView(
         id=unit.id,

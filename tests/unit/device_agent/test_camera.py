@@ -55,7 +55,7 @@ def opened(token: NucToken) -> bytes:
     return open_token(token_key(master, KeyIndex(token.key_index)), token).secret()
 
 
-def test_it_says_who_it_is(camera: Camera, unit_identity: UnitIdentity) -> None:
+def test_a_camera_has_its_units_identity(camera: Camera, unit_identity: UnitIdentity) -> None:
     assert (camera.serial, camera.model) == (SERIAL, MODEL)
     assert (camera.authority_id, camera.validation_endpoint) == ("MA", ENDPOINT)
     assert camera.table_ids == tuple(MASTER_KEYS)
@@ -64,7 +64,7 @@ def test_it_says_who_it_is(camera: Camera, unit_identity: UnitIdentity) -> None:
     assert camera.certificate == chain.device
 
 
-def test_what_it_signs_verifies_with_its_certificate(camera: Camera) -> None:
+def test_a_cameras_signature_verifies_with_its_certificate(camera: Camera) -> None:
     verify(camera, camera.sign(b"a picture"), b"a picture")
     verify(camera, camera.sign_digest(hashlib.sha256(b"a picture").digest()), b"a picture")
     verify(camera, camera.private_key().sign(b"a picture", ec.ECDSA(hashes.SHA256())), b"a picture")

@@ -1,4 +1,4 @@
-"""Every command of the agent that a page for integrators tells to type is one that the agent has, with its options."""
+"""Every agent command in the integrators' pages exists, with its options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The drop-ins that docs/operator.md has an operator type, judged by systemd-analyze with the units they change."""
+"""systemd-analyze accepts the drop-ins of docs/operator.md, with the units they change."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ WRITTEN = re.compile(r"^sudo tee /etc/systemd/system/(\S+) <<'EOF'\n(.*?)^EOF$",
 
 
 def drop_ins(heading: str) -> dict[str, str]:
-    """What the section's commands write below /etc/systemd/system, by its place there."""
+    """Return the files that the section's commands write below /etc/systemd/system, by their path there."""
     return {place: text for each in words(PAGE, heading) for place, text in WRITTEN.findall(each.commands)}
 
 
 def verify(units: Path) -> str:
-    """What systemd-analyze says of ours; nothing when all is well."""
+    """Return what systemd-analyze says of our units; nothing if all is well."""
     done = subprocess.run(
         [
             "systemd-analyze",
@@ -41,7 +41,7 @@ def verify(units: Path) -> str:
 
 @pytest.fixture
 def units(tmp_path: Path) -> Path:
-    """The station's units, with commands that there are."""
+    """Copy the station's units, with commands that exist."""
     for name in ("birthmark-station.service", "birthmark-station.socket"):
         text = (ROOT / "systemd" / name).read_text()
         (tmp_path / name).write_text(text.replace("/usr/bin/birthmark-station", "/bin/true"))
@@ -49,7 +49,7 @@ def units(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("heading", "count"), [("By the station's own TLS", 2), ("Behind nginx", 1)])
-def test_systemd_finds_no_fault_with_what_the_guide_has_typed(units: Path, heading: str, count: int) -> None:
+def test_systemd_accepts_the_drop_ins_of_the_guide(units: Path, heading: str, count: int) -> None:
     written = drop_ins(heading)
     assert len(written) == count
     for place, text in written.items():

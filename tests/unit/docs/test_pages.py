@@ -1,4 +1,4 @@
-"""What the pages for people say is there: files, headings, codes of errors, pictures, the forge's workflow."""
+"""Files, headings, error codes, pictures and the workflow that the documentation names exist."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def links(page: str) -> Iterator[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """Its headings as a forge makes anchors of them."""
+    """Return a page's headings as a forge makes anchors of them."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -93,7 +93,7 @@ def test_a_forge_runs_what_ci_runs() -> None:
     assert (ROOT / ".ci/run").is_file()
 
 
-def test_the_architecture_names_every_room() -> None:
+def test_the_architecture_names_every_folder() -> None:
     told = (ROOT / "docs/architecture.md").read_text()
     rooms = {
         path.parent.relative_to(ROOT)

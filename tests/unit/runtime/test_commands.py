@@ -1,4 +1,4 @@
-"""What every command does alike: an error ends it with its sentence, advice, code and status; JSON is one value."""
+"""Every command ends on an error with its sentence, advice, code and status, and prints JSON as one value."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 
 @click.group(cls=CommandGroup)
 def commands() -> None:
-    """Commands of a program of the test's own."""
+    """The commands of a test program."""
 
 
 @commands.command()
@@ -49,7 +49,7 @@ def talk() -> None:
 
 
 @pytest.mark.parametrize(("code", "status"), [("nuc.map-empty", 1), ("link.busy", 75)])
-def test_an_error_is_told_on_stderr_with_its_code_and_gives_the_status(code: str, status: int) -> None:
+def test_an_error_is_printed_on_stderr_with_its_code_and_sets_the_status(code: str, status: int) -> None:
     ended = CliRunner().invoke(commands, ["fail", code])
     assert (ended.exit_code, ended.stdout) == (status, "begun\n")
     error = BirthmarkError(code)

@@ -1,4 +1,4 @@
-"""Files that hold secrets: private whatever the umask, never written over, and on the disk when the call returns."""
+"""Files that hold secrets are private whatever the umask, never overwritten, and on the disk when the call returns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runtime.files import sync_directory, write_private
 
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bytes]]:
-    """Path and content, at that moment, of everything that was synced."""
+    """Record path and content, at that moment, of everything that is synced."""
     found: list[tuple[str, bytes]] = []
     real = os.fsync
 
@@ -42,7 +42,7 @@ def test_the_whole_of_it_is_synced_and_so_is_a_directory(tmp_path: Path, synced:
     assert synced == [(str(tmp_path / "secret"), b"secret"), (str(tmp_path), b"")]
 
 
-def test_nothing_is_written_over_nor_through_a_link(tmp_path: Path) -> None:
+def test_a_write_overwrites_nothing_and_follows_no_link(tmp_path: Path) -> None:
     (tmp_path / "there").write_bytes(b"old")
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     for name in ("there", "link"):

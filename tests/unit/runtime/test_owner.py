@@ -1,4 +1,4 @@
-"""Whose a path is and who may use it; root acts as that user and is root again afterwards."""
+"""A path's owner is found; root acts as that user and is root again afterwards."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_user_is_named_as_sudo_takes_it() -> None:
     assert user_named("no-such-user") is None
 
 
-def test_where_nothing_is_nobody_owns_it(tmp_path: Path) -> None:
+def test_a_missing_path_has_no_owner(tmp_path: Path) -> None:
     assert owner_of(tmp_path / "none") is None
     assert future_owner(tmp_path / "none" / "file") is None
     ours = owner_of(tmp_path)
@@ -52,7 +52,7 @@ def test_a_new_file_is_the_directorys_owners_only_where_the_directory_is_private
     assert future_owner(tmp_path / "old") == owner_of(tmp_path / "old")
 
 
-def test_who_may_is_told_to_everybody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_names_the_user_who_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert who_may(tmp_path / "none" / "file") == ""
     mine = user_of(os.geteuid(), os.getegid())
     monkeypatch.setattr(os, "geteuid", lambda: mine.uid + 1)
@@ -61,7 +61,7 @@ def test_who_may_is_told_to_everybody_else(tmp_path: Path, monkeypatch: pytest.M
     assert who_may(tmp_path) == expected
 
 
-def test_nobody_but_root_becomes_another_and_root_does_not_become_root(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_root_becomes_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object) -> None:
         raise AssertionError("another user was taken on")
 
@@ -116,7 +116,7 @@ def refused() -> None:
 
 @root_only
 @pytest.mark.usefixtures("readable_program")
-def test_an_owner_who_cannot_read_this_program_is_told_and_root_stays_root(
+def test_an_owner_who_cannot_read_this_program_is_reported_and_root_stays_root(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "program.py"
@@ -129,7 +129,7 @@ def test_an_owner_who_cannot_read_this_program_is_told_and_root_stays_root(
 
 
 @root_only
-def test_a_user_that_cannot_be_taken_on_is_told_with_the_systems_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_that_root_cannot_become_is_reported_with_the_systems_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     def unmapped(_uid: int) -> None:
         raise OSError(22, "Invalid argument")
 

@@ -1,4 +1,4 @@
-"""What both services tell systemd, read at the other end of a real socket."""
+"""What both services send to systemd, read at the other end of a real socket."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def test_our_chain_is_no_longer_than_a_chain_may_be(chain: tuple[bytes, ...]) ->
     assert max(map(len, chain)) * 2 < limits.CERTIFICATE_BYTES
 
 
-def test_what_a_unit_proves_itself_with_fits_its_fields() -> None:
+def test_the_agents_proofs_fit_the_messages_fields() -> None:
     point = ec.generate_private_key(ec.SECP256R1()).public_key()
     sealed = encrypt_nuc_hash(
         NucHash(bytes(range(32))), point.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint), bytes(32)

@@ -13,7 +13,7 @@ from shared.text import printable
 
 
 @given(st.text(max_size=600), st.integers(1, 300))
-def test_whatever_comes_is_one_line_of_at_most_so_many_characters(text: str, characters: int) -> None:
+def test_any_text_becomes_one_line_of_bounded_length(text: str, characters: int) -> None:
     line = printable(text, characters)
     assert line.isprintable()
     assert len(line) <= characters
@@ -40,7 +40,7 @@ def test_whatever_comes_is_one_line_of_at_most_so_many_characters(text: str, cha
     ],
     ids=lambda text: f"U+{ord(text[0]):04X}",
 )
-def test_what_nobody_sees_or_what_turns_the_line_round_is_gone(unseen: str) -> None:
+def test_invisible_and_direction_characters_are_removed(unseen: str) -> None:
     assert printable(f"Pi{unseen}Zero") == "Pi Zero"
 
 

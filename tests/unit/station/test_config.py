@@ -60,7 +60,7 @@ def test_the_name_is_read_whatever_else_is_wrong_and_is_empty_when_it_cannot_be(
     assert config.load_name(tmp_path / "missing") == ""
 
 
-def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+def test_a_written_configuration_is_read_again(tmp_path: Path) -> None:
     made = StationConfig(
         name='bench "3"',
         authority=AuthorityConfig(public_url="https://ma.example/", device_days=30),
@@ -100,7 +100,7 @@ def test_a_setting_that_is_wrong_is_named(tmp_path: Path, text: str, says: str) 
     [b"name = ", b"\xff\xfe", b"x = " + b"[" * 5000, b"# " + b"x" * config.CONFIG_BYTES],
     ids=["no TOML", "no UTF-8", "nested without end", "too large"],
 )
-def test_a_file_that_is_none_is_named(tmp_path: Path, text: bytes) -> None:
+def test_an_invalid_file_is_named(tmp_path: Path, text: bytes) -> None:
     assert config.CONFIG_NAME in refused(written(tmp_path, text))
 
 

@@ -13,7 +13,7 @@ def heard(queue: asyncio.Queue[BusEvent]) -> list[BusEvent]:
     return [queue.get_nowait() for _ in range(queue.qsize())]
 
 
-def test_every_listener_is_told_from_when_it_began_to_listen() -> None:
+def test_every_listener_gets_the_events_after_it_began_to_listen() -> None:
     bus = Bus()
     with bus.listen() as first:
         bus.tell(UnitChanged("1"))
@@ -36,7 +36,7 @@ def test_the_present_state_of_each_port_is_known_in_the_order_of_their_names() -
     assert bus.ports() == [WAITING]
 
 
-def test_a_port_that_is_as_it_was_is_not_told_again() -> None:
+def test_an_unchanged_port_is_not_reported_again() -> None:
     bus = Bus()
     with bus.listen() as events:
         for _ in range(3):
@@ -46,7 +46,7 @@ def test_a_port_that_is_as_it_was_is_not_told_again() -> None:
         assert heard(events) == [WAITING, PortGone("a"), WAITING]
 
 
-def test_a_listener_that_is_too_slow_is_told_to_look_afresh_and_the_others_notice_nothing() -> None:
+def test_a_slow_listener_gets_lost_and_the_others_miss_nothing() -> None:
     bus = Bus()
     with bus.listen() as slow, bus.listen() as quick:
         everything: list[BusEvent] = []

@@ -1,4 +1,4 @@
-"""What `make soak` calls growth, so that its silence means something."""
+"""`make soak` detects every kind of growth."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FLAT = [Measured(200 * number, 14.0, 100.0, 22, 12, 15.0, 13.0) for number in ra
 
 
 def ending(**change: float) -> list[Measured]:
-    """The last rounds with some of their figures multiplied."""
+    """Return the last rounds with some of their figures multiplied."""
     return FLAT[:-EDGE] + [
         replace(measured, **{name: getattr(measured, name) * ratio for name, ratio in change.items()})
         for measured in FLAT[-EDGE:]
@@ -22,7 +22,7 @@ def test_a_station_that_stays_as_it_was_has_not_grown() -> None:
     assert grown(ending(rss_mib=RSS_RATIO - 0.01, cpu_ms=CPU_RATIO - 0.01)) == []
 
 
-def test_each_kind_of_growth_is_told() -> None:
+def test_each_kind_of_growth_is_reported() -> None:
     for change, told in (
         ({"rss_mib": RSS_RATIO + 0.01}, "memory"),
         ({"descriptors": 1 + (DESCRIPTORS + 1) / 22}, "files are left open"),

@@ -1,4 +1,4 @@
-"""The tests and the demo wait longer than the product may take by its own limits."""
+"""The tests and the demo wait longer than the product's own limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a board says of itself, and what stands in for it."""
+"""Serial number and model from the device tree, and the options that replace them."""
 
 from pathlib import Path
 
@@ -19,11 +19,11 @@ def test_serial_and_model_come_from_the_device_tree(tree: Path) -> None:
     assert read_board(device_tree=tree) == Board("10000000abcdef01", "Raspberry Pi Zero 2 W Rev 1.0")  # type: ignore[arg-type]
 
 
-def test_what_is_given_goes_first(tree: Path) -> None:
+def test_options_override_the_device_tree(tree: Path) -> None:
     assert read_board("abc", "Toy", device_tree=tree) == Board("abc", "Toy")  # type: ignore[arg-type]
 
 
-def test_a_board_without_a_serial_number_is_told_apart(tmp_path: Path) -> None:
+def test_a_board_without_a_serial_number_has_its_own_error(tmp_path: Path) -> None:
     with pytest.raises(BirthmarkError) as caught:
         read_board(device_tree=tmp_path)
     assert caught.value.code == "board.no-serial"

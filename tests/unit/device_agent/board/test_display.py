@@ -1,4 +1,4 @@
-"""What `systemctl status` and the LED show, read at the other end of a real socket and file."""
+"""The texts for `systemctl status` and the LED's pattern, read at the other end of a real socket and file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.
         yield listening
 
 
-def test_waiting_and_each_step_are_told_and_mean_ready(
+def test_waiting_and_each_step_are_reported_and_mean_ready(
     manager: socket.socket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     display = Display(find_led(tmp_path))
@@ -34,7 +34,7 @@ def test_waiting_and_each_step_are_told_and_mean_ready(
     assert capsys.readouterr().err == "step 0 of 6: Waiting for a station\nstep 4 of 6: Proven\n"
 
 
-def test_a_session_that_failed_is_told_and_the_agent_is_ready_all_the_same(
+def test_a_failed_session_is_reported_and_the_agent_is_ready_nevertheless(
     manager: socket.socket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Display(find_led(tmp_path)).failed(BirthmarkError("trust.not-a-station"))

@@ -1,4 +1,4 @@
-"""The gadget against a directory that keeps configfs's rules: attributes come with a directory, order matters."""
+"""The gadget in a directory that keeps configfs's rules: attributes come with a directory, and order matters."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_controller_that_another_gadget_uses_is_left_to_it(kernel: Kernel) -> 
     assert text(kernel.configfs / "ethernet/UDC") == CONTROLLER
 
 
-def test_a_gadget_that_is_there_but_not_in_use_is_no_obstacle(kernel: Kernel) -> None:
+def test_an_unused_gadget_is_no_obstacle(kernel: Kernel) -> None:
     kernel.add_controller()
     os.mkdir(kernel.configfs / "ethernet")
     assert Gadget(kernel.configfs, kernel.controllers).start(SERIAL).bound_to == CONTROLLER
@@ -118,7 +118,7 @@ def test_without_configfs_the_error_says_which_module(tmp_path: Path) -> None:
         (errno.ENODEV, "gadget.failed"),
     ],
 )
-def test_what_the_kernel_refuses_has_a_code(
+def test_every_refusal_of_the_kernel_has_a_code(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch, number: int, code: str
 ) -> None:
     kernel.add_controller()

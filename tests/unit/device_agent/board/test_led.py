@@ -1,4 +1,4 @@
-"""The LED against a directory that looks like /sys/class/leds."""
+"""The LED in a directory that looks like /sys/class/leds."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_done_is_a_steady_light_that_stays_when_the_program_ends(leds: Path) -> 
     assert (leds / "ACT/brightness").read_text() == "1"
 
 
-def test_a_light_that_was_not_done_goes_back_to_what_it_showed_before(leds: Path) -> None:
+def test_an_led_that_did_not_show_done_gets_its_trigger_back(leds: Path) -> None:
     led = find_led(leds)
     led.show(Pattern.FAILED)
     led.close()

@@ -72,7 +72,7 @@ def test_a_bundle_is_printed_with_its_signature(state_dir: Path, tmp_path: Path,
 
 
 @pytest.mark.parametrize("name", WRONG_BUNDLES)
-def test_what_is_no_json_object_is_not_signed(state_dir: Path, tmp_path: Path, name: str) -> None:
+def test_a_bundle_that_is_no_json_object_is_not_signed(state_dir: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(WRONG_BUNDLES[name])
     refused = run("sign", state_dir, "--bundle", tmp_path / name)
     assert (refused.exit_code, refused.stdout) == (1, "")

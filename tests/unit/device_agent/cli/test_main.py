@@ -1,4 +1,4 @@
-"""The command `birthmark-agent` as a whole: its commands, their help, and what all of them say alike."""
+"""The command `birthmark-agent` as a whole: its commands, their help, and their common errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[4]
 
 
 def paths(command: click.Command, *names: str) -> Iterator[tuple[str, ...]]:
-    """The words of every command below `command`."""
+    """Return the words of every command below `command`."""
     yield names
     if isinstance(command, click.Group):
         for name, below in command.commands.items():

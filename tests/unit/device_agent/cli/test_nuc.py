@@ -96,7 +96,7 @@ def test_a_map_is_never_readable_by_others_while_it_is_written(tmp_path: Path, m
     assert list(tmp_path.iterdir()) == [], "what was begun is gone"
 
 
-def test_what_a_killed_capture_left_behind_is_no_obstacle(tmp_path: Path) -> None:
+def test_a_killed_captures_leftovers_are_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / ".map.new").write_bytes(b"half")
     assert run("simulate", "--seed", 1, "--output", tmp_path / "map").exit_code == 0
     assert [path.name for path in tmp_path.iterdir()] == ["map"]
@@ -112,7 +112,7 @@ def test_a_map_is_not_replaced_unasked(simulated: Path) -> None:
     assert simulated.read_bytes() != before
 
 
-def test_the_fingerprint_is_never_told(tmp_path: Path) -> None:
+def test_the_fingerprint_is_never_printed(tmp_path: Path) -> None:
     made = run("simulate", "--seed", 1, "--output", tmp_path / "map", "--json")
     digest = hashlib.sha256((tmp_path / "map").read_bytes()).hexdigest()
     assert digest not in made.output
@@ -153,7 +153,7 @@ def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("origin", ["simulator:", "simulator:-1", "simulator:9999999999999999999", "camera:x"])
-def test_a_source_that_is_none_is_a_usage_error(tmp_path: Path, origin: str) -> None:
+def test_an_invalid_source_is_a_usage_error(tmp_path: Path, origin: str) -> None:
     assert run("capture", "--from", origin, "--output", tmp_path / "map").exit_code == 2
 
 

@@ -1,4 +1,4 @@
-"""`birthmark-agent run`: what its options mean, with the sessions themselves faked."""
+"""`birthmark-agent run`: its options, with faked sessions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MODULE = importlib.import_module("device_agent.cli.run")
 
 
 class Sessions:
-    """Takes the place of Agent, `serve` and `serve_once`: notes what they are given, and ends as the test says."""
+    """Replaces Agent, `serve` and `serve_once`: records their arguments, and ends as the test says."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, identity: Identity) -> None:
         self.options: Options | None = None
@@ -90,7 +90,7 @@ def fail(code: str) -> Callable[[], object]:
     return raise_it
 
 
-def test_a_session_that_goes_well_is_told_on_stderr_and_in_json(sessions: Sessions, state_dir: Path) -> None:
+def test_a_successful_session_is_reported_on_stderr_and_in_json(sessions: Sessions, state_dir: Path) -> None:
     ended = run(state_dir, "--once", "--json")
     assert ended.exit_code == 0, ended.output
     assert ended.stderr == "step 1 of 6: Greeted\n"
@@ -117,7 +117,7 @@ def test_how_often_and_how_long_it_waits_is_said_by_options(
     assert (port, (how, waits, until)) == (Path("/dev/no-port"), expected)
 
 
-def test_the_environment_says_what_the_options_do(sessions: Sessions, state_dir: Path) -> None:
+def test_the_environment_replaces_the_options(sessions: Sessions, state_dir: Path) -> None:
     by_options = run(
         *(state_dir, "--tpm", "simulator", "--nuc-map", "map", "--keep-nuc-map", "--serial", "s", "--model", "m"),
         *("--root-certificate", "root.pem", "--intermediate-certificate", "intermediate.pem"),

@@ -1,4 +1,4 @@
-"""`birthmark-agent setup`: what it asks and prints. What it changes, the tests of `device_agent.setup` show."""
+"""`birthmark-agent setup`: its questions and output. The tests of `device_agent.setup` check its changes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STEPS = (Step("Boot settings", Outcome.DONE, "Two lines."), Step("NUC map", Outc
 
 
 class Setup:
-    """Takes the place of `set_up`: notes its answers, asks what the test says, and reports two steps."""
+    """Replaces `set_up`: records the answers, asks what the test says, and reports two steps."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.answers: Answers | None = None
@@ -57,7 +57,7 @@ class Terminal(io.TextIOWrapper):
 
 
 def run(prefix: Path, *arguments: object, typed: str | None = None) -> Result:
-    """`typed` is said at a terminal; without it the command runs in a script."""
+    """Run the command; `typed` is typed at a terminal, and without it there is none."""
     runner = CliRunner()
     words = ["setup", "--prefix", str(prefix), *map(str, arguments)]
     if typed is None:
@@ -75,7 +75,7 @@ def run(prefix: Path, *arguments: object, typed: str | None = None) -> Result:
         return runner.invoke(main, words, input=typed)
 
 
-def test_what_is_said_by_options_are_the_answers(setup: Setup, tmp_path: Path, root: Path) -> None:
+def test_the_options_are_the_answers(setup: Setup, tmp_path: Path, root: Path) -> None:
     assert run(tmp_path, "--root", root).exit_code == 0
     assert setup.answers is not None
     assert setup.answers.root == root
@@ -91,7 +91,7 @@ def test_what_is_said_by_options_are_the_answers(setup: Setup, tmp_path: Path, r
     assert setup.answers.intermediate == root
 
 
-def test_it_prints_each_step_and_what_is_next(setup: Setup, tmp_path: Path) -> None:
+def test_setup_prints_each_step_and_what_is_next(setup: Setup, tmp_path: Path) -> None:
     shown = run(tmp_path, "--trust-first-station")
     assert shown.stdout == (
         "1. Boot settings: done. Two lines.\n2. NUC map: still missing. None yet.\n\nNext:\n  - `capture` a map.\n"
@@ -160,7 +160,7 @@ def test_a_person_is_asked_for_the_root_until_it_is_there(setup: Setup, tmp_path
         (("--yes",), "y\n", False),
     ],
 )
-def test_it_restarts_only_when_that_is_needed_and_wanted(
+def test_setup_restarts_only_when_needed_and_wanted(
     setup: Setup, tmp_path: Path, arguments: tuple[str, ...], typed: str | None, restarted: bool
 ) -> None:
     setup.root_known = True

@@ -1,4 +1,4 @@
-"""`birthmark-agent status` and `reset`: what a unit tells of itself, and what is left when it is made nothing again."""
+"""`birthmark-agent status` and `reset`: what a unit tells of itself, and what a reset leaves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is measured is the sensor: not the light, not the lens, not the noise, and not what its model has in common."""
+"""A calibration measures the sensor, and not the light, the lens, the noise or what its model has in common."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def plane(data: Buffer, width: int = WIDTH, height: int = HEIGHT) -> Pixels:
 
 
 def test_a_map_corrects_the_sensors_own_later_frames() -> None:
-    width, height = 1024, 768  # shading is only as smooth as the sensor is large
+    width, height = 1024, 768  # the larger the sensor, the smoother the shading
     nuc_map = captured(sensor(1, width=width, height=height), 64)
     later = take_flats(sensor(1, LATER, width=width, height=height), 64)
     offset, gain = (plane(data, width, height) for data in (nuc_map.offset, nuc_map.gain))
@@ -47,14 +47,14 @@ def test_a_map_corrects_the_sensors_own_later_frames() -> None:
         raw = colour.of(answer)
         factor = (colour.of(gain) / np.float32(GAIN_ONE)).astype(np.float32)
         good = colour.of(gain) != DEFECTIVE
-        # The middle 68 of 100, for pixels that have become hot since are no matter of correction.
+        # The middle 68 of 100, because a map cannot correct pixels that have become hot since.
         before, after = (
             np.percentile(np.abs(field / local_mean(field) - 1)[good], 68) for field in [raw, raw * factor]
         )
         assert after < 0.6 * before
 
 
-def test_offset_is_what_a_pixel_says_in_the_dark() -> None:
+def test_the_offset_is_a_pixels_value_in_the_dark() -> None:
     source = sensor(2)
     offset = plane(captured(source, 32).offset) / FULL_SCALE * 4096
     said = np.mean([frame.pixels for frame in source.frames(Light.DARK, 32)], axis=0)
@@ -74,7 +74,7 @@ def test_the_simulators_dead_pixels_are_found() -> None:
 
 
 def test_reliability_foretells_how_alike_two_captures_are() -> None:
-    # At one temperature and light, on two occasions with noise of their own.
+    # At one temperature and light, on two occasions with different noise.
     for frames in (8, 32):
         one, two = (captured(sensor(5, Occasion(number=number)), frames) for number in (0, 1))
         for place, colour in enumerate(colour_planes("BGGR")):
@@ -83,7 +83,7 @@ def test_reliability_foretells_how_alike_two_captures_are() -> None:
             assert found == pytest.approx(expected, abs=0.04)
 
 
-def test_what_all_sensors_of_a_model_share_does_not_make_them_alike() -> None:
+def test_a_common_pattern_of_a_model_does_not_make_sensors_alike() -> None:
     one, two = (plane(captured(sensor(seed), 64).gain) for seed in (6, 7))
     for colour in colour_planes("BGGR"):
         a, b = colour.of(one).astype(float), colour.of(two).astype(float)
@@ -117,7 +117,7 @@ def test_sums_do_not_overflow_at_the_largest_count_and_the_widest_pixel() -> Non
 
 
 def test_frames_are_not_kept() -> None:
-    """A source that hands out one and the same array, changed between frames, is averaged right all the same."""
+    """A source that reuses one array for all frames is averaged correctly."""
     made = frame_format(96, 96, "MONO", 12, "")
 
     class Reusing:

@@ -1,7 +1,7 @@
-"""The camera source against a stand-in for picamera2 that keeps its rules: no camera can be had here.
+"""The camera source with a fake picamera2 that keeps its rules, because tests have no camera.
 
-The stand-in has what picamera2 0.3 has of these calls: buffers of bytes with padding, controls that take effect some
-frames later, metadata with the exposure a frame was really taken with.
+The fake behaves as picamera2 0.3: buffers of bytes with padding, controls that take effect some frames later, metadata
+with the real exposure of a frame.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def test_frames_of_another_size_cannot_be_this_maps() -> None:
     assert caught.value.code == "nuc.frames-wrong-shape"
 
 
-def test_too_much_noise_is_named_rather_than_judged() -> None:
+def test_too_much_noise_has_its_own_error() -> None:
     with pytest.raises(BirthmarkError) as caught:
         judge(captured(1), flats(1, replace(LATER, level=0.2), 8))
     assert caught.value.code == "nuc.frames-noisy"

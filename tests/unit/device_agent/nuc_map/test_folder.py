@@ -1,4 +1,4 @@
-"""Frames from files: .npy, the DNGs of picamera2 and of rpicam-apps, and files that lie."""
+"""Frames from files: .npy, the DNGs of picamera2 and of rpicam-apps, and malformed files."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def rpicam_dng(
     compression: str | None = None,
     tile: tuple[int, int] | None = None,
 ) -> bytes:
-    """As rpicam-still writes it: a small preview, and the raw page in it as a SubIFD of words in strips."""
+    """Make a DNG as rpicam-still does: a small preview, and the raw page in it as a SubIFD of words in strips."""
     file = io.BytesIO()
     with tifffile.TiffWriter(file) as writer:
         writer.write(np.zeros((8, 12, 3), np.uint8), photometric="rgb", subifds=1)
@@ -133,7 +133,7 @@ def test_a_huge_frame_is_refused_before_it_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("description", [{}, {"pattern": "RGGB"}, {**DESCRIPTION, "bits": "12"}, [1], "x" * 9000])
-def test_a_description_that_is_none_is_named(tmp_path: Path, description: object) -> None:
+def test_an_invalid_description_is_named(tmp_path: Path, description: object) -> None:
     assert refused(folder_with(tmp_path, "a.npy", npy(PIXELS), description)) == "nuc.frames-unreadable"
 
 

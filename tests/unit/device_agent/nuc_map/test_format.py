@@ -1,4 +1,4 @@
-"""The NUC map file: one way to write it, and nothing else reads."""
+"""The NUC map file has one encoding, and the decoder refuses any other."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DATA = encode(SMALL)
 
 
 def sealed(head: object, planes: bytes = bytes(32), version: int = 1, spaces: int | None = None) -> bytes:
-    """A file with any header and a check sum that is right."""
+    """Make a file with any header and a correct check sum."""
     text = head if isinstance(head, bytes) else json.dumps(head, separators=(",", ":")).encode()
     text += b" " * (-(16 + len(text)) % 64 if spaces is None else spaces)
     whole = struct.pack(">8sHHI", MAGIC, version, 0, len(text)) + text + planes
@@ -72,7 +72,7 @@ def maps(draw: st.DrawFn) -> MapFile:
 
 
 @given(maps())
-def test_what_is_written_is_read_again_and_written_the_same(nuc_map: MapFile) -> None:
+def test_a_written_map_is_read_again_and_encoded_the_same(nuc_map: MapFile) -> None:
     data = encode(nuc_map)
     read = decode(data)
     assert read.header == nuc_map.header

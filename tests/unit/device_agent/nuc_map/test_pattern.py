@@ -44,7 +44,7 @@ def test_correlation_of_nothing_is_nothing() -> None:
     assert correlation(defective, defective) == 0
 
 
-def test_what_rows_and_columns_have_in_common_does_not_count_and_the_pixels_own_does() -> None:
+def test_row_and_column_means_do_not_count_and_the_pixels_own_pattern_does() -> None:
     noise = np.random.default_rng(0)
     lines = noise.normal(0, 500, (60, 1)) + noise.normal(0, 500, (1, 80))
     own = noise.normal(0, 100, (60, 80))

@@ -1,4 +1,4 @@
-"""Every kind of bad frame is named, and frames that are merely imperfect are taken."""
+"""Every kind of bad frame has its error, and merely imperfect frames are accepted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Values = NDArray[np.float64]
 
 
 class Changed:
-    """A sensor whose frames something happens to."""
+    """A sensor whose frames are changed."""
 
     def __init__(self, change: Change, occasion: Occasion = FACTORY) -> None:
         self._sensor = SimulatedSensor(1, occasion, WIDTH, HEIGHT)
@@ -63,7 +63,7 @@ def only(light: Light, change: Callable[[Values], Values], number: int | None = 
 
 
 def scene(pixels: Values) -> Values:
-    """A window and its bars, out of focus enough to have no sharp edge."""
+    """Make a scene: a window and its bars, out of focus, without a sharp edge."""
     x = np.arange(WIDTH, dtype=np.float64)
     bars: Values = 1 + 0.08 * np.tanh(8 * np.sin(x / 25))
     return 256 + (pixels - 256) * bars

@@ -1,4 +1,4 @@
-"""The simulated sensor: its seed is all of it, its occasion all of the noise, and its frames are like a camera's."""
+"""The simulated sensor: its seed determines the pattern, the occasion the noise, and its frames are like a camera's."""
 
 from __future__ import annotations
 

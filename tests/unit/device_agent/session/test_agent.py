@@ -1,4 +1,4 @@
-"""An agent put together from its options: which root and map it goes by, and what a reset leaves for the next one."""
+"""An agent put together from its options: the root and the map that it uses, and what a reset leaves."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_the_map_of_another_sensor_is_not_removed(
     assert nuc_map.exists()
 
 
-def test_an_identity_of_another_tpm_is_told_before_a_station_waits(
+def test_an_identity_of_another_tpm_is_reported_before_a_station_waits(
     tpm: TpmSource, state_dir: Path, unit_identity: UnitIdentity
 ) -> None:
     replace(unit_identity, chain=chain_of_trust()).store(state_dir)

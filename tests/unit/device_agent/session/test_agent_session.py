@@ -1,4 +1,4 @@
-"""The agent's part of a session, step by step, with a simulated TPM: nothing is told or stored unverified."""
+"""The agent's part of a session, step by step, with a simulated TPM: it sends and stores nothing before it verifies."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def store(tmp_path: Path) -> IdentityStore:
 
 
 class Station:
-    """An honest station, to be made dishonest by changing what it is about to sign."""
+    """An honest station; tests make it dishonest by changing what it signs."""
 
     def __init__(self, ours: AuthorityChain, tpm: Tpm) -> None:
         self.chain_of_trust = ours
@@ -160,7 +160,7 @@ def test_a_unit_says_who_it_is_and_that_it_holds_no_certificate_yet(
     assert one.nonce != other.nonce
 
 
-def test_a_station_believes_what_is_proven_and_opens_the_nuc_hash(
+def test_a_station_accepts_a_valid_proof_and_opens_the_nuc_hash(
     tpm: Tpm, store: IdentityStore, station: Station
 ) -> None:
     identity, proof = prove(agent_session(tpm, store, station), station)
@@ -168,7 +168,7 @@ def test_a_station_believes_what_is_proven_and_opens_the_nuc_hash(
     assert station.opener.open(proof.nuc_hash, AFTER_CHALLENGE) == MAP.hash
 
 
-def test_a_station_that_is_not_believed_is_told_nothing(
+def test_an_untrusted_station_gets_no_secret(
     tpm: Tpm, store: IdentityStore, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(*_: object) -> bytes:
@@ -197,7 +197,7 @@ def test_a_challenge_of_another_session_is_not_answered(tpm: Tpm, store: Identit
     assert code(lambda: unit.prove(station.challenge(), AFTER_HELLO, AFTER_CHALLENGE)) == "trust.station-forged"
 
 
-def test_a_secret_of_another_length_is_not_told(tpm: Tpm, store: IdentityStore, station: Station) -> None:
+def test_a_secret_of_another_length_is_not_printed(tpm: Tpm, store: IdentityStore, station: Station) -> None:
     station.secret = os.urandom(16)
     assert code(lambda: prove(agent_session(tpm, store, station), station)) == "session.challenge-malformed"
 
@@ -216,7 +216,7 @@ def test_steps_out_of_order_are_a_mistake_of_ours(tpm: Tpm, store: IdentityStore
 # --- what it is given ---
 
 
-def test_what_is_given_is_stored_and_signed_for_and_of_use_in_this_tpm(
+def test_credentials_are_stored_and_signed_for_and_usable_in_this_tpm(
     tpm: Tpm, store: IdentityStore, station: Station
 ) -> None:
     unit = agent_session(tpm, store, station)
@@ -266,7 +266,7 @@ def for_another_tpm(given: CredentialsBody) -> CredentialsBody:
     ],
 )
 @pytest.mark.parametrize("known", [False, True])
-def test_what_is_wrong_is_not_stored_and_what_there_was_stays(
+def test_invalid_credentials_are_not_stored_and_the_old_identity_stays(
     tpm: Tpm,
     store: IdentityStore,
     station: Station,
@@ -316,5 +316,5 @@ def test_a_unit_that_comes_back_shows_its_certificate_and_needs_no_map(
     unit.accept(station.credentials(station.given()), AFTER_PROOF, AFTER_CREDENTIALS)
     again = store.load()
     assert again is not None
-    assert again.provisioned  # the station recorded it once; it stays a camera, whether or not this Done arrives
+    assert again.provisioned  # the station recorded it once: it stays a camera without this Done, too
     assert replace(again, path=first.path, secrets=first.secrets) == first

@@ -1,4 +1,4 @@
-"""A session from the agent's end, on a line that is a list of bytes: what is said, when it is given up, who is told."""
+"""A session from the agent's end, on a line that is a list of bytes: its messages, its time-outs, its reports."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ ANSWERS = {
 
 
 class Honest(AgentSession):
-    """A unit that says the samples; it has no TPM."""
+    """A unit that sends the sample messages, without a TPM."""
 
     made = 0
 
@@ -80,7 +80,7 @@ class Honest(AgentSession):
 
 
 class FakeLine:
-    """The agent's end of a cable with a station at the other, which greets once and answers until `silent_after`."""
+    """The agent's end of a cable whose station sends one Hello and answers until `silent_after`."""
 
     def __init__(self, *, greets: bool = True, silent_after: Step | None = None, refuses: str = "") -> None:
         self.station = Session(Role.STATION)
@@ -169,14 +169,14 @@ def test_a_station_that_greets_anew_meets_a_new_unit() -> None:
     assert Honest.made == 2
 
 
-def test_where_no_station_greets_the_wait_ends_and_nothing_is_said() -> None:
+def test_without_a_hello_the_wait_ends_and_nothing_is_sent() -> None:
     line = FakeLine(greets=False)
     assert ended_with(line, wait=0.01).code == "link.no-station"
     assert line.written == []
 
 
 @pytest.mark.parametrize("step", list(ANSWERS))
-def test_a_station_that_falls_silent_is_told_so(step: Step) -> None:
+def test_a_station_that_falls_silent_gets_a_refusal(step: Step) -> None:
     line = FakeLine(silent_after=step)
     assert ended_with(line, step=0.01).code == "link.silent"
     assert line.said()[-1] == Refusal(code="link.silent")
@@ -189,7 +189,7 @@ def test_a_session_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None
     assert "not done after" in error.detail
 
 
-def test_a_refusal_of_the_stations_is_told_with_its_sentence_and_answered_with_nothing() -> None:
+def test_a_stations_refusal_is_reported_with_its_sentence_and_not_answered() -> None:
     line = FakeLine(refuses="nuc.hash-zeros")
     error = ended_with(line)
     assert error.code == "session.refused-by-station"
@@ -197,7 +197,7 @@ def test_a_refusal_of_the_stations_is_told_with_its_sentence_and_answered_with_n
     assert kinds(line) == ["Identity"]
 
 
-def test_a_station_that_is_not_believed_is_told_the_code_and_no_more() -> None:
+def test_an_untrusted_station_gets_the_code_and_no_more() -> None:
     class Suspicious(Honest):
         def prove(self, challenge: Challenge, before: bytes, after: bytes) -> Proof:
             raise BirthmarkError("trust.station-forged", "in /var/lib/somewhere")
@@ -215,7 +215,7 @@ def test_a_line_that_is_lost_is_the_error_even_where_no_refusal_can_be_said(afte
     assert ended_with(line).code == "link.lost"
 
 
-def test_what_follows_the_end_of_a_session_is_left_alone() -> None:
+def test_bytes_after_the_end_of_a_session_are_left_alone() -> None:
     class GreetsAgain(FakeLine):
         def read(self, seconds: float) -> bytes:
             data = super().read(seconds)
@@ -227,7 +227,7 @@ def test_what_follows_the_end_of_a_session_is_left_alone() -> None:
 
 
 class EmptyLine:
-    """On which nobody speaks; each read takes as long as it may."""
+    """A silent line; each read takes its whole time."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0

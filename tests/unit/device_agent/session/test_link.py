@@ -1,4 +1,4 @@
-"""The serial port on a real pseudo terminal: raw, exclusive, bounded in time, and every end of it named."""
+"""The serial port on a real pseudo terminal is raw, exclusive and bounded in time, and every failure has its error."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ from shared.errors import BirthmarkError
 
 @pytest.fixture
 def terminal() -> Iterator[tuple[int, Path]]:
-    """The other end's descriptor, and the path of this one; cooked and echoing, as terminals begin."""
+    """Return the other end's descriptor and this end's path; cooked and echoing, as terminals begin."""
     other, mine = os.openpty()
     yield other, Path(os.ttyname(mine))
     os.close(other)
@@ -40,7 +40,7 @@ def test_bytes_cross_unchanged_in_both_directions(terminal: tuple[int, Path]) ->
         assert os.read(other, 1024) == every
 
 
-def test_what_came_before_it_was_opened_is_dropped_and_nothing_is_echoed(terminal: tuple[int, Path]) -> None:
+def test_opening_a_port_drops_earlier_input_and_echoes_nothing(terminal: tuple[int, Path]) -> None:
     other, path = terminal
     tty.setraw(other, termios.TCSANOW)
     os.write(other, b"raspberrypi login: \n")
@@ -82,7 +82,7 @@ def test_a_port_is_for_one_program(terminal: tuple[int, Path]) -> None:
     Link(path).close()
 
 
-def test_what_cannot_be_opened_is_told_apart(tmp_path: Path) -> None:
+def test_each_port_that_cannot_be_opened_has_its_own_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert code(tmp_path / "none") == "link.no-port"
     assert code(tmp_path / "file") == "link.not-a-port"

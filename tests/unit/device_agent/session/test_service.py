@@ -1,4 +1,4 @@
-"""Session after session on one port: what is tried again, what is told, and what ends the agent. No time passes."""
+"""Session after session on one port: what is retried, what is reported, and what ends the agent. Tests do not wait."""
 
 from __future__ import annotations
 
@@ -122,12 +122,12 @@ def test_after_a_session_that_went_well_the_next_waits_until_the_cable_was_pulle
 
 
 @pytest.mark.parametrize("end", ["nuc.map-missing", "tpm.not-this-one", "identity.damaged", "link.permission"])
-def test_what_no_further_session_can_mend_ends_the_agent(sessions: ScriptedSessions, end: str) -> None:
+def test_an_error_that_no_further_session_can_mend_ends_the_agent(sessions: ScriptedSessions, end: str) -> None:
     assert code(lambda: sessions.run(end, "")) == end
     assert sessions.failures == []
 
 
-def test_a_port_that_is_not_there_is_told_once_however_long_it_is_away(sessions: ScriptedSessions) -> None:
+def test_a_missing_port_is_reported_once_however_long_it_is_missing(sessions: ScriptedSessions) -> None:
     with pytest.raises(StoppedError):
         sessions.run("link.no-port", "link.no-port", "link.no-port", "link.busy")
     assert [text.partition(".")[0] for text in sessions.said] == [
@@ -137,7 +137,7 @@ def test_a_port_that_is_not_there_is_told_once_however_long_it_is_away(sessions:
     assert sessions.failures == []
 
 
-def test_a_port_that_is_lost_again_is_told_again(sessions: ScriptedSessions) -> None:
+def test_a_port_that_is_lost_again_is_reported_again(sessions: ScriptedSessions) -> None:
     with pytest.raises(StoppedError):
         sessions.run("link.no-port", "", "link.no-port")
     assert [text.startswith("there is no such serial port") for text in sessions.said] == [True, False, True]

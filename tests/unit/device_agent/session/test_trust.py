@@ -1,4 +1,4 @@
-"""Whom the agent believes: certificates of the station's own profiles, and every way in which they may be wrong."""
+"""The agent trusts certificates of the station's profiles, and refuses every wrong one."""
 
 import datetime as dt
 

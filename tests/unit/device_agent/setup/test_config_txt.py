@@ -1,4 +1,4 @@
-"""config.txt as people leave it: what is in force is seen, what is missing is added, all else stays byte for byte."""
+"""Real config.txt files: active lines are recognized, missing ones added, all other bytes stay."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ dtoverlay=dwc2,dr_mode=host
 """
 
 
-def test_raspberry_pi_os_as_it_comes_gets_both_lines_and_loses_what_undoes_them() -> None:
+def test_a_default_config_txt_gets_both_lines_and_loses_what_undoes_them() -> None:
     edit = with_overlays(BOOKWORM, BOTH)
     assert edit.added == (USB_LINE, TPM_LINE)
     assert edit.disabled == ("otg_mode=1",)
@@ -61,7 +61,7 @@ def test_raspberry_pi_os_as_it_comes_gets_both_lines_and_loses_what_undoes_them(
         (b"\xff\x00\xfe\ndtoverlay=tpm-slb9670", (USB_LINE,), None),
     ],
 )
-def test_what_is_not_in_force_is_added(before: bytes, added: tuple[str, ...], after: bytes | None) -> None:
+def test_a_line_that_is_not_active_is_added(before: bytes, added: tuple[str, ...], after: bytes | None) -> None:
     edit = with_overlays(before, BOTH)
     assert edit.added == added
     assert edit.content.startswith(before)
@@ -92,7 +92,7 @@ _PIECES = st.sampled_from(
 
 
 @given(st.lists(_PIECES), st.sampled_from([b"\n", b"\r\n"]), st.booleans())
-def test_whatever_it_holds_the_second_time_changes_nothing(pieces: list[bytes], newline: bytes, ended: bool) -> None:
+def test_config_txt_is_unchanged_by_a_second_run(pieces: list[bytes], newline: bytes, ended: bool) -> None:
     content = newline.join(pieces) + (newline if ended else b"")
     edit = with_overlays(content, BOTH)
     again = with_overlays(edit.content, BOTH)

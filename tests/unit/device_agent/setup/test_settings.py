@@ -22,7 +22,7 @@ LINE = f"{NAME}={VALUE}"
         (f"X{NAME}=/x\n", f"X{NAME}=/x\n{LINE}\n"),
     ],
 )
-def test_it_is_set_once_and_in_its_place(before: str, after: str) -> None:
+def test_a_setting_is_set_once_and_in_its_place(before: str, after: str) -> None:
     assert with_setting(before, NAME, VALUE) == after
     assert with_setting(after, NAME, VALUE) == after
     assert setting(after, NAME) == str(VALUE)

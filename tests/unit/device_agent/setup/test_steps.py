@@ -1,4 +1,4 @@
-"""Setting a system up under a prefix: everything is judged before anything is changed, and nothing is led astray."""
+"""Setting a system up under a prefix: everything is checked before anything is changed, and links mislead nothing."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def outcomes(report: Report) -> dict[str, Outcome]:
 
 
 def content(tree: Path) -> dict[str, tuple[int, int, bytes]]:
-    """Every file with its mode, when it was changed, and what is in it."""
+    """Return every file with its mode, its time of change and its content."""
     files = (path for path in sorted(tree.rglob("*")) if path.is_file() and not path.is_symlink())
     return {str(path): (path.stat().st_mode, path.stat().st_mtime_ns, path.read_bytes()) for path in files}
 
@@ -103,7 +103,7 @@ def test_everything_is_put_in_place_and_the_second_time_nothing_changes(tree: Pa
     assert Outcome.MISSING not in outcomes(bare).values()
 
 
-def test_without_a_map_the_exact_command_to_capture_one_is_told(tree: Path, answers: Answers) -> None:
+def test_without_a_map_the_exact_command_to_capture_one_is_printed(tree: Path, answers: Answers) -> None:
     report = set_up(System(tree), replace(answers, nuc_map=None))
     assert outcomes(report)["NUC map"] is Outcome.MISSING
     assert "`sudo birthmark-agent nuc capture --output /var/lib/birthmark-agent/nuc.map`" in report.next[0]
@@ -289,7 +289,7 @@ def test_odd_files_in_place_of_config_txt_are_refused(tree: Path, answers: Answe
     assert code(lambda: set_up(System(tree), answers)) == "setup.file-unfit"
 
 
-def test_config_txt_is_found_in_both_places_and_missing_in_neither_is_told(tree: Path, answers: Answers) -> None:
+def test_config_txt_is_found_in_both_places_and_reported_if_in_neither(tree: Path, answers: Answers) -> None:
     new, old = tree / "boot/firmware/config.txt", tree / "boot/config.txt"
     new.rename(old)
     set_up(System(tree), answers)
@@ -302,7 +302,7 @@ def test_config_txt_is_found_in_both_places_and_missing_in_neither_is_told(tree:
     assert outcomes(none)["Boot settings"] is Outcome.LEFT_OUT
 
 
-def test_a_system_without_the_package_is_told_so(tree: Path, answers: Answers) -> None:
+def test_a_system_without_the_package_has_its_own_error(tree: Path, answers: Answers) -> None:
     (tree / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\n")
     assert code(lambda: set_up(System(tree), answers)) == "setup.no-service-user"
 
@@ -316,7 +316,7 @@ def test_a_root_that_is_set_but_not_there_is_not_known(tree: Path, answers: Answ
 
 
 class RunningPi(System):
-    """A tree that stands for the system that runs, with or without the devices a restart brings."""
+    """A tree that stands for the running system, with or without the devices that a restart adds."""
 
     live = True
     devices = False

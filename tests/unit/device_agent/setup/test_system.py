@@ -1,4 +1,4 @@
-"""The files of a system under a prefix: read whole and plain, written whole, and never outside of it."""
+"""The files of a system under a prefix are regular, are read and written whole, and never outside of it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_link_that_stays_in_the_system_is_followed_on_the_way(tree: Path) -> N
     assert System(tree).place(PurePosixPath("/etc/link/file")) == tree / "etc/link/file"
 
 
-def test_what_is_written_is_for_everybody_to_read_and_keeps_the_mode_it_had(tree: Path) -> None:
+def test_a_written_file_is_readable_by_all_and_keeps_its_mode(tree: Path) -> None:
     system, made = System(tree), tree / "etc/default"
     old = os.umask(0o077)
     try:

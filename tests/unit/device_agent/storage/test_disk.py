@@ -1,4 +1,4 @@
-"""What is written is private and whole or not there; what fails has a code, and root writes for the owner."""
+"""Files are written private and whole, or not at all; failures have a code, and root writes for the owner."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.errors import BirthmarkError
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_what_root_writes_into_the_agents_directory_is_the_agents(tmp_path: Path) -> None:
+def test_files_that_root_writes_into_the_agents_directory_are_the_agents(tmp_path: Path) -> None:
     os.chown(tmp_path, 12345, 12346)
     Disk().write(tmp_path / "root.pem", b"pem")
     status = (tmp_path / "root.pem").stat()

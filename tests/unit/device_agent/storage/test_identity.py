@@ -1,4 +1,4 @@
-"""The identity on disk: whole or not there, private, and nothing in it is believed before it was checked."""
+"""The identity on disk is whole or missing, private, and checked before it is used."""
 
 import json
 import os
@@ -48,11 +48,11 @@ def keep(store: IdentityStore, ours: AuthorityChain, serial: str = "abc", *, pro
     store.store(about(serial), SECRETS, chain, b"sealed map", provisioned=provisioned)
 
 
-def test_where_nothing_was_stored_nothing_is_loaded(store: IdentityStore) -> None:
+def test_without_an_identity_nothing_is_loaded(store: IdentityStore) -> None:
     assert store.load() is None
 
 
-def test_what_was_stored_is_loaded(store: IdentityStore, ours: AuthorityChain) -> None:
+def test_a_stored_identity_is_loaded(store: IdentityStore, ours: AuthorityChain) -> None:
     keep(store, ours)
     identity = store.load()
     assert identity is not None

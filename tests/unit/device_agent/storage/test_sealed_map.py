@@ -1,4 +1,4 @@
-"""The NUC map file: read whole or refused by name, sealed under a key, opened with no other."""
+"""The NUC map file is read whole or refused; a sealed one opens with its key only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_the_nuc_hash_is_the_sha_256_of_the_file(tmp_path: Path) -> None:
     assert read_nuc_map(path).hash.secret() == hashlib.sha256(MAP.data).digest()
 
 
-def test_what_is_no_map_is_refused_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_invalid_map_has_its_own_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "NUC_MAP_BYTES", 100)
     (tmp_path / "empty").touch()
     (tmp_path / "directory").mkdir()

@@ -1,4 +1,4 @@
-"""The state directory: private, held by one program at a time, and root acts in it as its owner."""
+"""The state directory is private, one program at a time uses it, and root acts in it as its owner."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOBODY = 65534
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give directories away")
 
 
-def test_who_may_read_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_names_who_may_read_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tmp_path.chmod(0o700)
     check_state_dir(tmp_path)
     uid = tmp_path.stat().st_uid
@@ -37,7 +37,7 @@ def test_a_user_without_a_name_is_given_as_sudo_takes_a_number() -> None:
     assert user_name(3_999_999_999) == "'#3999999999'"
 
 
-def test_a_directory_that_cannot_be_made_for_want_of_permission_is_told_so(
+def test_a_directory_that_cannot_be_made_without_permission_has_its_own_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def forbidden(*_: object, **__: object) -> None:
@@ -88,7 +88,7 @@ def test_a_missing_directory_is_made_private_and_one_that_others_can_read_is_ref
         assert f"has mode {mode:04o}" in caught.value.detail
 
 
-def test_it_is_for_one_program_at_a_time_and_free_again_after_a_failure(tmp_path: Path) -> None:
+def test_the_state_directory_is_for_one_program_and_free_after_a_failure(tmp_path: Path) -> None:
     def fail_while_holding() -> None:
         with lock_state_dir(tmp_path):
             with pytest.raises(BirthmarkError) as caught, lock_state_dir(tmp_path):

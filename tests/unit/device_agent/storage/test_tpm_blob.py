@@ -1,4 +1,4 @@
-"""A blob on disk: read back as it was stored, and refused where no TPM can have written it."""
+"""A blob is read as it was stored, and refused when no TPM can have written it."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ def test_a_blob_is_read_back_as_it_was_stored() -> None:
         {"public": b"", "private": 7},
     ],
 )
-def test_what_no_tpm_has_written_is_not_read(stored: dict[str, object]) -> None:
+def test_a_blob_that_no_tpm_has_written_is_not_read(stored: dict[str, object]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.msgpack.decode(msgspec.msgpack.encode(stored), type=Blob)

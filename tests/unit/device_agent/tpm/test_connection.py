@@ -1,4 +1,4 @@
-"""Every command to a TPM is bounded in time, is sent again where that helps, and fails with a name of ours."""
+"""Every command to a TPM is bounded in time, is repeated where that helps, and fails with one of our errors."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_device_that_is_there_and_does_not_open_is_busy(tmp_path: Path) -> Non
     assert code(lambda: Connection(f"device:{device}")) == "tpm.busy"
 
 
-def test_what_a_killed_program_left_in_the_tpm_is_flushed(simulator: Simulator) -> None:
+def test_a_killed_programs_objects_in_the_tpm_are_flushed(simulator: Simulator) -> None:
     def make_and_die(esapi: ESAPI) -> list[int]:
         esapi.create_primary(TPM2B_SENSITIVE_CREATE(), templates.device_key(), ESYS_TR.ENDORSEMENT)
         left = handles(esapi, TRANSIENT)
@@ -81,7 +81,7 @@ def test_what_a_killed_program_left_in_the_tpm_is_flushed(simulator: Simulator) 
     tpm.close()
 
 
-# --- what is sent again ---
+# --- repeated commands ---
 
 
 @pytest.mark.parametrize("rc", [0x908, 0x90A, 0x920, 0x922, 0x923])
@@ -113,7 +113,7 @@ def test_a_lockout_is_ended_where_the_owner_set_no_password(tpm: Connection) -> 
     assert code(lambda: tpm.run("try", Failing(0x921, 0x921))) == "tpm.lockout"
 
 
-def test_a_lockout_that_will_not_be_ended_is_told(tpm: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lockout_that_cannot_be_ended_is_reported(tpm: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     def locked(_esapi: ESAPI) -> bool:
         raise TSS2_Exception(0x921)
 
@@ -121,7 +121,7 @@ def test_a_lockout_that_will_not_be_ended_is_told(tpm: Connection, monkeypatch: 
     assert code(lambda: tpm.run("try", Failing(0x921))) == "tpm.lockout"
 
 
-# --- what fails ---
+# --- failures ---
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A TPM that is not there, may not be used, or is no TPM: each is told apart before anything else is tried."""
+"""A TPM that is missing, forbidden or no TPM: each has its own error, before anything else is tried."""
 
 import os
 import tempfile

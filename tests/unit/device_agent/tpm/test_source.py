@@ -1,4 +1,4 @@
-"""How the agent's TPM is named, and what is said of a name that is none."""
+"""The names of the agent's TPM, and the error for an invalid one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.errors import BirthmarkError
 
 
 @pytest.mark.parametrize("name", ["no-such-tcti:x", "simulatr", "/dev/tpmrm0", "", "device\x1b[2J"])
-def test_a_name_that_is_none_is_told_the_names_there_are(name: str, tmp_path: Path) -> None:
+def test_an_unknown_name_is_answered_with_the_known_ones(name: str, tmp_path: Path) -> None:
     with open_tpm(name, tmp_path) as source, pytest.raises(BirthmarkError) as caught:
         source.get()
     assert caught.value.code == "tpm.name-unknown"

@@ -1,4 +1,4 @@
-"""The templates of our keys, as the station reads what becomes of them."""
+"""The station accepts the keys that the TPM makes from our templates."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_station_knows_each_endorsement_key_that_the_agent_may_choose(name: 
     there = [b"a certificate"]
 
     def read_nv(index: int) -> bytes:
-        """The certificate's index comes first; those after it may hold a nonce or another template, and need not."""
+        """Return an NV index. The certificate's comes first; later ones may hold a nonce or another template."""
         if not there:
             raise NoSuchIndex(index)
         return there.pop()

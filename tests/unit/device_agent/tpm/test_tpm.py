@@ -1,4 +1,4 @@
-"""What the agent asks of a TPM, asked of a simulator; `tests/integration` asks as a station does."""
+"""The agent's TPM operations, with a simulator; `tests/integration` tests those of the station."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from station.attestation.tpm2.wrapping import wrap_hmac_key
 from tests.harness import soft_device as soft
 
 ROOM = 3
-"""Objects that a TPM need hold at a time: Part 2, TPM_PT_HR_TRANSIENT_MIN."""
+"""The number of objects that every TPM can hold at a time: Part 2, TPM_PT_HR_TRANSIENT_MIN."""
 
 ECDSA = ec.ECDSA(hashes.SHA256())
 
@@ -88,7 +88,7 @@ def test_the_secret_of_a_credential_is_given_back(tpm: Tpm) -> None:
 
 
 @pytest.mark.parametrize("change", [lambda octets: octets[:-1], lambda octets: octets + b"\0", lambda _: b""])
-def test_a_credential_that_is_none_is_the_stations_mistake(tpm: Tpm, change: Callable[[bytes], bytes]) -> None:
+def test_a_malformed_credential_is_the_stations_fault(tpm: Tpm, change: Callable[[bytes], bytes]) -> None:
     id_object, secret = credential(tpm)
     assert code(lambda: tpm.activate(change(id_object), secret)) == "session.challenge-malformed"
     assert code(lambda: tpm.activate(id_object, change(secret))) == "session.challenge-malformed"
@@ -135,7 +135,7 @@ def test_the_device_key_signs_with_sha_256_and_has_no_private_value_to_give(tpm:
 # --- secrets ---
 
 
-def test_what_was_sealed_is_had_back_and_is_not_in_the_blob(tpm: Tpm) -> None:
+def test_sealed_data_is_unsealed_and_is_not_in_the_blob(tpm: Tpm) -> None:
     secret = bytes(range(32))
     blob = tpm.seal(secret)
     assert tpm.unseal(blob) == secret

@@ -1,4 +1,4 @@
-"""NUC tokens: Birthmark's vectors, and what happens to a token that was changed."""
+"""NUC tokens agree with Birthmark's vectors, and a changed token fails."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_every_vector_agrees_to_the_byte_and_opens(row: Token) -> None:
 
 
 @given(keys, nonces, hashes, st.integers(0, 2499), st.integers(0, 999))
-def test_what_was_sealed_opens_again_also_in_capital_letters(
+def test_a_sealed_token_opens_again_also_in_upper_case(
     key: bytes, nonce: bytes, nuc_hash: NucHash, table: int, index: int
 ) -> None:
     token = seal_token(key, nonce, nuc_hash, table_id(table), key_index(index))

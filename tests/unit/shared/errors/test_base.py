@@ -1,4 +1,4 @@
-"""The one error family: what it tells, and whom."""
+"""The error class: its text, and what crosses the cable."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_an_error_without_particulars_is_its_sentence_alone() -> None:
     assert str(BirthmarkError("nuc.map-empty")) == "the NUC map is empty [nuc.map-empty]"
 
 
-def test_what_may_pass_by_itself_exits_with_another_status() -> None:
+def test_a_temporary_error_exits_with_another_status() -> None:
     assert int(BirthmarkError("link.busy").exit_code) == int(ExitCode.TRY_AGAIN) == 75
     assert int(BirthmarkError("nuc.map-empty").exit_code) == int(ExitCode.FAILED) == 1
 

@@ -1,4 +1,4 @@
-"""The catalogue of errors against the sources: nothing missing, nothing idle, and all of it in good form."""
+"""The catalogue of errors has every code that the sources raise, no unused one, and all well-formed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ GROUPS: dict[str, tuple[ErrorKind, ...]] = {
 
 @cache
 def sources() -> tuple[tuple[Path, ast.Module], ...]:
-    """Every module of the product but the catalogue itself."""
+    """Return every module of the product but the catalogue."""
     packages = ("runtime", "shared", "device_agent", "station")
     paths = [path for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
     assert Path(catalogue.__file__) in paths
@@ -43,7 +43,7 @@ def strings(node: ast.AST) -> Iterator[str]:
 
 
 def raised() -> Iterator[tuple[str, str]]:
-    """(code, where) of every literal code given to BirthmarkError, or to anything else as `code=`."""
+    """Yield (code, place) of every literal code passed to BirthmarkError, or as `code=` to anything else."""
     for path, tree in sources():
         for call in ast.walk(tree):
             if not isinstance(call, ast.Call):

@@ -1,4 +1,4 @@
-"""The decoder of messages, in front of honest, older, newer and hostile peers."""
+"""The decoder of messages, with honest, older, newer and hostile peers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def raw(value: object) -> bytes:
 
 
 def with_raw_field(message: Message, name: bytes, value: bytes) -> bytes:
-    """`message` with one more field whose value is `value` as it stands, well formed or not."""
+    """Return `message` with one more field, whose value is the bytes `value`, well-formed or not."""
     encoded = encode(message)
     assert 0x80 <= encoded[0] < 0x8F, "a map of fewer than 15 fields"
     return bytes([encoded[0] + 1]) + encoded[1:] + bytes([0xA0 + len(name)]) + name + value
@@ -50,7 +50,7 @@ def with_raw_field(message: Message, name: bytes, value: bytes) -> bytes:
 
 @contextmanager
 def only_our_errors() -> Iterator[None]:
-    """Lets errors of a message pass, and nothing else."""
+    """Let the errors of a message pass, and no others."""
     try:
         yield
     except BirthmarkError as error:

@@ -1,4 +1,4 @@
-"""The NUC hash under HPKE: it opens in its own session at its own station, and nowhere else."""
+"""The NUC hash under HPKE opens only in its own session at its own station."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_nuc_hash_opens_at_the_station_it_was_sealed_for_and_never_looks_the_s
     assert len(opener.public) == 65
 
 
-def test_it_opens_in_no_other_session_and_at_no_other_station() -> None:
+def test_the_nuc_hash_opens_in_no_other_session_and_at_no_other_station() -> None:
     opener = decryptor()
     sealed = encrypt_nuc_hash(NUC_HASH, opener.public, TRANSCRIPT)
     for other, transcript in ((opener, TRANSCRIPT[::-1]), (decryptor(), TRANSCRIPT)):
@@ -43,7 +43,7 @@ SEALED = encrypt_nuc_hash(NUC_HASH, OPENER.public, TRANSCRIPT)
 
 
 @given(st.one_of(st.binary(max_size=256), st.integers(0, len(SEALED)).map(lambda n: SEALED[:n] + SEALED[n + 1 :])))
-def test_nothing_that_was_not_sealed_for_it_opens_or_raises_anything_else(sealed: bytes) -> None:
+def test_a_wrong_ciphertext_raises_only_the_nuc_error(sealed: bytes) -> None:
     if sealed != SEALED:
         with pytest.raises(BirthmarkError, match=r"nuc\.not-sealed-here"):
             OPENER.open(sealed, TRANSCRIPT)

@@ -1,4 +1,4 @@
-"""One end of a session: what it repeats, ignores, refuses and binds. Every state × message is in test_states."""
+"""One end of a session: what it repeats, ignores and refuses. test_states has every state × message."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_hellos_in_masses_make_one_identity_to_write_not_masses() -> None:
 
 
 @pytest.mark.parametrize("state", [State.IDENTIFIED, State.CHALLENGED])
-def test_an_identity_said_twice_is_heard_once(state: State) -> None:
+def test_a_repeated_identity_is_received_once(state: State) -> None:
     station = samples.session_in(Role.STATION, state)
     before = station.transcript()
     assert heard(station, samples.framed(samples.identity(samples.transcript_after(samples.HELLO)))) == []
@@ -134,7 +134,7 @@ def test_a_station_of_versions_this_agent_does_not_speak_is_refused_by_name(stat
     agent = samples.session_in(Role.AGENT, state)
     newer = msgspec.structs.replace(samples.HELLO, versions=(2, 3))
     assert failure(heard(agent, samples.framed(newer))).sentence.endswith("the station speaks 2, 3")
-    if state is not State.DONE:  # where there is nothing to end, there is nobody to tell
+    if state is not State.DONE:  # without a session there is nobody to tell
         assert said(agent) == [Refusal(code="message.version-unknown")]
 
 
@@ -188,7 +188,7 @@ def test_bad_frames_in_masses_before_a_session_make_one_refusal_to_write() -> No
     assert said(agent) == [Refusal(code="message.malformed")]
 
 
-def test_a_message_too_large_for_a_frame_is_not_half_said() -> None:
+def test_a_message_too_large_for_a_frame_is_not_sent_in_part() -> None:
     station = samples.session_in(Role.STATION, State.IDENTIFIED)
     before = station.transcript()
     with pytest.raises(BirthmarkError, match="frame-too-large"):
@@ -196,7 +196,7 @@ def test_a_message_too_large_for_a_frame_is_not_half_said() -> None:
     assert (station.state, station.transcript(), station.take_outgoing()) == (State.IDENTIFIED, before, b"")
 
 
-def test_a_refusal_tells_the_code_and_keeps_the_detail_at_home() -> None:
+def test_a_refusal_sends_the_code_and_not_the_detail() -> None:
     station = samples.session_in(Role.STATION, State.PROVEN)
     station.refuse(BirthmarkError("registry.unavailable", "/srv/station/registry.db"))
     assert said(station) == [Refusal(code="registry.unavailable")]
@@ -204,7 +204,7 @@ def test_a_refusal_tells_the_code_and_keeps_the_detail_at_home() -> None:
     assert said(station) == [], "a session ends once"
 
 
-def test_a_refusal_is_told_in_our_words_or_by_its_code() -> None:
+def test_a_refusal_is_reported_in_our_words_or_by_its_code() -> None:
     known = refusal_error(Refusal(code="nuc.hash-malformed"))
     assert (known.code, known.detail) == ("nuc.hash-malformed", "")
     newer = refusal_error(Refusal(code="newer.fault"))
@@ -223,7 +223,7 @@ hostile_frames = st.one_of(
 
 
 @given(st.sampled_from(Role), st.sampled_from(State), st.lists(hostile_frames, max_size=8))
-def test_nothing_that_comes_makes_it_raise_or_say_more_than_one_answer_a_frame(
+def test_no_input_makes_a_session_raise_or_send_more_than_one_answer_a_frame(
     role: Role, state: State, chunks: list[bytes]
 ) -> None:
     session = samples.session_in(role, state)
@@ -233,7 +233,7 @@ def test_nothing_that_comes_makes_it_raise_or_say_more_than_one_answer_a_frame(
         assert len(session.take_outgoing()) < 1000
 
 
-def test_it_holds_no_more_than_a_frame_however_long_it_is_fed() -> None:
+def test_the_decoder_holds_at_most_one_frame() -> None:
     sessions = [samples.session_in(role, State.GREETED) for role in Role]
     chunk = b"y" * 8192
     tracemalloc.start()

@@ -22,11 +22,11 @@ ANSWER = {
 }
 
 SerialLine = Callable[[bytes, random.Random], Iterator[bytes]]
-"""What becomes of the bytes written at one end: the pieces that arrive at the other."""
+"""Turns the bytes written at one end into the pieces that arrive at the other."""
 
 
 class End:
-    """One engine with somebody honest behind it."""
+    """One engine, used by an honest end."""
 
     def __init__(self, role: Role) -> None:
         self.session = Session(role)
@@ -125,7 +125,7 @@ def test_a_second_session_follows_on_the_same_line(line: SerialLine) -> None:
 
 
 @pytest.mark.parametrize("hello", [samples.HELLO, samples.ANOTHER_HELLO], ids=["same", "new"])
-def test_a_line_that_dies_after_any_byte_leaves_nothing_done_and_the_next_hello_mends_it(hello: Hello) -> None:
+def test_after_a_line_dies_at_any_byte_the_next_hello_begins_a_new_session(hello: Hello) -> None:
     sound = Cable(whole)
     sound.greet()
     for most in range(sound.carried):

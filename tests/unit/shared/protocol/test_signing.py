@@ -1,4 +1,4 @@
-"""What is signed and what is sealed in a session, and that neither can stand for another."""
+"""What signatures in a session cover, and that none is valid as another."""
 
 from __future__ import annotations
 

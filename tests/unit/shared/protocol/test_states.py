@@ -11,7 +11,7 @@ from shared.protocol.states import SENDER, STEPS, TRANSITIONS, Role, State, Step
 from tests.harness import samples
 from tests.unit.shared.protocol.test_framing import decoded
 
-# A message that comes: T taken, X refused with a code, . passed over (our own words echoed, or a leftover).
+# A message that arrives: T accepted, X refused with a code, . ignored (our own echoed, or an old one).
 COLUMNS = "hello identity challenge proof credentials receipt done refusal"
 HEARD = {
     Role.AGENT: """
@@ -37,7 +37,7 @@ HEARD = {
         refused       . . . . . . . .
     """,
 }
-# What an end may say: + allowed, - a mistake of ours.
+# What an end may send: + allowed, - a bug of ours.
 SAID = {
     Role.AGENT: """
         idle          - - - - - - - -
@@ -80,7 +80,7 @@ def test_the_tables_below_leave_nothing_out() -> None:
 
 
 @pytest.mark.parametrize(("role", "state", "step", "mark"), rows(HEARD))
-def test_what_an_end_hears(role: Role, state: State, step: Step, mark: str) -> None:
+def test_every_message_received_in_every_state(role: Role, state: State, step: Step, mark: str) -> None:
     session = samples.session_in(role, state)
     before = session.transcript()
     message = samples.message(step, after=before)
@@ -108,7 +108,7 @@ def test_what_an_end_hears(role: Role, state: State, step: Step, mark: str) -> N
 
 
 @pytest.mark.parametrize(("role", "state", "step", "mark"), rows(SAID))
-def test_what_an_end_may_say(role: Role, state: State, step: Step, mark: str) -> None:
+def test_every_message_sent_in_every_state(role: Role, state: State, step: Step, mark: str) -> None:
     session = samples.session_in(role, state)
     before = session.transcript()
     message = samples.message(step, after=before)
@@ -127,7 +127,7 @@ def test_what_an_end_may_say(role: Role, state: State, step: Step, mark: str) ->
 @pytest.mark.parametrize("role", Role)
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize("payload", [b"", b"\xc1", b"\x80", encode(Refusal(code="x"))[:-1]])
-def test_a_frame_that_holds_no_message_ends_a_session_that_is_there(role: Role, state: State, payload: bytes) -> None:
+def test_a_frame_without_a_message_ends_a_running_session(role: Role, state: State, payload: bytes) -> None:
     session = samples.session_in(role, state)
     events = list(session.receive(encode_frame(payload)))
     said = [decode(payload) for payload in decoded(session.take_outgoing())]

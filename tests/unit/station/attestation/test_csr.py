@@ -1,4 +1,4 @@
-"""A certificate request: the very key and serial number, and nothing asked for beyond."""
+"""A CSR must have the unit's key and serial number, and ask for nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An honest device is believed; each lie, one small change to the honest one, has a code of its own."""
+"""An honest device passes; each false statement, one small change to the honest one, has its own code."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def proof_refused(proof: Proof, device: Device = HONEST) -> str:
 # --- honest ---
 
 
-def test_an_honest_device_is_believed_and_its_firmware_known() -> None:
+def test_an_honest_device_passes_and_its_firmware_is_known() -> None:
     assert examined(HONEST, HONEST.proof()) == Proven(firmware="7.85.4555.0")
 
 
@@ -298,7 +298,7 @@ def claims() -> Claims:
 NAME = bytes.fromhex("000b") + hashlib.sha256(b"a table's key").digest()
 
 
-def test_an_import_that_the_ak_certifies_in_this_session_is_believed() -> None:
+def test_an_import_that_the_ak_certifies_in_this_session_passes() -> None:
     examine_import(claims(), HONEST.imported(NAME), NAME, TRANSCRIPT)
 
 

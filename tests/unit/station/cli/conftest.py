@@ -1,4 +1,4 @@
-"""A station of three key tables for each test, copied from one that is made once."""
+"""A station with three key tables for each test, copied from one that is made once."""
 
 from __future__ import annotations
 

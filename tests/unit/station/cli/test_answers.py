@@ -1,4 +1,4 @@
-"""What `setup` must know: from options, or asked at a terminal until an answer will do."""
+"""The answers for `setup` come from options, or from a terminal, which asks until an answer is valid."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_without_a_terminal_every_missing_option_is_named_at_once(tmp_path: Path
     )
 
 
-def test_yes_leaves_out_only_what_may_be_left_out(tmp_path: Path) -> None:
+def test_yes_skips_only_optional_answers(tmp_path: Path) -> None:
     with pytest.raises(BirthmarkError) as caught:
         answers.collect(replace(NOTHING, yes=True, name="Bench 3"), tmp_path)
     assert caught.value.detail == "--organization, --public-url, --root-passphrase-file"
@@ -81,7 +81,7 @@ def test_an_option_that_will_not_do_is_refused(tmp_path: Path, wrong: dict[str, 
     assert caught.value.code == code
 
 
-def test_at_a_terminal_what_no_option_says_is_asked_and_a_bad_answer_once_more(
+def test_at_a_terminal_missing_options_are_asked_for_and_again_after_a_bad_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = replace(everything(), public_url=None, root_passphrase_file=None)

@@ -1,4 +1,4 @@
-"""`birthmark-station audit`: since when, which rows, and whether they are whole."""
+"""`birthmark-station audit`: the time filter, the rows, and the check."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_the_head_that_is_printed_is_good_for_the_next_check(station: StationCom
 
 
 @pytest.mark.parametrize("noted", ["", "1", f"x:{'0' * 64}", f"1:{'0' * 63}", f"1:{'0' * 65}", f"1:{'G' * 64}"])
-def test_what_is_no_head_is_a_mistake_on_the_command_line(station: StationCommands, noted: str) -> None:
+def test_an_invalid_head_is_a_usage_error(station: StationCommands, noted: str) -> None:
     result = station("audit verify", "--noted", noted)
     assert (result.exit_code, "--noted is ROW:HASH" in result.stderr) == (2, True)
 

@@ -1,4 +1,4 @@
-"""What the station's commands share: secrets from files, times and tables for people."""
+"""Helpers of the station's commands: secrets from files, times and tables for people."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_table_in_a_pipe_keeps_each_row_on_one_line(capsys: pytest.CaptureFixt
     assert ("word " * 30).strip() in capsys.readouterr().out
 
 
-def test_what_force_replaced_is_named_where_something_was(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_replaced_directory_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     print_replaced(Path("/station"), None)
     assert capsys.readouterr().out == ""
     print_replaced(Path("/station"), Path("/station.old"))

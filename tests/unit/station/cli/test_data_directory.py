@@ -1,4 +1,4 @@
-"""Which data directory a command works on."""
+"""Commands find their data directory."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def service_data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Hidden:
-    """A path in a directory that this user may not look into."""
+    """A path in a directory that this user may not read."""
 
     def lstat(self) -> None:
         raise PermissionError

@@ -1,4 +1,4 @@
-"""`birthmark-station import`: what it asks of the takeover, and what it prints of it."""
+"""`birthmark-station import`: what it passes to the import, and what it prints."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLEAN = ImportResult(MADE, units=12, revoked=2, tables=10, unregistered=0, forei
 
 
 class Takeover:
-    """Stands for the takeover: remembers what it was asked."""
+    """Replaces the import, and records its arguments."""
 
     def __init__(self, result: ImportResult) -> None:
         self.result = result

@@ -27,7 +27,7 @@ def test_every_option_reaches_the_settings() -> None:
     assert authority.public_url == "https://sma.example.org"
 
 
-def test_where_the_root_key_and_its_passphrase_lie_is_said_to_people_and_programs(tmp_path: Path) -> None:
+def test_the_places_of_root_key_and_passphrase_are_printed(tmp_path: Path) -> None:
     told = run_station("init", "--data-dir", tmp_path / "a", "--tables", 3)
     assert told.exit_code == 0
     made = json.loads(run_station("init", "--data-dir", tmp_path / "b", "--tables", 3, "--json").stdout)
@@ -58,7 +58,7 @@ def test_only_an_address_of_this_machine_is_warned_of(tmp_path: Path) -> None:
     [("--public-url", "ftp://sma.example.org"), ("--root-passphrase-file", "-"), ("--tables", "2")],
     ids=["address", "empty_passphrase", "tables"],
 )
-def test_what_is_refused_leaves_nothing_behind(tmp_path: Path, wrong: tuple[str, str]) -> None:
+def test_init_with_invalid_options_leaves_nothing_behind(tmp_path: Path, wrong: tuple[str, str]) -> None:
     result = run_station("init", "--data-dir", tmp_path / "a", *wrong, stdin="")
     assert (result.exit_code, "[config.invalid]" in result.stderr) == (1, True)
     assert list(tmp_path.iterdir()) == []

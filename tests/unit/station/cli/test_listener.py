@@ -1,4 +1,4 @@
-"""Where the station listens: never to other machines in the clear, and under an address that people can open."""
+"""The listener never serves other machines in the clear, and prints an address that a browser can open."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def runner() -> AsyncIterator[web.AppRunner]:
 
 @pytest.fixture
 def inherited(monkeypatch: pytest.MonkeyPatch) -> list[socket.socket]:
-    """What systemd hands over; a test adds to it."""
+    """The sockets that systemd passes; a test adds to them."""
     sockets: list[socket.socket] = []
     monkeypatch.setattr(listener, "inherited_sockets", lambda: sockets)
     return sockets

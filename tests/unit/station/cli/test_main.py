@@ -1,4 +1,4 @@
-"""The command group: help for every command, errors with their code, and no other library's debug lines."""
+"""The command group: help for every command, errors with their code, and no library's debug lines."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def test_an_empty_hash_file_is_a_mistake_and_no_wish_for_a_new_hash(station: Sta
     assert not (tmp_path / "out").exists()
 
 
-def test_one_unit_is_told_with_its_tables_and_its_file(station: StationCommands, tmp_path: Path) -> None:
+def test_one_provisioned_unit_is_printed_with_its_tables_and_its_file(station: StationCommands, tmp_path: Path) -> None:
     made = station.read_json("provision", "--serial", "CAM-1", "--output", tmp_path)
     assert (made["serial"], made["key_holder"], made["file"]) == (
         "CAM-1",

@@ -1,4 +1,4 @@
-"""The public address: given, asked for at a terminal, or the default with a warning."""
+"""The public address is given, asked for at a terminal, or the default with a warning."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PUBLIC = "https://sma.example.org"
 def ask_at_terminal(
     monkeypatch: pytest.MonkeyPatch, given: str | None, policy: EkPolicy, *, ask: bool, typed: str
 ) -> tuple[str, str]:
-    """The address, and what was said on standard error."""
+    """Ask at a terminal. Returns the address, and the text on standard error."""
     monkeypatch.setattr(public_url, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
 
     @click.command()
@@ -48,7 +48,7 @@ def test_at_a_terminal_the_answer_counts_and_an_empty_one_is_the_default(monkeyp
     [(PUBLIC, EkPolicy.REQUIRE, True), (None, EkPolicy.REQUIRE, False), (None, EkPolicy.SIMULATOR, True)],
     ids=["given", "for_a_program", "a_station_of_simulators"],
 )
-def test_nobody_is_asked_what_is_known_or_does_not_matter(
+def test_the_public_address_is_not_asked_for_when_known_or_irrelevant(
     monkeypatch: pytest.MonkeyPatch, given: str | None, policy: EkPolicy, ask: bool
 ) -> None:
     assert ask_at_terminal(monkeypatch, given, policy, ask=ask, typed="never read\n") == (given or DEFAULT, "")

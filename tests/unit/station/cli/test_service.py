@@ -1,4 +1,4 @@
-"""The service that the package installs: its home, and what systemd is asked."""
+"""The service that the package installs: its home, and the calls of systemctl."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a systemctl that notes its arguments in `calls`, then runs what is in `answer`, if it is there."""
+    """Make a systemctl that records its arguments in `calls`, then runs `answer` if it exists. Returns its folder."""
     program = tmp_path / "bin" / "systemctl"
     program.parent.mkdir()
     program.write_text(
@@ -75,7 +75,7 @@ def test_a_start_enables_the_socket_and_starts_the_service(systemctl: Path) -> N
     ]
 
 
-def test_the_end_of_what_systemctl_says_is_told(systemctl: Path) -> None:
+def test_an_error_holds_the_end_of_systemctls_output(systemctl: Path) -> None:
     (systemctl / "answer").write_text("for line in 1 2 3 4 5 6 7; do echo line $line >&2; done; exit 3")
     with pytest.raises(BirthmarkError) as caught:
         service.start()

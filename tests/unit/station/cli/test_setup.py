@@ -1,4 +1,4 @@
-"""`birthmark-station setup` for a station of one's own: five steps, and again for what is undone."""
+"""`birthmark-station setup` for a user's own station: five steps; run again, what is still undone."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_programs_get_one_json_value_and_people_the_five_steps(tmp_path: Path) -
     assert steps == ["1/5 Settings", "2/5 Authority", "3/5 TPM vendors", "4/5 Root key", "5/5 Service"]
 
 
-def test_what_was_left_out_is_warned_of_with_the_option_for_it(tmp_path: Path) -> None:
+def test_a_warning_names_the_option_for_each_skipped_answer(tmp_path: Path) -> None:
     result = set_up(tmp_path / "station")
     warnings = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
     assert [option for line in warnings for option in ("--ek-roots DIR", "--root-key-to PLACE") if option in line] == [

@@ -1,4 +1,4 @@
-"""The certificate for TLS: where it comes from, and what a client would find amiss with it."""
+"""The TLS certificate: where it is loaded from, and the problems that a client would find."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def tls(*names: str) -> Tls:
 
 @pytest.fixture(autouse=True)
 def credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The directory of systemd's credentials, empty."""
+    """Make an empty directory of systemd's credentials."""
     path = tmp_path / "credentials"
     path.mkdir()
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(path))
@@ -77,7 +77,7 @@ def test_a_host_is_found_among_the_names_as_clients_do(host: str, named: bool) -
         (END, ["ended on 2027-02-01"]),
     ],
 )
-def test_a_certificate_out_of_its_time_or_soon_so_is_told(now: dt.datetime, says: list[str]) -> None:
+def test_a_certificate_that_has_expired_or_soon_will_is_reported(now: dt.datetime, says: list[str]) -> None:
     problems = tls().problems("sma.example.org", now)
     assert len(problems) == len(says)
     for problem, words in zip(problems, says, strict=True):
@@ -104,7 +104,7 @@ def test_the_common_name_is_no_name(tmp_path: Path) -> None:
     assert "is for nobody" in found.problems("common.example.org", NOW)[0]
 
 
-def test_systemds_credentials_are_found_and_half_of_them_is_told(credentials: Path) -> None:
+def test_systemds_credentials_are_found_and_one_alone_is_reported(credentials: Path) -> None:
     _, key = write_pair(credentials, x509.DNSName("sma.example.org"))
     found = find_tls(None, None)
     assert found is not None
@@ -114,7 +114,7 @@ def test_systemds_credentials_are_found_and_half_of_them_is_told(credentials: Pa
         find_tls(None, None)
 
 
-def test_files_that_do_not_fit_or_need_a_passphrase_are_told_with_their_names(tmp_path: Path) -> None:
+def test_tls_files_that_do_not_fit_or_need_a_passphrase_are_named(tmp_path: Path) -> None:
     for name in ("one", "two", "three"):
         (tmp_path / name).mkdir()
     certificate, key = write_pair(tmp_path / "one")

@@ -1,4 +1,4 @@
-"""`birthmark-station tokens`: made and shown once, listed without the secret, ended."""
+"""`birthmark-station tokens` prints a token once, lists tokens without secrets, and revokes them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_secret_is_all_that_is_printed_and_only_once(station: StationCommand
     assert secret.encode() not in (station.data_dir / "registry.sqlite").read_bytes()
 
 
-def test_scopes_and_the_end_are_told_to_programs(station: StationCommands, clock: list[int]) -> None:
+def test_programs_see_a_tokens_scopes_and_end(station: StationCommands, clock: list[int]) -> None:
     scopes = ("--scope", "read", "--scope", "admin", "--scope", "read")
     made = station.read_json("tokens create", "ci", *scopes, "--days", 7)
     assert (made["name"], made["scopes"], made["expires_at"]) == ("ci", ["admin", "read"], NOW + 7 * DAY)
@@ -47,7 +47,7 @@ def test_the_list_says_which_are_valid_expired_or_revoked(station: StationComman
     assert found == {"valid": True, "expired": False, "revoked": False}
 
 
-def test_a_revoked_token_is_told_to_programs(station: StationCommands, clock: list[int]) -> None:
+def test_programs_see_that_a_token_is_revoked(station: StationCommands, clock: list[int]) -> None:
     station("tokens create", "ci", "--scope", "read")
     clock[0] += 5
     ended = station.read_json("tokens revoke", "ci")

@@ -1,4 +1,4 @@
-"""The commands about units: which they find, what they print, what they refuse."""
+"""The commands for units: what they find, print and refuse."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_unit_is_named_in_one_way(station: StationCommands, arguments: tuple[s
     assert (result.exit_code, "either SERIAL, --nuc-hash or --nuc-hash-file" in result.stderr) == (2, True)
 
 
-def test_each_change_is_told_in_a_sentence(station: StationCommands) -> None:
+def test_each_change_is_reported_in_a_sentence(station: StationCommands) -> None:
     station.provision("CAM-1")
     number = station.read_json("device", "CAM-1")["certificate_serial"]
     for command, sentence in (

@@ -1,4 +1,4 @@
-"""systemd's watchdog is told that the event loop turns, where it asks for it."""
+"""The station notifies systemd's watchdog, if it asks for it, while the event loop runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.
 
 
 @pytest.mark.parametrize("named", [False, True])
-async def test_it_is_told_again_and_again(manager: socket.socket, monkeypatch: pytest.MonkeyPatch, named: bool) -> None:
+async def test_the_watchdog_is_notified_again_and_again(
+    manager: socket.socket, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", "30000")
     if named:
         monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))

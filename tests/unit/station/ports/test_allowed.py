@@ -1,4 +1,4 @@
-"""The list of allowed ports, against a directory that looks like /sys/class/tty."""
+"""The list of allowed ports, with a directory that looks like /sys/class/tty."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_an_empty_list_allows_every_port(allowed: AllowedPorts, ttys: Path) -> N
 
 
 @pytest.mark.parametrize("line", ["1-1.2", "1-1.*", "1-[12].?", "  1-1.2  # left of the bench"])
-def test_only_listed_usb_ports_are_served_and_others_than_usb_are_not_judged(allowed: AllowedPorts, line: str) -> None:
+def test_only_listed_usb_ports_are_served_and_other_ports_are_not_filtered(allowed: AllowedPorts, line: str) -> None:
     write(allowed, "bench.conf", f"9-9\n{line}\n")
     assert allowed.choose(ALL) == {BENCH, UART}
 
@@ -74,6 +74,6 @@ def test_a_line_that_is_no_usb_path_is_named_and_opens_no_usb_port(allowed: Allo
     assert allowed.choose(ALL) == {UART}
 
 
-def test_a_directory_that_is_not_there_is_refused_rather_than_taken_for_empty(tmp_path: Path) -> None:
+def test_a_missing_directory_is_refused_rather_than_taken_for_empty(tmp_path: Path) -> None:
     with pytest.raises(BirthmarkError, match="no directory"):
         AllowedPorts(tmp_path / "none").patterns()

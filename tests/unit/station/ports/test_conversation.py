@@ -34,7 +34,7 @@ async def station(tmp_path: Path) -> AsyncIterator[Provisioning]:
 
 
 class SoftUnit:
-    """The other end: honest, until it has said `most` messages."""
+    """The other end, which is honest until it has sent `most` messages, then silent."""
 
     def __init__(self, station: Provisioning, device: Device | None = None, *, most: int = 9) -> None:
         self.session = Session(Role.AGENT)
@@ -61,7 +61,7 @@ class SoftUnit:
 
 
 class FakeLine:
-    """What the station writes goes to `unit`; what that answers is read."""
+    """Passes what the station writes to `unit`; the station reads the unit's answers."""
 
     def __init__(self, unit: Callable[[bytes], bytes]) -> None:
         self.unit = unit
@@ -88,7 +88,7 @@ async def run(station: Provisioning, line: FakeLine, config: SessionConfig = LON
 
 
 async def refused(station: Provisioning, line: FakeLine, config: SessionConfig = LONG_WAITS) -> str:
-    """The code that the session ends with. All that are to be told are told it."""
+    """Return the code that the session ends with; check that the bus and the audit log have it."""
     with pytest.raises(BirthmarkError) as caught:
         await run(station, line, config)
     [port] = station.bus.ports()
@@ -111,7 +111,7 @@ async def test_a_unit_is_provisioned_and_the_operator_follows_every_step(station
     assert [type(message).__name__ for message in line.said()] == ["Hello", "Challenge", "Credentials", "Done"]
 
 
-async def test_a_unit_that_comes_back_is_told_as_known(station: Provisioning) -> None:
+async def test_a_unit_that_comes_back_is_reported_as_known(station: Provisioning) -> None:
     device = Device()
     first = await run(station, FakeLine(SoftUnit(station, device)))
     again = await run(station, FakeLine(SoftUnit(station, device)))
@@ -126,11 +126,11 @@ async def test_long_messages_are_written_in_pieces_that_a_line_takes_at_once(sta
     assert max(len(piece) for piece in line.written[1:]) <= limits.WRITE_BYTES  # the first is the Hello
 
 
-# --- greeting ---
+# --- Hello ---
 
 
 class LateUnit(SoftUnit):
-    """Hears nothing of the first two greetings."""
+    """A unit that does not receive the first two Hellos."""
 
     deaf = 2
 
@@ -141,15 +141,13 @@ class LateUnit(SoftUnit):
         return super().__call__(data)
 
 
-async def test_a_greeting_is_repeated_word_for_word_until_somebody_answers(station: Provisioning) -> None:
+async def test_a_hello_is_repeated_byte_for_byte_until_an_agent_answers(station: Provisioning) -> None:
     line = FakeLine(LateUnit(station))
     await run(station, line, SessionConfig(hello_seconds=0.01, step_seconds=60.0))
     assert line.written[0] == line.written[1] == line.written[2]
 
 
-async def test_a_greeting_that_has_grown_old_is_said_anew(
-    station: Provisioning, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_old_hello_is_replaced_by_a_new_one(station: Provisioning, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conversation, "FRESH_HELLO_SECONDS", 0.0)
     line = FakeLine(LateUnit(station))
     await run(station, line, SessionConfig(hello_seconds=0.01, step_seconds=60.0))
@@ -157,7 +155,7 @@ async def test_a_greeting_that_has_grown_old_is_said_anew(
     assert len({hello.nonce for hello in hellos}) == len(hellos) == 3
 
 
-async def test_a_line_that_has_not_taken_one_greeting_gets_no_second(station: Provisioning) -> None:
+async def test_a_line_that_has_not_accepted_one_hello_gets_no_second(station: Provisioning) -> None:
     class Full(FakeLine):
         asked = 0
 
@@ -171,11 +169,11 @@ async def test_a_line_that_has_not_taken_one_greeting_gets_no_second(station: Pr
     assert len([message for message in line.said() if isinstance(message, Hello)]) == line.asked - 2
 
 
-# --- what comes to nothing ---
+# --- failed sessions ---
 
 
 @pytest.mark.parametrize(("most", "step"), [(1, 2), (2, 4)])
-async def test_a_unit_that_falls_silent_is_given_up_and_told_so(station: Provisioning, most: int, step: int) -> None:
+async def test_a_unit_that_falls_silent_gets_a_refusal(station: Provisioning, most: int, step: int) -> None:
     line = FakeLine(SoftUnit(station, most=most))
     config = SessionConfig(hello_seconds=60.0, step_seconds=0.05)
     assert await refused(station, line, config) == "link.silent"
@@ -190,7 +188,7 @@ async def test_a_session_without_end_is_ended(station: Provisioning, monkeypatch
     assert (await station.units()) == []
 
 
-async def test_a_unit_that_refuses_is_told_to_the_operator_with_its_reason(station: Provisioning) -> None:
+async def test_a_units_refusal_is_reported_to_the_operator_with_its_reason(station: Provisioning) -> None:
     class Refusing(SoftUnit):
         def _answer(self, message: Message) -> None:
             if isinstance(message, Challenge):
@@ -212,7 +210,7 @@ async def test_noise_without_end_is_ended(station: Provisioning) -> None:
     assert await refused(station, line) == "link.noise"
 
 
-async def test_a_line_that_is_lost_in_a_session_is_told_as_unplugged(station: Provisioning) -> None:
+async def test_a_line_lost_in_a_session_is_reported_as_unplugged(station: Provisioning) -> None:
     class Pulled(FakeLine):
         async def read(self) -> bytes:
             if unit.session.state in UNDERWAY and self.incoming.empty():
@@ -249,7 +247,7 @@ async def test_a_bug_ends_the_session_and_tells_the_unit_nothing_of_the_inside(
     assert b"secret/path" not in b"".join(line.written)
 
 
-async def test_a_refusal_that_cannot_be_recorded_is_still_said(
+async def test_a_refusal_that_cannot_be_recorded_is_still_sent(
     station: Provisioning, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def unavailable(*_: object) -> None:

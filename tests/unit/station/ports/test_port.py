@@ -1,4 +1,4 @@
-"""A port whose vanishing is told by udev before the line hangs up: the operator hears of the session all the same."""
+"""A port that udev reports as gone before the line hangs up: its session is still reported as failed."""
 
 import asyncio
 from pathlib import Path
@@ -16,7 +16,7 @@ from virtual.cable import Cable, End
 async def cancelled_in_mid_session(
     directory: Path, monkeypatch: pytest.MonkeyPatch, *, vanished: bool
 ) -> list[BusEvent]:
-    """What the bus is told after a session was under way and its port's task cancelled."""
+    """Return the bus's events after the task of a port with a running session was cancelled."""
     working = asyncio.Event()
 
     async def session(_line: object, port: str, _provisioner: object, bus: Bus, _config: object) -> None:
@@ -41,7 +41,7 @@ async def cancelled_in_mid_session(
         return [events.get_nowait() for _ in range(events.qsize())]
 
 
-async def test_a_session_whose_port_vanishes_is_told_as_unplugged(
+async def test_a_session_whose_port_vanishes_is_reported_as_unplugged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [failed, gone] = await cancelled_in_mid_session(tmp_path, monkeypatch, vanished=True)
@@ -51,14 +51,14 @@ async def test_a_session_whose_port_vanishes_is_told_as_unplugged(
     assert isinstance(gone, PortGone)
 
 
-async def test_a_session_ended_by_the_station_is_not_told_as_unplugged(
+async def test_a_session_ended_by_the_station_is_not_reported_as_unplugged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [gone] = await cancelled_in_mid_session(tmp_path, monkeypatch, vanished=False)
     assert isinstance(gone, PortGone)
 
 
-async def test_a_wrong_port_at_the_station_is_told_what_to_do_at_a_station(tmp_path: Path) -> None:
+async def test_the_advice_for_a_wrong_port_is_the_stations_at_a_station(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path, code in ((tmp_path / "none", "link.no-port"), (tmp_path / "file", "link.not-a-port")):
         with pytest.raises(BirthmarkError) as caught:

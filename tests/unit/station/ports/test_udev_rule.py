@@ -1,4 +1,4 @@
-"""The udev rule that makes /dev/birthmark/*: found wherever udev reads rules, and not where it was switched off."""
+"""The udev rule that makes /dev/birthmark/* is found wherever udev reads rules, unless it is switched off."""
 
 from __future__ import annotations
 

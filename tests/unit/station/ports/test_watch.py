@@ -1,4 +1,4 @@
-"""A station to which nothing can ever be plugged in says so, and what to do; the others serve what is there."""
+"""A station that can never find a port says so, and what to do; others serve the ports that exist."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from station.ports.watch import DEFAULT_PATTERN, present, serve_ports, why_none
 from station.provisioning.cable import CableProvisioner
 
 
-def test_only_a_station_that_waits_for_the_rule_in_vain_is_told_of_it() -> None:
+def test_only_a_station_that_needs_the_missing_rule_is_warned() -> None:
     def yes() -> bool:
         return True
 
@@ -57,7 +57,7 @@ async def test_the_notice_comes_at_once_and_goes_when_the_rule_is_there(monkeypa
 # --- the ports that are served ---
 
 
-def test_a_pattern_finds_what_is_there_and_a_plain_path_counts_always(tmp_path: Path) -> None:
+def test_a_pattern_finds_existing_ports_and_a_plain_path_always_counts(tmp_path: Path) -> None:
     (tmp_path / "ttyACM0").touch()
     (tmp_path / "ttyS0").touch()
     absent = tmp_path / "ttyUSB7"
@@ -66,7 +66,7 @@ def test_a_pattern_finds_what_is_there_and_a_plain_path_counts_always(tmp_path: 
 
 
 class Served:
-    """The names of the ports that are being served, by nobody in particular."""
+    """Records the names of the ports that are being served."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
@@ -82,7 +82,7 @@ class Served:
             self._changed.set()
 
     async def become(self, *names: str) -> None:
-        """Until exactly these are served."""
+        """Wait until exactly these ports are served."""
         async with asyncio.timeout(30):
             while self.names != set(names):
                 self._changed.clear()

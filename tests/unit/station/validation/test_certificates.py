@@ -44,7 +44,7 @@ def as_der(der: bytes) -> str:
 
 
 def bundle(key: ec.EllipticCurvePrivateKey, sent: str, image_hash: str = HASH, gps: str | None = None) -> CameraBundle:
-    """Signed as a camera does, written out here once more: four lines, each ended by a newline."""
+    """Sign a bundle as a camera does, without the product's code: four lines, each ended by a newline."""
     text = image_hash.lower() + "\n" + sent + "\n" + str(NOW) + "\n" + (gps or "").lower() + "\n"
     signature = base64.b64encode(key.sign(text.encode(), ec.ECDSA(hashes.SHA256()))).decode()
     return CameraBundle(sent, image_hash, NOW, signature, gps)
@@ -169,7 +169,7 @@ async def test_the_stations_own_certificate_is_no_cameras(tmp_path: Path) -> Non
         "é",
     ],
 )
-async def test_what_is_no_certificate_fails_like_everything_else(tmp_path: Path, sent: str) -> None:
+async def test_an_invalid_certificate_fails_like_everything_else(tmp_path: Path, sent: str) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         made = msgspec.structs.replace(signed(await provision(bare_station)), camera_cert=sent)
         verdict = await bare_station.certificates.validate(made)

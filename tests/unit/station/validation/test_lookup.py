@@ -1,4 +1,4 @@
-"""Looking up units by blind index: each answer is its own, many share one query, and one failure is not the next's."""
+"""Lookups by blind index: each caller gets its own result, many share one query, and failures stay separate."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def test_an_index_that_nobody_has_is_not_found(registered: Registered) -> 
     assert await registered.lookup.find(stranger) is None
 
 
-async def test_what_is_committed_before_the_call_counts(registered: Registered) -> None:
+async def test_a_lookup_sees_everything_committed_before_it(registered: Registered) -> None:
     index, _ = await registered.add()
     async with registered.bare_station.database.write() as connection:
         await revocation.revoke(connection, "CAM-1", RevocationCode.HOLD, "stolen", NOW)

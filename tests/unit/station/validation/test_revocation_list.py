@@ -1,4 +1,4 @@
-"""The revocation list: what stands in it, when it changes, and that OpenSSL believes it."""
+"""The revocation list: its entries, when it changes, and that OpenSSL accepts it."""
 
 from __future__ import annotations
 

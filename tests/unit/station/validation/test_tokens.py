@@ -1,4 +1,4 @@
-"""NUC tokens: what passes, what fails and why, that a revocation counts at once, and that nothing tells whose."""
+"""NUC tokens: which pass, which fail and why, that a revocation counts at once, and that no result names the unit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.harness.bare_station import NOW, BareStation, open_bare_station
 def token(
     bare_station: BareStation, provisioned: ProvisionedUnit, which: TableId | None = None, index: int = 5
 ) -> NucToken:
-    """As the camera makes it: under one of its tables, or under another to see it fail."""
+    """Make a token as the camera does, under one of its tables, or under another so that it fails."""
     assert provisioned.nuc_hash is not None
     which = provisioned.tables[0] if which is None else which
     key = token_key(bare_station.tables.master_key(which), key_index(index))

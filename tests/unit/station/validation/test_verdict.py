@@ -1,4 +1,4 @@
-"""A verdict passes for one reason only, and every failure reads alike."""
+"""A verdict passes for one reason only, and every failure has the same text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The application as a whole: which addresses it answers at, and what it is given."""
+"""The application as a whole: its paths and its parts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ READING = [endpoint for endpoint in ENDPOINTS if endpoint.method == "GET"]
 
 
 @pytest.mark.parametrize("endpoint", READING, ids=lambda endpoint: endpoint.name)
-async def test_what_can_be_read_answers_head_with_the_same_headers(api: Api, endpoint) -> None:  # type: ignore[no-untyped-def]
+async def test_every_readable_path_answers_head_with_the_same_headers(api: Api, endpoint) -> None:  # type: ignore[no-untyped-def]
     await api.provision("CAM-1")
     path = endpoint.path.replace("{serial}", "CAM-1")
     whole = await api.get(path)

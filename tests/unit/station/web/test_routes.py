@@ -16,7 +16,7 @@ def test_no_two_endpoints_have_the_same_name() -> None:
     assert len(set(names)) == len(names)
 
 
-def test_what_changes_something_may_be_refused_as_too_large_or_from_another_site() -> None:
+def test_changing_endpoints_document_size_and_origin_errors() -> None:
     for endpoint in ENDPOINTS:
         assert ({"http.too-large", "http.cross-site"} <= set(endpoint.errors)) == (endpoint.method == "POST")
 

@@ -1,4 +1,4 @@
-"""How the system tests read a document's commands: what is typed, and what must be seen."""
+"""The system tests read a document's commands and their expected output."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Typist:
         return self._says.pop(0)
 
 
-def test_a_section_is_its_commands_in_order_with_what_follows_each(page: Path) -> None:
+def test_a_section_gives_its_commands_in_order_with_their_outputs(page: Path) -> None:
     assert words(page, "One") == [
         Words("cat <<'EOF'\n# not a heading\nEOF", "…heading", 5),
         Words("true", "", 19),
@@ -77,7 +77,7 @@ def test_a_section_without_commands_is_a_mistake_of_the_tests(page: Path, headin
         words(page, heading)
 
 
-def test_what_is_typed_stands_in_the_page_and_what_is_shown_must_too(page: Path) -> None:
+def test_commands_and_expected_outputs_come_from_the_page(page: Path) -> None:
     typist = Typist("# not a heading", "")
     type_words(typist, page, "One")
     assert [line.split("\n")[1] for line in typist.typed] == ["cat <<'EOF'", "true"]

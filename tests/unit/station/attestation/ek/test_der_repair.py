@@ -1,4 +1,4 @@
-"""Badly written DER is mended to one form, and what cannot be read is refused without exhausting anything."""
+"""Malformed DER is repaired to one form; what cannot be read is refused in bounded time and memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VENDORS = list(rough_vendors().values())
 LEAF = Vendor().ek(HONEST.ek.private.public_key())
 
 
-def test_mending_what_was_mended_changes_nothing() -> None:
+def test_repairing_repaired_der_changes_nothing() -> None:
     for der in (LEAF, *VENDORS):
         assert repair_der(repair_der(der)) == repair_der(der)
         assert strip_padding(der + bytes(99)) == der

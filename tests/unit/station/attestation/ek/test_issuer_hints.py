@@ -1,4 +1,4 @@
-"""What a certificate says of its issuer: read where it is plain, empty where it is rough or hostile."""
+"""A certificate's hints at its issuer: read if well-formed, empty if malformed or hostile."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_key_identifier_has_at_most_64_bytes(size: int, known: bool) -> None:
 
 
 def test_what_other_libraries_write_is_read() -> None:
-    """Of the made twins of real vendors' certificates, by cryptography's own parser where it can."""
+    """Compared with cryptography's parser, where it can read the imitated vendors' certificates."""
     for name in ("curved-issuing.pem", "threefold-root.pem", "global.pem"):
         der = rough_vendors()[name]
         extensions = x509.load_der_x509_certificate(der).extensions

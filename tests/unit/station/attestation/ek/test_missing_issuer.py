@@ -1,4 +1,4 @@
-"""What an operator is told where no known vendor vouches: which certificate is missing and where it belongs."""
+"""The error for an unknown vendor names the missing certificate and where it belongs."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_the_issuer_its_key_its_address_and_the_place_are_named(vendors: Path) -
     assert "genuine" not in error.advice + error.sentence
 
 
-def test_a_certificate_that_says_neither_is_told_by_its_issuer_alone(vendors: Path) -> None:
+def test_a_certificate_without_hints_is_reported_by_its_issuers_name_alone(vendors: Path) -> None:
     assert refusal(SOMEBODY.ek(KEY), vendors).detail == f"its issuer is CN=Somebody, which is not in {vendors}"
     nameless = Vendor(x509.Name([]))
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "EK")])
@@ -95,7 +95,7 @@ def test_a_hostile_issuers_name_is_cleaned_and_cut(tmp_path: Path) -> None:
 
 
 def test_a_vendor_that_has_renewed_its_key_is_not_called_false(tmp_path: Path) -> None:
-    """The chip names a key that is not here, so nothing says that it lies."""
+    """The chip names a key that is not here, so its certificate may be genuine."""
     old, new = (with_key("Vendor CA 007", ec.generate_private_key(ec.SECP256R1())) for _ in range(2))
     directory = write_roots(tmp_path / "ek-roots", old)
     error = refusal(ek_of(new), directory)
@@ -121,7 +121,7 @@ def test_a_false_signature_under_a_known_vendors_key_is_called_false(tmp_path: P
 # --- a simulator where real TPMs are required ---
 
 
-def test_a_simulator_is_told_of_the_policy_for_simulators_and_of_no_vendor(tmp_path: Path) -> None:
+def test_the_error_for_a_simulator_names_its_policy_and_no_vendor(tmp_path: Path) -> None:
     simulated = one_rdn_each(SWTPM)
     unknown = refusal(Vendor("swtpm-localca").ek(KEY, tpm=simulated), tmp_path)
     directory = write_roots(tmp_path / "ek-roots", Vendor("swtpm-localca"))

@@ -1,4 +1,4 @@
-"""The directory of vendors' certificates: rough ones load, bad ones become problems."""
+"""The directory of vendors' certificates: malformed but real ones load, bad ones become problems."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_every_rough_vendors_file_loads_also_those_that_strict_parsers_refuse(ro
 
 
 def test_openssl_itself_finds_every_rough_vendors_signature_good(rough: Path) -> None:
-    """The twins are no easier than what they stand for: nobody's parser but OpenSSL's is asked."""
+    """Only OpenSSL verifies: the imitations are as hard to parse as the real certificates."""
     for file, issuer in (
         *(("global.pem", "global.pem"), ("threefold-root.pem", "global.pem")),
         *(("threefold-issuing.pem", "threefold-root.pem"), ("curved-issuing.pem", "curved-root.pem")),
@@ -65,7 +65,7 @@ def test_an_issuing_ca_leads_to_its_root_through_one_in_between(rough: Path) -> 
     ]
 
 
-def test_null_where_ecdsa_has_no_parameters_is_mended(tmp_path: Path) -> None:
+def test_null_in_place_of_no_ecdsa_parameters_is_repaired(tmp_path: Path) -> None:
     key = ec.generate_private_key(ec.SECP384R1())
     tbs = x509.load_der_x509_certificate(Vendor("On Die").der).tbs_certificate_bytes
     odd = signed(with_algorithm(tbs, ECDSA_SHA384_WITH_NULL), key, ECDSA_SHA384_WITH_NULL)
@@ -114,7 +114,7 @@ def test_bad_files_become_problems_and_the_good_ones_load(tmp_path: Path) -> Non
     ]
 
 
-def test_what_may_not_issue_is_not_used(tmp_path: Path) -> None:
+def test_a_certificate_that_may_not_issue_is_not_used(tmp_path: Path) -> None:
     write_roots(
         tmp_path,
         Vendor("No CA", constraints=x509.BasicConstraints(False, None)),

@@ -1,4 +1,4 @@
-"""The EK templates: their policies follow from the TPM specification, and a key that differs in anything has none."""
+"""The EK templates: their policies follow from the TPM specification, and a key with any difference matches none."""
 
 from __future__ import annotations
 

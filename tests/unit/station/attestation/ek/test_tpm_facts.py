@@ -1,4 +1,4 @@
-"""What an EK certificate says of its TPM: vendor, model, version, and nothing that spoils a page."""
+"""The facts of an EK certificate: vendor, model and version, as printable text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A TPM vendor's certificate, and the PEM files that hold them: read, or refused by one of our errors."""
+"""TPM vendors' certificates and PEM files are read, or refused with one of our errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The directory of vendors' certificates through a day: what is put there counts, what goes bad stops nothing."""
+"""The directory of vendors' certificates while the station runs: new files count, and damaged ones stop nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def names(roots: EkRoots) -> list[str]:
     return [issuer.subject.removeprefix("CN=") for issuer in roots.issuers]
 
 
-def test_what_is_put_there_counts_at_once_and_what_is_taken_away_no_more(directory: Path) -> None:
+def test_an_added_certificate_counts_at_once_and_a_removed_one_no_more(directory: Path) -> None:
     vendors = VendorsDirectory(directory)
     (directory / "second.pem").write_bytes(SECOND.pem())
     assert names(vendors.current()) == ["First", "Second"]
@@ -129,13 +129,13 @@ def test_a_directory_that_was_never_there_knows_nobody_and_says_so(tmp_path: Pat
     assert (roots.count, roots.problems) == (0, [f"{tmp_path}/none: No such file or directory"])
 
 
-def test_a_problem_is_told_in_a_sentence_with_how_many_more(directory: Path) -> None:
+def test_a_problem_is_a_sentence_with_the_number_of_further_ones(directory: Path) -> None:
     assert problem_in(EkRoots(directory)) == ""
     told = problem_in(EkRoots(directory, problems=["a: bad", "b: bad", "c: bad"]))
     assert told == "TPM vendors' certificates: a: bad (and 2 more)"
 
 
-async def test_who_follows_hears_what_is_wrong_and_when_it_is_over(
+async def test_a_follower_gets_each_problem_and_its_end(
     directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(vendor_directory, "LOOK_SECONDS", 0.01)
@@ -152,7 +152,7 @@ async def test_who_follows_hears_what_is_wrong_and_when_it_is_over(
     await hears("")
     (directory / "bad.pem").write_text("bad")
     await hears("TPM vendors' certificates: bad.pem: ")
-    with monkeypatch.context() as patched:  # a bug of ours is told in the log, and followed by the next look
+    with monkeypatch.context() as patched:  # a bug of ours is logged, and the next reading follows
         patched.setattr(vendors, "current", lambda: 1 / 0)
         with caplog.at_level(logging.ERROR):
             while "a bug" not in caplog.text:  # noqa: ASYNC110 - the log rings no bell

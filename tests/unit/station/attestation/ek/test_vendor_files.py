@@ -1,4 +1,4 @@
-"""TPM vendors' certificates on their way in: every file as it is, and an error that names what cannot be read."""
+"""TPM vendors' files are read unchanged, and an error names the file that cannot be read."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_an_empty_directory_gives_nothing(tmp_path: Path) -> None:
     assert read_vendor_files(tmp_path) == {}
 
 
-def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_path_is_named(tmp_path: Path) -> None:
     assert refusal(tmp_path / "none") == f"{tmp_path / 'none'}: No such file or directory"
 
 

@@ -1,4 +1,4 @@
-"""What the verifier makes of genuine certificates, which are rough, and of forged ones, which may be flawless."""
+"""The verifier accepts genuine certificates, though malformed, and refuses forged ones, though well-formed."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_vendors_certificate_is_verified_and_its_vendor_and_model_are_named(ro
 
 
 @pytest.mark.parametrize("padding", [b"\0" * 700, b"\xff" * 700])
-def test_what_stands_behind_the_certificate_in_nv_is_padding(roots: EkRoots, padding: bytes) -> None:
+def test_bytes_after_the_certificate_in_nv_are_padding(roots: EkRoots, padding: bytes) -> None:
     assert judged(VENDOR.ek(KEY) + padding, roots).trust is EkTrust.VERIFIED
 
 
@@ -125,7 +125,7 @@ def test_an_issuer_that_strict_parsers_refuse_vouches_all_the_same(tmp_path: Pat
     ],
     ids=lambda p: next(iter(p)),
 )
-def test_what_vendors_do_differently_is_accepted(roots: EkRoots, peculiar: dict[str, object]) -> None:
+def test_vendors_peculiarities_are_accepted(roots: EkRoots, peculiar: dict[str, object]) -> None:
     assert judged(VENDOR.ek(KEY, **peculiar), roots).trust is EkTrust.VERIFIED  # type: ignore[arg-type]
 
 
@@ -162,7 +162,7 @@ def test_another_units_genuine_certificate_is_refused_whatever_the_policy(roots:
         assert refusal(stolen, roots, policy).code == "attestation.ek-other-key"
 
 
-def test_one_signed_by_itself_is_refused_as_that(roots: EkRoots) -> None:
+def test_a_self_signed_ek_certificate_is_refused(roots: EkRoots) -> None:
     private = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "EK")])
     forger = Vendor(name, key=private)
@@ -170,15 +170,15 @@ def test_one_signed_by_itself_is_refused_as_that(roots: EkRoots) -> None:
     assert refusal(der, roots, key=private.public_key()).code == "attestation.ek-self-signed"
 
 
-def test_one_of_a_ca_with_a_vendors_name_and_another_key_is_forged(roots: EkRoots) -> None:
+def test_an_ek_certificate_of_a_ca_with_a_vendors_name_is_forged(roots: EkRoots) -> None:
     assert refusal(Vendor().ek(KEY), roots).code == "attestation.ek-forged"
 
 
-def test_one_of_an_unknown_vendor_is_untrusted(roots: EkRoots) -> None:
+def test_an_ek_certificate_of_an_unknown_vendor_is_untrusted(roots: EkRoots) -> None:
     assert refusal(Vendor("Somebody").ek(KEY), roots).code == "attestation.ek-untrusted"
 
 
-def test_one_signed_by_an_intermediate_that_the_vendors_root_never_saw_is_untrusted(roots: EkRoots) -> None:
+def test_an_ek_certificate_of_an_unknown_intermediate_is_untrusted(roots: EkRoots) -> None:
     assert refusal(Vendor("Issuing CA 1", Vendor()).ek(KEY), roots).code == "attestation.ek-untrusted"
 
 
@@ -222,7 +222,7 @@ def test_a_vendors_certificate_for_another_purpose_is_no_ek_certificate(
 
 
 def test_an_issuer_may_not_be_an_ek_of_the_same_vendor(tmp_path: Path) -> None:
-    """A TPM's owner cannot issue certificates with a TPM's key, wherever its certificate lies."""
+    """A TPM's owner cannot issue certificates with the TPM's key, even if its certificate is among the roots."""
     owner = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "TPM of mine")])
     directory = write_roots(tmp_path / "roots", VENDOR)

@@ -1,4 +1,4 @@
-"""Key derivation against a library's, and protected data opened as a TPM opens it."""
+"""Key derivation agrees with a library's, and protected data opens as a TPM opens it."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_every_seed_is_another() -> None:
 
 
 def opened(target: Public, wrapped: bytes, name: bytes) -> bytes:
-    """As a TPM does: the integrity first, then the content. The derivation is the library's."""
+    """Open protected data as a TPM does: the integrity first, then the content; with the library's derivation."""
     assert target.symmetric is not None
     key = library_kdfa(hashes.SHA256(), SEED, b"INTEGRITY", b"", 256)
     assert wrapped[:2] == (32).to_bytes(2, "big")

@@ -1,4 +1,4 @@
-"""TPM structures: read to the last byte or refused, whatever bytes come."""
+"""TPM structures are read to the last byte or refused, whatever the bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A wrapped HMAC key: the TPM with the storage key imports it under the name given, and no other does."""
+"""Only the TPM with the storage key imports a wrapped HMAC key, under the given name."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ async def test_a_revocation_shows_at_once_in_validation_list_unit_and_page(api: 
     assert [json.loads(row.detail)["by"] for row in rows] == ["for everything"] * 2
 
 
-async def test_what_was_revoked_for_good_stays_so(api: Api) -> None:
+async def test_a_unit_revoked_for_good_stays_revoked(api: Api) -> None:
     await api.provision("CAM-1")
     await api.post(f"{DEVICES}/CAM-1/revoke", {"reason": "stolen", "code": "keyCompromise"})
     again = await api.post(f"{DEVICES}/CAM-1/revoke", {"reason": "stolen"})

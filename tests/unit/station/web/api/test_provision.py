@@ -1,4 +1,4 @@
-"""Provisioning over HTTP: what a unit is given, and what one bad unit of many does to the others."""
+"""Provisioning over HTTP: what a unit gets, and that a bad unit does not affect the others."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def test_a_unit_without_a_request_gets_all_that_birthmarks_camera_loads(ap
     assert (unit["key_holder"], unit["port"]) == ("station", "HTTP, for everything")
 
 
-async def test_a_unit_with_a_request_keeps_its_key_and_is_told_no_secret(api: Api) -> None:
+async def test_a_unit_with_a_csr_keeps_its_key_and_gets_no_secret(api: Api) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     made = await api.provision("CAM-1", csr=request_for(key), nuc_hash="ab" * 32)
     certificate = x509.load_pem_x509_certificate(made["device_certificate"].encode())
@@ -95,7 +95,7 @@ async def test_one_wrong_unit_of_many_leaves_the_others_alone(api: Api) -> None:
     assert (await (await api.get(DEVICES)).json())["total"] == 4
 
 
-async def test_so_many_units_at_once_and_no_more(api: Api) -> None:
+async def test_a_bulk_request_has_a_largest_number_of_units(api: Api) -> None:
     for count in (0, 1001):
         answer = await api.post(BULK, {"devices": [{"device_serial": "CAM"}] * count})
         assert (await problem(answer, 400, "http.field-invalid"))["field"] == "devices"

@@ -23,7 +23,7 @@ def path_of(path: str) -> str:
 
 
 @pytest.mark.parametrize("endpoint", CLOSED, ids=lambda endpoint: endpoint.name)
-async def test_what_is_not_open_needs_a_good_token_of_its_scope(api: Api, endpoint) -> None:  # type: ignore[no-untyped-def]
+async def test_every_closed_endpoint_needs_a_valid_token_of_its_scope(api: Api, endpoint) -> None:  # type: ignore[no-untyped-def]
     method, path = endpoint.method, path_of(endpoint.path)
     answer = await api.client.request(method, path, json={} if method == "POST" else None)
     await problem(answer, 401, "access.required")
@@ -42,7 +42,7 @@ async def test_what_is_not_open_needs_a_good_token_of_its_scope(api: Api, endpoi
 
 
 @pytest.mark.parametrize("endpoint", [e for e in ENDPOINTS if e.path in OPEN], ids=lambda endpoint: endpoint.name)
-async def test_what_is_open_needs_none(api: Api, endpoint) -> None:  # type: ignore[no-untyped-def]
+async def test_an_open_endpoint_needs_no_token(api: Api, endpoint) -> None:  # type: ignore[no-untyped-def]
     answer = await api.client.request(endpoint.method, path_of(endpoint.path))
     assert answer.status in (200, 415)
 
@@ -61,7 +61,7 @@ async def test_a_revoked_token_is_good_for_nothing_from_then_on(api: Api) -> Non
     await problem(await api.client.get(DEVICES, headers=headers), 401, "access.denied")
 
 
-async def test_an_operator_who_is_signed_in_may_what_the_token_may(api: Api) -> None:
+async def test_a_signed_in_operator_may_do_what_the_token_allows(api: Api) -> None:
     await api.provision("CAM-1")
     session = await api.sign_in(Scope.ADMIN)
     assert (await api.client.get(DEVICES, headers=session_headers(session))).status == 200

@@ -1,4 +1,4 @@
-"""The sessions of operators who signed in: they end, and there is room for so many."""
+"""The sessions of signed-in operators end, and their number is limited."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What bad input gets: problem details with a stable type, the field and the limit, and nothing of what was sent."""
+"""Bad input gets problem details with a stable type, the field and the limit, which quote nothing of the request."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_a_token_that_has_not_the_form_names_its_field_and_limit(
 
 
 @pytest.mark.parametrize("field", sorted(TOKEN))
-async def test_a_token_that_lacks_a_field_is_told_which(api: Api, field: str) -> None:
+async def test_the_answer_to_a_token_without_a_field_names_the_field(api: Api, field: str) -> None:
     token = {name: value for name, value in TOKEN.items() if name != field}
     told = await problem(await api.client.post("/validate", json={"camera_token": token}), 400, "http.field-invalid")
     assert told["field"] == f"camera_token.{field}"
@@ -82,7 +82,7 @@ async def test_a_bundle_that_has_not_the_form_names_its_field(api: Api, field: s
 
 
 @pytest.mark.parametrize("cert", ["not base64 !", "bm8gY2VydGlmaWNhdGU=", "\u20ac"])
-async def test_a_certificate_that_is_none_is_a_fail_like_any_other(api: Api, cert: str) -> None:
+async def test_an_invalid_certificate_is_a_fail_like_any_other(api: Api, cert: str) -> None:
     answer = await api.client.post("/validate-cert", json={**BUNDLE, "camera_cert": cert})
     assert (answer.status, await answer.json()) == (200, {"valid": False, "message": "FAIL"})
 
@@ -217,7 +217,7 @@ async def test_a_body_that_trickles_is_not_waited_for(api: Api, monkeypatch: pyt
         assert b" 503 " in answer.splitlines()[0]
 
 
-async def test_an_enormous_body_is_told_the_limit_before_it_is_sent(api: Api) -> None:
+async def test_an_enormous_body_is_refused_with_the_limit_before_it_is_sent(api: Api) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", api.client.port)
     head = (
         "POST /validate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 999999999\r\n"

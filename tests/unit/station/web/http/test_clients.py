@@ -1,4 +1,4 @@
-"""Who a request comes from: behind a proxy, through a UNIX socket, at an address of ours."""
+"""The client of a request: behind a proxy, through a UNIX socket, at one of the station's addresses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from station.web.http.clients import host_name, is_loopback_name, is_own_address
 from tests.harness.api_client import opened
 
 
-async def test_behind_a_proxy_clients_are_told_apart_by_what_the_proxy_adds(tmp_path: Path) -> None:
+async def test_behind_a_proxy_clients_are_distinguished_by_the_forwarded_address(tmp_path: Path) -> None:
     config = StationConfig(web=WebConfig(rates=RatesConfig(public=0.1)))
     async with opened(tmp_path, config, behind_proxy=True) as api:
         for address, status in (
@@ -30,7 +30,7 @@ async def test_behind_a_proxy_clients_are_told_apart_by_what_the_proxy_adds(tmp_
             assert answer.status == status
 
 
-async def test_a_unix_socket_is_a_proxys_and_no_other_client_is_believed(tmp_path: Path) -> None:
+async def test_only_a_unix_sockets_client_may_name_the_forwarded_address(tmp_path: Path) -> None:
     config = StationConfig(web=WebConfig(rates=RatesConfig(public=0.1)))
     async with opened(tmp_path, config) as api:
         path = str(tmp_path / "proxy.sock")

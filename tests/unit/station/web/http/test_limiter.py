@@ -1,4 +1,4 @@
-"""How much one client may send: ten seconds' worth at once, then the rate; and whom a client is taken for."""
+"""One client may send ten seconds' worth at once, then the rate; and the name that a client is counted under."""
 
 from __future__ import annotations
 

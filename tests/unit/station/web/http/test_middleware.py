@@ -1,4 +1,4 @@
-"""What holds for every request: which hosts, which headers, which errors, how long and how large."""
+"""The middlewares: known hosts, headers, error answers, limits of time and size."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ async def test_another_name_is_refused_with_a_sentence(client: Client, host: str
     assert answer.status == 421
     body = await answer.json(content_type="application/problem+json")
     assert body["code"] == "http.host-unknown"
-    assert "does not go by" in body["title"]
+    assert "is not this station's" in body["title"]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_the_policy_of_the_page_allows_nothing_inline_and_nothing_from_elsewhere
         assert word not in policy
 
 
-async def test_a_method_that_is_not_taken_is_told_which_are(client: Client) -> None:
+async def test_an_answer_to_a_wrong_method_names_the_allowed_ones(client: Client) -> None:
     answer = await client.delete("/health")
     assert answer.status == 405
     assert answer.headers["Allow"] == "GET,HEAD"
@@ -134,7 +134,7 @@ async def test_a_method_that_is_not_taken_is_told_which_are(client: Client) -> N
 
 @pytest.mark.parametrize("accept", ["text/html", "application/json"])
 @pytest.mark.parametrize(("path", "code"), [("/bug", "http.internal"), ("/locked", "registry.unavailable")])
-async def test_nothing_of_the_inside_is_told(client: Client, path: str, code: str, accept: str) -> None:
+async def test_an_internal_error_reveals_nothing(client: Client, path: str, code: str, accept: str) -> None:
     body = await (await client.get(path, headers={"Accept": accept})).text()
     assert code in body
     for inside in (SECRET, "Traceback", "ValueError", "File "):
@@ -183,7 +183,9 @@ async def test_a_client_that_sends_too_much_is_told_how_long_to_wait(tmp_path: P
         ("TRACE", "/health", "GET,HEAD"),
     ],
 )
-async def test_an_unknown_method_is_told_which_there_are(api: Api, method: str, path: str, allowed: str) -> None:
+async def test_an_answer_to_an_unknown_method_names_the_allowed_ones(
+    api: Api, method: str, path: str, allowed: str
+) -> None:
     answer = await api.client.request(method, path, headers=api.bearer)
     await problem(answer, 405, "http.method-not-allowed")
     assert answer.headers["Allow"] == allowed

@@ -1,4 +1,4 @@
-"""What is no HTTP gets a problem document that quotes none of it."""
+"""A request that is not HTTP gets a problem document that does not quote it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECRET = "5ec4e7" * 10 + "5ec4"
     ],
     ids=["unknown_method", "unknown_version", "tls", "nul_in_a_header", "header_too_long", "length_negative"],
 )
-async def test_what_is_no_http_is_neither_quoted_nor_logged(
+async def test_a_request_that_is_not_http_is_neither_quoted_nor_logged(
     api: Api, sent: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)

@@ -33,7 +33,7 @@ def test_every_error_with_a_status_is_in_the_catalogue() -> None:
     assert STATUS.keys() <= CATALOGUE.keys()
 
 
-def test_only_what_is_about_the_request_itself_is_told_in_detail() -> None:
+def test_only_errors_about_the_request_itself_have_a_detail() -> None:
     inside = problem_of(BirthmarkError("registry.unavailable", "/var/lib/secret/path"))
     assert "secret" not in str(inside)
     assert inside.status == 503

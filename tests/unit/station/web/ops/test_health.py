@@ -1,4 +1,4 @@
-"""`/health` counts what there is; `/ready` says whether the station can do its work."""
+"""`/health` counts units and ports; `/ready` says whether the station can do its work."""
 
 from __future__ import annotations
 
@@ -73,5 +73,5 @@ async def test_a_station_that_lacks_key_tables_is_not_ready(api: Api, monkeypatc
 
 
 def _clock_at(now: dt.datetime) -> SimpleNamespace:
-    """What stands for the module `datetime`, at another time."""
+    """Replace the module `datetime` by one at another time."""
     return SimpleNamespace(UTC=dt.UTC, datetime=SimpleNamespace(now=lambda _zone: now))

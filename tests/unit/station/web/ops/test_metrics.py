@@ -1,4 +1,4 @@
-"""The metrics that there are, and that every alert finds those it names."""
+"""The metrics' names, and that every alert names existing ones."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_every_reason_of_a_validation_is_there_with_zero_from_the_start() -> Non
             assert value == ((kind, reason) == (TOKEN, Reason.REVOKED))
 
 
-def test_version_and_start_are_told_and_each_application_counts_for_itself() -> None:
+def test_metrics_have_version_and_start_and_each_application_counts_for_itself() -> None:
     first, second = Metrics("1.2.3", 1_795_500_000.0), Metrics("1.2.3", 1_795_500_000.0)
     first.rate_limited.labels("page").inc()
     assert first.registry.get_sample_value("birthmark_build_info", {"version": "1.2.3"}) == 1

@@ -93,7 +93,7 @@ async def test_a_certificate_far_from_its_end_is_not(testbed: PageTestbed, clien
     assert "Expire" not in await text_of(client)
 
 
-async def test_a_unit_whose_receipt_is_missing_is_told_apart(testbed: PageTestbed, client: Client) -> None:
+async def test_a_unit_without_a_receipt_is_shown_as_not_confirmed(testbed: PageTestbed, client: Client) -> None:
     await testbed.provision("unit", confirmed=False)
     text = await text_of(client)
     assert "1 issued, not yet confirmed" in text
@@ -144,7 +144,7 @@ async def test_a_session_shows_its_step_and_a_failure_its_sentence_and_code(
     assert body.count('<li class="failed">') == 1
 
 
-async def test_what_a_device_calls_itself_stays_text(testbed: PageTestbed, client: Client) -> None:
+async def test_a_devices_names_stay_text(testbed: PageTestbed, client: Client) -> None:
     await testbed.provision(MARKUP, model=MARKUP, ek_trust="unverified", ek_reason=MARKUP)
     testbed.bus.tell(PortChanged(MARKUP, PortState.FAILED, 3, MARKUP, MARKUP, MARKUP, MARKUP))
     testbed.bus.tell(PortChanged(MARKUP + "2", PortState.WAITING, note=MARKUP))
@@ -258,9 +258,7 @@ async def test_why_no_port_can_appear_stands_where_the_ports_would(testbed: Page
     assert "Nothing is plugged in." in await text_of(client)
 
 
-async def test_what_is_wrong_with_the_vendors_certificates_stands_on_the_page(
-    testbed: PageTestbed, client: Client
-) -> None:
+async def test_problems_with_the_vendors_certificates_are_on_the_page(testbed: PageTestbed, client: Client) -> None:
     assert "vendors' certificates" not in await text_of(client)
     testbed.bus.tell(NoticeChanged(Topic.VENDORS, "TPM vendors' certificates: <b>.pem: bad"))
     assert "TPM vendors' certificates: <b>.pem: bad" in await text_of(client)

@@ -1,4 +1,4 @@
-"""The stream of events: all of it first, then what changes, whatever becomes of the listener."""
+"""The stream of events sends all regions first, then those that change, also to a slow listener."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PORT = "/dev/ttyACM0"
 
 
 async def next_event(stream: ClientResponse) -> tuple[str, str]:
-    """The name and data of the next event; comments are passed over."""
+    """Return the name and data of the next event; skip comments."""
     name, lines = "", []
     async with asyncio.timeout(TIMEOUT_SECONDS):
         while True:
@@ -34,7 +34,7 @@ async def next_event(stream: ClientResponse) -> tuple[str, str]:
 
 
 async def opened(client: Client | ClientSession, address: str = "/events") -> ClientResponse:
-    """A stream whose first four events have been read."""
+    """Open a stream, and read its first four events."""
     stream = await client.get(address)
     assert stream.status == 200
     assert stream.content_type == "text/event-stream"
@@ -87,7 +87,7 @@ async def test_a_new_unit_is_delivered_to_the_pages_that_show_it(testbed: PageTe
     assert (name, "unit-7" in data) == ("units", False)
 
 
-async def test_what_a_device_calls_itself_is_escaped_in_the_stream_too(testbed: PageTestbed, client: Client) -> None:
+async def test_a_devices_names_are_escaped_in_the_stream_too(testbed: PageTestbed, client: Client) -> None:
     stream = await opened(client)
     testbed.bus.tell(PortChanged(MARKUP, PortState.FAILED, 1, MARKUP, MARKUP, MARKUP, MARKUP))
     name, data = await next_event(stream)
@@ -115,10 +115,10 @@ async def test_a_burst_is_sent_as_one(testbed: PageTestbed, client: Client) -> N
     assert "Step 6 of 6" in data
 
 
-async def test_a_listener_that_was_too_slow_is_told_everything_anew(testbed: PageTestbed, client: Client) -> None:
+async def test_a_slow_listener_gets_everything_again(testbed: PageTestbed, client: Client) -> None:
     stream = await opened(client)
     await testbed.provision("unit-before")
-    # More than a listener may be behind, in one go: the bus forgets what it had for it and says only Lost.
+    # More events at once than a listener's queue holds: the bus drops them and sends only Lost.
     with testbed.bus.listen() as witness:
         for number in range(1000):
             testbed.bus.tell(PortChanged(PORT, PortState.WORKING, 1 + number % 6, f"serial-{number}"))
@@ -130,7 +130,7 @@ async def test_a_listener_that_was_too_slow_is_told_everything_anew(testbed: Pag
     assert "unit-before" in names["units"]
 
 
-async def test_a_quiet_stream_beats(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_idle_stream_sends_a_pulse(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overview, "PULSE_SECONDS", 0.05)
     stream = await opened(client)
     assert await next_event(stream) == ("pulse", "")

@@ -1,4 +1,4 @@
-"""What the page says of a port and of a unit, in words."""
+"""The page's texts about ports and units."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def port(state: PortState, step: int = 0, **fields: str) -> PortChanged:
     return PortChanged("/dev/ttyACM0", state, step, **fields)
 
 
-def test_the_summary_begins_with_the_most_urgent_and_leaves_out_what_there_is_not() -> None:
+def test_the_summary_begins_with_the_most_urgent_state_and_leaves_out_empty_ones() -> None:
     states = (PortState.WAITING, PortState.WORKING, PortState.FAILED, PortState.WORKING)
     assert summary([port(state) for state in states]) == "1 failed, 2 working, 1 ready"
     assert summary([]) == ""
