@@ -171,12 +171,28 @@ def check(config: StationConfig) -> StationConfig:
 
 def load(path: Path) -> StationConfig:
     """Read `station.toml`. Raises `config.invalid`, naming the field."""
+    return _convert(_read(path), f"{path}: ")
+
+
+class _Named(msgspec.Struct):
+    name: Name = "station"
+
+
+def load_name(path: Path) -> str:
+    """Read only the station's name, whatever the other settings are. Empty when even that cannot be read."""
+    try:
+        return msgspec.convert(_read(path), _Named, strict=True).name
+    except (BirthmarkError, msgspec.ValidationError):
+        return ""
+
+
+def _read(path: Path) -> dict[str, object]:
     try:
         with path.open("rb") as file:
             text = file.read(CONFIG_BYTES + 1)
         if len(text) > CONFIG_BYTES:
             raise BirthmarkError("config.invalid", f"{path} is larger than {CONFIG_BYTES} bytes")
-        return _convert(tomllib.loads(text.decode()), f"{path}: ")
+        return tomllib.loads(text.decode())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise BirthmarkError("config.invalid", f"{path}: {error}") from None
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from station.attestation.ek.vendor_directory import VendorsDirectory
-from station.authority.authority import Authority
+from station.authority.files import Authority
 from station.config import EkPolicy, StationConfig
 from station.events import Bus
 from station.provisioning.cable import CableProvisioner

@@ -1,4 +1,4 @@
-"""The certificate profiles: root, intermediate, station, device. Each returns a builder; `Authority` signs it.
+"""The certificate profiles: root, intermediate, station, device. Each returns a builder; an issuer signs it.
 
 RFC 5280, with IEEE 802.1AR and TCG "TPM 2.0 Keys for Device Identity and Attestation" for devices: serialNumber in
 the subject and a hardwareModuleName (RFC 4108) in the subjectAltName.
@@ -61,7 +61,12 @@ def _key_usage(*, digital_signature: bool = False, authority: bool = False) -> x
 
 
 def _base_builder(
-    subject: x509.Name, key: ec.EllipticCurvePublicKey, now: dt.datetime, days: int, issuer: x509.Certificate | None
+    subject: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    now: dt.datetime,
+    days: int,
+    issuer: x509.Certificate | None,
+    serial: int | None = None,
 ) -> x509.CertificateBuilder:
     begin = now.replace(microsecond=0) - BACKDATE
     end = begin + dt.timedelta(days=days)
@@ -74,7 +79,7 @@ def _base_builder(
         .subject_name(subject)
         .issuer_name(issuer.subject if issuer else subject)
         .public_key(key)
-        .serial_number(x509.random_serial_number())
+        .serial_number(serial or x509.random_serial_number())
         .not_valid_before(begin)
         .not_valid_after(end)
         .add_extension(identifier, critical=False)
@@ -132,14 +137,20 @@ def station(
 
 
 def device(
-    organization: str, subject: DeviceSubject, now: dt.datetime, days: int, issuer: x509.Certificate, crl_url: str
+    organization: str,
+    subject: DeviceSubject,
+    serial: int,
+    now: dt.datetime,
+    days: int,
+    issuer: x509.Certificate,
+    crl_url: str,
 ) -> x509.CertificateBuilder:
-    """A leaf for client authentication and signatures."""
+    """A leaf for client authentication and signatures, with the serial number `serial`."""
     # serialNumber is a PrintableString (RFC 5280 appendix A.1) without underscores: such a serial is in CN only.
     attribute = [] if "_" in subject.serial else [x509.NameAttribute(NameOID.SERIAL_NUMBER, subject.serial)]
     name = _name(organization, subject.serial, *attribute)
     builder = (
-        _base_builder(name, subject.key, now, days, issuer)
+        _base_builder(name, subject.key, now, days, issuer, serial)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(digital_signature=True), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)

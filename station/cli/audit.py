@@ -60,8 +60,10 @@ def audit(ctx: click.Context, data_dir: Path | None, since: int | None, as_json:
         print_json([_public(row) for row in rows])
         return
     for row in rows:
-        serial = printable(str(row.serial), 64)
-        click.echo(f"{row.seq:>6}  {format_time(row.at)}  {row.event:14}{serial:24}{printable(row.detail)}")
+        serial, station = (printable(str(text), 64) for text in (row.serial, row.station))
+        click.echo(
+            f"{row.seq:>6}  {format_time(row.at)}  {row.event:14}{serial:23} {station:15} {printable(row.detail)}"
+        )
 
 
 @audit.command()
@@ -115,4 +117,5 @@ def _public(row: Row) -> dict[str, object]:
         detail = msgspec.json.decode(row.detail)
     except (msgspec.MsgspecError, TypeError):  # tampered with: show it as it is
         detail = str(row.detail)
-    return {"seq": row.seq, "at": row.at, "event": row.event, "serial": row.serial, "detail": detail}
+    shown = {"seq": row.seq, "at": row.at, "station": row.station, "event": row.event, "serial": row.serial}
+    return shown | {"detail": detail}

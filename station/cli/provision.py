@@ -16,8 +16,7 @@ from shared.text import printable
 from station.cli.common import AS_JSON, print_json, read_secret_line
 from station.cli.data_directory import DATA_DIR
 from station.provisioning.files import Outcome, ProvisioningFiles, Result, read_csr_file, read_list
-from station.provisioning.offline import ProvisioningRequest, parse_nuc_hash
-from station.registry.records import Unit
+from station.provisioning.offline import ProvisionedUnit, ProvisioningRequest, parse_nuc_hash
 from station.setup.open import open_station
 
 
@@ -78,7 +77,7 @@ def provision(
         click.echo(f"Provisioned {unit.serial}, tables {', '.join(map(str, unit.tables))}: {file}")
 
 
-async def _provision(data_dir: Path, output: Path, request: ProvisioningRequest) -> tuple[Unit, Path]:
+async def _provision(data_dir: Path, output: Path, request: ProvisioningRequest) -> tuple[ProvisionedUnit, Path]:
     async with open_station(data_dir) as station:
         provisioning_files = ProvisioningFiles(output, station.offline_provisioner, station.database)
         unit = await provisioning_files.provision(request)

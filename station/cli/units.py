@@ -10,7 +10,6 @@ from typing import IO
 import click
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from runtime.clock import unix_time
 from shared.errors import BirthmarkError
@@ -19,6 +18,7 @@ from station.cli.common import AS_JSON, format_time, print_json, print_table, re
 from station.cli.data_directory import DATA_DIR
 from station.provisioning.offline import parse_nuc_hash
 from station.registry import queries, revocation, units
+from station.registry.database import Connection
 from station.registry.queries import PAGE_UNITS, Filter
 from station.registry.records import Unit, UnitState
 from station.registry.revocation import RevocationCode
@@ -34,7 +34,7 @@ _REASON = click.option("--reason", required=True, help="Why; it goes into the au
 @click.command()
 @DATA_DIR
 @click.option("--family", default="", help="Only this device family.")
-@click.option("--state", type=_STATES, help="Only this state; without it, all but released units.")
+@click.option("--state", type=_STATES, help="Only this state; without it, all but reserved and released ones.")
 @click.option("--search", default="", help="Only serial numbers with this in them.")
 @AS_JSON
 def devices(data_dir: Path, family: str, state: str | None, search: str, as_json: bool) -> None:
@@ -71,7 +71,7 @@ def _print_units(found: list[Unit]) -> None:
             unit.model or unit.family,
             unit.state.value,
             format_time(unit.provisioned_at),
-            format_time(unit.not_after)[:10],
+            format_time(unit.certificate.not_after)[:10] if unit.certificate else "",
             ", ".join(map(str, unit.tables)),
             f"{unit.tpm_manufacturer} TPM ({unit.ek_trust})" if unit.ek_trust else unit.key_holder.value,
         )
@@ -126,12 +126,14 @@ def _format_value(name: str, value: object) -> str:
 def release(data_dir: Path, serial: str, reason: str, as_json: bool) -> None:
     """Release a unit's serial number, TPM and sensor, so that they can be provisioned again."""
 
-    async def write(connection: AsyncConnection, text: str) -> Unit:
-        return await units.release(connection, serial, text, unix_time())
+    async def write(connection: Connection, text: str) -> Unit:
+        return await revocation.release(connection, serial, text, unix_time())
 
     unit = _change(data_dir, reason, write)
     _print_unit(
-        unit, f"Released {unit.serial}. Its certificate {unit.certificate_serial} stands for it no longer.", as_json
+        unit,
+        f"Released {unit.serial}. Its certificate {units.certificate_serial(unit)} stands for it no longer.",
+        as_json,
     )
 
 
@@ -150,11 +152,13 @@ def release(data_dir: Path, serial: str, reason: str, as_json: bool) -> None:
 def revoke(data_dir: Path, serial: str, reason: str, code: str, as_json: bool) -> None:
     """Revoke a unit: it fails validation from now on, and its certificate goes onto the revocation list."""
 
-    async def write(connection: AsyncConnection, text: str) -> Unit:
+    async def write(connection: Connection, text: str) -> Unit:
         return await revocation.revoke(connection, serial, RevocationCode(code), text, unix_time())
 
     unit = _change(data_dir, reason, write)
-    _print_unit(unit, f"Revoked {unit.serial}, certificate {unit.certificate_serial} ({unit.revoked_code}).", as_json)
+    _print_unit(
+        unit, f"Revoked {unit.serial}, certificate {units.certificate_serial(unit)} ({unit.revoked_code}).", as_json
+    )
 
 
 @click.command()
@@ -165,14 +169,14 @@ def revoke(data_dir: Path, serial: str, reason: str, code: str, as_json: bool) -
 def reinstate(data_dir: Path, serial: str, reason: str, as_json: bool) -> None:
     """Take back the revocation of a unit that is on hold."""
 
-    async def write(connection: AsyncConnection, text: str) -> Unit:
+    async def write(connection: Connection, text: str) -> Unit:
         return await revocation.reinstate(connection, serial, text, unix_time())
 
     unit = _change(data_dir, reason, write)
     _print_unit(unit, f"Reinstated {unit.serial}: it is {unit.state.value} again.", as_json)
 
 
-def _change(data_dir: Path, reason: str, write: Callable[[AsyncConnection, str], Awaitable[Unit]]) -> Unit:
+def _change(data_dir: Path, reason: str, write: Callable[[Connection, str], Awaitable[Unit]]) -> Unit:
     text = printable(reason)
     if not text:
         raise BirthmarkError("config.invalid", "--reason is empty")
@@ -202,8 +206,8 @@ def public(unit: Unit) -> dict[str, object]:
         "issued_at": unit.issued_at,
         "provisioned_at": unit.provisioned_at,
         "duration_ms": unit.duration_ms,
-        "certificate_serial": unit.certificate_serial,
-        "certificate_not_after": unit.not_after,
+        "certificate_serial": units.certificate_serial(unit),
+        "certificate_not_after": unit.certificate.not_after if unit.certificate else None,
         "table_ids": list(unit.tables),
         "ek_trust": unit.ek_trust,
         "ek_reason": unit.ek_reason,

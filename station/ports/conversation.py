@@ -17,7 +17,7 @@ from shared.text import printable
 from station.config import SessionConfig
 from station.events import Bus, PortChanged, PortState
 from station.provisioning.cable import CableProvisioner, ChallengedUnit, IssuedUnit
-from station.registry.units import Unit
+from station.registry.records import Unit
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +162,7 @@ class Conversation:
             case Receipt() as receipt if self._issued:
                 self._unit = await self._provisioner.confirm(self._issued, receipt, event.transcript)
                 self._session.send(DoneMessage())
-                known = self._issued.issuance.resumed
+                known = self._issued.granted.resumed
                 self._tell(PortState.DONE, "Known already: it has its credentials again" if known else "Provisioned")
             case Refusal() as refusal:
                 error = refusal_error(refusal)

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared.birthmark.derivation import extract
@@ -42,15 +41,15 @@ from station.attestation.ek.verification import EkTrust, EkVerdict, verify_ek
 from station.attestation.evidence import Claims, examine_identity, examine_import, examine_proof
 from station.attestation.tpm2.credential import make_credential
 from station.attestation.tpm2.wrapping import WrappedKey, wrap_hmac_key
-from station.authority.authority import Authority
+from station.authority.station_identity import StationIdentity
 from station.config import EkPolicy, StationConfig
 from station.events import Bus, UnitChanged
-from station.provisioning.issuance import device_subject
+from station.provisioning.issuance import Granted, Issuance, Subject
 from station.provisioning.refusal_limiter import RefusalLimiter
 from station.registry import audit, units
 from station.registry.audit import Event
 from station.registry.database import Database
-from station.registry.records import Applicant, Issuance, KeyHolder, Unit
+from station.registry.records import Applicant, KeyHolder, Reservation, Unit
 from station.secrets.blind_index import BlindIndex
 from station.secrets.key_tables import KeyTables
 from station.secrets.station_secret import StationSecret
@@ -76,7 +75,7 @@ class IssuedUnit:
     """A unit that was sent its credentials and has yet to send its receipt."""
 
     message: Credentials
-    issuance: Issuance
+    granted: Granted
     claims: Claims
     stored: bytes
     names: dict[TableId, bytes]
@@ -93,7 +92,8 @@ class CableProvisioner:
         policy: EkPolicy,
         vendors: VendorsDirectory,
         secret: StationSecret,
-        authority: Authority,
+        identity: StationIdentity,
+        issuance: Issuance,
         tables: KeyTables,
         database: Database,
         bus: Bus,
@@ -103,7 +103,8 @@ class CableProvisioner:
         self._policy = policy
         self._vendors = vendors
         self._blind_index = BlindIndex(secret)
-        self._authority = authority
+        self._identity = identity
+        self._issuance = issuance
         self._tables = tables
         self._database = database
         self._bus = bus
@@ -116,8 +117,8 @@ class CableProvisioner:
             versions=(VERSION,),
             nonce=os.urandom(32),
             station=self._config.name,
-            chain=self._authority.station_chain,
-            time=int(self._authority.now(self._now()).timestamp()),
+            chain=self._identity.chain,
+            time=int(self._now().timestamp()),
         )
 
     def challenge(self, identity: Identity, transcript: bytes) -> ChallengedUnit:
@@ -140,7 +141,7 @@ class CableProvisioner:
                 hpke_key=opener.public,
             )
         )
-        signature = self._authority.sign_as_station(signed_bytes(ChallengeBody, transcript, body))
+        signature = self._identity.sign(signed_bytes(ChallengeBody, transcript, body))
         return ChallengedUnit(
             Challenge(body=body, signature=signature), serial, identity, claims, ek, secret, opener, begun
         )
@@ -175,37 +176,21 @@ class CableProvisioner:
             tpm_firmware=printable(proven.firmware, 64),
         )
         now = self._now()
-
-        def certificate(tables: tuple[TableId, ...]) -> x509.Certificate:
-            subject = device_subject(
-                self._config,
-                self._tables,
-                tables,
-                serial=unit.serial,
-                key=unit.claims.device_key,
-                hardware_serial=unit.claims.ek_fingerprint,
-                family=applicant.family,
-                nuc_hash=nuc_hash,
-                verified=unit.ek.trust is EkTrust.VERIFIED,
+        granted = await self._issuance.reserve(applicant, now)
+        if isinstance(granted, Reservation):
+            subject = Subject(
+                unit.claims.device_key, nuc_hash, unit.claims.ek_fingerprint, unit.ek.trust is EkTrust.VERIFIED
             )
-            return self._authority.issue(subject, now)
-
-        async with self._database.write() as connection:
-            issuance = await units.issue_or_resume(
-                connection,
-                applicant,
-                int(now.timestamp()),
-                certificate,
-                self._tables.choose,
-            )
+            certificate = await self._issuance.sign(applicant, subject, granted, now)
+            granted = await self._issuance.record(applicant, granted, certificate, now)
         self._bus.tell(UnitChanged(unit.serial))
-        return self._credentials(unit, issuance, after)
+        return self._credentials(unit, granted, after)
 
-    def _credentials(self, unit: ChallengedUnit, issuance: Issuance, transcript: bytes) -> IssuedUnit:
-        chain = self._authority.chain(issuance.unit.certificate)
+    def _credentials(self, unit: ChallengedUnit, granted: Granted, transcript: bytes) -> IssuedUnit:
+        chain = self._issuance.issuer.chain_of(granted.certificate.der)
         wrapped: dict[TableId, WrappedKey] = {
             table: wrap_hmac_key(unit.claims.srk, extract(self._tables.master_key(table)))
-            for table in issuance.unit.tables
+            for table in granted.unit.tables
         }
         body = encode(
             CredentialsBody(
@@ -218,12 +203,12 @@ class CableProvisioner:
                 validation_endpoint=self._config.validation_endpoint,
             )
         )
-        signature = self._authority.sign_as_station(signed_bytes(CredentialsBody, transcript, body))
+        signature = self._identity.sign(signed_bytes(CredentialsBody, transcript, body))
         return IssuedUnit(
             Credentials(body=body, signature=signature),
-            issuance,
+            granted,
             unit.claims,
-            stored_digest(chain, issuance.unit.tables),
+            stored_digest(chain, granted.unit.tables),
             {table: key.name for table, key in wrapped.items()},
             unit.begun,
         )
@@ -245,7 +230,7 @@ class CableProvisioner:
             examine_import(issued.claims, table, issued.names[TableId(table.table_id)], transcript)
         async with self._database.write() as connection:
             duration = int((time.monotonic() - issued.begun) * 1000)
-            unit = await units.confirm(connection, issued.issuance.unit.id, int(self._clock()), duration)
+            unit = await units.confirm(connection, issued.granted.unit.id, int(self._clock()), duration)
         self._bus.tell(UnitChanged(unit.serial))
         return unit
 
@@ -267,9 +252,8 @@ class CableProvisioner:
                 code=error.code,
                 detail=error.detail,
                 port=printable(port),
-                station=self._config.name,
                 **repeated,
             )
 
     def _now(self) -> dt.datetime:
-        return dt.datetime.fromtimestamp(self._clock(), dt.UTC)
+        return self._identity.now(dt.datetime.fromtimestamp(self._clock(), dt.UTC))

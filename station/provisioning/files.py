@@ -68,12 +68,12 @@ class ProvisioningFiles:
     def path(self, serial: str) -> Path:
         return self._folder / f"provisioning_{serial}.json"
 
-    async def provision(self, request: ProvisioningRequest) -> Unit:
+    async def provision(self, request: ProvisioningRequest) -> ProvisionedUnit:
         """Provision one unit.
 
         Raises the errors of `OfflineProvisioner.provision` and `provisioning.file-unusable`; then makes no unit.
         """
-        return (await self._provisioner.provision(request, ORIGIN, self._write_file)).unit
+        return await self._provisioner.provision(request, ORIGIN, self._write_file)
 
     async def provision_all(self, requests: list[ProvisioningRequest]) -> AsyncIterator[Result]:
         """Provision each unit independently. Skips a unit that an earlier run provisioned and whose file exists."""
@@ -99,7 +99,9 @@ class ProvisioningFiles:
         return unit.state is not UnitState.RELEASED and self._has_file_of(unit)
 
     def _has_file_of(self, unit: Unit) -> bool:
-        certificate = x509.load_der_x509_certificate(unit.certificate).public_bytes(Encoding.PEM).decode()
+        if unit.certificate is None:
+            return False
+        certificate = x509.load_der_x509_certificate(unit.certificate.der).public_bytes(Encoding.PEM).decode()
         try:
             content = msgspec.json.decode(self.path(unit.serial).read_bytes(), type=_Certificate)
         except (OSError, msgspec.MsgspecError):
@@ -107,7 +109,7 @@ class ProvisioningFiles:
         return content.device_certificate == certificate
 
     def _write_file(self, provisioned: ProvisionedUnit) -> None:
-        path = self.path(provisioned.unit.serial)
+        path = self.path(provisioned.serial)
         made = path.with_name(f".{path.name}.{os.getpid()}")
         content = msgspec.json.format(msgspec.json.encode(provisioned.provisioning())) + b"\n"
         try:

@@ -1,7 +1,7 @@
 """Provisions units without a cable, for the HTTP interface and the command line.
 
-One transaction records the unit, its certificate and its tables. Nothing here proves who the unit is: the caller is
-trusted to name it, and its row says that its key is in software or was made by the station.
+Nothing here proves who the unit is: the caller is trusted to name it, and its row says that its key is in software or
+was made by the station.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import datetime as dt
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -26,15 +27,14 @@ from msgspec import Meta
 from shared import limits
 from shared.errors import BirthmarkError
 from shared.text import printable
-from shared.types import NucHash, TableId, board_serial
+from shared.types import BoardSerial, NucHash, TableId, board_serial
 from shared.x509_profile import UNREADABLE
-from station.authority.authority import Authority
 from station.config import StationConfig
 from station.events import Bus, UnitChanged
-from station.provisioning.issuance import device_subject
-from station.registry import units
-from station.registry.database import Database
-from station.registry.records import Applicant, KeyHolder, Unit
+from station.provisioning.issuance import Issuance, Subject
+from station.registry import reservations, units
+from station.registry.database import Connection, Database
+from station.registry.records import Applicant, KeyHolder, Reservation
 from station.secrets.blind_index import BlindIndex, key_fingerprint
 from station.secrets.key_tables import KeyTables
 from station.secrets.station_secret import StationSecret
@@ -53,11 +53,19 @@ FIELD_OF: Final = {
     "identity.serial-invalid": "device_serial",
     "registry.device-key-taken": "csr",
     "registry.duplicate-nuc": "nuc_hash",
+    "registry.reservation-lost": "device_serial",
     "registry.serial-taken": "device_serial",
 }
 """Error code → the field of the request that is wrong."""
 
-CONFLICTS: Final = frozenset({"registry.device-key-taken", "registry.duplicate-nuc", "registry.serial-taken"})
+CONFLICTS: Final = frozenset(
+    {
+        "registry.device-key-taken",
+        "registry.duplicate-nuc",
+        "registry.reservation-lost",
+        "registry.serial-taken",
+    }
+)
 """Errors for a unit, device key or NUC hash that the registry has already: HTTP status 409."""
 
 
@@ -78,9 +86,12 @@ class ProvisioningRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ProvisionedUnit:
-    """A new unit and what it is given. Holds secrets that the station does not store."""
+    """What a new unit is given. Holds secrets that the station does not store."""
 
-    unit: Unit
+    serial: BoardSerial
+    family: str
+    key_holder: KeyHolder
+    tables: tuple[TableId, ...]
     chain: tuple[bytes, ...]
     """DER: device, intermediate, root."""
     public_key: ec.EllipticCurvePublicKey
@@ -91,19 +102,24 @@ class ProvisionedUnit:
     master_keys: dict[TableId, bytes]
     """Empty when the unit keeps its own key."""
 
+    @property
+    def certificate_serial(self) -> str:
+        """Hexadecimal."""
+        return f"{x509.load_der_x509_certificate(self.chain[0]).serial_number:x}"
+
     def provisioning(self) -> dict[str, object]:
-        """Return the content of the provisioning file; without private and master keys for a unit with its own key."""
+        """The content of the provisioning file; without private and master keys for a unit with its own key."""
         device, intermediate, _root = (
             x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM).decode() for der in self.chain
         )
         content: dict[str, object] = {
-            "device_serial": self.unit.serial,
-            "device_family": self.unit.family,
+            "device_serial": self.serial,
+            "device_family": self.family,
             "device_certificate": device,
             "certificate_chain": intermediate,
             "device_public_key": self.public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
-            "table_assignments": list(self.unit.tables),
-            "key_holder": self.unit.key_holder.value,
+            "table_assignments": list(self.tables),
+            "key_holder": self.key_holder.value,
         }
         if self.nuc_hash is not None:
             content["nuc_hash"] = self.nuc_hash.secret().hex()
@@ -122,7 +138,7 @@ class OfflineProvisioner:
         self,
         config: StationConfig,
         secret: StationSecret,
-        authority: Authority,
+        issuance: Issuance,
         tables: KeyTables,
         database: Database,
         bus: Bus,
@@ -130,7 +146,7 @@ class OfflineProvisioner:
     ) -> None:
         self._config = config
         self._blind_index = BlindIndex(secret)
-        self._authority = authority
+        self._issuance = issuance
         self._tables = tables
         self._database = database
         self._bus = bus
@@ -141,7 +157,8 @@ class OfflineProvisioner:
     ) -> ProvisionedUnit:
         """Make the unit, or nothing. The registry records `origin`, where the request came from.
 
-        Calls `keep` with the result before the commit; when `keep` raises, no unit is made.
+        Calls `keep` with the result before the unit's record is committed, and for no unit that is another request's;
+        when `keep` raises, no unit is made.
         Raises the errors that `FIELD_OF` names.
         """
         begun = time.monotonic()
@@ -161,37 +178,56 @@ class OfflineProvisioner:
             nuc_blind_index=self._blind_index.of(nuc_hash),
         )
         now = dt.datetime.fromtimestamp(self._clock(), dt.UTC)
-
-        def certificate(tables: tuple[TableId, ...]) -> x509.Certificate:
-            subject = device_subject(
-                self._config,
-                self._tables,
-                tables,
-                serial=serial,
-                key=public_key,
-                hardware_serial=b"",
-                family=family,
-                nuc_hash=nuc_hash,
-            )
-            return self._authority.issue(subject, now)
-
-        seconds = int(now.timestamp())
-        async with self._database.write() as connection:
-            unit = await units.issue_new(connection, applicant, seconds, certificate, self._tables.choose)
-            duration = int((time.monotonic() - begun) * 1000)
-            unit = await units.confirm(connection, unit.id, seconds, duration)
+        reservation = await self._reserve(applicant, now)
+        try:
+            certificate = await self._issuance.sign(applicant, Subject(public_key, nuc_hash), reservation, now)
             provisioned = ProvisionedUnit(
-                unit,
-                self._authority.chain(unit.certificate),
+                serial,
+                family,
+                applicant.key_holder,
+                reservation.tables,
+                self._issuance.issuer.chain_of(certificate.public_bytes(Encoding.DER)),
                 public_key,
                 private_key,
                 nuc_hash if private_key or given is None else None,
-                {table: self._tables.master_key(table) for table in unit.tables} if private_key else {},
+                {table: self._tables.master_key(table) for table in reservation.tables} if private_key else {},
             )
-            if keep is not None:
-                keep(provisioned)
+            async with self._database.write() as connection:
+                await self._record(connection, reservation, certificate, applicant, now, begun)
+                if keep is not None:  # here, where nobody else can be given this unit, and before it is committed
+                    keep(provisioned)
+        except BaseException:
+            with suppress(BirthmarkError):  # it expires otherwise
+                await self._give_up(reservation)
+            raise
         self._bus.tell(UnitChanged(serial))
         return provisioned
+
+    async def _reserve(self, applicant: Applicant, now: dt.datetime) -> Reservation:
+        granted = await self._issuance.reserve(applicant, now)
+        if not isinstance(granted, Reservation):  # without a TPM nobody is recognised as a unit
+            raise BirthmarkError("registry.serial-taken", applicant.serial)
+        return granted
+
+    async def _record(
+        self,
+        connection: Connection,
+        reservation: Reservation,
+        certificate: x509.Certificate,
+        applicant: Applicant,
+        now: dt.datetime,
+        begun: float,
+    ) -> None:
+        signed = self._issuance.signed(certificate)
+        seconds = int(now.timestamp())
+        unit = await reservations.record(connection, reservation, signed, applicant, seconds)
+        if unit.certificate is None or unit.certificate.der != signed.der:
+            raise BirthmarkError("registry.reservation-lost", applicant.serial)  # another request's was recorded
+        await units.confirm(connection, unit.id, seconds, int((time.monotonic() - begun) * 1000))
+
+    async def _give_up(self, reservation: Reservation) -> None:
+        async with self._database.write() as connection:
+            await reservations.give_up(connection, reservation, int(self._clock()))
 
     def _choose_family(self, given: str | None) -> str:
         family = given or self._config.provisioning.device_family

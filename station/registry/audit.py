@@ -12,9 +12,9 @@ from typing import Final
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.errors import BirthmarkError
+from station.registry.database import Connection, station_of
 from station.registry.schema import audit, audit_head
 
 GENESIS: Final = b"\0" * 32
@@ -29,8 +29,11 @@ class Event(StrEnum):
     IMPORTED = "imported"
     BACKED_UP = "backed-up"
     RESTORED = "restored"
+    RESERVED = "reserved"
+    UNRESERVED = "unreserved"
     ISSUED = "issued"
     PROVISIONED = "provisioned"
+    RENEWED = "renewed"
     RESUMED = "resumed"
     REFUSED = "refused"
     RELEASED = "released"
@@ -45,6 +48,7 @@ class Event(StrEnum):
 class Row:
     seq: int
     at: int
+    station: str
     event: str
     serial: str
     detail: str
@@ -52,12 +56,12 @@ class Row:
     hash: bytes
 
 
-def row_hash(seq: int, at: int, event: str, serial: str, detail: str, previous: bytes) -> bytes:
+def row_hash(seq: int, at: int, station: str, event: str, serial: str, detail: str, previous: bytes) -> bytes:
     """SHA-256 of all fields of a row in canonical MessagePack: 32 bytes."""
-    return hashlib.sha256(msgspec.msgpack.encode([seq, at, event, serial, detail, previous])).digest()
+    return hashlib.sha256(msgspec.msgpack.encode([seq, at, station, event, serial, detail, previous])).digest()
 
 
-async def append(connection: AsyncConnection, at: int, event: Event, serial: str, **detail: object) -> None:
+async def append(connection: Connection, at: int, event: Event, serial: str, **detail: object) -> None:
     """Add a row. `at` is seconds since 1970; `detail` becomes JSON and may hold no secret.
 
     The caller needs a write transaction: its lock keeps two rows from following the same one. The new row follows the
@@ -68,19 +72,18 @@ async def append(connection: AsyncConnection, at: int, event: Event, serial: str
         raise BirthmarkError("audit.headless")
     seq, previous = head.seq + 1, head.hash
     text = msgspec.json.encode(detail, order="sorted").decode()
-    digest = row_hash(seq, at, event.value, serial, text, previous)
-    await connection.execute(
-        audit.insert().values(
-            seq=seq, at=at, event=event.value, serial=serial, detail=text, previous=previous, hash=digest
-        )
-    )
+    station = station_of(connection)
+    digest = row_hash(seq, at, station, event.value, serial, text, previous)
+    values = {"seq": seq, "at": at, "station": station, "event": event.value, "serial": serial, "detail": text}
+    await connection.execute(audit.insert().values(values | {"previous": previous, "hash": digest}))
     await connection.execute(audit_head.update().values(seq=seq, hash=digest))
 
 
-async def recorded_settings(connection: AsyncConnection) -> object:
+async def recorded_settings(connection: Connection) -> object:
     """Return the settings that the log recorded last (`settings` of INITIALISED or CONFIGURED), or None."""
     events = (Event.CONFIGURED.value, Event.INITIALISED.value)
-    newest = sa.select(audit.c.detail).where(audit.c.event.in_(events)).order_by(audit.c.seq.desc()).limit(1)
+    own = sa.and_(audit.c.event.in_(events), audit.c.station == station_of(connection))
+    newest = sa.select(audit.c.detail).where(own).order_by(audit.c.seq.desc()).limit(1)
     detail = (await connection.execute(newest)).scalar()
     try:
         return msgspec.json.decode(detail, type=_Settings).settings if detail else None
@@ -92,7 +95,7 @@ class _Settings(msgspec.Struct):
     settings: object = None
 
 
-async def read(connection: AsyncConnection, *, since: int = 0) -> list[Row]:
+async def read(connection: Connection, *, since: int = 0) -> list[Row]:
     """Return the rows since `since` (seconds since 1970), oldest first."""
     found = await connection.execute(sa.select(audit).where(audit.c.at >= since).order_by(audit.c.seq))
     return [Row(**row._mapping) for row in found]

@@ -12,9 +12,9 @@ from enum import StrEnum
 from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from station.registry.audit import GENESIS, Row, row_hash
+from station.registry.database import Connection
 from station.registry.schema import audit, audit_head
 
 _BATCH: Final = 5000
@@ -51,7 +51,7 @@ class Verification:
     problems: tuple[Problem, ...]
 
 
-async def verify(connection: AsyncConnection, expected: tuple[int, bytes] | None = None) -> Verification:
+async def verify(connection: Connection, expected: tuple[int, bytes] | None = None) -> Verification:
     """Check every row, in order. `expected` is a row's number and hash from an earlier check."""
     problems: list[Problem] = []
     broken: list[Row] = []
@@ -82,7 +82,7 @@ async def verify(connection: AsyncConnection, expected: tuple[int, bytes] | None
     return Verification(count, seq, previous, tuple(sorted(problems, key=lambda problem: problem.first)))
 
 
-async def _rows(connection: AsyncConnection) -> AsyncIterator[Row]:
+async def _rows(connection: Connection) -> AsyncIterator[Row]:
     """Yield all rows in order, read in batches, since the log may be larger than memory."""
     after: int | None = None
     while True:
@@ -115,7 +115,7 @@ def _classify_broken(broken: list[Row], missing: list[int]) -> list[Problem]:
 
 
 def _hash_matches(row: Row, seq: int) -> bool:
-    return row.hash == row_hash(seq, row.at, row.event, row.serial, row.detail, row.previous)
+    return row.hash == row_hash(seq, row.at, row.station, row.event, row.serial, row.detail, row.previous)
 
 
 def _check_head(head: sa.Row[tuple[int, int, bytes]] | None, seq: int, last: bytes) -> list[Problem]:

@@ -3,162 +3,108 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import aiosqlite
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.errors import BirthmarkError
+from station.registry import sqlite
+from station.registry.violations import violation
 
-BUSY_SECONDS: Final = 30.0
-"""A transaction waits this long for another one, or for a backup, before it fails."""
+__all__ = ["Connection", "Database", "create", "migrate", "station_of"]
+
+Connection = AsyncConnection
+"""One transaction, as the functions of this package take it."""
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_STATION: Final = "birthmark_station"
 
 
 class Database:
-    """SQLite in one file. `read` and `write` each open a transaction, which commits when its block ends.
+    """The registry at one address. `read` and `write` each open a transaction, which commits when its block ends.
 
     Both may be cancelled at any point, and again while they clean up. A write cancelled before its commit is rolled
     back. A write cancelled during its commit is stored whole or not at all; a caller that must know which reads again.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._ending: Final[set[asyncio.Future[object]]] = set()
-        self._engine: Final[AsyncEngine] = create_async_engine(
-            sa.URL.create("sqlite+aiosqlite", database=str(path)),
-            connect_args={"timeout": BUSY_SECONDS, "async_creator_fn": self._open},
-        )
-        _make_transactions_real(self._engine.sync_engine)
+    def __init__(self, url: str, station: str) -> None:
+        """`url` as `station.registry.location` makes it; `station` is named in every audit row that is written."""
+        self._engine: Final = sqlite.Engine(url)
+        self._station: Final = station
         self._turn: Final = asyncio.Lock()
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
+    async def read(self) -> AsyncIterator[Connection]:
         """Open a transaction that sees one moment of the registry. Raises `registry.unavailable`."""
-        with _translated():
-            async with self._engine.connect() as connection:
-                await connection.execution_options(birthmark_begin="BEGIN")
-                async with connection.begin():
-                    yield connection
+        async with self._transaction("BEGIN") as connection:
+            yield connection
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
-        """Open a transaction that holds the write lock from its start, so what it reads stays as it is until it ends.
+    async def write(self) -> AsyncIterator[Connection]:
+        """A transaction that holds the one write lock from its start, so what it reads cannot change under it.
 
-        The write transactions of this process take turns, because SQLite has no queue: without one, many refused ports
-        could keep a unit's transaction from the lock until it times out.
+        Transactions of this process take turns. SQLite itself has no queue: a unit's would have to win the lock against
+        those of every port that is refused, and with many of them might not do so in time.
 
-        Raises `registry.unavailable` when the lock is not free in time or the disk fails; then writes nothing.
+        Raises `registry.unavailable` when the lock cannot be had in time or the disk refuses, and the errors of
+        `station.registry.violations`; nothing is then written.
         """
+        async with self._turn, self._transaction("BEGIN IMMEDIATE") as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _transaction(self, begin: str) -> AsyncIterator[Connection]:
         with _translated():
-            async with self._turn, self._engine.connect() as connection:
-                await connection.execution_options(birthmark_begin="BEGIN IMMEDIATE")
+            async with self._engine.connect() as connection:
+                await connection.execution_options(**{sqlite.BEGIN: begin, _STATION: self._station})
                 async with connection.begin():
                     yield connection
 
     async def close(self) -> None:
-        """Close every connection, also those that a cancelled transaction left to close by themselves."""
-        await self._engine.dispose()
-        if self._ending:  # their threads answer to this event loop, which may close after this
-            await asyncio.wait(list(self._ending))
-
-    async def _open(self, path: str, **options: Any) -> _Connection:
-        return await _Connection(path, options, self._ending)  # type: ignore[return-value]
+        await self._engine.close()
 
 
-class _Connection(aiosqlite.Connection):
-    """May be cancelled while it opens, and stopped more than once.
-
-    aiosqlite's own connection, cancelled while it opens, loses the connection that its thread opens. Stopped a second
-    time, it waits forever for an answer; SQLAlchemy stops it twice when its clean-up is cancelled
-    (sqlalchemy/connectors/asyncio.py, `terminate`).
-    """
-
-    def __init__(self, path: str, options: dict[str, Any], ending: set[asyncio.Future[object]]) -> None:
-        """While its thread, told to stop, has not done so, a future of that is in `ending`."""
-        self._ending = ending
-        self._opened: sqlite3.Connection | None = None
-        self._stopped: asyncio.Future[object] | None = None
-
-        def connect() -> sqlite3.Connection:
-            self._opened = sqlite3.connect(path, **options)
-            return self._opened
-
-        super().__init__(connect, iter_chunk_size=64)
-        self._thread.daemon = True  # as SQLAlchemy does it: leaving the program waits for no query
-
-    def stop(self) -> asyncio.Future[object] | None:
-        if self._stopped is None:
-            self._tx.put_nowait((None, self._close_opened))
-            self._stopped = super().stop()
-            if self._stopped is not None:
-                self._ending.add(self._stopped)
-                self._stopped.add_done_callback(self._ending.discard)
-        return self._stopped
-
-    def _close_opened(self) -> None:
-        """Close the connection on its thread, after the work that runs there. May be called twice."""
-        if self._opened is not None:
-            self._opened.close()
+def station_of(connection: Connection) -> str:
+    """The name of the station whose transaction it is."""
+    name: str = connection.sync_connection.get_execution_options()[_STATION]  # type: ignore[union-attr]
+    return name
 
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turn the database's errors into `registry.unavailable`, except constraint violations, which callers handle."""
+    """Errors of the database as errors of ours."""
     try:
         yield
-    except IntegrityError:
-        raise
+    except IntegrityError as error:
+        raise violation(error) from error
     except (DBAPIError, sa.exc.TimeoutError) as error:
         raise BirthmarkError("registry.unavailable", str(getattr(error, "orig", None) or error)) from error
 
 
-def _make_transactions_real(engine: sa.Engine) -> None:
-    """Make commits durable and begin transactions here.
-
-    Python's sqlite3 begins them late, and only for some statements.
-    """
-
-    @sa.event.listens_for(engine, "connect")
-    def _connect(connection: Any, _record: object) -> None:
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @sa.event.listens_for(engine, "begin")
-    def _begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(connection.get_execution_options().get("birthmark_begin", "BEGIN"))
+def create(url: str) -> None:
+    """Make an empty registry, private from the first moment."""
+    sqlite.create_file(url)
+    migrate(url)
 
 
-def create(path: Path) -> None:
-    """Make an empty registry whose file only its owner can read, from the first moment."""
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    migrate(path)
-
-
-def migrate(path: Path) -> None:
+def migrate(url: str) -> None:
     """Bring the registry to the newest schema. Raises `registry.too-new` or `registry.unavailable`."""
-    engine = sa.create_engine(sa.URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_SECONDS})
-    _make_transactions_real(engine)
+    engine = sqlite.sync_engine(url)
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     try:
         with _translated(), engine.connect() as connection:
             if _is_newer(config, connection):
-                raise BirthmarkError("registry.too-new", str(path))
-            config.attributes["connection"] = connection.execution_options(birthmark_begin="BEGIN IMMEDIATE")
+                raise BirthmarkError("registry.too-new", url)
+            config.attributes["connection"] = connection.execution_options(**{sqlite.BEGIN: "BEGIN IMMEDIATE"})
             command.upgrade(config, "head")
     finally:
         engine.dispose()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.errors import BirthmarkError
 from shared.types import TableId
-from station.registry import units
-from station.registry.records import Unit, UnitState
+from station.registry import certificates, units
+from station.registry.database import Connection
+from station.registry.records import Certificate, Unit, UnitState
 from station.registry.schema import ACTIVE, assignments, key_tables
 from station.registry.schema import units as table
 
@@ -25,7 +26,7 @@ _TIMED_UNITS: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which units to find. An empty field matches every unit; without `state`, released units are left out."""
+    """Which units to find. An empty field matches every unit; without `state`, none is released or reserved."""
 
     state: UnitState | None = None
     family: str = ""
@@ -56,7 +57,7 @@ class Times:
     maximum: float
 
 
-async def page(connection: AsyncConnection, wanted: Filter, *, limit: int = 100, cursor: str = "") -> Page:
+async def page(connection: Connection, wanted: Filter, *, limit: int = 100, cursor: str = "") -> Page:
     """Return at most `limit` units (1 to 500), the latest first. Raises `registry.cursor-invalid`.
 
     Following the cursors gives every unit once, except those added since the first page was read.
@@ -72,7 +73,12 @@ async def page(connection: AsyncConnection, wanted: Filter, *, limit: int = 100,
     return Page(found[:limit], str(found[limit - 1].id) if more else None)
 
 
-async def count(connection: AsyncConnection, wanted: Filter) -> int:
+async def count_all(connection: Connection) -> int:
+    """Count all units, in whatever state."""
+    return (await connection.execute(sa.select(sa.func.count()).select_from(table))).scalar_one()
+
+
+async def count(connection: Connection, wanted: Filter) -> int:
     """Count the units that a filter finds."""
     counted = sa.select(sa.func.count()).select_from(table).where(*_conditions(wanted))
     return (await connection.execute(counted)).scalar_one()
@@ -80,7 +86,9 @@ async def count(connection: AsyncConnection, wanted: Filter) -> int:
 
 def _conditions(wanted: Filter) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = [
-        sa.and_(ACTIVE) if wanted.state is None else table.c.state == wanted.state.value
+        sa.and_(ACTIVE, table.c.state != UnitState.RESERVED.value)
+        if wanted.state is None
+        else table.c.state == wanted.state.value
     ]
     if wanted.family:
         conditions.append(table.c.family == wanted.family)
@@ -95,7 +103,7 @@ def _conditions(wanted: Filter) -> list[sa.ColumnElement[bool]]:
     return conditions
 
 
-async def by_serial(connection: AsyncConnection, serial: str) -> Unit:
+async def by_serial(connection: Connection, serial: str) -> Unit:
     """Return the unit with this serial number; the latest, if all were released. Raises `registry.unknown-unit`."""
     found = await units.select(connection, table.c.serial == serial)
     if not found:
@@ -103,31 +111,42 @@ async def by_serial(connection: AsyncConnection, serial: str) -> Unit:
     return next((unit for unit in found if unit.state is not UnitState.RELEASED), found[0])
 
 
-async def by_nuc_blind_index(connection: AsyncConnection, nuc_blind_index: bytes) -> Unit | None:
+async def by_nuc_blind_index(connection: Connection, nuc_blind_index: bytes) -> Unit | None:
     """Return the unit with this blind index of its NUC hash, unless it was released."""
     found = await units.select(connection, sa.and_(table.c.nuc_blind_index == nuc_blind_index, ACTIVE))
     return found[0] if found else None
 
 
-async def by_certificate(connection: AsyncConnection, certificate_sha256: bytes) -> Unit | None:
-    """Return the unit that this certificate was issued to, in whatever state it is."""
-    found = await units.select(connection, table.c.certificate_sha256 == certificate_sha256)
-    return found[0] if found else None
+async def by_certificate(connection: Connection, sha256: bytes) -> tuple[Unit, Certificate] | None:
+    """Return the certificate with this SHA-256 of its DER and the unit that it was issued to, in whatever state."""
+    certificate = await certificates.by_sha256(connection, sha256)
+    return (await units.by_id(connection, certificate.unit_id), certificate) if certificate else None
 
 
-async def families(connection: AsyncConnection) -> dict[str, int]:
+async def states_and_tables(
+    connection: Connection, nuc_blind_indices: Collection[bytes]
+) -> dict[bytes, tuple[UnitState, frozenset[int]]]:
+    """Blind index → the state and the key tables of its unit, for the units that are not released."""
+    query = (
+        sa.select(table.c.nuc_blind_index, table.c.state, assignments.c.table_id)
+        .join(assignments, assignments.c.unit_id == table.c.id)
+        .where(table.c.nuc_blind_index.in_(nuc_blind_indices), ACTIVE)
+    )
+    rows = (await connection.execute(query)).all()
+    states = {row.nuc_blind_index: UnitState(row.state) for row in rows}
+    tables: dict[bytes, set[int]] = {index: set() for index in states}
+    for row in rows:
+        tables[row.nuc_blind_index].add(row.table_id)
+    return {index: (state, frozenset(tables[index])) for index, state in states.items()}
+
+
+async def families(connection: Connection) -> dict[str, int]:
     """Count the units of each family that are not released."""
     counted = sa.select(table.c.family, sa.func.count()).where(ACTIVE).group_by(table.c.family)
     return {row[0]: row[1] for row in await connection.execute(counted.order_by(table.c.family))}
 
 
-async def expiring(connection: AsyncConnection, now: int, until: int) -> int:
-    """Count the provisioned units whose certificate ends between two times, in seconds since 1970."""
-    ending = sa.and_(table.c.state == UnitState.PROVISIONED.value, table.c.not_after > now, table.c.not_after <= until)
-    return (await connection.execute(sa.select(sa.func.count()).select_from(table).where(ending))).scalar_one()
-
-
-async def table_usage(connection: AsyncConnection) -> dict[TableId, int]:
+async def table_usage(connection: Connection) -> dict[TableId, int]:
     """Count for each key table the units, not released, that have it; 0 for a table that none has."""
     used = (
         sa.select(assignments.c.table_id, sa.func.count().label("used"))
@@ -142,7 +161,7 @@ async def table_usage(connection: AsyncConnection) -> dict[TableId, int]:
     return {TableId(row[0]): row[1] for row in await connection.execute(counted.order_by(key_tables.c.id))}
 
 
-async def provisioning_times(connection: AsyncConnection) -> Times | None:
+async def provisioning_times(connection: Connection) -> Times | None:
     """Compute the times over the latest thousand units that were timed; None when there is none."""
     latest = sa.select(table.c.duration_ms).where(table.c.duration_ms.is_not(None))
     found = await connection.execute(latest.order_by(table.c.provisioned_at.desc()).limit(_TIMED_UNITS))
@@ -159,7 +178,7 @@ async def provisioning_times(connection: AsyncConnection) -> Times | None:
     )
 
 
-async def any_trusted(connection: AsyncConnection, ek_trust: str) -> bool:
+async def any_trusted(connection: Connection, ek_trust: str) -> bool:
     """Whether any unit whose EK certificate had this verdict was ever issued a certificate."""
     asked = sa.select(sa.literal(1)).where(table.c.ek_trust == ek_trust).limit(1)
     return (await connection.execute(asked)).first() is not None

@@ -1,4 +1,4 @@
-"""The values that the registry stores of a unit: state, key holder, applicant, row."""
+"""The values that the registry stores: a unit and its state, its certificates and theirs, who applies."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from shared.types import BoardSerial, TableId
 
 
 class UnitState(StrEnum):
+    RESERVED = "reserved"
+    """Its place is taken and its certificate not yet signed."""
     ISSUED = "issued"
     PROVISIONED = "provisioned"
     REVOKED = "revoked"
@@ -24,6 +26,70 @@ class KeyHolder(StrEnum):
     """The owner made it and sent a CSR."""
     STATION = "station"
     """This station made it, returned it once and did not keep it."""
+
+
+class CertificateKind(StrEnum):
+    DEVICE = "device"
+
+
+class CertificateState(StrEnum):
+    REQUESTED = "requested"
+    """Reserved: it has a serial number and is not yet signed."""
+    ISSUED = "issued"
+    """Signed and recorded."""
+    ACTIVE = "active"
+    """The unit has confirmed that it holds it."""
+    SUPERSEDED = "superseded"
+    """Another took its place, or it was never signed."""
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate that was signed and recorded. Times are seconds since 1970."""
+
+    id: int
+    unit_id: int
+    kind: CertificateKind
+    state: CertificateState
+    serial: str
+    """Hexadecimal."""
+    key_fingerprint: bytes
+    issuer: bytes
+    """SHA-256 of the issuer's SubjectPublicKeyInfo."""
+    der: bytes
+    sha256: bytes
+    not_after: int
+    requested_at: int
+    issued_at: int
+    activated_at: int | None
+    superseded_at: int | None
+    revoked_at: int | None
+    revoked_code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What an issuer made of a reservation, to be recorded."""
+
+    der: bytes
+    serial: int
+    issuer: bytes
+    """SHA-256 of the issuer's SubjectPublicKeyInfo."""
+    not_after: int
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A certificate that a unit is to get: nothing is signed yet, and nothing was handed out."""
+
+    certificate_id: int
+    unit_id: int
+    serial: int
+    """The certificate's serial number."""
+    tables: tuple[TableId, ...]
+    """The unit's key tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +119,7 @@ class Applicant:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A row of the registry, with its tables."""
+    """A row of the table of units, with its key tables and its certificate. Times are seconds since 1970."""
 
     id: int
     serial: str
@@ -64,10 +130,9 @@ class Unit:
     station: str
     port: str
     agent: str
-    certificate: bytes
-    certificate_serial: str
-    not_after: int
-    issued_at: int
+    reserved_at: int
+    issued_at: int | None
+    """None until its first certificate is signed."""
     provisioned_at: int | None
     duration_ms: int | None
     revoked_at: int | None
@@ -82,10 +147,5 @@ class Unit:
     tpm_model: str
     tpm_firmware: str
     tables: tuple[TableId, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Issuance:
-    unit: Unit
-    resumed: bool
-    """Whether the unit already had its certificate."""
+    certificate: Certificate | None
+    """The latest that was signed; None for a reservation."""

@@ -1,28 +1,24 @@
-"""Revokes and reinstates units, and stores the CRL that `station.validation.revocation_list` signs.
+"""Revokes, reinstates and releases units, and with them their certificates; lists what a CRL must show.
 
 RFC 5280 allows only certificateHold to be taken back: an operator revokes on hold and may reinstate, or revokes for
-good with another reason. A released unit's certificate counts as revoked for good. Every change deletes the stored CRL
-in the same transaction, so nobody gets a CRL that lacks it.
+good with another reason. A released unit's certificates are revoked for good. Every change says so to
+`station.registry.crl` in the same transaction, so nobody gets a CRL that lacks it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.errors import BirthmarkError
-from station.registry import audit, units
+from station.registry import audit, crl, units
 from station.registry.audit import Event
-from station.registry.records import Unit, UnitState
-from station.registry.schema import crl
+from station.registry.database import Connection
+from station.registry.records import CertificateState, Unit, UnitState
+from station.registry.schema import certificates
 from station.registry.schema import units as table
-
-_SKIPPED_NUMBERS: Final = 1_000_000
-"""More CRLs than a station signs after a backup: over one a minute for a year."""
 
 
 class RevocationCode(StrEnum):
@@ -45,19 +41,10 @@ class Entry:
     code: RevocationCode
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """The CRL signed last; `der` is None when something has changed since."""
-
-    number: int
-    signed_at: int
-    der: bytes | None
-
-
 async def revoke(
-    connection: AsyncConnection, serial: str, code: RevocationCode, reason: str, now: int, by: str = ""
+    connection: Connection, serial: str, code: RevocationCode, reason: str, now: int, by: str = ""
 ) -> Unit:
-    """`issued` or `provisioned` → `revoked`; a unit on hold may also be revoked for good.
+    """Revoke a unit with its certificates; a unit on hold may also be revoked for good.
 
     The audit log records `by`: the name of a bearer token, empty for the command line.
 
@@ -68,14 +55,22 @@ async def revoke(
         raise BirthmarkError("registry.already-revoked", serial)
     values = {"revoked_at": now, "revoked_reason": reason, "revoked_code": code.value}
     await _update(connection, unit.id, state=UnitState.REVOKED.value, **values)
+    await _revoke_certificates(connection, unit.id, code, now)
     await audit.append(
-        connection, now, Event.REVOKED, serial, certificate=unit.certificate_serial, code=code, reason=reason, by=by
+        connection,
+        now,
+        Event.REVOKED,
+        serial,
+        certificate=units.certificate_serial(unit),
+        code=code,
+        reason=reason,
+        by=by,
     )
     return await units.by_id(connection, unit.id)
 
 
-async def reinstate(connection: AsyncConnection, serial: str, reason: str, now: int, by: str = "") -> Unit:
-    """Return a unit on hold to the state it was in before: `provisioned`, or `issued` when it never sent its receipt.
+async def reinstate(connection: Connection, serial: str, reason: str, now: int, by: str = "") -> Unit:
+    """Return a unit on hold, and its certificates, to their former state.
 
     Raises `registry.unknown-unit`, `registry.not-revoked` or `registry.revoked-for-good`.
     """
@@ -84,14 +79,27 @@ async def reinstate(connection: AsyncConnection, serial: str, reason: str, now: 
         raise BirthmarkError("registry.not-revoked", serial)
     if unit.revoked_code != RevocationCode.HOLD:
         raise BirthmarkError("registry.revoked-for-good", f"{serial}, {unit.revoked_code}")
-    state = UnitState.ISSUED if unit.provisioned_at is None else UnitState.PROVISIONED
+    if unit.provisioned_at is not None:
+        state = UnitState.PROVISIONED
+    else:
+        state = UnitState.RESERVED if unit.issued_at is None else UnitState.ISSUED
     await _update(connection, unit.id, state=state.value, revoked_at=None, revoked_reason=None, revoked_code=None)
+    former = sa.case(
+        (certificates.c.superseded_at.is_not(None), CertificateState.SUPERSEDED.value),
+        (certificates.c.activated_at.is_not(None), CertificateState.ACTIVE.value),
+        else_=CertificateState.ISSUED.value,
+    )
+    await connection.execute(
+        certificates.update()
+        .where(certificates.c.unit_id == unit.id, certificates.c.state == CertificateState.REVOKED.value)
+        .values(state=former, revoked_at=None, revoked_code=None)
+    )
     await audit.append(
         connection,
         now,
         Event.REINSTATED,
         serial,
-        certificate=unit.certificate_serial,
+        certificate=units.certificate_serial(unit),
         state=state,
         reason=reason,
         by=by,
@@ -99,38 +107,46 @@ async def reinstate(connection: AsyncConnection, serial: str, reason: str, now: 
     return await units.by_id(connection, unit.id)
 
 
-async def _update(connection: AsyncConnection, unit_id: int, **values: object) -> None:
+async def release(connection: Connection, serial: str, reason: str, now: int) -> Unit:
+    """Release a unit: free its serial number, TPM and sensor, and revoke its certificates for good.
+
+    Raises `registry.unknown-unit`.
+    """
+    unit = await units.active(connection, serial)
+    await _update(connection, unit.id, state=UnitState.RELEASED.value, closed_at=now, closed_reason=reason)
+    await _revoke_certificates(connection, unit.id, RevocationCode.CESSATION, now)
+    await audit.append(
+        connection, now, Event.RELEASED, unit.serial, certificate=units.certificate_serial(unit), reason=reason
+    )
+    return await units.by_id(connection, unit.id)
+
+
+async def _update(connection: Connection, unit_id: int, **values: object) -> None:
     await connection.execute(table.update().where(table.c.id == unit_id).values(**values))
-    await connection.execute(crl.update().values(der=None))
+    await crl.note_change(connection)
 
 
-async def entries(connection: AsyncConnection, not_after: int) -> list[Entry]:
+async def _revoke_certificates(connection: Connection, unit_id: int, code: RevocationCode, now: int) -> None:
+    """Revoke what the unit has, except what is revoked for good already; drop what it was to get."""
+    own = certificates.c.unit_id == unit_id
+    signed = certificates.c.der.is_not(None)
+    for_good = sa.and_(
+        certificates.c.state == CertificateState.REVOKED.value, certificates.c.revoked_code != RevocationCode.HOLD.value
+    )
+    await connection.execute(
+        certificates.update()
+        .where(own, signed, ~for_good)
+        .values(state=CertificateState.REVOKED.value, revoked_at=now, revoked_code=code.value)
+    )
+    await connection.execute(
+        certificates.update().where(own, ~signed).values(state=CertificateState.SUPERSEDED.value, superseded_at=now)
+    )
+
+
+async def entries(connection: Connection, not_after: int) -> list[Entry]:
     """Revoked certificates that expire after `not_after` (seconds since 1970), by serial number."""
-    columns = (table.c.certificate_serial, table.c.revoked_at, table.c.revoked_code, table.c.closed_at)
-    gone = table.c.state.in_([UnitState.REVOKED.value, UnitState.RELEASED.value])
-    found = await connection.execute(sa.select(*columns).where(gone, table.c.not_after > not_after))
-    return sorted((_entry(row) for row in found), key=lambda entry: entry.certificate_serial)
-
-
-def _entry(row: sa.Row[Any, Any, Any, Any]) -> Entry:
-    number = int(row.certificate_serial, 16)
-    released = row.closed_at is not None
-    if row.revoked_code and not (released and row.revoked_code == RevocationCode.HOLD):
-        return Entry(number, row.revoked_at, RevocationCode(row.revoked_code))
-    return Entry(number, row.closed_at, RevocationCode.CESSATION)
-
-
-async def stored(connection: AsyncConnection) -> Stored:
-    row = (await connection.execute(sa.select(crl).with_for_update())).one()
-    return Stored(row.number, row.signed_at, row.der)
-
-
-async def store(connection: AsyncConnection, signed: Stored, count: int) -> None:
-    """Store a new CRL of `count` entries, with its audit row."""
-    await connection.execute(crl.update().values(number=signed.number, signed_at=signed.signed_at, der=signed.der))
-    await audit.append(connection, signed.signed_at, Event.CRL_SIGNED, "", number=signed.number, entries=count)
-
-
-async def skip_numbers(connection: AsyncConnection) -> None:
-    """Give the next CRL a higher number than any signed after this registry was copied (RFC 5280, 5.2.3)."""
-    await connection.execute(crl.update().values(number=crl.c.number + _SKIPPED_NUMBERS, der=None))
+    columns = (certificates.c.serial, certificates.c.revoked_at, certificates.c.revoked_code)
+    revoked = sa.and_(certificates.c.state == CertificateState.REVOKED.value, certificates.c.not_after > not_after)
+    found = await connection.execute(sa.select(*columns).where(revoked))
+    listed = [Entry(int(row.serial, 16), row.revoked_at, RevocationCode(row.revoked_code)) for row in found]
+    return sorted(listed, key=lambda entry: entry.certificate_serial)

@@ -26,12 +26,9 @@ units: Final = sa.Table(
     sa.Column("device_fingerprint", sa.LargeBinary(32), nullable=False),
     # HMAC-SHA256 of the NUC hash under a key of the station secret, 32 bytes
     sa.Column("nuc_blind_index", sa.LargeBinary(32), nullable=False),
-    sa.Column("certificate", sa.LargeBinary, nullable=False),
-    sa.Column("certificate_sha256", sa.LargeBinary(32), nullable=False),
-    sa.Column("certificate_serial", sa.String(40), nullable=False),
     # seconds since 1970, UTC
-    sa.Column("not_after", sa.BigInteger, nullable=False),
-    sa.Column("issued_at", sa.BigInteger, nullable=False),
+    sa.Column("reserved_at", sa.BigInteger, nullable=False),
+    sa.Column("issued_at", sa.BigInteger),
     sa.Column("provisioned_at", sa.BigInteger),
     # from the unit's first message, or the request, to `provisioned`
     sa.Column("duration_ms", sa.Integer),
@@ -47,11 +44,13 @@ units: Final = sa.Table(
     sa.Column("tpm_manufacturer", sa.String(64), nullable=False),
     sa.Column("tpm_model", sa.String(64), nullable=False),
     sa.Column("tpm_firmware", sa.String(64), nullable=False),
+    # An id is never used again: a late certificate must not find another unit under it.
+    sqlite_autoincrement=True,
 )
 
 ACTIVE: Final = sa.text("units.state != 'released'")
-"""A unit that is not released. A literal, not a bound value: SQLite uses a partial index only when the query spells out
-its condition."""
+"""A unit, or a reservation, that is not released. A literal, not a bound value: SQLite uses a partial index only when
+the query spells out its condition."""
 
 _ACTIVE_INDEX: Final = sa.text("state != 'released'")
 
@@ -63,11 +62,51 @@ def _add_unique_active_index(column: str) -> None:
 
 for _column in ("serial", "ek_fingerprint", "device_fingerprint", "nuc_blind_index"):
     _add_unique_active_index(_column)
-sa.Index("units_certificate_sha256", units.c.certificate_sha256, unique=True)
 sa.Index("units_issued_at", units.c.issued_at)
 sa.Index("units_serial", units.c.serial)
 sa.Index("units_state", units.c.state)
 sa.Index("units_provisioned_at", units.c.provisioned_at)
+
+# A unit's certificates: one when it is provisioned, another with each renewal. Never deleted once signed.
+certificates: Final = sa.Table(
+    "certificates",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("unit_id", sa.Integer, sa.ForeignKey("units.id"), nullable=False),
+    # what it is for: device
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    # hexadecimal; chosen when it is reserved
+    sa.Column("serial", sa.String(40), nullable=False),
+    # SHA-256 of SubjectPublicKeyInfo, 32 bytes each; the issuer's is known once it has signed
+    sa.Column("key_fingerprint", sa.LargeBinary(32), nullable=False),
+    sa.Column("issuer", sa.LargeBinary(32)),
+    # NULL until signed
+    sa.Column("der", sa.LargeBinary),
+    sa.Column("sha256", sa.LargeBinary(32)),
+    sa.Column("not_after", sa.BigInteger),
+    # seconds since 1970, UTC
+    sa.Column("requested_at", sa.BigInteger, nullable=False),
+    sa.Column("issued_at", sa.BigInteger),
+    sa.Column("activated_at", sa.BigInteger),
+    sa.Column("superseded_at", sa.BigInteger),
+    sa.Column("revoked_at", sa.BigInteger),
+    # a CRLReason of RFC 5280 section 5.3.1, by its name there
+    sa.Column("revoked_code", sa.String(32)),
+    sqlite_autoincrement=True,
+)
+sa.Index("certificates_serial", certificates.c.serial, unique=True)
+sa.Index("certificates_sha256", certificates.c.sha256, unique=True)
+sa.Index("certificates_unit_id", certificates.c.unit_id)
+sa.Index("certificates_state_not_after", certificates.c.state, certificates.c.not_after)
+_REQUESTED: Final = sa.text("state = 'requested'")
+sa.Index(
+    "certificates_requested_unit_id",
+    certificates.c.unit_id,
+    unique=True,
+    sqlite_where=_REQUESTED,
+    postgresql_where=_REQUESTED,
+)
 
 assignments: Final = sa.Table(
     "assignments",
@@ -90,6 +129,8 @@ audit: Final = sa.Table(
     metadata,
     sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("at", sa.BigInteger, nullable=False),
+    # the name of the station that wrote it
+    sa.Column("station", sa.String(64), nullable=False),
     sa.Column("event", sa.String(64), nullable=False),
     sa.Column("serial", sa.String(64), nullable=False),
     sa.Column("detail", sa.Text, nullable=False),
@@ -106,13 +147,19 @@ audit_head: Final = sa.Table(
     sa.Column("hash", sa.LargeBinary(32), nullable=False),
 )
 
-# One row: the current CRL; `der` is NULL when something has changed since it was signed.
+# One row: the CRL signed last.
 crl: Final = sa.Table(
     "crl",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    # grows with every change that a CRL must show
+    sa.Column("changes", sa.BigInteger, nullable=False),
+    # the highest number that a CRL was given
+    sa.Column("last_number", sa.BigInteger, nullable=False),
+    # of the CRL in `der`: its number, when it was signed, and the changes that it shows
     sa.Column("number", sa.BigInteger, nullable=False),
     sa.Column("signed_at", sa.BigInteger, nullable=False),
+    sa.Column("shows", sa.BigInteger, nullable=False),
     sa.Column("der", sa.LargeBinary),
 )
 

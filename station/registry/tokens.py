@@ -14,13 +14,12 @@ from enum import StrEnum
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.errors import BirthmarkError
 from shared.text import printable
 from station.registry import audit
 from station.registry.audit import Event
-from station.registry.database import Database
+from station.registry.database import Connection, Database
 from station.registry.schema import tokens
 
 PREFIX: Final = "birthmark_"
@@ -60,7 +59,7 @@ class Token:
 
 
 async def create(
-    connection: AsyncConnection, name: str, scopes: frozenset[Scope], now: int, expires_at: int | None = None
+    connection: Connection, name: str, scopes: frozenset[Scope], now: int, expires_at: int | None = None
 ) -> str:
     """Make a token. Returns its secret, which is not stored. Raises `access.token-exists` or `config.invalid`."""
     if not name or printable(name, _NAME_CHARACTERS) != name:
@@ -80,7 +79,7 @@ async def create(
     return secret
 
 
-async def revoke(connection: AsyncConnection, name: str, now: int) -> Token:
+async def revoke(connection: Connection, name: str, now: int) -> Token:
     """End a token. Raises `access.token-unknown`."""
     found = await _find_by_name(connection, name)
     if found is None:
@@ -91,7 +90,7 @@ async def revoke(connection: AsyncConnection, name: str, now: int) -> Token:
     return token
 
 
-async def list_all(connection: AsyncConnection) -> list[Token]:
+async def list_all(connection: Connection) -> list[Token]:
     """Return all tokens, also revoked and expired ones, the latest first."""
     return await _select(connection, sa.true())
 
@@ -135,12 +134,12 @@ def _hash(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-async def _find_by_name(connection: AsyncConnection, name: str) -> Token | None:
+async def _find_by_name(connection: Connection, name: str) -> Token | None:
     found = await _select(connection, sa.and_(tokens.c.name == name, tokens.c.revoked_at.is_(None)))
     return found[0] if found else None
 
 
-async def _select(connection: AsyncConnection, condition: sa.ColumnElement[bool]) -> list[Token]:
+async def _select(connection: Connection, condition: sa.ColumnElement[bool]) -> list[Token]:
     columns = [column for column in tokens.c if column.name in Token.__slots__]
     rows = await connection.execute(sa.select(*columns).where(condition).order_by(tokens.c.id.desc()))
     return [_token(row) for row in rows]

@@ -11,16 +11,15 @@ import os
 import secrets
 from typing import Final
 
-import sqlalchemy as sa
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import limits
 from shared.birthmark.derivation import KEY_BYTES
 from shared.errors import BirthmarkError
 from shared.types import TableId, table_id
-from station.registry.schema import key_tables
+from station.registry import key_tables
+from station.registry.database import Connection
 from station.secrets.station_secret import StationSecret
 
 _NONCE_BYTES: Final = 12
@@ -53,25 +52,24 @@ class KeyTables:
         return tuple(sorted(chosen))
 
 
-async def create(connection: AsyncConnection, secret: StationSecret, count: int) -> None:
+async def create(connection: Connection, secret: StationSecret, count: int) -> None:
     """Make `count` tables (3 to 2,500) and store them sealed."""
     await store(connection, secret, {table_id(table): os.urandom(KEY_BYTES) for table in range(count)})
 
 
-async def store(connection: AsyncConnection, secret: StationSecret, master_keys: dict[TableId, bytes]) -> None:
+async def store(connection: Connection, secret: StationSecret, master_keys: dict[TableId, bytes]) -> None:
     """Store master keys, 32 bytes each, sealed."""
     aead = AESGCM(secret.key(_PURPOSE))
-    rows = [{"id": table, "sealed": _seal(aead, table, key)} for table, key in master_keys.items()]
-    await connection.execute(key_tables.insert(), rows)
+    await key_tables.store(connection, {table: _seal(aead, table, key) for table, key in master_keys.items()})
 
 
-async def load(connection: AsyncConnection, secret: StationSecret) -> KeyTables:
+async def load(connection: Connection, secret: StationSecret) -> KeyTables:
     """Decrypt all tables. Raises `table.unsealable` when that fails, `data.incomplete` when there are too few."""
     aead = AESGCM(secret.key(_PURPOSE))
-    rows = (await connection.execute(sa.select(key_tables).order_by(key_tables.c.id))).all()
-    if len(rows) < limits.TABLE_COUNT_MIN:
-        raise BirthmarkError("data.incomplete", f"the registry has {len(rows)} key tables")
-    return KeyTables({table_id(row.id): _open(aead, table_id(row.id), row.sealed) for row in rows})
+    sealed = await key_tables.read(connection)
+    if len(sealed) < limits.TABLE_COUNT_MIN:
+        raise BirthmarkError("data.incomplete", f"the registry has {len(sealed)} key tables")
+    return KeyTables({table: _open(aead, table, key) for table, key in sealed.items()})
 
 
 def _seal(aead: AESGCM, table: TableId, master_key: bytes) -> bytes:

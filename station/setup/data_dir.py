@@ -19,6 +19,7 @@ from typing import Final
 from runtime.files import sync_directory
 from runtime.owner import acting_as, future_owner, who_may
 from shared.errors import BirthmarkError
+from station.registry.location import REGISTRY_NAME
 from station.setup.data_lock import locked
 
 MARK: Final = "station.toml"
@@ -26,7 +27,7 @@ MARK: Final = "station.toml"
 
 REQUIRED: Final = (
     MARK,
-    "registry.sqlite",
+    REGISTRY_NAME,
     "secrets/station.key",
     "authority/root.pem",
     "authority/intermediate.pem",

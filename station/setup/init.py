@@ -8,18 +8,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from runtime.clock import unix_time
 from runtime.files import write_private
 from station import config as configuration
 from station.attestation.ek.vendor_files import read_vendor_files
-from station.authority import authority as authorities
-from station.authority.authority import RootKey
+from station.authority import files as authority_files
+from station.authority.files import RootKey
 from station.config import CONFIG_NAME, StationConfig
 from station.registry import audit, database
 from station.registry.audit import Event
-from station.registry.database import Database
+from station.registry.database import Connection, Database
+from station.registry.location import registry_url
 from station.secrets import key_tables
 from station.secrets.station_secret import SECRET_NAME, StationSecret
 from station.setup import data_dir
@@ -47,9 +46,9 @@ def init_data_dir(
     """
 
     def authority(folder: Path, secret: StationSecret) -> RootKey:
-        return authorities.create(folder, config, secret, dt.datetime.now(dt.UTC), root_passphrase)
+        return authority_files.create(folder, config, secret, dt.datetime.now(dt.UTC), root_passphrase)
 
-    async def registry(connection: AsyncConnection, secret: StationSecret) -> None:
+    async def registry(connection: Connection, secret: StationSecret) -> None:
         await key_tables.create(connection, secret, config.tables.count)
 
     return make_data_dir(
@@ -61,7 +60,7 @@ def make_data_dir(
     directory: Path,
     config: StationConfig,
     authority: Callable[[Path, StationSecret], RootKey | None],
-    registry: Callable[[AsyncConnection, StationSecret], Awaitable[None]],
+    registry: Callable[[Connection, StationSecret], Awaitable[None]],
     *,
     force: bool,
     given_passphrase: bool,
@@ -86,7 +85,7 @@ def make_data_dir(
         target.mkdir(mode=0o700)
         for name, content in vendor_files.items():
             write_private(target / name, content)
-        asyncio.run(_create_registry(folder / "registry.sqlite", config, secret, registry))
+        asyncio.run(_create_registry(registry_url(folder), config, secret, registry))
 
     replaced = data_dir.create(directory, fill, force=force)
     return InitResult(
@@ -104,13 +103,13 @@ def _leave_root_key(folder: Path, root_key: RootKey, *, given: bool) -> None:
 
 
 async def _create_registry(
-    path: Path,
+    url: str,
     config: StationConfig,
     secret: StationSecret,
-    fill: Callable[[AsyncConnection, StationSecret], Awaitable[None]],
+    fill: Callable[[Connection, StationSecret], Awaitable[None]],
 ) -> None:
-    await asyncio.to_thread(database.create, path)
-    registry = Database(path)
+    await asyncio.to_thread(database.create, url)
+    registry = Database(url, config.name)
     try:
         async with registry.write() as connection:
             await audit.append(

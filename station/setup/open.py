@@ -10,14 +10,16 @@ from pathlib import Path
 from runtime.clock import unix_time
 from station import config as configuration
 from station.attestation.ek.vendor_directory import VendorsDirectory
-from station.authority.authority import Authority
+from station.authority import files
 from station.config import CONFIG_NAME, EkPolicy, StationConfig
 from station.events import Bus
 from station.provisioning.cable import CableProvisioner
+from station.provisioning.issuance import Issuance
 from station.provisioning.offline import OfflineProvisioner
 from station.registry import audit, database
 from station.registry.audit import Event
 from station.registry.database import Database
+from station.registry.location import registry_url
 from station.secrets import key_tables
 from station.secrets.station_secret import StationSecret
 from station.services import Services
@@ -29,11 +31,14 @@ from station.validation.tokens import TokenValidator
 
 @asynccontextmanager
 async def open_registry(directory: Path) -> AsyncIterator[Database]:
-    """Open only the registry, and bring it to the newest schema. Raises `data.*` and `registry.*`."""
+    """Open only the registry, and bring it to the newest schema, also when a setting of station.toml is wrong.
+
+    Raises `data.*` and `registry.*`.
+    """
     data_dir.check(directory, supplied=StationSecret.supplied())
-    path = directory / "registry.sqlite"
-    await asyncio.to_thread(database.migrate, path)
-    registry = Database(path)
+    url = registry_url(directory)
+    await asyncio.to_thread(database.migrate, url)
+    registry = Database(url, configuration.load_name(directory / CONFIG_NAME))
     try:
         yield registry
     finally:
@@ -50,13 +55,14 @@ async def open_station(directory: Path, policy: EkPolicy | None = None) -> Async
     config = configuration.load(directory / CONFIG_NAME)
     policy = policy or config.attestation.ek_policy
     secret = StationSecret.load(directory)
-    authority = Authority.load(directory, config, secret)
+    authority = files.load(directory, config, secret)
     vendors = VendorsDirectory(config.ek_roots(directory).absolute())
     async with open_registry(directory) as registry:
         async with registry.read() as connection:
             tables = await key_tables.load(connection, secret)
         await _record_settings(registry, config)
         bus = Bus()
+        issuance = Issuance(config, tables, authority.issuer, registry)
         yield Services(
             directory,
             config,
@@ -66,11 +72,11 @@ async def open_station(directory: Path, policy: EkPolicy | None = None) -> Async
             tables,
             registry,
             bus,
-            CableProvisioner(config, policy, vendors, secret, authority, tables, registry, bus),
-            OfflineProvisioner(config, secret, authority, tables, registry, bus),
-            CurrentRevocationList(authority, registry),
+            CableProvisioner(config, policy, vendors, secret, authority.identity, issuance, tables, registry, bus),
+            OfflineProvisioner(config, secret, issuance, tables, registry, bus),
+            CurrentRevocationList(authority.issuer, registry),
             TokenValidator(secret, tables, registry),
-            CertificateValidator(authority, registry),
+            CertificateValidator(authority.certificates, registry),
         )
 
 

@@ -25,10 +25,10 @@ from msgspec import Meta
 
 from shared import limits
 from shared.x509_profile import UNREADABLE
-from station.authority.authority import Authority
+from station.authority.certificates import AuthorityCertificates
 from station.registry import queries
 from station.registry.database import Database
-from station.registry.records import Unit, UnitState
+from station.registry.records import Certificate, CertificateState, Unit, UnitState
 from station.validation.verdict import Reason, Verdict
 
 _CERTIFICATE_CHARACTERS: Final = 4 * limits.CERTIFICATE_BYTES
@@ -60,8 +60,12 @@ def signed_text(bundle: CameraBundle) -> bytes:
 class CertificateValidator:
     """Validates any number of bundles at once."""
 
-    def __init__(self, authority: Authority, database: Database, clock: Callable[[], float] = time.time) -> None:
-        self._issuers = [key for c in authority.issuers if isinstance(key := c.public_key(), ec.EllipticCurvePublicKey)]
+    def __init__(
+        self, certificates: AuthorityCertificates, database: Database, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._issuers = [
+            key for c in certificates.issuers if isinstance(key := c.public_key(), ec.EllipticCurvePublicKey)
+        ]
         self._database = database
         self._clock = clock
 
@@ -82,13 +86,13 @@ class CertificateValidator:
         now = dt.datetime.fromtimestamp(self._clock(), dt.UTC)
         fingerprint = hashlib.sha256(certificate.public_bytes(Encoding.DER)).digest()
         async with self._database.read() as connection:
-            unit = await queries.by_certificate(connection, fingerprint)
+            found = await queries.by_certificate(connection, fingerprint)
         signed = _is_bundle_signature_valid(key, bundle)
         if not trusted:
             return Verdict(Reason.UNTRUSTED)
         if not not_before <= now <= not_after:
             return Verdict(Reason.OUT_OF_DATE)
-        return Verdict(_judge(unit, signed=signed))
+        return Verdict(_judge(found, signed=signed))
 
 
 def _certificate(text: str) -> x509.Certificate:
@@ -121,10 +125,11 @@ def _is_bundle_signature_valid(key: ec.EllipticCurvePublicKey, bundle: CameraBun
     return True
 
 
-def _judge(unit: Unit | None, *, signed: bool) -> Reason:
-    if unit is None:
+def _judge(found: tuple[Unit, Certificate] | None, *, signed: bool) -> Reason:
+    if found is None:
         return Reason.UNKNOWN_UNIT
-    if unit.state in (UnitState.REVOKED, UnitState.RELEASED):
+    unit, certificate = found
+    if certificate.state is CertificateState.REVOKED:
         return Reason.REVOKED
     if unit.state is not UnitState.PROVISIONED:
         return Reason.NOT_PROVISIONED

@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-import sqlalchemy as sa
-
+from station.registry import queries
 from station.registry.database import Database
 from station.registry.records import UnitState
-from station.registry.schema import ACTIVE, assignments, units
 
 _BATCH: Final = 200
 """The most lookups in one query. SQLite accepts thousands of bound values; a longer batch only delays the first
@@ -57,17 +55,5 @@ class Lookup:
             self._worker = None
 
     async def _query(self, wanted: set[bytes]) -> dict[bytes, Found]:
-        query = (
-            sa.select(units.c.nuc_blind_index, units.c.state, assignments.c.table_id)
-            .join(assignments, assignments.c.unit_id == units.c.id)
-            .where(units.c.nuc_blind_index.in_(wanted), ACTIVE)
-        )
         async with self._database.read() as connection:
-            rows = (await connection.execute(query)).all()
-        states = {row.nuc_blind_index: UnitState(row.state) for row in rows}
-        tables: dict[bytes, set[int]] = {nuc_blind_index: set() for nuc_blind_index in states}
-        for row in rows:
-            tables[row.nuc_blind_index].add(row.table_id)
-        return {
-            nuc_blind_index: (state, frozenset(tables[nuc_blind_index])) for nuc_blind_index, state in states.items()
-        }
+            return await queries.states_and_tables(connection, wanted)

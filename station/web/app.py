@@ -14,7 +14,7 @@ import jinja2
 from aiohttp import web
 
 from station.attestation.ek.vendor_directory import VendorsDirectory
-from station.authority.authority import Authority
+from station.authority.files import Authority
 from station.config import EkPolicy, StationConfig
 from station.events import Bus
 from station.provisioning.offline import OfflineProvisioner

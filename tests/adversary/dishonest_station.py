@@ -38,11 +38,15 @@ from shared.x509_profile import EKU_STATION
 from station.attestation.tpm2.credential import make_credential
 from station.attestation.tpm2.structures import read_public
 from station.attestation.tpm2.wrapping import wrap_hmac_key
-from station.authority import authority as authorities
-from station.authority import profiles
-from station.authority.authority import Authority
+from station.authority import files, profiles
+from station.authority.certificates import AuthorityCertificates
+from station.authority.files import Authority
+from station.authority.key_file import KeyFileIssuer
 from station.authority.profiles import DeviceSubject
+from station.authority.station_identity import StationIdentity
+from station.config import AuthorityConfig, StationConfig
 from station.provisioning.cable import CableProvisioner, ChallengedUnit, IssuedUnit
+from station.provisioning.issuance import Issuance
 from station.secrets.station_secret import StationSecret
 from tests.adversary.dishonest_agent import but
 from tests.harness import soft_device as soft
@@ -61,13 +65,15 @@ class DishonestStation(CableProvisioner):
     def __init__(self, station_under_test: RecordedStation, folder: Path) -> None:
         honest = station_under_test.station
         self.root_key = station_under_test.root_key()
-        authority = self.authority(honest.authority, folder)
+        self.shown = self.authority(honest.authority, folder)
+        """The authority whose certificates it shows and whose keys it has."""
         super().__init__(
             honest.config,
             honest.policy,
             honest.vendors,
             station_under_test.secret,
-            authority,
+            self.shown.identity,
+            Issuance(honest.config, honest.tables, self.shown.issuer, honest.database),
             honest.tables,
             honest.database,
             honest.bus,
@@ -78,7 +84,7 @@ class DishonestStation(CableProvisioner):
     # --- the steps that a dishonest station overrides ---
 
     def authority(self, honest: Authority, folder: Path) -> Authority:
-        """The authority whose certificates it shows and whose keys it has."""
+        """See `shown`."""
         return honest
 
     def clock(self) -> float:
@@ -99,13 +105,13 @@ class DishonestStation(CableProvisioner):
     def challenge(self, identity: Identity, transcript: bytes) -> ChallengedUnit:
         unit = super().challenge(identity, transcript)
         body = encode(self.challenge_body(decode_body(ChallengeBody, unit.message.body), unit))
-        signature = self._authority.sign_as_station(signed_bytes(ChallengeBody, transcript, body))
+        signature = self.shown.identity.sign(signed_bytes(ChallengeBody, transcript, body))
         return replace(unit, message=self.sign_challenge(Challenge(body=body, signature=signature)))
 
     async def issue(self, unit: ChallengedUnit, proof: Proof, before: bytes, after: bytes, port: str) -> IssuedUnit:
         issued = await super().issue(unit, proof, before, after, port)
         body = encode(self.credentials_body(decode_body(CredentialsBody, issued.message.body), unit))
-        signature = self._authority.sign_as_station(signed_bytes(CredentialsBody, after, body))
+        signature = self.shown.identity.sign(signed_bytes(CredentialsBody, after, body))
         return replace(issued, message=self.sign_credentials(Credentials(body=body, signature=signature)))
 
 
@@ -156,7 +162,7 @@ class SignatureOverAnotherTranscript(DishonestStation):
 
     def sign_challenge(self, honest: Challenge) -> Challenge:
         signed = signed_bytes(ChallengeBody, os.urandom(32), honest.body)
-        return but(honest, signature=self._authority.sign_as_station(signed))
+        return but(honest, signature=self.shown.identity.sign(signed))
 
 
 @at_once("trust.station-forged")
@@ -174,7 +180,7 @@ class SignatureOfAnotherKind(DishonestStation):
     def challenge(self, identity: Identity, transcript: bytes) -> ChallengedUnit:
         unit = super().challenge(identity, transcript)
         signed = signed_bytes(CredentialsBody, transcript, unit.message.body)
-        return replace(unit, message=but(unit.message, signature=self._authority.sign_as_station(signed)))
+        return replace(unit, message=but(unit.message, signature=self.shown.identity.sign(signed)))
 
 
 @at_once("trust.station-forged")
@@ -182,7 +188,7 @@ class BorrowedCertificate(DishonestStation):
     """It shows the genuine station's chain, which is public, and signs with its own key."""
 
     def authority(self, honest: Authority, folder: Path) -> Authority:
-        return with_station_key(honest, honest.station, soft.new_key())
+        return with_station_key(honest, honest.identity.certificate, soft.new_key())
 
 
 @at_once("trust.not-a-station")
@@ -192,7 +198,7 @@ class DeviceAsStation(DishonestStation):
     def authority(self, honest: Authority, folder: Path) -> Authority:
         key = soft.new_key()
         unit = DeviceSubject(board_serial("10000000ffffffff"), key.public_key(), b"t" * 32)
-        return with_station_key(honest, honest.issue(unit, NOW), key)
+        return with_station_key(honest, device_certificate(honest, unit), key)
 
 
 @at_once("trust.station-expired")
@@ -225,7 +231,7 @@ class ForeignStationUnderOurRoot(DishonestStation):
 
     def authority(self, honest: Authority, folder: Path) -> Authority:
         other = foreign(honest, folder)
-        return with_station_key(honest, other.station, other._station_key)
+        return with_station_key(honest, other.identity.certificate, other.identity._key)
 
 
 @at_once("trust.station-untrusted")
@@ -234,7 +240,7 @@ class SelfMadeStation(DishonestStation):
 
     def authority(self, honest: Authority, folder: Path) -> Authority:
         key = soft.new_key()
-        builder = profiles.station("Birthmark", "mine", key.public_key(), NOW, honest.intermediate)
+        builder = profiles.station("Birthmark", "mine", key.public_key(), NOW, honest.certificates.intermediate)
         return with_station_key(honest, builder.sign(soft.new_key(), hashes.SHA256()), key)
 
 
@@ -294,7 +300,7 @@ class CredentialsWithGarbageForASignature(DishonestStation):
 class CredentialsOfAnotherSession(DishonestStation):
     def sign_credentials(self, honest: Credentials) -> Credentials:
         signed = signed_bytes(CredentialsBody, os.urandom(32), honest.body)
-        return but(honest, signature=self._authority.sign_as_station(signed))
+        return but(honest, signature=self.shown.identity.sign(signed))
 
 
 class _Chained(DishonestStation):
@@ -302,21 +308,21 @@ class _Chained(DishonestStation):
         raise NotImplementedError
 
     def credentials_body(self, honest: CredentialsBody, unit: ChallengedUnit) -> CredentialsBody:
-        return but(honest, chain=self._authority._chain(self.leaf(unit)))
+        return but(honest, chain=self.shown.certificates.chain_of(self.leaf(unit).public_bytes(Encoding.DER)))
 
 
 @by_its_gifts("trust.chain-for-another")
 class ChainForAnotherKey(_Chained):
     def leaf(self, unit: ChallengedUnit) -> x509.Certificate:
-        return self._authority.issue(DeviceSubject(unit.serial, soft.new_key().public_key(), b"t" * 32), NOW)
+        subject = DeviceSubject(unit.serial, soft.new_key().public_key(), b"t" * 32)
+        return device_certificate(self.shown, subject)
 
 
 @by_its_gifts("trust.chain-for-another")
 class ChainForAnotherSerialNumber(_Chained):
     def leaf(self, unit: ChallengedUnit) -> x509.Certificate:
-        return self._authority.issue(
-            DeviceSubject(board_serial("10000000ffffffff"), unit.claims.device_key, b"t" * 32), NOW
-        )
+        subject = DeviceSubject(board_serial("10000000ffffffff"), unit.claims.device_key, b"t" * 32)
+        return device_certificate(self.shown, subject)
 
 
 @by_its_gifts("trust.chain-untrusted")
@@ -327,14 +333,15 @@ class ChainWithoutAUsage(_Chained):
         builder = profiles.device(
             "Birthmark",
             DeviceSubject(unit.serial, unit.claims.device_key, b"t" * 32),
+            x509.random_serial_number(),
             NOW,
             1,
-            self._authority.intermediate,
+            self.shown.certificates.intermediate,
             "http://127.0.0.1/crl",
         )
         usage = [at for at, one in enumerate(builder._extensions) if isinstance(one.value, x509.ExtendedKeyUsage)]
         del builder._extensions[usage[0]]
-        return builder.sign(self._authority._intermediate_key, hashes.SHA256())
+        return builder.sign(self.shown.issuer._key, hashes.SHA256())
 
 
 @by_its_gifts("trust.chain-untrusted")
@@ -342,9 +349,9 @@ class ChainOfAnotherRoot(DishonestStation):
     """A genuine station sends a chain of another authority."""
 
     def credentials_body(self, honest: CredentialsBody, unit: ChallengedUnit) -> CredentialsBody:
-        other = foreign(self._authority, self.folder)
-        leaf = other.issue(DeviceSubject(unit.serial, unit.claims.device_key, b"t" * 32), NOW)
-        return but(honest, chain=other._chain(leaf))
+        other = foreign(self.shown, self.folder)
+        leaf = device_certificate(other, DeviceSubject(unit.serial, unit.claims.device_key, b"t" * 32))
+        return but(honest, chain=other.certificates.chain_of(leaf.public_bytes(Encoding.DER)))
 
 
 class _ChainOfAnotherCa(DishonestStation):
@@ -353,9 +360,9 @@ class _ChainOfAnotherCa(DishonestStation):
     usages: ClassVar[tuple[x509.ObjectIdentifier, ...] | None] = None
 
     def credentials_body(self, honest: CredentialsBody, unit: ChallengedUnit) -> CredentialsBody:
-        other = under_our_root(self._authority, self.root_key, self.usages)
-        leaf = other.issue(DeviceSubject(unit.serial, unit.claims.device_key, b"t" * 32), NOW)
-        return but(honest, chain=other._chain(leaf))
+        other = under_our_root(self.shown, self.root_key, self.usages)
+        leaf = device_certificate(other, DeviceSubject(unit.serial, unit.claims.device_key, b"t" * 32))
+        return but(honest, chain=other.certificates.chain_of(leaf.public_bytes(Encoding.DER)))
 
 
 @by_its_gifts("trust.authority-unfit")
@@ -378,7 +385,7 @@ class ChainThatEndsInAnotherRoot(DishonestStation):
     """It hopes that the last certificate will be the root that the unit trusts from then on."""
 
     def credentials_body(self, honest: CredentialsBody, unit: ChallengedUnit) -> CredentialsBody:
-        evil = foreign(self._authority, self.folder).root.public_bytes(Encoding.DER)
+        evil = foreign(self.shown, self.folder).certificates.root.public_bytes(Encoding.DER)
         return but(honest, chain=(*honest.chain[:2], evil))
 
 
@@ -447,7 +454,22 @@ class TableChangedOnTheWay(_Tabled):
 
 def with_station_key(honest: Authority, station: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Authority:
     """Return this authority with another station certificate and key."""
-    return Authority(honest._config, honest.root, honest.intermediate, honest._intermediate_key, station, key)
+    issuers = (honest.certificates.intermediate, honest.certificates.root)
+    return replace(honest, identity=StationIdentity(station, issuers, key))
+
+
+def device_certificate(authority: Authority, subject: DeviceSubject) -> x509.Certificate:
+    """Return a device certificate of this authority that no registry knows."""
+    builder = profiles.device(
+        "Birthmark",
+        subject,
+        x509.random_serial_number(),
+        NOW,
+        730,
+        authority.certificates.intermediate,
+        "http://127.0.0.1/crl",
+    )
+    return builder.sign(authority.issuer._key, hashes.SHA256())
 
 
 def under_our_root(
@@ -455,24 +477,23 @@ def under_our_root(
 ) -> Authority:
     """Return this authority with another intermediate, of these extended key usages, and a station of that one."""
     intermediate_key, station_key = soft.new_key(), soft.new_key()
-    builder = profiles.intermediate("Birthmark", intermediate_key.public_key(), NOW, honest.root)
+    root = honest.certificates.root
+    builder = profiles.intermediate("Birthmark", intermediate_key.public_key(), NOW, root)
     intermediate = with_usages(builder, usages).sign(root_key, hashes.SHA256())
     station = profiles.station("Birthmark", "other", station_key.public_key(), NOW, intermediate)
+    certificates = AuthorityCertificates(root, intermediate)
     return Authority(
-        honest._config,
-        honest.root,
-        intermediate,
-        intermediate_key,
-        station.sign(intermediate_key, hashes.SHA256()),
-        station_key,
+        certificates,
+        KeyFileIssuer(AuthorityConfig(), certificates, intermediate_key, intermediate.not_valid_before_utc),
+        StationIdentity(station.sign(intermediate_key, hashes.SHA256()), (intermediate, root), station_key),
     )
 
 
 def foreign(honest: Authority, folder: Path) -> Authority:
     """Make another authority with the same names in `folder`."""
     secret = StationSecret.generate()
-    authorities.create(folder / "authority", honest._config, secret, NOW, "a passphrase for tests")
-    return Authority.load(folder, honest._config, secret)
+    files.create(folder / "authority", StationConfig(), secret, NOW, "a passphrase for tests")
+    return files.load(folder, StationConfig(), secret)
 
 
 def point() -> bytes:

@@ -79,7 +79,7 @@ def is_refused(
     assert outcome.code == "session.refused-by-station", outcome
     assert [code for _, code in after.refusals_since(before)] == [dishonest.code], outcome
     if dishonest.earned:
-        assert after.events_since(before) == ["issued", "refused"]
+        assert after.events_since(before) == ["reserved", "issued", "refused"]
         assert [unit.state.value for unit in station_under_test.listed()] == ["issued"]
     else:
         assert after.events_since(before) == ["refused"]
@@ -130,7 +130,7 @@ def test_an_honest_agent_is_provisioned_by_the_same_testbed(
     with open_recorded_station(tmp_path, policy=policy, ek_roots=roots) as station_under_test:
         before = station_under_test.contents()
         outcome = meet(station_under_test, DishonestAgent, tpm, AttackerTools(other_tpm, earlier), tmp_path / "agent")
-        assert station_under_test.contents().events_since(before) == ["issued", "provisioned"], outcome
+        assert station_under_test.contents().events_since(before) == ["reserved", "issued", "provisioned"], outcome
         assert outcome.identity is not None
         assert outcome.identity.provisioned
 
@@ -206,4 +206,4 @@ def test_a_repeated_message_changes_nothing(tpm: Tpm, other_tpm: Tpm, earlier: P
         before = station_under_test.contents()
         outcome = meet(station_under_test, SaysItTwice, tpm, AttackerTools(other_tpm, earlier), tmp_path / "agent")
         assert sum(isinstance(said, Identity) for said in outcome.recording.messages(End.PI)) >= 2
-        assert station_under_test.contents().events_since(before) == ["issued", "provisioned"], outcome
+        assert station_under_test.contents().events_since(before) == ["reserved", "issued", "provisioned"], outcome

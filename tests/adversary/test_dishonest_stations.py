@@ -79,7 +79,7 @@ def new(station_under_test: RecordedStation, simulator: Simulator, tmp_path_fact
     """A Pi that was never provisioned, with a pinned root."""
     folder = private(tmp_path_factory.mktemp("new"))
     (folder / "nuc-map").write_bytes(NUC_MAP.data)
-    (folder / "root.pem").write_bytes(station_under_test.station.authority.root.public_bytes(Encoding.PEM))
+    (folder / "root.pem").write_bytes(station_under_test.station.authority.certificates.root.public_bytes(Encoding.PEM))
     shutil.copytree(simulator._state, private(folder / "state") / SIMULATOR)
     return Pi(folder / "state", folder / "nuc-map", folder / "root.pem")
 

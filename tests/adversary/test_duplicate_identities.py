@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 
 from device_agent.session.agent_session import AgentSession
 from device_agent.storage.disk import Disk
@@ -16,7 +14,7 @@ from device_agent.storage.sealed_map import NucMap
 from device_agent.tpm import Simulator, Tpm, templates
 from shared.protocol.messages import Credentials, Identity, Proof, Receipt
 from shared.types import BoardSerial, board_serial
-from station.registry import units
+from station.registry import revocation
 from station.registry.records import UnitState
 from tests.adversary.dishonest_agent import AttackerTools, DishonestAgent, but
 from tests.harness.recorded_station import (
@@ -153,7 +151,8 @@ def test_a_unit_that_shows_another_units_certificate_is_refused(
     station_under_test: RecordedStation, other_tpm: Tpm, earlier: Proof, tmp_path: Path
 ) -> None:
     [known] = station_under_test.listed()
-    shown = x509.load_der_x509_certificate(known.certificate).fingerprint(hashes.SHA256())
+    assert known.certificate is not None
+    shown = known.certificate.sha256
 
     class Borrower(DishonestAgent):
         def claim(self, honest: Identity) -> Identity:
@@ -211,7 +210,7 @@ def test_a_unit_released_in_the_middle_of_its_session_is_not_provisioned(
             def accept(self, credentials: Credentials, before: bytes, after: bytes) -> Receipt:
                 async def release() -> None:
                     async with station_under_test.station.database.write() as connection:
-                        await units.release(connection, SERIAL, "a test", 1)
+                        await revocation.release(connection, SERIAL, "a test", 1)
 
                 station_under_test.run(release())
                 return super().accept(credentials, before, after)
@@ -220,4 +219,4 @@ def test_a_unit_released_in_the_middle_of_its_session_is_not_provisioned(
         before = station_under_test.contents()
         outcome = station_under_test.meet(lambda: ReleasedMeanwhile(tpm, store, context(), AttackerTools(tpm, earlier)))
         assert outcome.recording.refusals(End.STATION) == ["registry.released-meanwhile"]
-        assert station_under_test.contents().events_since(before) == ["issued", "released", "refused"]
+        assert station_under_test.contents().events_since(before) == ["reserved", "issued", "released", "refused"]

@@ -24,6 +24,7 @@ from shared.birthmark.nuc_token import seal_token
 from shared.types import NucHash, TableId, key_index
 from station.config import CONFIG_NAME
 from station.registry.database import Database
+from station.registry.location import registry_url
 from station.registry.schema import assignments
 from station.registry.schema import units as table
 from station.secrets import key_tables
@@ -67,7 +68,7 @@ async def _fill(data_dir: Path, count: int) -> list[bytes]:
     """Write `count` provisioned units. Returns requests of some of them."""
     secret = StationSecret.load(data_dir)
     index = BlindIndex(secret)
-    database = Database(data_dir / "registry.sqlite")
+    database = Database(registry_url(data_dir), "bench")
     bodies: list[bytes] = []
     try:
         async with database.write() as connection:
@@ -110,10 +111,7 @@ def _row(number: int, nuc_blind_index: bytes) -> dict[str, object]:
         "family": "Raspberry Pi",
         "device_fingerprint": os.urandom(32),
         "nuc_blind_index": nuc_blind_index,
-        "certificate": bytes(700),
-        "certificate_sha256": os.urandom(32),
-        "certificate_serial": f"{number:x}",
-        "not_after": 2**31,
+        "reserved_at": 1_795_500_000,
         "issued_at": 1_795_500_000,
         "provisioned_at": 1_795_500_000,
     }

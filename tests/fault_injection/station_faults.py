@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from station.registry import database
-from station.registry.units import Unit
+from station.registry import sqlite
+from station.registry.records import Unit
 from station.services import Services
 from tests.fault_injection.simulated_cable import StationLine
 from tests.fault_injection.sweep import Outcome, Point, Sweep, Verdict, audited, judged
@@ -223,8 +223,8 @@ def attempt_lock(points: Sequence[Point]) -> Iterable[Verdict]:
         return await judged(testbed, station, pi, point, first)
 
     verdicts = []
-    for long, timeouts in ((False, database.BUSY_SECONDS), (True, 0.05)):
-        with mock.patch.object(database, "BUSY_SECONDS", timeouts), new_testbed() as testbed:
+    for long, timeouts in ((False, sqlite.BUSY_SECONDS), (True, 0.05)):
+        with mock.patch.object(sqlite, "BUSY_SECONDS", timeouts), new_testbed() as testbed:
             verdicts += run(testbed, sweep(testbed, long=long))
     return verdicts
 

@@ -5,13 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from tests.fault_injection import cable, clocks, full_station, processes, station_faults, storing, tpm_faults
+from tests.fault_injection import (
+    cable,
+    clocks,
+    full_station,
+    issuer_faults,
+    processes,
+    station_faults,
+    storing,
+    tpm_faults,
+)
 from tests.fault_injection.sweep import Point, Sweep, Verdict
 
 SWEEPS: tuple[Sweep, ...] = (
     *cable.SWEEPS,
     *storing.SWEEPS,
     *station_faults.SWEEPS,
+    *issuer_faults.SWEEPS,
     *full_station.SWEEPS,
     *tpm_faults.SWEEPS,
     *clocks.SWEEPS,

@@ -13,10 +13,14 @@ import pytest
 
 from device_agent.storage.disk import Disk
 from station.registry import units
+from station.registry.database import Connection
+from station.registry.recognition import Recognition, recognise
+from station.registry.records import Applicant
 from tests.fault_injection import cable, storing
 from tests.fault_injection.power_cut import Recorder
 from tests.fault_injection.sweep import Outcome, Point, Sweep, Verdict
 from tests.fault_injection.sweeps import SWEEPS
+from tests.harness import issuing
 
 
 def not_recovered(verdicts: Iterable[Verdict]) -> list[Verdict]:
@@ -61,15 +65,16 @@ def test_the_sweep_detects_a_disk_that_is_never_synced() -> None:
 
 
 def test_the_sweep_detects_a_registry_that_forgets_issued_units(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = units.issue_or_resume
+    honest = recognise
 
-    async def forgetful(connection: Any, applicant: Any, now: int, *rest: Any) -> Any:
-        for unit in await units.list_active(connection):
+    async def forgetful(connection: Connection, applicant: Applicant, now: int) -> Recognition:
+        for unit in await issuing.listed(connection):
             if unit.serial == applicant.serial:
-                await units.release(connection, unit.serial, "forgotten", now)
-        return await honest(connection, applicant, now, *rest)
+                # As if it had never been: the index that keeps two apart sees no released units.
+                await connection.exec_driver_sql(f"UPDATE units SET state = 'released' WHERE id = {unit.id}")
+        return await honest(connection, applicant, now)
 
-    monkeypatch.setattr(units, "issue_or_resume", forgetful)
+    monkeypatch.setattr("station.provisioning.issuance.recognise", forgetful)
     points: Sequence[Point] = [(4, 1000), (5, 500)]
     assert [verdict.outcome for verdict in cable.attempt(cable.cut, points)] == [Outcome.TWICE, Outcome.TWICE]
 

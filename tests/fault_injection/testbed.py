@@ -26,13 +26,15 @@ from device_agent.session import service
 from device_agent.session.service import Timeouts
 from runtime.clock import unix_time
 from shared.errors import BirthmarkError
+from station.authority.issuer import Issuer
 from station.config import EkPolicy, SessionConfig, StationConfig, TablesConfig
 from station.ports import conversation as station_conversation
 from station.ports.conversation import Conversation
 from station.provisioning.cable import CableProvisioner
-from station.registry import audit_check, units
+from station.provisioning.issuance import Issuance
+from station.registry import audit_check, revocation
 from station.registry.database import Database
-from station.registry.units import Unit
+from station.registry.records import Unit
 from station.secrets.station_secret import StationSecret
 from station.services import Services
 from station.setup.init import init_data_dir
@@ -134,9 +136,12 @@ class Testbed:
         if identity is None:
             return ["the Pi has no identity"]
         leaf = identity.chain[0].public_bytes(Encoding.DER)
-        with _reader(self.registry) as database:
-            rows = database.execute(
-                "SELECT id, state, certificate FROM units WHERE serial = ?", (pi.serial,)
+        with reader(self.registry) as database:
+            rows = database.execute("SELECT id, state FROM units WHERE serial = ?", (pi.serial,)).fetchall()
+            certificates = database.execute(
+                "SELECT certificates.state, der FROM certificates JOIN units ON units.id = unit_id "
+                "WHERE units.serial = ?",
+                (pi.serial,),
             ).fetchall()
             tables = tuple(
                 row[0]
@@ -147,7 +152,9 @@ class Testbed:
             events = [row[0] for row in database.execute("SELECT event FROM audit WHERE serial = ?", (pi.serial,))]
         if [row[1] for row in rows] != ["provisioned"]:
             found.append(f"the registry has {[row[1] for row in rows]}")
-        elif rows[0][2] != leaf:
+        elif [row[0] for row in certificates] != ["active"]:
+            found.append(f"the registry has certificates {[row[0] for row in certificates]}")
+        elif certificates[0][1] != leaf:
             found.append("registry and Pi have different certificates")
         if tables != tuple(sorted(identity.about.table_ids)):
             found.append("registry and Pi have different tables")
@@ -171,10 +178,10 @@ class Testbed:
         """Release the unit, if it is in the registry, as an operator would."""
         async with station.database.write() as connection:
             with suppress(BirthmarkError):
-                await units.release(connection, pi.serial, "test", unix_time())
+                await revocation.release(connection, pi.serial, "test", unix_time())
 
     def issued_twice(self, pi: Pi) -> bool:
-        with _reader(self.registry) as database:
+        with reader(self.registry) as database:
             query = "SELECT count(*) FROM audit WHERE serial = ? AND event = 'issued'"
             (rows,) = database.execute(query, (pi.serial,)).fetchone()
         return rows > 1 or len(pi.let_out) > 1
@@ -185,7 +192,7 @@ class Testbed:
 
 
 @contextmanager
-def _reader(registry: Path) -> Iterator[sqlite3.Connection]:
+def reader(registry: Path) -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(f"file:{registry}?mode=ro", uri=True)
     try:
         yield connection
@@ -235,21 +242,26 @@ async def station_of(testbed: Testbed) -> AsyncIterator[Services]:
         yield station
 
 
-@asynccontextmanager
-async def station_with(station: Services, testbed: Testbed, registry: Path) -> AsyncIterator[Services]:
-    """Open the same station with an earlier copy of the registry, which the testbed reads meanwhile."""
-    secret = StationSecret.load(testbed.data_dir)
-    database, present = Database(registry), testbed.registry
-    provisioner = CableProvisioner(
+def provisioner_of(station: Services, testbed: Testbed, database: Database, issuer: Issuer) -> CableProvisioner:
+    """Make a provisioner of this station, with another registry or issuer."""
+    return CableProvisioner(
         station.config,
         station.policy,
         station.vendors,
-        secret,
-        station.authority,
+        StationSecret.load(testbed.data_dir),
+        station.authority.identity,
+        Issuance(station.config, station.tables, issuer, database),
         station.tables,
         database,
         station.bus,
     )
+
+
+@asynccontextmanager
+async def station_with(station: Services, testbed: Testbed, registry: Path) -> AsyncIterator[Services]:
+    """Open the same station with an earlier copy of the registry, which the testbed reads meanwhile."""
+    database, present = Database(f"sqlite:{registry}", station.config.name), testbed.registry
+    provisioner = provisioner_of(station, testbed, database, station.authority.issuer)
     testbed.registry = registry
     try:
         yield replace(station, database=database, provisioner=provisioner)
@@ -260,7 +272,7 @@ async def station_with(station: Services, testbed: Testbed, registry: Path) -> A
 
 def snapshot(registry: Path, copy: Path) -> None:
     """Copy the registry as it is now to another name."""
-    with _reader(registry) as source, closing(sqlite3.connect(copy)) as target:
+    with reader(registry) as source, closing(sqlite3.connect(copy)) as target:
         source.backup(target)
 
 

@@ -13,7 +13,7 @@ from device_agent.session.service import Timeouts
 from device_agent.storage.disk import Disk
 from device_agent.storage.identity import Identity, IdentityStore
 from device_agent.storage.state_dir import prepare_state_dir
-from station.registry.units import Unit
+from station.registry.records import Unit
 from tests.fault_injection.soft_tpm import SoftTpmSource
 from virtual.cable import End
 

@@ -8,13 +8,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from station.authority import authority as authorities
-from station.authority.authority import Authority, RootKey
+from station.authority import files
+from station.authority.files import Authority, RootKey
 from station.config import AuthorityConfig, ProvisioningConfig, StationConfig
 from station.events import Bus
+from station.provisioning.issuance import Issuance
 from station.provisioning.offline import OfflineProvisioner
 from station.registry import database
 from station.registry.database import Database
+from station.registry.location import registry_url
 from station.secrets import key_tables as keytables
 from station.secrets.blind_index import BlindIndex
 from station.secrets.key_tables import KeyTables
@@ -47,6 +49,7 @@ class BareStation:
     tables: KeyTables
     database: Database
     clock: Clock
+    issuance: Issuance
     offline_provisioner: OfflineProvisioner
     crl: CurrentRevocationList
     tokens: TokenValidator
@@ -67,14 +70,15 @@ async def open_bare_station(
     )
     clock, secret = Clock(), StationSecret.generate()
     begun = dt.datetime.fromtimestamp(NOW, dt.UTC)
-    root_key = authorities.create(folder / "authority", config, secret, begun, "a passphrase for tests")
-    authority = Authority.load(folder, config, secret)
-    database.create(folder / "registry.sqlite")
-    registry = Database(folder / "registry.sqlite")
+    root_key = files.create(folder / "authority", config, secret, begun, "a passphrase for tests")
+    authority = files.load(folder, config, secret)
+    database.create(registry_url(folder))
+    registry = Database(registry_url(folder), config.name)
     try:
         async with registry.write() as connection:
             await keytables.create(connection, secret, tables)
             key_tables = await keytables.load(connection, secret)
+        issuance = Issuance(config, key_tables, authority.issuer, registry)
         yield BareStation(
             folder,
             config,
@@ -84,10 +88,11 @@ async def open_bare_station(
             key_tables,
             registry,
             clock,
-            OfflineProvisioner(config, secret, authority, key_tables, registry, Bus(), clock),
-            CurrentRevocationList(authority, registry, clock),
+            issuance,
+            OfflineProvisioner(config, secret, issuance, key_tables, registry, Bus(), clock),
+            CurrentRevocationList(authority.issuer, registry, clock),
             TokenValidator(secret, key_tables, registry),
-            CertificateValidator(authority, registry, clock),
+            CertificateValidator(authority.certificates, registry, clock),
         )
     finally:
         await registry.close()

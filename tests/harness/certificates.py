@@ -81,7 +81,7 @@ def chain_of_trust(
         intermediate_key, hashes.SHA256()
     )
     subject = profiles.DeviceSubject(SERIAL, device_key.public_key(), b"\x01" * 32)
-    device = profiles.device("O", subject, at, 730, intermediate, "http://127.0.0.1/crl").sign(
+    device = profiles.device("O", subject, 4711, at, 730, intermediate, "http://127.0.0.1/crl").sign(
         intermediate_key, hashes.SHA256()
     )
     return AuthorityChain(root, root_key, intermediate, intermediate_key, station, station_key, device, device_key)

@@ -17,20 +17,24 @@ from aiohttp.test_utils import TestClient
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from shared.types import BoardSerial, TableId
 from station.attestation.ek.vendor_directory import VendorsDirectory
 from station.attestation.ek.verification import EkTrust
-from station.authority import authority as authorities
-from station.authority.authority import Authority
+from station.authority import files
+from station.authority.files import Authority
 from station.config import EkPolicy, StationConfig
 from station.events import Bus, UnitChanged
+from station.provisioning.issuance import Issuance
 from station.provisioning.offline import OfflineProvisioner
-from station.registry import database, tokens, units
+from station.registry import database, reservations, tokens, units
 from station.registry.database import Database
-from station.registry.records import Applicant, KeyHolder, Unit
+from station.registry.location import registry_url
+from station.registry.records import Applicant, KeyHolder, Signed, Unit
 from station.registry.tokens import Scope
 from station.secrets import key_tables
+from station.secrets.blind_index import key_fingerprint
 from station.secrets.key_tables import KeyTables
 from station.secrets.station_secret import StationSecret
 from station.validation.certificates import CertificateValidator
@@ -88,6 +92,7 @@ class PageTestbed:
     @property
     def parts(self) -> Parts:
         """Return the parts of an application."""
+        issuance = Issuance(self.config, self.tables, self.authority.issuer, self.database)
         return Parts(
             self.folder,
             self.config,
@@ -97,10 +102,10 @@ class PageTestbed:
             self.tables,
             self.database,
             self.bus,
-            OfflineProvisioner(self.config, self.secret, self.authority, self.tables, self.database, self.bus),
-            CurrentRevocationList(self.authority, self.database),
+            OfflineProvisioner(self.config, self.secret, issuance, self.tables, self.database, self.bus),
+            CurrentRevocationList(self.authority.issuer, self.database),
             TokenValidator(self.secret, self.tables, self.database),
-            CertificateValidator(self.authority, self.database),
+            CertificateValidator(self.authority.certificates, self.database),
         )
 
     def new_app(self) -> None:
@@ -130,10 +135,15 @@ class PageTestbed:
         )
         tables = (TableId(number % 8), TableId(8), TableId(9))
         async with self.database.write() as connection:
-            issuance = await units.issue_or_resume(
-                connection, applicant, now, lambda *_: certificate(days), lambda: tables
+            made = certificate(days)
+            reservation = await reservations.reserve_unit(connection, applicant, made.serial_number, tables, now)
+            signed = Signed(
+                made.public_bytes(Encoding.DER),
+                made.serial_number,
+                key_fingerprint(_KEY.public_key()),
+                int(made.not_valid_after_utc.timestamp()),
             )
-            unit = issuance.unit
+            unit = await reservations.record(connection, reservation, signed, applicant, now)
             if confirmed:
                 unit = await units.confirm(connection, unit.id, now)
         self.bus.tell(UnitChanged(serial))
@@ -151,14 +161,14 @@ async def open_page_testbed(
     """Open a testbed in an empty folder."""
     config = config or StationConfig(name="Bench 3")
     secret = StationSecret.generate()
-    authorities.create(folder / "authority", config, secret, dt.datetime.now(dt.UTC), "a passphrase for tests")
-    database.create(folder / "registry.sqlite")
-    registry = Database(folder / "registry.sqlite")
+    files.create(folder / "authority", config, secret, dt.datetime.now(dt.UTC), "a passphrase for tests")
+    database.create(registry_url(folder))
+    registry = Database(registry_url(folder), config.name)
     try:
         async with registry.write() as connection:
             await key_tables.create(connection, secret, config.tables.count)
             tables = await key_tables.load(connection, secret)
-        authority = Authority.load(folder, config, secret)
+        authority = files.load(folder, config, secret)
         yield PageTestbed(folder, secret, registry, Bus(), config, policy, authority, tables, behind_proxy)
     finally:
         await registry.close()

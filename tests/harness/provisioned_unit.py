@@ -54,7 +54,7 @@ def make_unit_identity(tpm: Tpm, authority: AuthorityChain, tcti: str) -> UnitId
         tables.append(StoredTable(table_id=table, key=tpm.import_key(key.public, key.duplicate, key.seed)))
     map_key = os.urandom(32)
     subject = profiles.DeviceSubject(SERIAL, tpm.device_public_key(), b"t" * 32)
-    builder = profiles.device("O", subject, NOW, 730, authority.intermediate, "http://127.0.0.1/crl")
+    builder = profiles.device("O", subject, 4711, NOW, 730, authority.intermediate, "http://127.0.0.1/crl")
     return UnitIdentity(
         about=IdentityFile(
             serial=SERIAL,

@@ -37,7 +37,6 @@ from station.ports.conversation import Conversation
 from station.ports.port import open_line
 from station.provisioning.cable import CableProvisioner
 from station.registry import audit
-from station.registry import units as unit_rows
 from station.registry.records import Unit
 from station.registry.schema import assignments, units
 from station.secrets.station_secret import StationSecret
@@ -45,6 +44,7 @@ from station.services import Services
 from station.setup.init import init_data_dir
 from station.setup.open import open_station
 from station.setup.root_key import ROOT_KEY_NAME
+from tests.harness import issuing
 from virtual.cable import Cable, End
 from virtual.timeouts import GREETING_SECONDS, TIMEOUT_SECONDS
 
@@ -196,7 +196,7 @@ class RecordedStation:
     def listed(self) -> list[Unit]:
         async def read() -> list[Unit]:
             async with self.station.database.read() as connection:
-                return await unit_rows.list_active(connection)
+                return await issuing.listed(connection)
 
         return self.run(read())
 

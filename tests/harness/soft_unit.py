@@ -32,8 +32,9 @@ from station.attestation.tpm2.structures import Alg, object_name
 from station.config import EkPolicy
 from station.events import Bus
 from station.provisioning.cable import CableProvisioner, ChallengedUnit
-from station.registry import audit, units
+from station.registry import audit
 from station.registry.records import Unit
+from tests.harness import issuing
 from tests.harness.bare_station import BareStation, open_bare_station
 from tests.harness.soft_device import Device, Key, certify
 from tests.harness.vendor_lab import Vendor, write_roots
@@ -63,7 +64,7 @@ class Provisioning:
 
     async def units(self) -> list[Unit]:
         async with self.bare_station.database.read() as connection:
-            return await units.list_active(connection)
+            return await issuing.listed(connection)
 
     async def log(self) -> list[audit.Row]:
         async with self.bare_station.database.read() as connection:
@@ -80,7 +81,8 @@ async def open_provisioning(folder: Path) -> AsyncIterator[Provisioning]:
             EkPolicy.REQUIRE,
             roots,
             bare_station.secret,
-            bare_station.authority,
+            bare_station.authority.identity,
+            bare_station.issuance,
             bare_station.tables,
             bare_station.database,
             bus,

@@ -275,7 +275,7 @@ def test_a_list_interrupted_by_kill_is_finished_by_running_it_again(data_dir: Pa
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr
     registered = sqlite3.connect(data_dir / "registry.sqlite")
-    rows = registered.execute("SELECT serial, certificate FROM units").fetchall()
+    rows = registered.execute("SELECT units.serial, der FROM units JOIN certificates ON unit_id = units.id").fetchall()
     registered.close()
     assert sorted(serial for serial, _ in rows) == sorted(serials)
     for serial, der in rows:
@@ -320,9 +320,9 @@ def test_the_audit_log_is_shown_and_checked(command: Command, data_dir: Path, tm
     command("provision", "--serial", "CAM-1", "--output", tmp_path)
     command("revoke", "CAM-1", "--reason", "lost")
     rows = told(command("audit", "--json"))
-    assert [row["event"] for row in rows] == ["initialised", "issued", "provisioned", "revoked"]
+    assert [row["event"] for row in rows] == ["initialised", "reserved", "issued", "provisioned", "revoked"]
     assert rows[-1]["detail"]["reason"] == "lost"
-    assert len(told(command("audit", "--since", "1h", "--json"))) == 4
+    assert len(told(command("audit", "--since", "1h", "--json"))) == 5
     assert told(command("audit", "--since", "2999-01-01", "--json")) == []
     assert "lost" in command("audit").stdout
     head = told(command("audit", "verify", "--json"))["head"]

@@ -137,7 +137,7 @@ def test_the_imported_directory_is_private_and_its_log_whole(sma: PublicSma, tmp
         assert found.problems == ()
         return found.rows
 
-    assert asyncio.run(check()) == 1 + 4 * 2 + 1 + 1  # initialised, each unit twice, one revoked, the summary
+    assert asyncio.run(check()) == 1 + 4 + 1 + 1  # initialised, each unit, one revoked, the summary
 
 
 def test_no_secret_of_the_old_files_lies_in_the_new_directory(sma: PublicSma, tmp_path: Path) -> None:

@@ -13,6 +13,12 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "It was not issued by this authority; provision the unit anew.",
     ),
     ErrorKind(
+        "authority.issuer-unknown",
+        "none of this authority's intermediates has issued the certificate",
+        "Put the intermediate that issued it into the data directory as authority/earlier-1.pem, or `birthmark-station "
+        "release SERIAL` and provision the unit anew.",
+    ),
+    ErrorKind(
         "authority.unreadable",
         "the authority's certificates or keys cannot be used",
         "Restore the data directory from a backup.",
@@ -147,6 +153,17 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "Nothing needs to be done; `birthmark-station device SERIAL` shows when and why it was.",
     ),
     ErrorKind(
+        "registry.certificate-requested",
+        "another session has just asked for this unit's certificate",
+        "Plug it in again.",
+        retry=True,
+    ),
+    ErrorKind(
+        "registry.certificate-taken",
+        "the registry has a certificate with this serial number",
+        "No authority gives two certificates one number: find out which unit's is the other.",
+    ),
+    ErrorKind(
         "registry.cursor-invalid",
         "the cursor of the page is not one that was given out",
         "Begin again without a cursor.",
@@ -172,6 +189,11 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "If the TPM was moved to another board on purpose, `birthmark-station release SERIAL` the old unit first.",
     ),
     ErrorKind(
+        "registry.inconsistent",
+        "the registry holds what cannot be",
+        "Run `birthmark-station audit verify`, and restore the registry from a backup if it was changed by hand.",
+    ),
+    ErrorKind(
         "registry.not-revoked",
         "the unit is not revoked",
         "Nothing needs to be done; `birthmark-station device SERIAL` shows its state.",
@@ -184,6 +206,12 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ErrorKind(
         "registry.released-meanwhile",
         "the unit was released while it was being provisioned",
+        "Plug it in again.",
+        retry=True,
+    ),
+    ErrorKind(
+        "registry.reservation-lost",
+        "the place that was reserved for the unit has been given up or taken meanwhile",
         "Plug it in again.",
         retry=True,
     ),

@@ -12,18 +12,16 @@ import asyncio
 import hashlib
 import os
 import re
-import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from io import BufferedRandom
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import msgspec
-import sqlalchemy as sa
 
 from runtime.clock import unix_time
 from runtime.files import sync_directory, write_private
@@ -32,26 +30,24 @@ from shared.errors import BirthmarkError
 from station import config
 from station.attestation.ek.roots import FILE_BYTES_MAX, FILES_MAX
 from station.config import CONFIG_NAME, AttestationConfig
-from station.registry import audit, audit_check, revocation
+from station.registry import audit, audit_check, crl, queries
 from station.registry.audit import Event
-from station.registry.database import BUSY_SECONDS
-from station.registry.schema import units
+from station.registry.location import REGISTRY_NAME, registry_url
+from station.registry.sqlite import snapshot
 from station.secrets.station_secret import SECRET_NAME, StationSecret
 from station.setup import data_dir
 from station.setup.backup.sealed_file import CHUNK, Opener, Sealer
 from station.setup.open import open_registry, open_station
 
-_REGISTRY: Final = "registry.sqlite"
 _EK_ROOTS: Final = AttestationConfig().ek_roots
 _NAME: Final = re.compile(
-    rf"(?:{re.escape(CONFIG_NAME)}|{_REGISTRY}|{SECRET_NAME}"
+    rf"(?:{re.escape(CONFIG_NAME)}|{REGISTRY_NAME}|{SECRET_NAME}"
     rf"|authority/[a-z0-9-]{{1,64}}\.(?:pem|key)|{_EK_ROOTS}/[A-Za-z0-9][A-Za-z0-9 ._()+,=@-]{{0,127}})\Z"
 )
 """Every name that a backup may hold: no entry can name a path outside the directory that is restored."""
 
 _ENTRY_BYTES: Final = 512
 _ENTRIES_MAX: Final = FILES_MAX + 64
-_PAGES: Final = 1024
 
 Progress = Callable[[str, int, int], None]
 """Called with the step's name, the amount done and the amount to do."""
@@ -102,13 +98,19 @@ def backup(directory: Path, file: Path, passphrase: str, progress: Progress) -> 
     made_at = unix_time()
     software = f"birthmark-provisioning {version('birthmark-provisioning')}"
     try:
-        with _whole(file) as out, acting_as(owner), _snapshot(directory, progress) as registry:
+        with (
+            _whole(file) as out,
+            acting_as(owner),
+            snapshot(
+                registry_url(directory), directory, lambda done, size: progress("Copying", done, size)
+            ) as registry,
+        ):
             sealer = Sealer(out, passphrase, made_at, settings.name, software)
             for name, content in _small_files(directory, settings.ek_roots(directory)):
                 _put(sealer, name, len(content))
                 sealer.write(content)
             size = os.fstat(registry.fileno()).st_size
-            _put(sealer, _REGISTRY, size)
+            _put(sealer, REGISTRY_NAME, size)
             for done in range(0, size, CHUNK):
                 sealer.write(registry.read(CHUNK))
                 progress("Sealing", done, size)
@@ -169,33 +171,6 @@ def _whole(file: Path) -> Iterator[BufferedRandom]:
     sync_directory(file.parent)
 
 
-@contextmanager
-def _snapshot(directory: Path, progress: Progress) -> Iterator[BinaryIO]:
-    """Copy the registry, as it is at one moment, to a private file without a name, which no crash can leave behind."""
-    descriptor, name = tempfile.mkstemp(prefix=".backup.", dir=directory)
-    with os.fdopen(descriptor, "rb") as copy:
-        try:
-            target = sqlite3.connect(name)
-        finally:
-            os.unlink(name)
-        try:
-            with closing(target), closing(_connected(directory / _REGISTRY)) as source:
-                target.execute("PRAGMA journal_mode=OFF")
-                # This open read transaction keeps every step of the copy at one moment, however busy the station is.
-                source.execute("BEGIN")
-                source.execute("SELECT count(*) FROM sqlite_master").fetchone()
-                source.backup(
-                    target, pages=_PAGES, progress=lambda _, left, all_: progress("Copying", all_ - left, all_)
-                )
-        except sqlite3.Error as error:
-            raise BirthmarkError("registry.unavailable", str(error)) from error
-        yield copy
-
-
-def _connected(registry: Path) -> sqlite3.Connection:
-    return sqlite3.connect(registry, timeout=BUSY_SECONDS, isolation_level=None)
-
-
 def _small_files(directory: Path, ek_roots: Path) -> Iterator[tuple[str, bytes]]:
     yield CONFIG_NAME, (directory / CONFIG_NAME).read_bytes()
     yield SECRET_NAME, StationSecret.load(directory).value()
@@ -220,7 +195,7 @@ async def _record_backup(directory: Path, made_at: int, digest: str) -> int:
     """Add the audit row. Returns how many units the registry has."""
     async with open_registry(directory) as registry, registry.write() as connection:
         await audit.append(connection, unix_time(), Event.BACKED_UP, "", made_at=made_at, sha256=digest)
-        return int((await connection.execute(sa.select(sa.func.count()).select_from(units))).scalar_one())
+        return await queries.count_all(connection)
 
 
 # --- the way back ---
@@ -234,7 +209,7 @@ def _unpack(opener: Opener, folder: Path, size_max: int, progress: Progress) -> 
     found: set[str] = set()
     while length := int.from_bytes(opener.read(2), "big"):
         entry = _read_entry(opener, length)
-        most = size_max if entry.name == _REGISTRY else FILE_BYTES_MAX
+        most = size_max if entry.name == REGISTRY_NAME else FILE_BYTES_MAX
         if not _NAME.match(entry.name) or entry.name in found or not 0 <= entry.size <= most:
             raise BirthmarkError("backup.malformed", "an entry is not one of a data directory")
         if len(found) == _ENTRIES_MAX:
@@ -279,9 +254,9 @@ async def _record_restoring(folder: Path, made_at: int) -> tuple[int, tuple[str,
         async with station.database.read() as connection:
             found = await audit_check.verify(connection)
         async with station.database.write() as connection:
-            await revocation.skip_numbers(connection)
+            await crl.skip_numbers(connection)
             await audit.append(
                 connection, unix_time(), Event.RESTORED, "", made_at=made_at, audit_whole=not found.problems
             )
-            known = int((await connection.execute(sa.select(sa.func.count()).select_from(units))).scalar_one())
+            known = await queries.count_all(connection)
     return known, tuple(problem.sentence for problem in found.problems)

@@ -6,19 +6,21 @@ import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from runtime.clock import unix_time
-from station.authority import authority as authorities
-from station.authority.authority import ExistingAuthority, RootKey
+from station.authority import files as authority_files
+from station.authority.certificates import AuthorityCertificates
+from station.authority.files import ExistingAuthority, RootKey
 from station.config import AuthorityConfig, StationConfig, TablesConfig
-from station.registry import audit, revocation, units
+from station.registry import audit, reservations, revocation
 from station.registry.audit import Event
-from station.registry.records import Applicant, KeyHolder
+from station.registry.database import Connection
+from station.registry.records import Applicant, KeyHolder, Signed
 from station.registry.revocation import RevocationCode
 from station.secrets import key_tables
-from station.secrets.blind_index import BlindIndex
+from station.secrets.blind_index import BlindIndex, key_fingerprint
 from station.secrets.station_secret import StationSecret
 from station.setup.import_sma import checks, files
 from station.setup.import_sma.checks import CheckedUnit
@@ -56,20 +58,19 @@ def take_over(
     config = StationConfig(
         name=name, authority=_imported_config(authority, found), tables=TablesConfig(count=len(keys))
     )
+    certificates = AuthorityCertificates(found.root, found.intermediate, found.earlier_intermediates)
     revoked = sum(unit.blacklisted_at is not None for unit in checked)
 
     def fill_authority(folder: Path, secret: StationSecret) -> RootKey | None:
-        existing = ExistingAuthority(
-            found.root, found.intermediate, found.intermediate_key, found.earlier_intermediates
-        )
-        authorities.write_existing(folder, config, secret, dt.datetime.now(dt.UTC), existing)
-        return authorities.encrypt_root_key(found.root_key, root_passphrase) if found.root_key else None
+        existing = ExistingAuthority(certificates, found.intermediate_key)
+        authority_files.write_existing(folder, config, secret, dt.datetime.now(dt.UTC), existing)
+        return authority_files.encrypt_root_key(found.root_key, root_passphrase) if found.root_key else None
 
-    async def fill_registry(connection: AsyncConnection, secret: StationSecret) -> None:
+    async def fill_registry(connection: Connection, secret: StationSecret) -> None:
         await key_tables.store(connection, secret, keys)
         index = BlindIndex(secret)
         for unit in checked:
-            await _add_unit(connection, unit, index, config.name)
+            await _add_unit(connection, unit, index, config.name, certificates)
         await audit.append(
             connection, unix_time(), Event.IMPORTED, "", units=len(checked), revoked=revoked, tables=len(keys)
         )
@@ -106,7 +107,9 @@ def _imported_config(authority: AuthorityConfig, found: Files) -> AuthorityConfi
     )
 
 
-async def _add_unit(connection: AsyncConnection, unit: CheckedUnit, index: BlindIndex, station: str) -> None:
+async def _add_unit(
+    connection: Connection, unit: CheckedUnit, index: BlindIndex, station: str, certificates: AuthorityCertificates
+) -> None:
     applicant = Applicant(
         serial=unit.serial,
         key_holder=KeyHolder.STATION,
@@ -116,10 +119,13 @@ async def _add_unit(connection: AsyncConnection, unit: CheckedUnit, index: Blind
         device_fingerprint=unit.fingerprint,
         nuc_blind_index=index.of(unit.nuc_hash),
     )
-    added = await units.add(
-        connection, applicant, unit.certificate, unit.tables, unit.provisioned_at, event=Event.IMPORTED
+    signed = Signed(
+        unit.certificate.public_bytes(Encoding.DER),
+        unit.certificate.serial_number,
+        key_fingerprint(certificates.issuer_of(unit.certificate).public_key()),
+        int(unit.certificate.not_valid_after_utc.timestamp()),
     )
-    await units.confirm(connection, added.id, unit.provisioned_at)
+    await reservations.take_over(connection, applicant, signed, unit.tables, unit.provisioned_at)
     if unit.blacklisted_at is not None:
         await revocation.revoke(
             connection, unit.serial, RevocationCode.HOLD, unit.blacklist_reason, unit.blacklisted_at

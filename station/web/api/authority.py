@@ -41,7 +41,7 @@ async def get_crl(request: web.Request) -> web.Response:
 async def get_ca(request: web.Request) -> web.Response:
     """Raises `http.parameter-invalid`."""
     asked = read_query(request, CaQuery)
-    authority = request.app[app_keys.AUTHORITY]
+    authority = request.app[app_keys.AUTHORITY].certificates
     if asked.format == "der":
         chosen = authority.root if asked.certificate == "root" else authority.intermediate
         return web.Response(body=chosen.public_bytes(Encoding.DER), content_type=DER)

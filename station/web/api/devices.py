@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from msgspec import Meta
 
 from shared import limits
+from shared.errors import BirthmarkError
 from shared.text import printable
 from station.events import UnitChanged
-from station.registry import queries, revocation
+from station.registry import queries, revocation, units
 from station.registry.queries import PAGE_UNITS, Filter
 from station.registry.records import KeyHolder, Unit, UnitState
 from station.registry.revocation import RevocationCode
@@ -51,11 +52,12 @@ class Device(msgspec.Struct, frozen=True):
     key_holder: KeyHolder
     """Who made the private key. `tpm`: the unit's TPM. `software`: its owner. `station`: this station."""
     model: str
-    issued_at: str
+    issued_at: str | None
+    """None for a reservation: its certificate is not yet signed."""
     duration_seconds: float | None
     certificate_serial: str
-    """Hexadecimal."""
-    certificate_not_after: str
+    """Hexadecimal; empty for a reservation."""
+    certificate_not_after: str | None
     station: str
     port: str
     """Where it was provisioned: a serial port, or HTTP and the token's name."""
@@ -87,7 +89,7 @@ class DevicesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device_family: _Text = ""
     """Only units of this family."""
     state: UnitState | None = None
-    """Only units in this state; without it, all but released units."""
+    """Only units in this state; without it, all but reserved and released units."""
     station: _Text = ""
     """Only units that this station provisioned."""
     search: _Text = ""
@@ -148,9 +150,11 @@ async def get_certificate(request: web.Request) -> web.Response:
     await require(request, Scope.READ)
     asked = read_query(request, CertificateQuery)
     unit = await _unit(request)
+    if unit.certificate is None:
+        raise BirthmarkError("registry.unknown-unit", unit.serial)
     if asked.format == "der":
-        return web.Response(body=unit.certificate, content_type=DER)
-    chain = request.app[app_keys.AUTHORITY].chain(unit.certificate)
+        return web.Response(body=unit.certificate.der, content_type=DER)
+    chain = request.app[app_keys.AUTHORITY].issuer.chain_of(unit.certificate.der)
     pem = b"".join(x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM) for der in chain)
     return web.Response(body=pem, content_type=PEM_CHAIN)
 
@@ -192,10 +196,10 @@ def device(unit: Unit) -> Device:
         state=unit.state,
         key_holder=unit.key_holder,
         model=unit.model,
-        issued_at=_iso(unit.issued_at),
+        issued_at=_iso_or_none(unit.issued_at),
         duration_seconds=None if unit.duration_ms is None else unit.duration_ms / 1000,
-        certificate_serial=unit.certificate_serial,
-        certificate_not_after=_iso(unit.not_after),
+        certificate_serial=units.certificate_serial(unit),
+        certificate_not_after=_iso_or_none(unit.certificate.not_after if unit.certificate else None),
         station=unit.station,
         port=unit.port,
         ek_trust=unit.ek_trust,

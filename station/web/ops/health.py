@@ -94,5 +94,9 @@ async def _registry(app: web.Application) -> bool:
 def _authority(app: web.Application) -> bool:
     now = dt.datetime.now(dt.UTC)
     authority = app[app_keys.AUTHORITY]
-    certificates = (authority.root, authority.intermediate, authority.station)
+    certificates = (
+        authority.certificates.root,
+        authority.certificates.intermediate,
+        authority.identity.certificate,
+    )
     return all(c.not_valid_before_utc <= now <= c.not_valid_after_utc for c in certificates)

@@ -12,7 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from shared.errors import BirthmarkError
 from station.events import PortState
-from station.registry import queries, units
+from station.registry import certificates, units
 from station.web import app_keys
 from station.web.auth.access import require_metrics
 from station.web.views.overview import EXPIRES_SOON
@@ -39,7 +39,7 @@ async def _read_gauges(app: web.Application) -> None:
     try:
         async with app[app_keys.DATABASE].read() as connection:
             states = await units.count_by_state(connection)
-            metrics.expiring.set(await queries.expiring(connection, now, now + EXPIRES_SOON))
+            metrics.expiring.set(await certificates.count_expiring(connection, now, now + EXPIRES_SOON))
     except BirthmarkError:
         metrics.registry_up.set(0)
     else:
@@ -50,8 +50,12 @@ async def _read_gauges(app: web.Application) -> None:
     for port_state in PortState:
         metrics.ports.labels(port_state.value).set(ports.count(port_state))
     authority = app[app_keys.AUTHORITY]
-    for name in ("root", "intermediate", "station"):
-        certificate = getattr(authority, name)
+    named = {
+        "root": authority.certificates.root,
+        "intermediate": authority.certificates.intermediate,
+        "station": authority.identity.certificate,
+    }
+    for name, certificate in named.items():
         metrics.certificate_expiry.labels(name).set(certificate.not_valid_after_utc.timestamp())
     disk = await asyncio.to_thread(shutil.disk_usage, app[app_keys.DATA_DIR])
     metrics.disk_free.set(disk.free)

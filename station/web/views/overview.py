@@ -78,7 +78,8 @@ class UnitView:
     reason: str
     """Why it was revoked."""
     when: Moment
-    expiry: Moment
+    expiry: Moment | None
+    """None when it has no certificate yet."""
     expiry_warning: str
     expired: bool
     tables: tuple[int, ...]
@@ -108,16 +109,17 @@ def summary(ports: Sequence[PortChanged]) -> str:
 
 def unit_view(unit: Unit, now: float) -> UnitView:
     """Make the view of a unit. `now` is in seconds since 1970."""
+    not_after = unit.certificate.not_after if unit.certificate else None
     return UnitView(
         id=unit.id,
         serial=unit.serial,
         model=unit.model,
         state=unit.state.value,
         reason=unit.revoked_reason or "",
-        when=_moment(unit.provisioned_at or unit.issued_at),
-        expiry=_moment(unit.not_after),
-        expiry_warning=_expiry_warning(unit.not_after - now),
-        expired=unit.not_after <= now,
+        when=_moment(unit.provisioned_at or unit.issued_at or unit.reserved_at),
+        expiry=None if not_after is None else _moment(not_after),
+        expiry_warning="" if not_after is None else _expiry_warning(not_after - now),
+        expired=not_after is not None and not_after <= now,
         tables=unit.tables,
         tpm=_tpm(unit),
     )

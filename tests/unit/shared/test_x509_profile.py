@@ -93,7 +93,7 @@ def test_only_a_stations_certificate_may_act_as_one() -> None:
 def test_only_a_verified_devices_certificate_says_that_its_key_is_in_a_tpm() -> None:
     ours = chain_of_trust()
     subject = profiles.DeviceSubject(board_serial(SERIAL), new_key().public_key(), b"t" * 32, verified=True)
-    builder = profiles.device("O", subject, NOW, 730, ours.intermediate, "http://127.0.0.1/crl")
+    builder = profiles.device("O", subject, 4711, NOW, 730, ours.intermediate, "http://127.0.0.1/crl")
     verified = builder.sign(ours.intermediate_key, hashes.SHA256())
     policies = verified.extensions.get_extension_for_class(x509.CertificatePolicies).value
     assert {policy.policy_identifier for policy in policies} == {VERIFIED_TPM_RESIDENCY, VERIFIED_TPM_FIXED}

@@ -39,6 +39,27 @@ def test_an_empty_file_is_all_defaults_and_asks_for_genuine_tpms(tmp_path: Path)
     assert read.attestation.ek_policy is EkPolicy.REQUIRE
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("", "station"),
+        ("name = 'bench 3'\ntables = 7\nnmae = 'x'", "bench 3"),
+        ("name = 3", ""),
+        ("name = 'bench\\t3'", "bench\\t3"),
+        ('name = "bench\\t3"', ""),
+        ("name = ", ""),
+        (b"name = '\xff'", ""),
+        ("name = 'bench 3' #" + "x" * config.CONFIG_BYTES, ""),
+    ],
+    ids=["no name", "other settings wrong", "a number", "a literal", "a tab", "not TOML", "not UTF-8", "too long"],
+)
+def test_the_name_is_read_whatever_else_is_wrong_and_is_empty_when_it_cannot_be(
+    tmp_path: Path, text: str | bytes, name: str
+) -> None:
+    assert config.load_name(written(tmp_path, text)) == name
+    assert config.load_name(tmp_path / "missing") == ""
+
+
 def test_a_written_configuration_is_read_again(tmp_path: Path) -> None:
     made = StationConfig(
         name='bench "3"',

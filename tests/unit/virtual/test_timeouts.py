@@ -11,7 +11,7 @@ from device_agent.tpm import connection, simulator
 from shared import limits
 from station.cli import serve
 from station.ports import port
-from station.registry import database
+from station.registry import sqlite
 from station.web.http import middleware
 from virtual.timeouts import GREETING_SECONDS, TIMEOUT_SECONDS
 
@@ -23,7 +23,7 @@ PYPROJECT = Path(__file__).parents[3] / "pyproject.toml"
     [
         simulator._SETUP_SECONDS + simulator._START_SECONDS + GREETING_SECONDS + 2 * limits.STEP_SECONDS,
         connection.COMMAND_SECONDS + limits.STEP_SECONDS,
-        database.BUSY_SECONDS + limits.STEP_SECONDS,
+        sqlite.BUSY_SECONDS + limits.STEP_SECONDS,
         serve.DRAIN_SECONDS,
         middleware.REQUEST_SECONDS,
         port._REFUSED_SECONDS_MAX,

@@ -1,4 +1,4 @@
-"""Creates the first registry: units, assignments, sealed key tables, audit log, revocation list, operators' tokens."""
+"""Creates the first registry: units, certificates, key tables, audit log, revocation list, operators' tokens."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,6 +14,7 @@ def upgrade() -> None:
     _revocation_list()
     _tokens()
     _units()
+    _certificates()
 
 
 def _audit() -> None:
@@ -21,6 +22,7 @@ def _audit() -> None:
         "audit",
         sa.Column("seq", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("station", sa.String(length=64), nullable=False),
         sa.Column("event", sa.String(length=64), nullable=False),
         sa.Column("serial", sa.String(length=64), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
@@ -48,12 +50,16 @@ def _revocation_list() -> None:
     crl = op.create_table(
         "crl",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("changes", sa.BigInteger(), nullable=False),
+        sa.Column("last_number", sa.BigInteger(), nullable=False),
         sa.Column("number", sa.BigInteger(), nullable=False),
         sa.Column("signed_at", sa.BigInteger(), nullable=False),
+        sa.Column("shows", sa.BigInteger(), nullable=False),
         sa.Column("der", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.bulk_insert(crl, [{"id": 1, "number": 0, "signed_at": 0, "der": None}])
+    empty = {"id": 1, "changes": 0, "last_number": 0, "number": 0, "signed_at": 0, "shows": 0, "der": None}
+    op.bulk_insert(crl, [empty])
 
 
 def _tokens() -> None:
@@ -101,11 +107,8 @@ def _units() -> None:
         sa.Column("ek_fingerprint", sa.LargeBinary(length=32), nullable=True),
         sa.Column("device_fingerprint", sa.LargeBinary(length=32), nullable=False),
         sa.Column("nuc_blind_index", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("certificate", sa.LargeBinary(), nullable=False),
-        sa.Column("certificate_sha256", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("certificate_serial", sa.String(length=40), nullable=False),
-        sa.Column("not_after", sa.BigInteger(), nullable=False),
-        sa.Column("issued_at", sa.BigInteger(), nullable=False),
+        sa.Column("reserved_at", sa.BigInteger(), nullable=False),
+        sa.Column("issued_at", sa.BigInteger(), nullable=True),
         sa.Column("provisioned_at", sa.BigInteger(), nullable=True),
         sa.Column("duration_ms", sa.Integer(), nullable=True),
         sa.Column("revoked_at", sa.BigInteger(), nullable=True),
@@ -120,40 +123,13 @@ def _units() -> None:
         sa.Column("tpm_model", sa.String(length=64), nullable=False),
         sa.Column("tpm_firmware", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("id"),
+        sqlite_autoincrement=True,
     )
-    op.create_index(
-        "units_active_device_fingerprint",
-        "units",
-        ["device_fingerprint"],
-        unique=True,
-        sqlite_where=sa.text("state != 'released'"),
-        postgresql_where=sa.text("state != 'released'"),
-    )
-    op.create_index(
-        "units_active_ek_fingerprint",
-        "units",
-        ["ek_fingerprint"],
-        unique=True,
-        sqlite_where=sa.text("state != 'released'"),
-        postgresql_where=sa.text("state != 'released'"),
-    )
-    op.create_index(
-        "units_active_nuc_blind_index",
-        "units",
-        ["nuc_blind_index"],
-        unique=True,
-        sqlite_where=sa.text("state != 'released'"),
-        postgresql_where=sa.text("state != 'released'"),
-    )
-    op.create_index(
-        "units_active_serial",
-        "units",
-        ["serial"],
-        unique=True,
-        sqlite_where=sa.text("state != 'released'"),
-        postgresql_where=sa.text("state != 'released'"),
-    )
-    op.create_index("units_certificate_sha256", "units", ["certificate_sha256"], unique=True)
+    active = sa.text("state != 'released'")
+    for column in ("device_fingerprint", "ek_fingerprint", "nuc_blind_index", "serial"):
+        op.create_index(
+            f"units_active_{column}", "units", [column], unique=True, sqlite_where=active, postgresql_where=active
+        )
     op.create_index("units_issued_at", "units", ["issued_at"], unique=False)
     op.create_index("units_serial", "units", ["serial"], unique=False)
     op.create_index("units_state", "units", ["state"], unique=False)
@@ -173,3 +149,41 @@ def _units() -> None:
         sa.PrimaryKeyConstraint("unit_id", "table_id"),
     )
     op.create_index("assignments_table_id", "assignments", ["table_id"], unique=False)
+
+
+def _certificates() -> None:
+    op.create_table(
+        "certificates",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("unit_id", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("serial", sa.String(length=40), nullable=False),
+        sa.Column("key_fingerprint", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("issuer", sa.LargeBinary(length=32), nullable=True),
+        sa.Column("der", sa.LargeBinary(), nullable=True),
+        sa.Column("sha256", sa.LargeBinary(length=32), nullable=True),
+        sa.Column("not_after", sa.BigInteger(), nullable=True),
+        sa.Column("requested_at", sa.BigInteger(), nullable=False),
+        sa.Column("issued_at", sa.BigInteger(), nullable=True),
+        sa.Column("activated_at", sa.BigInteger(), nullable=True),
+        sa.Column("superseded_at", sa.BigInteger(), nullable=True),
+        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
+        sa.Column("revoked_code", sa.String(length=32), nullable=True),
+        sa.ForeignKeyConstraint(["unit_id"], ["units.id"]),
+        sa.PrimaryKeyConstraint("id"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("certificates_serial", "certificates", ["serial"], unique=True)
+    op.create_index("certificates_sha256", "certificates", ["sha256"], unique=True)
+    op.create_index("certificates_unit_id", "certificates", ["unit_id"], unique=False)
+    op.create_index("certificates_state_not_after", "certificates", ["state", "not_after"], unique=False)
+    requested = sa.text("state = 'requested'")
+    op.create_index(
+        "certificates_requested_unit_id",
+        "certificates",
+        ["unit_id"],
+        unique=True,
+        sqlite_where=requested,
+        postgresql_where=requested,
+    )

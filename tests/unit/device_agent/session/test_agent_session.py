@@ -81,7 +81,7 @@ class Station:
         self.opener = NucHashDecryptor(ec.generate_private_key(ec.SECP256R1()))
         self._publics = tpm.public_areas()
         subject = profiles.DeviceSubject(SERIAL, tpm.device_public_key(), b"t" * 32)
-        builder = profiles.device("O", subject, NOW, 730, ours.intermediate, "http://127.0.0.1/crl")
+        builder = profiles.device("O", subject, 4711, NOW, 730, ours.intermediate, "http://127.0.0.1/crl")
         self.chain = ours.chain(builder.sign(ours.intermediate_key, hashes.SHA256()))
 
     def hello(self) -> Hello:

@@ -38,7 +38,7 @@ async def test_birthmarks_parser_finds_its_six_extensions(tmp_path: Path) -> Non
         assert facts.authority_id == bare_station.config.authority.authority_id
         assert facts.endpoint == "http://127.0.0.1:8001/validate-cert"
         assert facts.family == "Test Camera"
-        assert facts.table in provisioned.unit.tables
+        assert facts.table in provisioned.tables
         sealed, nonce = facts.encrypted_nuc[:48], facts.encrypted_nuc[48:]
         assert AESGCM(bare_station.tables.master_key(facts.table)).decrypt(nonce, sealed, None).hex() == NUC
 

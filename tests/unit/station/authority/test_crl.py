@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 
 import pytest
 from cryptography import x509
@@ -49,6 +50,17 @@ def test_each_revoked_certificate_has_its_time_and_reason() -> None:
         reason = entry.extensions.get_extension_for_class(x509.CRLReason)
         assert reason.value.reason is x509.ReasonFlags(code.value)
         assert not reason.critical
+
+
+def test_the_time_that_a_list_takes_grows_with_its_entries_and_not_with_their_square() -> None:
+    def seconds(count: int) -> float:
+        revoked = [RevokedCertificate(number, NOW, "keyCompromise") for number in range(1, count + 1)]
+        begun = time.thread_time()
+        assert len(signed(*revoked)) == count
+        return time.thread_time() - begun
+
+    few = min(seconds(4_000) for _ in range(3))
+    assert seconds(64_000) < few * 16 * 3  # the square is another 16 times that
 
 
 def test_without_revoked_certificates_a_crl_is_valid_and_empty() -> None:

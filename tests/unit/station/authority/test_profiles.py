@@ -31,7 +31,7 @@ def constraints(certificate: x509.Certificate) -> x509.BasicConstraints:
 
 async def test_the_root_signs_itself_and_allows_one_level_below(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        root = bare_station.authority.root
+        root = bare_station.authority.certificates.root
         root.verify_directly_issued_by(root)
         assert constraints(root) == x509.BasicConstraints(ca=True, path_length=1)
         assert root.extensions.get_extension_for_class(x509.KeyUsage).value.crl_sign
@@ -39,23 +39,28 @@ async def test_the_root_signs_itself_and_allows_one_level_below(tmp_path: Path) 
 
 async def test_the_intermediate_is_signed_by_the_root_and_allows_none_below(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        bare_station.authority.intermediate.verify_directly_issued_by(bare_station.authority.root)
-        assert constraints(bare_station.authority.intermediate) == x509.BasicConstraints(ca=True, path_length=0)
+        bare_station.authority.certificates.intermediate.verify_directly_issued_by(
+            bare_station.authority.certificates.root
+        )
+        assert constraints(bare_station.authority.certificates.intermediate) == x509.BasicConstraints(
+            ca=True, path_length=0
+        )
 
 
 async def test_the_intermediate_says_that_it_issues_for_stations_and_devices_alone(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        usages = bare_station.authority.intermediate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+        certificates = bare_station.authority.certificates
+        usages = certificates.intermediate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
         assert list(usages.value) == [EKU_STATION, ExtendedKeyUsageOID.CLIENT_AUTH]
         assert not usages.critical
         with pytest.raises(x509.ExtensionNotFound):
-            bare_station.authority.root.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+            certificates.root.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
 
 
 async def test_a_device_certificate_names_its_unit_and_can_sign_but_not_issue(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         certificate = leaf(await provision(bare_station))
-    certificate.verify_directly_issued_by(bare_station.authority.intermediate)
+    certificate.verify_directly_issued_by(bare_station.authority.certificates.intermediate)
     assert certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value == "CAM-1"
     assert certificate.subject.get_attributes_for_oid(NameOID.SERIAL_NUMBER)[0].value == "CAM-1"
     assert not constraints(certificate).ca
@@ -73,7 +78,7 @@ async def test_openssl_accepts_the_chain_strictly(tmp_path: Path, extensions: bo
         provisioned = await provision(bare_station)
     answer = openssl.verify(tmp_path, provisioned.chain, "-attime", str(NOW), "-purpose", "sslclient")
     assert answer.returncode == 0, answer.stderr
-    chain = bare_station.authority.station_chain
+    chain = bare_station.authority.identity.chain
     answer = openssl.verify(tmp_path, chain, "-attime", str(NOW), "-purpose", "any")
     assert answer.returncode == 0, answer.stderr
 

@@ -41,13 +41,17 @@ def test_another_time_is_refused_with_an_example(text: str) -> None:
 def test_rows_are_printed_the_oldest_first_for_people_and_programs(station: StationCommands) -> None:
     station.provision("CAM-1")
     rows = station.read_json("audit")
-    assert [(row["seq"], row["event"], row["serial"]) for row in rows][:2] == [
+    assert [(row["seq"], row["event"], row["serial"]) for row in rows] == [
         (1, "initialised", ""),
-        (2, "issued", "CAM-1"),
+        (2, "reserved", "CAM-1"),
+        (3, "issued", "CAM-1"),
+        (4, "provisioned", "CAM-1"),
     ]
+    [name] = {row["station"] for row in rows}
+    assert name
     lines = station("audit").stdout.splitlines()
     assert len(lines) == len(rows)
-    assert re.match(r" +2  20\d\d-\d\d-\d\d \d\d:\d\d  issued +CAM-1 +\{", lines[1])
+    assert re.match(r" +3  20\d\d-\d\d-\d\d \d\d:\d\d  issued +CAM-1 +" + re.escape(name) + r" +\{", lines[2])
 
 
 def test_only_rows_since_a_time_are_printed(station: StationCommands) -> None:

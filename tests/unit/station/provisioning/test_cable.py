@@ -20,11 +20,15 @@ from shared.protocol.messages import ChallengeBody, CredentialsBody, Receipt, Re
 from shared.protocol.nuc_encryption import NucHashDecryptor, encrypt_nuc_hash
 from shared.protocol.signing import signed_bytes
 from shared.types import NucHash
+from station.authority.certificates import AuthorityCertificates
+from station.authority.key_file import KeyFileIssuer
 from station.events import BusEvent, UnitChanged
 from station.provisioning.cable import IssuedUnit
-from station.registry import units
+from station.registry import revocation
 from station.registry.records import UnitState
 from tests.harness.bare_station import NOW
+from tests.harness.certificates import NOW as CERTIFICATES_AT
+from tests.harness.certificates import chain_of_trust
 from tests.harness.soft_device import SERIAL, Device, Key
 from tests.harness.soft_unit import (
     NUC,
@@ -61,7 +65,7 @@ def sign(device: Device, body: ReceiptBody) -> Receipt:
 
 
 def verify_as_agent(station: Provisioning, kind: type, transcript: bytes, body: bytes, signature: bytes) -> None:
-    key = station.bare_station.authority.station.public_key()
+    key = station.bare_station.authority.identity.certificate.public_key()
     assert isinstance(key, ec.EllipticCurvePublicKey)
     key.verify(signature, signed_bytes(kind, transcript, body), ec.ECDSA(hashes.SHA256()))
 
@@ -73,12 +77,15 @@ def test_each_greeting_has_a_nonce_of_its_own_and_the_stations_time_and_chain(st
     one, other = station.provisioner.hello(), station.provisioner.hello()
     assert one.nonce != other.nonce
     assert one.time == NOW
-    assert one.chain == station.bare_station.authority.station_chain
+    assert one.chain == station.bare_station.authority.identity.chain
 
 
 def test_a_clock_that_was_set_back_greets_with_no_time_before_the_stations_certificate(station: Provisioning) -> None:
     station.bare_station.clock.now = 0.0
-    assert station.provisioner.hello().time == station.bare_station.authority.station.not_valid_before_utc.timestamp()
+    assert (
+        station.provisioner.hello().time
+        == station.bare_station.authority.identity.certificate.not_valid_before_utc.timestamp()
+    )
 
 
 def test_a_challenge_is_signed_by_the_station_over_this_session(station: Provisioning) -> None:
@@ -122,10 +129,11 @@ async def test_a_unit_that_proves_itself_is_issued_with_all_that_was_proven(stat
     [unit] = await station.units()
     assert (unit.serial, unit.state, unit.port, unit.issued_at) == (SERIAL, UnitState.ISSUED, PORT, NOW)
     assert (unit.ek_trust, unit.tpm_firmware) == ("verified", "7.85.4555.0")
-    assert not issued.issuance.resumed
-    certificate = x509.load_der_x509_certificate(unit.certificate)
+    assert not issued.granted.resumed
+    assert unit.certificate == issued.granted.certificate
+    certificate = x509.load_der_x509_certificate(issued.granted.certificate.der)
     assert certificate.public_key() == device.device.private.public_key()
-    certificate.verify_directly_issued_by(station.bare_station.authority.intermediate)
+    certificate.verify_directly_issued_by(station.bare_station.authority.certificates.intermediate)
 
 
 async def test_credentials_are_signed_over_this_session_and_hold_chain_and_wrapped_tables(
@@ -135,7 +143,8 @@ async def test_credentials_are_signed_over_this_session_and_hold_chain_and_wrapp
     verify_as_agent(station, CredentialsBody, AFTER_PROOF, issued.message.body, issued.message.signature)
     body = decode_body(CredentialsBody, issued.message.body)
     [unit] = await station.units()
-    assert body.chain[0] == unit.certificate
+    assert unit.certificate is not None
+    assert body.chain[0] == unit.certificate.der
     assert tuple(table.table_id for table in body.tables) == unit.tables == tuple(issued.names)
     assert body.validation_endpoint == station.bare_station.config.validation_endpoint
     for table in unit.tables:
@@ -170,7 +179,7 @@ async def test_a_proof_that_fails_leaves_nothing_written(station: Provisioning) 
 async def test_a_unit_that_comes_back_gets_the_same_certificate_and_tables_wrapped_anew(station: Provisioning) -> None:
     device = Device()
     first, again = await issue(station, device), await issue(station, device)
-    assert again.issuance.resumed
+    assert again.granted.resumed
     bodies = [decode_body(CredentialsBody, issued.message.body) for issued in (first, again)]
     assert bodies[0].chain == bodies[1].chain
     assert bodies[0].tables != bodies[1].tables
@@ -199,7 +208,7 @@ async def test_a_receipt_for_all_that_was_given_makes_the_unit_provisioned_once(
     station.bare_station.clock.now += 60
     again = await station.provisioner.confirm(issued, receipt, BEFORE_RECEIPT)
     assert again == unit
-    assert [row.event for row in await station.log()] == ["issued", "provisioned"]
+    assert [row.event for row in await station.log()] == ["reserved", "issued", "provisioned"]
 
 
 async def test_a_receipt_for_anything_else_is_refused_and_the_unit_stays_issued(station: Provisioning) -> None:
@@ -237,12 +246,55 @@ async def test_a_unit_released_before_its_receipt_is_not_provisioned(station: Pr
     device = Device()
     issued = await issue(station, device)
     async with station.bare_station.database.write() as connection:
-        await units.release(connection, SERIAL, "a test", NOW)
+        await revocation.release(connection, SERIAL, "a test", NOW)
     with pytest.raises(BirthmarkError) as caught:
         await station.provisioner.confirm(
             issued, sign(device, receipt_body(device, issued.message, BEFORE_RECEIPT)), BEFORE_RECEIPT
         )
     assert caught.value.code == "registry.released-meanwhile"
+
+
+# --- a unit that comes back later ---
+
+
+async def test_a_unit_with_an_expired_certificate_leaves_with_a_new_one_for_its_key_and_tables(
+    station: Provisioning,
+) -> None:
+    device = Device()
+    first = await issue(station, device)
+    await station.provisioner.confirm(
+        first, sign(device, receipt_body(device, first.message, BEFORE_RECEIPT)), BEFORE_RECEIPT
+    )
+    station.bare_station.clock.now = first.granted.certificate.not_after
+    again = await issue(station, device)
+    assert not again.granted.resumed
+    new = x509.load_der_x509_certificate(decode_body(CredentialsBody, again.message.body).chain[0])
+    assert new.not_valid_after_utc.timestamp() > first.granted.certificate.not_after
+    assert new.public_key() == device.device.private.public_key()
+    assert list(again.names) == list(first.names)
+    unit = await station.provisioner.confirm(
+        again, sign(device, receipt_body(device, again.message, BEFORE_RECEIPT)), BEFORE_RECEIPT
+    )
+    assert (unit.state, unit.provisioned_at) == (UnitState.PROVISIONED, NOW)
+    assert unit.certificate is not None
+    assert unit.certificate.id == again.granted.certificate.id
+    assert [row.event for row in await station.log()][3:] == ["reserved", "issued", "renewed"]
+
+
+async def test_a_unit_that_an_earlier_intermediate_issued_is_sent_a_whole_chain(
+    station: Provisioning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, bare_station, other = Device(), station.bare_station, chain_of_trust()
+    first = await issue(station, device)
+    before = bare_station.authority.certificates
+    now = AuthorityCertificates(before.root, other.intermediate, (before.intermediate,))
+    issuer = KeyFileIssuer(bare_station.config.authority, now, other.intermediate_key, CERTIFICATES_AT)
+    monkeypatch.setattr(bare_station.issuance, "issuer", issuer)
+    again = await issue(station, device)
+    assert again.granted.resumed
+    chains = [decode_body(CredentialsBody, issued.message.body).chain for issued in (first, again)]
+    assert chains[0] == chains[1]
+    assert x509.load_der_x509_certificate(chains[1][1]) == before.intermediate
 
 
 # --- refusals ---
@@ -255,4 +307,4 @@ async def test_a_refusal_is_recorded_with_its_code_and_what_the_device_says_is_c
     assert "\n" not in row.serial
     detail = msgspec.json.decode(row.detail)
     assert (detail["code"], detail["port"]) == ("attestation.ek-missing", PORT)
-    assert detail["station"] == station.bare_station.config.name
+    assert row.station == station.bare_station.config.name

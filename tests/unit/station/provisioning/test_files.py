@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -15,12 +16,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared.errors import BirthmarkError
+from station.events import Bus
 from station.provisioning import files
 from station.provisioning.files import Outcome, ProvisioningFiles, Result, read_csr_file, read_list
-from station.provisioning.offline import CSR_CHARACTERS, ProvisioningRequest, read_csr
-from station.registry import queries, units
+from station.provisioning.issuance import Issuance
+from station.provisioning.offline import CSR_CHARACTERS, OfflineProvisioner, ProvisioningRequest, read_csr
+from station.registry import queries, revocation
 from station.registry.queries import Filter
 from tests.harness.bare_station import NOW, BareStation, open_bare_station
+from tests.harness.slow_signer import SlowSigner
 from tests.harness.soft_device import csr
 
 NUC = "5d" * 32
@@ -52,19 +56,30 @@ async def count(bare_station: BareStation) -> int:
         return await queries.count(connection, Filter())
 
 
+async def count_all(bare_station: BareStation) -> int:
+    """Reservations, too."""
+    async with bare_station.database.read() as connection:
+        return await queries.count_all(connection)
+
+
 async def outcomes(made: ProvisioningFiles, *serials: str) -> list[Result]:
     return [result async for result in made.provision_all([ProvisioningRequest(serial) for serial in serials])]
 
 
-async def test_a_units_file_is_private_and_holds_the_certificate_in_the_registry(made: ProvisioningFiles) -> None:
-    unit = await made.provision(ProvisioningRequest("CAM-1", nuc_hash=NUC))
+async def test_a_units_file_is_private_and_holds_the_certificate_in_the_registry(
+    made: ProvisioningFiles, bare_station: BareStation
+) -> None:
+    await made.provision(ProvisioningRequest("CAM-1", nuc_hash=NUC))
+    async with bare_station.database.read() as connection:
+        unit = await queries.by_serial(connection, "CAM-1")
+    assert unit.certificate is not None
     path = made.path("CAM-1")
     assert path.name == "provisioning_CAM-1.json"
     assert (mode(path.parent), mode(path)) == (0o700, 0o600)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     found = content(path)
     assert x509.load_pem_x509_certificate(found["device_certificate"].encode()) == x509.load_der_x509_certificate(
-        unit.certificate
+        unit.certificate.der
     )
     assert (found["nuc_hash"], found["table_assignments"]) == (NUC, list(unit.tables))
 
@@ -75,7 +90,7 @@ async def test_a_file_that_cannot_be_written_makes_no_unit(made: ProvisioningFil
         await made.provision(ProvisioningRequest("CAM-1"))
     assert caught.value.code == "provisioning.file-unusable"
     assert str(made.path("CAM-1")) in caught.value.detail
-    assert await count(bare_station) == 0
+    assert await count_all(bare_station) == 0
 
 
 async def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path, bare_station: BareStation) -> None:
@@ -96,6 +111,27 @@ async def test_a_half_written_file_of_a_killed_run_does_not_stop_the_next(made: 
     (made.path("CAM-1").parent / f".provisioning_CAM-1.json.{os.getpid()}").write_text('{"device_ser')
     await made.provision(ProvisioningRequest("CAM-1"))
     assert [file.name for file in made.path("CAM-1").parent.iterdir()] == ["provisioning_CAM-1.json"]
+
+
+async def test_a_request_that_comes_too_late_leaves_the_quicker_ones_file_alone(
+    made: ProvisioningFiles, bare_station: BareStation
+) -> None:
+    signer = SlowSigner(bare_station.authority.issuer)
+    issuance = Issuance(bare_station.config, bare_station.tables, signer, bare_station.database)
+    provisioner = OfflineProvisioner(
+        bare_station.config, bare_station.secret, issuance, bare_station.tables, bare_station.database, Bus()
+    )
+    late = ProvisioningFiles(made.path("CAM-1").parent, provisioner, bare_station.database)
+    signer.pause()
+    request = asyncio.create_task(late.provision(ProvisioningRequest("CAM-1")))
+    await signer.hold(request)
+    await made.provision(ProvisioningRequest("CAM-1"))
+    before = made.path("CAM-1").read_bytes()
+    signer.may_sign.set()
+    with pytest.raises(BirthmarkError, match=r"registry\.reservation-lost"):
+        await request
+    assert [file.name for file in made.path("CAM-1").parent.iterdir()] == ["provisioning_CAM-1.json"]
+    assert made.path("CAM-1").read_bytes() == before
 
 
 # --- many at once ---
@@ -144,7 +180,7 @@ async def test_a_released_unit_is_provisioned_anew_although_its_file_is_there(
 ) -> None:
     await outcomes(made, "CAM-1")
     async with bare_station.database.write() as connection:
-        await units.release(connection, "CAM-1", "scrapped", NOW)
+        await revocation.release(connection, "CAM-1", "scrapped", NOW)
     before = content(made.path("CAM-1"))
     [result] = await outcomes(made, "CAM-1")
     assert result.outcome is Outcome.PROVISIONED

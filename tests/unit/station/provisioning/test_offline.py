@@ -16,12 +16,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from cryptography.x509.oid import NameOID
 
 from shared.errors import BirthmarkError
-from station.provisioning.offline import CONFLICTS, FIELD_OF, ProvisionedUnit, ProvisioningRequest
-from station.registry import audit, queries, units
-from station.registry.queries import Filter
-from station.registry.records import KeyHolder, UnitState
+from station.events import Bus
+from station.provisioning.issuance import Issuance
+from station.provisioning.offline import CONFLICTS, FIELD_OF, OfflineProvisioner, ProvisionedUnit, ProvisioningRequest
+from station.registry import audit, queries, revocation
+from station.registry.records import CertificateState, KeyHolder, Unit, UnitState
+from station.registry.revocation import RevocationCode
 from tests.harness import openssl
 from tests.harness.bare_station import NOW, BareStation, open_bare_station
+from tests.harness.slow_signer import SlowSigner
 
 NUC = "b44323ecb073dd28f0589ed5fd5fe08ed88af22aaf80655b8a06e59b1a86e15b"
 
@@ -45,8 +48,23 @@ async def events(bare_station: BareStation) -> list[str]:
 
 
 async def count(bare_station: BareStation) -> int:
+    """Units and reservations."""
     async with bare_station.database.read() as connection:
-        return await queries.count(connection, Filter())
+        return await queries.count_all(connection)
+
+
+async def registered(bare_station: BareStation, serial: str = "CAM-1") -> Unit:
+    async with bare_station.database.read() as connection:
+        return await queries.by_serial(connection, serial)
+
+
+def with_signer(bare_station: BareStation) -> tuple[OfflineProvisioner, SlowSigner]:
+    signer = SlowSigner(bare_station.authority.issuer)
+    config, tables, database = bare_station.config, bare_station.tables, bare_station.database
+    issuance = Issuance(config, tables, signer, database)
+    return OfflineProvisioner(
+        config, bare_station.secret, issuance, tables, database, Bus(), bare_station.clock
+    ), signer
 
 
 def csr(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey) -> bytes:
@@ -63,7 +81,7 @@ async def test_the_workflow_gives_everything_that_birthmarks_camera_loads(tmp_pa
     async with open_bare_station(tmp_path) as bare_station:
         provisioned = await provision(bare_station, device_family="Camera", nuc_hash=NUC.upper())
         content = json.loads(json.dumps(provisioned.provisioning()))
-        masters = {str(table): bare_station.tables.master_key(table).hex() for table in provisioned.unit.tables}
+        masters = {str(table): bare_station.tables.master_key(table).hex() for table in provisioned.tables}
     required = {"device_serial", "device_family", "device_certificate", "certificate_chain", "device_private_key"}
     required |= {"device_public_key", "table_assignments", "nuc_hash", "master_keys"}
     assert required <= content.keys()
@@ -77,16 +95,20 @@ async def test_the_workflow_gives_everything_that_birthmarks_camera_loads(tmp_pa
         Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
     )
     chain = x509.load_pem_x509_certificates(content["certificate_chain"].encode())
-    assert chain == [bare_station.authority.intermediate]
+    assert chain == [bare_station.authority.certificates.intermediate]
 
 
 async def test_a_new_unit_is_provisioned_with_its_times_and_its_key_holder(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        unit = (await provision(bare_station)).unit
+        provisioned = await provision(bare_station)
+        unit = await registered(bare_station)
         assert (unit.state, unit.key_holder) == (UnitState.PROVISIONED, KeyHolder.STATION)
         assert (unit.issued_at, unit.provisioned_at) == (NOW, NOW)
         assert unit.duration_ms is not None
-        assert await events(bare_station) == ["issued", "provisioned"]
+        assert await events(bare_station) == ["reserved", "issued", "provisioned"]
+        assert unit.certificate is not None
+        assert (unit.certificate.der, unit.certificate.state) == (provisioned.chain[0], CertificateState.ACTIVE)
+        assert (unit.certificate.serial, unit.tables) == (provisioned.certificate_serial, provisioned.tables)
 
 
 async def test_a_private_key_made_here_is_stored_nowhere(tmp_path: Path) -> None:
@@ -126,7 +148,7 @@ async def test_a_unit_with_a_request_keeps_its_own_key(tmp_path: Path, form: str
         certificate = x509.load_der_x509_certificate(provisioned.chain[0])
         assert certificate.public_key() == key.public_key()
         assert certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value == "CAM-1"
-        assert provisioned.unit.key_holder is KeyHolder.SOFTWARE
+        assert provisioned.key_holder is KeyHolder.SOFTWARE
         assert not provisioned.provisioning().keys() & {"device_private_key", "master_keys", "nuc_hash"}
         assert openssl.verify(tmp_path, provisioned.chain, "-attime", str(NOW)).returncode == 0
 
@@ -148,11 +170,11 @@ async def test_duplicates_are_refused_and_leave_the_first_alone(
     tmp_path: Path, fields: dict[str, str], wanted: str
 ) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        first = await provision(bare_station, nuc_hash=NUC)
+        await provision(bare_station, nuc_hash=NUC)
+        first = await registered(bare_station)
         assert await code(bare_station, fields["device_serial"], nuc_hash=fields.get("nuc_hash")) == wanted
         assert wanted in CONFLICTS
-        async with bare_station.database.read() as connection:
-            assert await queries.by_serial(connection, "CAM-1") == first.unit
+        assert await registered(bare_station) == first
 
 
 async def test_a_key_that_belongs_to_another_unit_is_refused(tmp_path: Path) -> None:
@@ -165,16 +187,16 @@ async def test_a_key_that_belongs_to_another_unit_is_refused(tmp_path: Path) -> 
 async def test_a_refused_request_does_not_poison_its_serial(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         assert await code(bare_station, nuc_hash="not hexadecimal") == "provisioning.nuc-hash-invalid"
-        assert (await provision(bare_station)).unit.serial == "CAM-1"
+        assert (await provision(bare_station)).serial == "CAM-1"
 
 
 async def test_a_released_serial_can_be_provisioned_anew(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         first = await provision(bare_station, nuc_hash=NUC)
         async with bare_station.database.write() as connection:
-            await units.release(connection, "CAM-1", "sold", NOW)
+            await revocation.release(connection, "CAM-1", "sold", NOW)
         again = await provision(bare_station, nuc_hash=NUC)
-    assert again.unit.certificate_serial != first.unit.certificate_serial
+    assert again.certificate_serial != first.certificate_serial
 
 
 @pytest.mark.parametrize("serial", ["", "x" * 65, "a b", "a/b", "../x", "a\n", "a\0", "-a", "é", "<b>"])
@@ -235,10 +257,75 @@ async def test_a_unit_whose_file_cannot_be_kept_is_not_made(tmp_path: Path) -> N
         raise BirthmarkError("provisioning.file-unusable", "disk full")
 
     async with open_bare_station(tmp_path) as bare_station:
-        with pytest.raises(BirthmarkError):
+        with pytest.raises(BirthmarkError) as caught:
             await bare_station.offline_provisioner.provision(ProvisioningRequest("CAM-1"), "test", keep)
+        assert caught.value.code == "provisioning.file-unusable"
         assert await count(bare_station) == 0
-        assert await events(bare_station) == []
+        assert await events(bare_station) == ["reserved", "unreserved"]
+        assert (await provision(bare_station)).serial == "CAM-1"
+
+
+@pytest.mark.parametrize("ending", ["error", "cancelled"])
+async def test_a_request_that_ends_at_the_signer_gives_its_place_up(tmp_path: Path, ending: str) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        provisioner, signer = with_signer(bare_station)
+        signer.pause()
+        request = asyncio.create_task(provisioner.provision(ProvisioningRequest("CAM-1"), "test"))
+        await signer.hold(request)
+        assert await count(bare_station) == 1
+        if ending == "error":
+            signer.error = BirthmarkError("registry.unavailable", "the signer is away")
+            signer.may_sign.set()
+            with pytest.raises(BirthmarkError, match="the signer is away"):
+                await request
+        else:
+            request.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await request
+        assert await count(bare_station) == 0
+        assert await events(bare_station) == ["reserved", "unreserved"]
+
+
+@pytest.mark.parametrize("same", [False, True], ids=["of another key", "sent twice"])
+async def test_a_request_whose_place_was_taken_while_the_signer_worked_gets_nothing(tmp_path: Path, same: bool) -> None:
+    own = {"nuc_hash": NUC, "csr": in_base64(csr(ec.generate_private_key(ec.SECP256R1())))} if same else {}
+    async with open_bare_station(tmp_path) as bare_station:
+        provisioner, signer = with_signer(bare_station)
+        signer.pause()
+        request = asyncio.create_task(provisioner.provision(ProvisioningRequest("CAM-1", **own), "test"))
+        await signer.hold(request)
+        quicker = await provision(bare_station, **own)
+        signer.may_sign.set()
+        with pytest.raises(BirthmarkError) as caught:
+            await request
+        assert caught.value.code == "registry.reservation-lost"
+        unit = await registered(bare_station)
+    assert unit.certificate is not None
+    assert unit.certificate.der == quicker.chain[0]
+    assert "registry.reservation-lost" in CONFLICTS
+
+
+async def test_a_unit_that_is_revoked_while_the_signer_works_gets_nothing(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        provisioner, signer = with_signer(bare_station)
+        signer.pause()
+        request = asyncio.create_task(provisioner.provision(ProvisioningRequest("CAM-1"), "test"))
+        await signer.hold(request)
+        async with bare_station.database.write() as connection:
+            await revocation.revoke(connection, "CAM-1", RevocationCode.HOLD, "stolen", NOW)
+        signer.may_sign.set()
+        with pytest.raises(BirthmarkError) as caught:
+            await request
+        assert caught.value.code == "registry.unit-revoked"
+        unit = await registered(bare_station)
+    assert (unit.state, unit.certificate) == (UnitState.REVOKED, None)
+
+
+async def test_a_clock_that_was_set_back_makes_no_certificate_that_has_ended_already(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        bare_station.clock.now = 0.0
+        certificate = x509.load_der_x509_certificate((await provision(bare_station)).chain[0])
+    assert certificate.not_valid_before_utc.timestamp() <= NOW < certificate.not_valid_after_utc.timestamp()
 
 
 async def test_of_many_requests_for_one_serial_at_once_one_succeeds(tmp_path: Path) -> None:

@@ -11,13 +11,14 @@ import pytest
 from station.registry import audit, database
 from station.registry.audit import GENESIS, Event, row_hash
 from station.registry.database import Database
+from station.registry.location import registry_url
 from station.registry.schema import audit as table
 
 
 @pytest.fixture
 async def registry(tmp_path: Path) -> AsyncIterator[Database]:
-    database.create(tmp_path / "registry.sqlite")
-    opened = Database(tmp_path / "registry.sqlite")
+    database.create(registry_url(tmp_path))
+    opened = Database(registry_url(tmp_path), "bench")
     yield opened
     await opened.close()
 
@@ -42,8 +43,8 @@ def test_a_rows_hash_covers_its_fields_in_messagepack() -> None:
 
     A fixed hash, because old logs must verify forever.
     """
-    packed = bytes.fromhex("960102a161a162a163c403010203")
-    assert row_hash(1, 2, "a", "b", "c", b"\x01\x02\x03") == hashlib.sha256(packed).digest()
+    packed = bytes.fromhex("970102a173a161a162a163c403010203")
+    assert row_hash(1, 2, "s", "a", "b", "c", b"\x01\x02\x03") == hashlib.sha256(packed).digest()
 
 
 async def test_each_row_follows_the_one_before_and_the_first_the_genesis(registry: Database) -> None:
@@ -53,7 +54,7 @@ async def test_each_row_follows_the_one_before_and_the_first_the_genesis(registr
     assert [row.seq for row in found] == [1, 2, 3]
     assert [row.previous for row in found] == [GENESIS, found[0].hash, found[1].hash]
     for row in found:
-        assert row.hash == row_hash(row.seq, row.at, row.event, row.serial, row.detail, row.previous)
+        assert row.hash == row_hash(row.seq, row.at, row.station, row.event, row.serial, row.detail, row.previous)
 
 
 async def test_a_row_is_read_as_it_was_written_and_its_detail_has_one_order(registry: Database) -> None:
@@ -93,9 +94,20 @@ async def test_the_settings_recorded_last_are_found(registry: Database) -> None:
     assert await settings(registry) == {"name": "bench 2"}
 
 
+async def test_each_station_records_its_own_settings(registry: Database, tmp_path: Path) -> None:
+    await write(registry, Event.INITIALISED, settings={"name": "bench"})
+    other = Database(registry_url(tmp_path), "bench 7")
+    assert await settings(other) is None
+    await write(other, Event.CONFIGURED, settings={"name": "bench 7"})
+    assert [row.station for row in await rows(registry)] == ["bench", "bench 7"]
+    assert await settings(registry) == {"name": "bench"}
+    assert await settings(other) == {"name": "bench 7"}
+    await other.close()
+
+
 async def test_recorded_settings_that_are_damaged_count_as_not_recorded(registry: Database) -> None:
     await write(registry, Event.INITIALISED, settings={"name": "bench 1"})
     async with registry.write() as connection:
-        spoilt = {"event": "configured", "serial": "", "detail": "{", "previous": b"", "hash": b""}
+        spoilt = {"event": "configured", "serial": "", "detail": "{", "previous": b"", "hash": b"", "station": "bench"}
         await connection.execute(table.insert().values(seq=2, at=2000, **spoilt))
     assert await settings(registry) is None

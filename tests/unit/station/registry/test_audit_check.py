@@ -20,8 +20,8 @@ ROWS = 8
 @pytest.fixture
 async def registry(tmp_path: Path) -> AsyncIterator[Database]:
     path = tmp_path / "registry.sqlite"
-    database.create(path)
-    opened = Database(path)
+    database.create(f"sqlite:{path}")
+    opened = Database(f"sqlite:{path}", "bench")
     async with opened.write() as connection:
         for number in range(1, ROWS + 1):
             await audit.append(connection, 1000 + number, Event.ISSUED, f"CAM-{number}", certificate=f"{number:x}")
@@ -52,8 +52,8 @@ async def test_an_untouched_log_is_whole(registry: Database) -> None:
 
 
 async def test_an_empty_log_is_whole(tmp_path: Path) -> None:
-    database.create(tmp_path / "empty.sqlite")
-    empty = Database(tmp_path / "empty.sqlite")
+    database.create(f"sqlite:{tmp_path / 'empty.sqlite'}")
+    empty = Database(f"sqlite:{tmp_path / 'empty.sqlite'}", "bench")
     assert (await check(empty)).problems == ()
     await empty.close()
 
@@ -88,7 +88,7 @@ async def test_a_changed_row_whose_hash_was_made_anew_is_found_by_the_next(regis
             "SELECT at, event, detail, previous FROM audit WHERE seq = 4"
         ).fetchone()
     connection.close()
-    forged = row_hash(4, at, event, "CAM-X", detail, previous).hex()
+    forged = row_hash(4, at, "bench", event, "CAM-X", detail, previous).hex()
     tamper(tmp_path, f"UPDATE audit SET serial = 'CAM-X', hash = x'{forged}' WHERE seq = 4")
     assert damages(await check(registry)) == [(Damage.REPLACED, 5, 5)]
 
@@ -129,7 +129,7 @@ async def test_a_row_moved_out_of_the_order_is_found(registry: Database, tmp_pat
 
 
 async def test_an_inserted_row_is_found(registry: Database, tmp_path: Path) -> None:
-    values = f"{ROWS + 1}, 9, 'issued', 'CAM-X', '{{}}', zeroblob(32), zeroblob(32)"
+    values = f"{ROWS + 1}, 9, 'bench', 'issued', 'CAM-X', '{{}}', zeroblob(32), zeroblob(32)"
     tamper(tmp_path, f"INSERT INTO audit VALUES ({values})")
     assert (Damage.CHANGED, ROWS + 1, ROWS + 1) in damages(await check(registry))
 
@@ -153,7 +153,7 @@ async def test_a_log_rewritten_whole_is_found_by_a_head_that_was_noted(registry:
     noted = await check(registry)
     statements, previous = [], audit.GENESIS
     for seq in range(1, ROWS + 1):
-        digest = row_hash(seq, 1, "issued", "CAM-X", "{}", previous)
+        digest = row_hash(seq, 1, "bench", "issued", "CAM-X", "{}", previous)
         values = f"at = 1, event = 'issued', serial = 'CAM-X', detail = '{{}}', previous = x'{previous.hex()}'"
         statements.append(f"UPDATE audit SET {values}, hash = x'{digest.hex()}' WHERE seq = {seq}")
         previous = digest

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 
 from shared.errors import BirthmarkError
-from station.registry import database
+from station.registry import database, sqlite
 from station.registry.database import Database
+from station.registry.location import registry_url
 from station.registry.schema import assignments, key_tables
 from virtual.timeouts import TIMEOUT_SECONDS
 
@@ -85,7 +85,7 @@ async def test_a_cancelled_transaction_is_whole_or_nothing_and_blocks_no_other(
     times: int,
 ) -> None:
     path = tmp_path / "registry.sqlite"
-    database.create(path)
+    database.create(f"sqlite:{path}")
     threads = set(threading.enumerate())
     opened: list[sqlite3.Connection] = []
     connect = sqlite3.connect
@@ -95,7 +95,7 @@ async def test_a_cancelled_transaction_is_whole_or_nothing_and_blocks_no_other(
         return opened[-1]
 
     monkeypatch.setattr(sqlite3, "connect", kept)
-    registry = Database(path)
+    registry = Database(f"sqlite:{path}", "bench")
     hit = [await cancelled(work(registry, 2 * at), at, times) for at in range(WAITS)]
     assert hit.index(False) > LEAST_WAITS
     await write_two(registry, 2 * WAITS)  # nothing holds the lock
@@ -126,8 +126,8 @@ async def test_a_cancelled_transaction_is_whole_or_nothing_and_blocks_no_other(
 
 @pytest.fixture
 async def registry(tmp_path: Path) -> AsyncIterator[Database]:
-    database.create(tmp_path / "registry.sqlite")
-    registry = Database(tmp_path / "registry.sqlite")
+    database.create(registry_url(tmp_path))
+    registry = Database(registry_url(tmp_path), "bench")
     yield registry
     await registry.close()
 
@@ -184,9 +184,9 @@ async def test_writes_are_carried_out_in_the_order_they_were_asked_for(registry:
 
 
 async def test_a_write_that_waits_too_long_for_the_lock_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    database.create(tmp_path / "registry.sqlite")
-    monkeypatch.setattr(database, "BUSY_SECONDS", 0.01)
-    one, other = (Database(tmp_path / "registry.sqlite") for _ in range(2))
+    database.create(registry_url(tmp_path))
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.01)
+    one, other = (Database(registry_url(tmp_path), "bench") for _ in range(2))
     async with one.write():
         with pytest.raises(BirthmarkError) as caught:
             await write_two(other, 0)
@@ -196,14 +196,42 @@ async def test_a_write_that_waits_too_long_for_the_lock_fails(tmp_path: Path, mo
     await other.close()
 
 
-async def test_a_constraint_keeps_its_own_error(registry: Database) -> None:
+async def test_a_violated_constraint_is_an_error_with_a_code_and_nothing_is_written(registry: Database) -> None:
     await write_two(registry, 0)
-    with pytest.raises(IntegrityError):
+    with pytest.raises(BirthmarkError) as caught:
         await write_two(registry, 1)
+    assert caught.value.code == "registry.inconsistent"
     assert await ids(registry) == [0, 1]
-    with pytest.raises(IntegrityError):
+    with pytest.raises(BirthmarkError) as caught:
         async with registry.write() as connection:
             await connection.execute(assignments.insert().values(unit_id=99, table_id=0))
+    assert caught.value.code == "registry.inconsistent"
+
+
+async def test_a_transaction_knows_its_station(registry: Database) -> None:
+    async with registry.read() as connection:
+        assert database.station_of(connection) == "bench"
+    async with registry.write() as connection:
+        assert database.station_of(connection) == "bench"
+
+
+@pytest.mark.parametrize("url", ["registry.sqlite", "sqlite:", "postgresql://host/db", "sqlite:a\0b"])
+def test_an_address_of_no_registry_is_refused(url: str) -> None:
+    with pytest.raises(BirthmarkError) as caught:
+        Database(url, "bench")
+    assert caught.value.code == "config.invalid"
+
+
+@pytest.mark.parametrize("name", ["a b", "50%", "x?mode=ro#y", "äöü"])
+async def test_a_directory_of_any_name_can_hold_a_registry(tmp_path: Path, name: str) -> None:
+    directory = tmp_path / name
+    directory.mkdir()
+    database.create(registry_url(directory))
+    registry = Database(registry_url(directory), "bench")
+    await write_two(registry, 0)
+    assert await ids(registry) == [0, 1]
+    await registry.close()
+    assert (directory / "registry.sqlite").is_file()
 
 
 async def test_a_commit_is_on_the_disk(registry: Database) -> None:
@@ -220,20 +248,20 @@ async def test_a_commit_is_on_the_disk(registry: Database) -> None:
 
 def test_a_registry_is_private_and_never_made_over_another(tmp_path: Path) -> None:
     path = tmp_path / "registry.sqlite"
-    database.create(path)
+    database.create(f"sqlite:{path}")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with pytest.raises(FileExistsError):
-        database.create(path)
+        database.create(f"sqlite:{path}")
 
 
 def test_migrating_again_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "registry.sqlite"
-    database.create(path)
+    database.create(f"sqlite:{path}")
     with sqlite3.connect(path) as connection:
         connection.execute("INSERT INTO key_tables (id, sealed) VALUES (5, x'00')")
         before = "\n".join(connection.iterdump())
     connection.close()
-    database.migrate(path)
+    database.migrate(f"sqlite:{path}")
     with sqlite3.connect(path) as connection:
         assert "\n".join(connection.iterdump()) == before
     connection.close()
@@ -241,12 +269,12 @@ def test_migrating_again_changes_nothing(tmp_path: Path) -> None:
 
 def test_a_registry_of_a_newer_station_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "registry.sqlite"
-    database.create(path)
+    database.create(f"sqlite:{path}")
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
     with pytest.raises(BirthmarkError) as caught:
-        database.migrate(path)
+        database.migrate(f"sqlite:{path}")
     assert caught.value.code == "registry.too-new"
 
 
@@ -258,9 +286,9 @@ async def test_a_file_that_is_no_registry_is_refused(tmp_path: Path, content: by
     else:
         path.write_bytes(content)
     with pytest.raises(BirthmarkError) as caught:
-        database.migrate(path)
+        database.migrate(f"sqlite:{path}")
     assert caught.value.code == "registry.unavailable"
-    registry = Database(path)
+    registry = Database(f"sqlite:{path}", "bench")
     with pytest.raises(BirthmarkError) as caught:
         await ids(registry)
     assert caught.value.code == "registry.unavailable"

@@ -39,7 +39,7 @@ async def serials(bare_station: BareStation, wanted: Filter) -> list[str]:
 
 async def test_pages_follow_one_another_and_show_each_unit_once(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        made = [provisioned.unit.serial for provisioned in await fill(bare_station, 7)]
+        made = [provisioned.serial for provisioned in await fill(bare_station, 7)]
         found: list[str] = []
         cursor: str | None = ""
         pages = 0
@@ -74,7 +74,7 @@ async def test_units_are_found_by_family_state_station_serial_and_time(tmp_path:
         await fill(bare_station, 2, "Scanner")
         async with bare_station.database.write() as connection:
             await revocation.revoke(connection, "Camera-1", RevocationCode.HOLD, "why", NOW)
-            await units.release(connection, "Scanner-4", "why", NOW)
+            await revocation.release(connection, "Scanner-4", "why", NOW)
         assert await serials(bare_station, Filter()) == ["Scanner-3", "Camera-2", "Camera-1"]
         assert await serials(bare_station, Filter(family="Camera")) == ["Camera-2", "Camera-1"]
         assert await serials(bare_station, Filter(state=UnitState.REVOKED)) == ["Camera-1"]
@@ -98,36 +98,41 @@ async def test_a_unit_is_found_by_serial_nuc_blind_index_and_certificate(tmp_pat
         async with bare_station.database.read() as connection:
             by_nuc = await queries.by_nuc_blind_index(connection, bare_station.nuc_blind_index.of(provisioned.nuc_hash))
             by_certificate = await queries.by_certificate(connection, hashlib.sha256(provisioned.chain[0]).digest())
-            by_serial = await queries.by_serial(connection, provisioned.unit.serial)
+            by_serial = await queries.by_serial(connection, provisioned.serial)
             assert await queries.by_nuc_blind_index(connection, bytes(32)) is None
             assert await queries.by_certificate(connection, bytes(32)) is None
-        assert by_nuc == by_certificate == by_serial == provisioned.unit
+        assert by_nuc == by_serial
+        assert by_certificate == (by_serial, by_serial.certificate)
+        assert by_serial.serial == provisioned.serial
 
 
 async def test_a_serial_that_was_released_and_given_anew_means_the_new_unit(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         first = await bare_station.offline_provisioner.provision(ProvisioningRequest("CAM-1"), "test")
         async with bare_station.database.write() as connection:
-            await units.release(connection, "CAM-1", "why", NOW)
+            await revocation.release(connection, "CAM-1", "why", NOW)
         async with bare_station.database.read() as connection:
-            assert (await queries.by_serial(connection, "CAM-1")).id == first.unit.id
+            old = await queries.by_serial(connection, "CAM-1")
         second = await bare_station.offline_provisioner.provision(ProvisioningRequest("CAM-1"), "test")
         async with bare_station.database.read() as connection:
-            assert (await queries.by_serial(connection, "CAM-1")).id == second.unit.id
+            new = await queries.by_serial(connection, "CAM-1")
+        assert units.certificate_serial(old) == first.certificate_serial
+        assert units.certificate_serial(new) == second.certificate_serial
+        assert new.id > old.id
 
 
 async def test_statistics_count_families_states_tables_and_times(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path, tables=5) as bare_station:
         made = await fill(bare_station, 4, "Camera") + await fill(bare_station, 2, "Scanner")
         async with bare_station.database.write() as connection:
-            await units.release(connection, "Scanner-6", "why", NOW)
+            await revocation.release(connection, "Scanner-6", "why", NOW)
         async with bare_station.database.read() as connection:
             assert await queries.families(connection) == {"Camera": 4, "Scanner": 1}
             counts = await units.count_by_state(connection)
             usage = await queries.table_usage(connection)
             times = await queries.provisioning_times(connection)
         assert counts == dict.fromkeys(UnitState, 0) | {UnitState.PROVISIONED: 5, UnitState.RELEASED: 1}
-        expected = [sum(table in provisioned.unit.tables for provisioned in made[:5]) for table in range(5)]
+        expected = [sum(table in provisioned.tables for provisioned in made[:5]) for table in range(5)]
         assert list(usage.values()) == expected
         assert list(usage) == [0, 1, 2, 3, 4]
         assert times is not None
@@ -145,7 +150,7 @@ async def test_an_empty_registry_has_no_times_and_unused_tables(tmp_path: Path) 
 async def test_the_registry_knows_who_holds_a_units_key(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         [provisioned] = await fill(bare_station, 1)
-        assert provisioned.unit.key_holder is KeyHolder.STATION
+        assert provisioned.key_holder is KeyHolder.STATION
 
 
 @pytest.mark.parametrize("column", ["serial", "ek_fingerprint", "device_fingerprint", "nuc_blind_index"])

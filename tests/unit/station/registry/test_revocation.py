@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.errors import BirthmarkError
 from shared.types import board_serial
-from station.authority.profiles import DeviceSubject
 from station.registry import audit, revocation, units
 from station.registry.records import Applicant, KeyHolder, Unit, UnitState
 from station.registry.revocation import RevocationCode
+from tests.harness import issuing
 from tests.harness.bare_station import NOW, BareStation, open_bare_station
 
 Verb = Callable[[AsyncConnection], Awaitable[Unit]]
@@ -26,7 +23,7 @@ VERBS: dict[str, Verb] = {
     "hold": lambda c: revocation.revoke(c, "CAM-1", RevocationCode.HOLD, "why", NOW),
     "revoke": lambda c: revocation.revoke(c, "CAM-1", RevocationCode.KEY_COMPROMISE, "why", NOW),
     "reinstate": lambda c: revocation.reinstate(c, "CAM-1", "why", NOW),
-    "release": lambda c: units.release(c, "CAM-1", "why", NOW),
+    "release": lambda c: revocation.release(c, "CAM-1", "why", NOW),
 }
 
 # From each state, what each verb leads to: a state, or the code of a refusal that changes nothing.
@@ -55,12 +52,8 @@ def applicant(ek: bytes = b"e" * 32) -> Applicant:
 
 
 async def issue(bare_station: BareStation) -> Unit:
-    """A unit that came by cable and has yet to send its receipt."""
-    key = ec.generate_private_key(ec.SECP256R1()).public_key()
-    subject = DeviceSubject(board_serial("CAM-1"), key, b"e" * 32)
-    certificate = bare_station.authority.issue(subject, dt.datetime.fromtimestamp(NOW, dt.UTC))
-    async with bare_station.database.write() as connection:
-        return await units.add(connection, applicant(), certificate, bare_station.tables.choose(), NOW)
+    """Issue to a unit that came by cable and has not sent its receipt."""
+    return (await issuing.issue(bare_station.issuance, applicant(), NOW)).unit
 
 
 async def bring(bare_station: BareStation, state: str) -> None:
@@ -99,8 +92,7 @@ async def test_a_revoked_unit_that_is_plugged_in_again_is_refused(tmp_path: Path
     async with open_bare_station(tmp_path) as bare_station:
         await bring(bare_station, "provisioned, on hold")
         with pytest.raises(BirthmarkError) as raised:
-            async with bare_station.database.write() as connection:
-                await units.issue_or_resume(connection, applicant(), NOW, _never, _never)
+            await issuing.issue(bare_station.issuance, applicant(), NOW)
         assert raised.value.code == "registry.unit-revoked"
 
 
@@ -130,13 +122,8 @@ async def test_another_tpm_with_a_revoked_units_serial_is_refused_as_taken(tmp_p
     async with open_bare_station(tmp_path) as bare_station:
         await bring(bare_station, "revoked for good")
         with pytest.raises(BirthmarkError) as raised:
-            async with bare_station.database.write() as connection:
-                await units.issue_or_resume(connection, applicant(ek=os.urandom(32)), NOW, _never, _never)
+            await issuing.issue(bare_station.issuance, applicant(ek=os.urandom(32)), NOW)
         assert raised.value.code == "registry.serial-taken"
-
-
-def _never(*_: object) -> Any:
-    raise AssertionError("nothing may be issued")
 
 
 async def _rows(bare_station: BareStation) -> list[tuple[str, str]]:

@@ -1,239 +1,84 @@
-"""Applicants are new, known or refused, and units change their state. A refusal writes nothing."""
+"""A unit's receipt, and its return: each is recorded once, and not for a unit that is revoked or released."""
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
-from sqlalchemy.ext.asyncio import AsyncConnection
+import sqlalchemy as sa
 
 from shared.errors import BirthmarkError
-from shared.types import TableId, board_serial
-from station.authority.profiles import DeviceSubject
-from station.registry import audit, revocation, units
-from station.registry.records import Applicant, Issuance, KeyHolder, UnitState
+from station.registry import audit, certificates, reservations, revocation, units
+from station.registry.database import Connection
+from station.registry.records import Applicant, CertificateState, Unit, UnitState
 from station.registry.revocation import RevocationCode
-from tests.harness.bare_station import NOW, BareStation, open_bare_station
-
-FIRST = Applicant(
-    serial=board_serial("10000000abcdef01"),
-    key_holder=KeyHolder.TPM,
-    family="Raspberry Pi",
-    station="bench 3",
-    port="/dev/ttyACM0",
-    device_fingerprint=b"device 1",
-    nuc_blind_index=b"sensor 1",
-    ek_fingerprint=b"tpm 1",
-    ek_trust="verified",
-)
-SECOND = replace(
-    FIRST,
-    serial=board_serial("10000000abcdef02"),
-    device_fingerprint=b"device 2",
-    nuc_blind_index=b"sensor 2",
-    ek_fingerprint=b"tpm 2",
-)
-TABLES = (TableId(0), TableId(3), TableId(7))
+from tests.harness.applicants import FIRST, SECOND, TABLES, signed
+from tests.harness.bare_station import NOW, open_bare_station
 
 
-@pytest.fixture
-async def bare_station(tmp_path: Path) -> AsyncIterator[BareStation]:
-    async with open_bare_station(tmp_path) as bare_station:
-        yield bare_station
+async def issue(connection: Connection, applicant: Applicant, number: int) -> Unit:
+    reservation = await reservations.reserve_unit(connection, applicant, number, TABLES, NOW)
+    return await reservations.record(connection, reservation, signed(number, bytes([number])), applicant, NOW)
 
 
-class Issuer:
-    """Makes certificates and counts them."""
-
-    def __init__(self, bare_station: BareStation) -> None:
-        self._station = bare_station
-        self.made: list[x509.Certificate] = []
-
-    def issue(self, tables: tuple[TableId, ...]) -> x509.Certificate:
-        assert tables == TABLES
-        key = ec.generate_private_key(ec.SECP256R1()).public_key()
-        subject = DeviceSubject(FIRST.serial, key, b"t" * 32)
-        self.made.append(self._station.authority.issue(subject, dt.datetime.fromtimestamp(NOW, dt.UTC)))
-        return self.made[-1]
+async def events(connection: Connection) -> list[str]:
+    return [row.event for row in await audit.read(connection)]
 
 
-@pytest.fixture
-def issuer(bare_station: BareStation) -> Issuer:
-    return Issuer(bare_station)
-
-
-async def provision(bare_station: BareStation, issuer: Issuer, applicant: Applicant, now: int = NOW) -> Issuance:
-    async with bare_station.database.write() as connection:
-        return await units.issue_or_resume(connection, applicant, now, issuer.issue, lambda: TABLES)
-
-
-async def refused(bare_station: BareStation, issuer: Issuer, applicant: Applicant) -> str:
-    before, made = await events(bare_station), len(issuer.made)
-    with pytest.raises(BirthmarkError) as caught:
-        await provision(bare_station, issuer, applicant)
-    assert await events(bare_station) == before
-    assert len(issuer.made) == made
-    return caught.value.code
-
-
-async def events(bare_station: BareStation) -> list[str]:
-    async with bare_station.database.read() as connection:
-        return [row.event for row in await audit.read(connection)]
-
-
-async def release(connection: AsyncConnection, applicant: Applicant = FIRST) -> None:
-    await units.release(connection, applicant.serial, "a new TPM", NOW + 5)
-
-
-def fingerprint(certificate: x509.Certificate) -> bytes:
-    return certificate.fingerprint(hashes.SHA256())
-
-
-# --- who is who ---
-
-
-async def test_a_new_applicant_gets_a_unit_with_all_its_fields(bare_station: BareStation, issuer: Issuer) -> None:
-    issued = await provision(bare_station, issuer, FIRST)
-    unit = issued.unit
-    assert not issued.resumed
-    assert (unit.serial, unit.state, unit.tables, unit.issued_at) == (FIRST.serial, UnitState.ISSUED, TABLES, NOW)
-    assert (unit.key_holder, unit.family, unit.ek_trust) == (KeyHolder.TPM, "Raspberry Pi", "verified")
-    assert unit.certificate == issuer.made[0].public_bytes(Encoding.DER)
-    assert int(unit.certificate_serial, 16) == issuer.made[0].serial_number
-    assert await events(bare_station) == ["issued"]
-
-
-async def test_a_known_applicant_gets_its_unit_again_and_nothing_is_made(
-    bare_station: BareStation, issuer: Issuer
-) -> None:
-    first = await provision(bare_station, issuer, FIRST)
-    again = await provision(bare_station, issuer, replace(FIRST, port="/dev/ttyACM7"), NOW + 9)
-    assert again.resumed
-    assert again.unit == first.unit
-    assert len(issuer.made) == 1
-    assert await events(bare_station) == ["issued", "resumed"]
-
-
-@pytest.mark.parametrize(
-    ("applicant", "code"),
-    [
-        (replace(FIRST, ek_fingerprint=b"tpm 9"), "registry.serial-taken"),
-        (replace(FIRST, ek_fingerprint=None), "registry.serial-taken"),
-        (replace(FIRST, serial=board_serial("10000000abcdef09")), "registry.ek-taken"),
-        (replace(FIRST, device_fingerprint=b"device 9"), "registry.device-key-changed"),
-        (replace(FIRST, nuc_blind_index=b"sensor 9"), "registry.nuc-changed"),
-        (replace(FIRST, certificate_sha256=b"of nobody"), "identity.unknown-certificate"),
-    ],
-)
-async def test_an_applicant_that_matches_a_unit_only_in_part_is_refused(
-    bare_station: BareStation, issuer: Issuer, applicant: Applicant, code: str
-) -> None:
-    await provision(bare_station, issuer, FIRST)
-    assert await refused(bare_station, issuer, applicant) == code
-
-
-@pytest.mark.parametrize(
-    ("applicant", "code"),
-    [
-        (replace(SECOND, device_fingerprint=FIRST.device_fingerprint), "registry.device-key-taken"),
-        (replace(SECOND, nuc_blind_index=FIRST.nuc_blind_index), "registry.duplicate-nuc"),
-    ],
-)
-async def test_another_unit_may_not_have_the_key_or_the_sensor_of_one(
-    bare_station: BareStation, issuer: Issuer, applicant: Applicant, code: str
-) -> None:
-    await provision(bare_station, issuer, FIRST)
-    assert await refused(bare_station, issuer, applicant) == code
-
-
-async def test_a_unit_shows_its_own_certificate_and_not_anothers(bare_station: BareStation, issuer: Issuer) -> None:
-    await provision(bare_station, issuer, FIRST)
-    await provision(bare_station, issuer, SECOND)
-    own, others = (fingerprint(certificate) for certificate in issuer.made)
-    assert (await provision(bare_station, issuer, replace(FIRST, certificate_sha256=own))).resumed
-    assert (
-        await refused(bare_station, issuer, replace(FIRST, certificate_sha256=others)) == "identity.unknown-certificate"
-    )
-
-
-async def test_two_units_without_a_tpm_are_not_alike_for_having_none(bare_station: BareStation, issuer: Issuer) -> None:
-    async with bare_station.database.write() as connection:
-        for applicant in (FIRST, SECOND):
-            without = replace(applicant, ek_fingerprint=None, key_holder=KeyHolder.SOFTWARE)
-            await units.issue_new(connection, without, NOW, issuer.issue, lambda: TABLES)
-        with pytest.raises(BirthmarkError) as caught:
-            await units.issue_new(connection, replace(FIRST, ek_fingerprint=None), NOW, issuer.issue, lambda: TABLES)
-    assert caught.value.code == "registry.serial-taken"
-
-
-# --- what becomes of a unit ---
-
-
-async def test_a_receipt_makes_a_unit_provisioned_once(bare_station: BareStation, issuer: Issuer) -> None:
-    unit = (await provision(bare_station, issuer, FIRST)).unit
-    async with bare_station.database.write() as connection:
+async def test_a_receipt_makes_a_unit_provisioned_and_its_certificate_active_once(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as station, station.database.write() as connection:
+        unit = await issue(connection, FIRST, 1)
         confirmed = await units.confirm(connection, unit.id, NOW + 1, 1234)
         again = await units.confirm(connection, unit.id, NOW + 2, 9999)
+        assert await events(connection) == ["reserved", "issued", "provisioned"]
     assert (confirmed.state, confirmed.provisioned_at, confirmed.duration_ms) == (UnitState.PROVISIONED, NOW + 1, 1234)
+    assert confirmed.certificate is not None
+    assert (confirmed.certificate.state, confirmed.certificate.activated_at) == (CertificateState.ACTIVE, NOW + 1)
     assert again == confirmed
-    assert await events(bare_station) == ["issued", "provisioned"]
 
 
-async def test_a_unit_revoked_or_released_meanwhile_is_not_provisioned(
-    bare_station: BareStation, issuer: Issuer
-) -> None:
-    one, other = [(await provision(bare_station, issuer, applicant)).unit for applicant in (FIRST, SECOND)]
-    async with bare_station.database.write() as connection:
-        await release(connection)
+async def test_a_receipt_for_another_certificate_supersedes_the_one_before(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as station, station.database.write() as connection:
+        unit = await units.confirm(connection, (await issue(connection, FIRST, 1)).id, NOW, 800)
+        reservation = await reservations.reserve_certificate(connection, unit.id, FIRST, 2, NOW + 5)
+        renewed = await reservations.record(connection, reservation, signed(2, b"new"), FIRST, NOW + 5)
+        assert renewed.state is UnitState.PROVISIONED
+        confirmed = await units.confirm(connection, unit.id, NOW + 6, 900)
+        assert await events(connection) == ["reserved", "issued", "provisioned", "reserved", "issued", "renewed"]
+        states = [one.state for one in await certificates.of_unit(connection, unit.id)]
+    assert states == [CertificateState.SUPERSEDED, CertificateState.ACTIVE]
+    assert (confirmed.provisioned_at, confirmed.duration_ms, confirmed.tables) == (NOW, 800, TABLES)
+    assert units.certificate_serial(confirmed) == "2"
+
+
+async def test_a_unit_revoked_or_released_meanwhile_is_neither_confirmed_nor_resumed(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as station, station.database.write() as connection:
+        one, other = await issue(connection, FIRST, 1), await issue(connection, SECOND, 2)
+        await revocation.release(connection, FIRST.serial, "a new TPM", NOW + 5)
         await revocation.revoke(connection, SECOND.serial, RevocationCode.HOLD, "lost", NOW)
+        before = await events(connection)
         for unit, code in ((one, "registry.released-meanwhile"), (other, "registry.unit-revoked")):
-            with pytest.raises(BirthmarkError) as caught:
-                await units.confirm(connection, unit.id, NOW)
-            assert caught.value.code == code
-    assert await refused(bare_station, issuer, SECOND) == "registry.unit-revoked"
+            for change in (units.confirm, units.resume):
+                with pytest.raises(BirthmarkError) as caught:
+                    await change(connection, unit.id, NOW)
+                assert caught.value.code == code
+        assert await events(connection) == before
 
 
-async def test_a_released_serial_tpm_and_sensor_are_free_and_the_unit_is_unknown(
-    bare_station: BareStation, issuer: Issuer
-) -> None:
-    first = (await provision(bare_station, issuer, FIRST)).unit
-    async with bare_station.database.write() as connection:
-        await release(connection)
-        with pytest.raises(BirthmarkError) as caught:
-            await release(connection)
-    assert caught.value.code == "registry.unknown-unit"
-    second = await provision(
-        bare_station, issuer, replace(FIRST, ek_fingerprint=b"tpm 9", device_fingerprint=b"device 9")
-    )
-    assert not second.resumed
-    async with bare_station.database.read() as connection:
-        gone = await units.by_id(connection, first.id)
-        assert (gone.state, gone.closed_at, gone.closed_reason) == (UnitState.RELEASED, NOW + 5, "a new TPM")
-        assert (await units.active(connection, FIRST.serial)).id == second.unit.id
-        assert [unit.id for unit in await units.list_active(connection)] == [second.unit.id]
-
-
-async def test_units_are_listed_the_latest_first_in_pages_and_counted_by_state(
-    bare_station: BareStation, issuer: Issuer
-) -> None:
-    made = [(await provision(bare_station, issuer, applicant)).unit for applicant in (FIRST, SECOND)]
-    async with bare_station.database.write() as connection:
+async def test_units_are_read_the_latest_first_with_tables_and_certificate(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as station, station.database.write() as connection:
+        made = [await issue(connection, FIRST, 1), await issue(connection, SECOND, 2)]
         await units.confirm(connection, made[0].id, NOW)
-    async with bare_station.database.read() as connection:
-        [latest] = await units.list_active(connection, limit=1)
-        [earlier] = await units.list_active(connection, before=latest.id)
-        assert (latest.id, earlier.id) == (made[1].id, made[0].id)
-        assert latest.tables == earlier.tables == TABLES
-        assert await units.count_by_state(connection) == {
-            UnitState.ISSUED: 1,
-            UnitState.PROVISIONED: 1,
-            UnitState.REVOKED: 0,
-            UnitState.RELEASED: 0,
-        }
+        found = await units.select(connection, sa.true())
+        assert [(unit.id, unit.tables, units.certificate_serial(unit)) for unit in found] == [
+            (made[1].id, TABLES, "2"),
+            (made[0].id, TABLES, "1"),
+        ]
+        assert [unit.id for unit in await units.select(connection, sa.true(), 1)] == [made[1].id]
+        assert (await units.active(connection, FIRST.serial)).id == made[0].id
+        counted = await units.count_by_state(connection)
+    assert {state: count for state, count in counted.items() if count} == {
+        UnitState.ISSUED: 1,
+        UnitState.PROVISIONED: 1,
+    }
+    assert set(counted) == set(UnitState)

@@ -52,7 +52,7 @@ async def test_an_opened_stations_parts_belong_together(directory: Path) -> None
         with station.bus.listen() as events:
             made = await station.offline_provisioner.provision(ProvisioningRequest("CAM-1"), "test")
             assert events.get_nowait() == UnitChanged("CAM-1")
-        assert made.chain[1:] == station.authority.chain(made.unit.certificate)[1:]
+        assert made.chain[1:] == station.authority.issuer.chain_of(made.chain[0])[1:]
 
 
 async def test_the_policy_given_counts_and_the_configured_one_stays_on_record(directory: Path) -> None:
@@ -109,6 +109,8 @@ async def test_a_directory_that_others_may_read_is_not_opened(directory: Path) -
 
 
 async def test_the_registry_alone_opens_with_wrong_settings(directory: Path) -> None:
-    (directory / config.CONFIG_NAME).write_text("tables = 7")
-    async with open_registry(directory) as registry, registry.read() as connection:
-        assert [row.event for row in await audit.read(connection)] == ["initialised"]
+    (directory / config.CONFIG_NAME).write_text("name = 'bench 4'\ntables = 7")
+    async with open_registry(directory) as registry, registry.write() as connection:
+        await audit.append(connection, 0, audit.Event.REVOKED, "CAM-1")
+        rows = await audit.read(connection)
+    assert [(row.event, row.station) for row in rows] == [("initialised", "bench 3"), ("revoked", "bench 4")]

@@ -16,12 +16,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from shared.types import board_serial
+from station.authority.issuer import CertificateRequest
 from station.authority.profiles import DeviceSubject
 from station.provisioning.offline import ProvisionedUnit, ProvisioningRequest
 from station.registry import revocation, units
 from station.registry.revocation import RevocationCode
 from station.validation.certificates import CameraBundle
 from station.validation.verdict import Reason
+from tests.harness import issuing
+from tests.harness.applicants import FIRST
 from tests.harness.bare_station import NOW, BareStation, open_bare_station
 
 HASH = hashlib.sha256(b"an image").hexdigest()
@@ -116,7 +119,7 @@ async def test_a_released_units_certificate_fails_and_its_new_one_passes(tmp_pat
     async with open_bare_station(tmp_path) as bare_station:
         old = signed(await provision(bare_station))
         async with bare_station.database.write() as connection:
-            await units.release(connection, "CAM-1", "sold", NOW)
+            await revocation.release(connection, "CAM-1", "sold", NOW)
         new = signed(await provision(bare_station))
         assert await reason(bare_station, old) is Reason.REVOKED
         assert await reason(bare_station, new) is Reason.VALID
@@ -142,7 +145,8 @@ async def test_a_certificate_signed_with_the_authoritys_key_but_unknown_to_its_r
     key = ec.generate_private_key(ec.SECP256R1())
     async with open_bare_station(tmp_path) as bare_station:
         subject = DeviceSubject(board_serial("CAM-9"), key.public_key(), b"")
-        forged = bare_station.authority.issue(subject, dt.datetime.fromtimestamp(NOW, dt.UTC))
+        at = dt.datetime.fromtimestamp(NOW, dt.UTC)
+        forged = await bare_station.authority.issuer.issue(CertificateRequest(subject, 4711, at))
         made = bundle(key, as_der(forged.public_bytes(Encoding.DER)))
         assert await reason(bare_station, made) is Reason.UNKNOWN_UNIT
 
@@ -150,7 +154,7 @@ async def test_a_certificate_signed_with_the_authoritys_key_but_unknown_to_its_r
 async def test_the_stations_own_certificate_is_no_cameras(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         made = signed(await provision(bare_station))
-        station = as_der(bare_station.authority.station.public_bytes(Encoding.DER))
+        station = as_der(bare_station.authority.identity.certificate.public_bytes(Encoding.DER))
         assert await reason(bare_station, msgspec.structs.replace(made, camera_cert=station)) is Reason.UNKNOWN_UNIT
 
 
@@ -182,3 +186,28 @@ async def test_every_cut_and_every_flipped_byte_of_a_certificate_fails_without_a
             assert not (
                 await bare_station.certificates.validate(msgspec.structs.replace(made, camera_cert=as_der(one)))
             ).valid
+
+
+async def test_a_renewed_units_old_certificate_has_ended_and_its_new_one_passes(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    async with open_bare_station(tmp_path) as bare_station:
+        first = await issuing.issue(bare_station.issuance, FIRST, NOW, key.public_key())
+        async with bare_station.database.write() as connection:
+            await units.confirm(connection, first.unit.id, NOW)
+        old = bundle(key, as_der(first.certificate.der))
+        assert await reason(bare_station, old) is Reason.VALID
+        bare_station.clock.now = first.certificate.not_after + 1
+        second = await issuing.issue(bare_station.issuance, FIRST, bare_station.clock.now, key.public_key())
+        new = bundle(key, as_der(second.certificate.der))
+        assert await reason(bare_station, new) is Reason.VALID, "the unit may have it, though its receipt is missing"
+        async with bare_station.database.write() as connection:
+            await units.confirm(connection, first.unit.id, int(bare_station.clock.now))
+        assert await reason(bare_station, new) is Reason.VALID
+        assert await reason(bare_station, old) is Reason.OUT_OF_DATE
+
+
+async def test_a_unit_whose_receipt_is_missing_does_not_pass(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    async with open_bare_station(tmp_path) as bare_station:
+        granted = await issuing.issue(bare_station.issuance, FIRST, NOW, key.public_key())
+        assert await reason(bare_station, bundle(key, as_der(granted.certificate.der))) is Reason.NOT_PROVISIONED

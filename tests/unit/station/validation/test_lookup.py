@@ -11,10 +11,10 @@ import pytest
 
 from shared.errors import BirthmarkError
 from shared.types import NucHash
-from station.provisioning.offline import ProvisioningRequest
-from station.registry import revocation, units
+from station.provisioning.offline import ProvisionedUnit, ProvisioningRequest
+from station.registry import revocation
 from station.registry.database import Database
-from station.registry.records import Unit, UnitState
+from station.registry.records import UnitState
 from station.registry.revocation import RevocationCode
 from station.validation.lookup import Found, Lookup
 from tests.harness.bare_station import NOW, BareStation, open_bare_station
@@ -40,11 +40,11 @@ class Registered:
     bare_station: BareStation
     lookup: Counted
 
-    async def add(self, serial: str = "CAM-1") -> tuple[bytes, Unit]:
-        """Add a provisioned unit. Returns it and its blind index."""
+    async def add(self, serial: str = "CAM-1") -> tuple[bytes, ProvisionedUnit]:
+        """A provisioned unit and its blind index."""
         made = await self.bare_station.offline_provisioner.provision(ProvisioningRequest(serial), "test")
         assert made.nuc_hash is not None
-        return self.bare_station.nuc_blind_index.of(made.nuc_hash), made.unit
+        return self.bare_station.nuc_blind_index.of(made.nuc_hash), made
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ async def test_a_lookup_sees_everything_committed_before_it(registered: Register
     assert found is not None
     assert found[0] is UnitState.REVOKED
     async with registered.bare_station.database.write() as connection:
-        await units.release(connection, "CAM-1", "scrapped", NOW)
+        await revocation.release(connection, "CAM-1", "scrapped", NOW)
     assert await registered.lookup.find(index) is None
 
 

@@ -13,7 +13,7 @@ from shared.birthmark.derivation import token_key
 from shared.birthmark.nuc_token import NucToken, seal_token
 from shared.types import NucHash, TableId, key_index
 from station.provisioning.offline import ProvisionedUnit, ProvisioningRequest
-from station.registry import revocation, units
+from station.registry import revocation
 from station.registry.revocation import RevocationCode
 from station.registry.schema import units as table
 from station.validation.verdict import Reason
@@ -25,7 +25,7 @@ def token(
 ) -> NucToken:
     """Make a token as the camera does, under one of its tables, or under another so that it fails."""
     assert provisioned.nuc_hash is not None
-    which = provisioned.unit.tables[0] if which is None else which
+    which = provisioned.tables[0] if which is None else which
     key = token_key(bare_station.tables.master_key(which), key_index(index))
     return seal_token(key, os.urandom(12), provisioned.nuc_hash, which, key_index(index))
 
@@ -44,7 +44,7 @@ async def reason(bare_station: BareStation, made: NucToken) -> Reason:
 async def test_a_units_token_passes_under_each_of_its_tables_and_at_every_index(tmp_path: Path, index: int) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         provisioned = await provision(bare_station)
-        for which in provisioned.unit.tables:
+        for which in provisioned.tables:
             assert await reason(bare_station, token(bare_station, provisioned, which, index)) is Reason.VALID
 
 
@@ -69,14 +69,14 @@ async def test_the_name_of_another_table_fails(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         provisioned = await provision(bare_station)
         good = token(bare_station, provisioned)
-        other = msgspec.structs.replace(good, table_id=provisioned.unit.tables[1])
+        other = msgspec.structs.replace(good, table_id=provisioned.tables[1])
         assert await reason(bare_station, other) is Reason.NOT_AUTHENTIC
 
 
 async def test_a_token_made_under_a_table_that_is_not_the_units_fails(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         provisioned = await provision(bare_station)
-        foreign = next(which for which in bare_station.tables.ids() if which not in provisioned.unit.tables)
+        foreign = next(which for which in bare_station.tables.ids() if which not in provisioned.tables)
         assert await reason(bare_station, token(bare_station, provisioned, foreign)) is Reason.OTHER_TABLE
 
 
@@ -90,7 +90,7 @@ async def test_a_table_that_does_not_exist_fails(tmp_path: Path) -> None:
 async def test_a_nuc_hash_that_nobody_has_fails(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         provisioned = await provision(bare_station)
-        which = provisioned.unit.tables[0]
+        which = provisioned.tables[0]
         key = token_key(bare_station.tables.master_key(which), key_index(5))
         stranger = seal_token(key, os.urandom(12), NucHash(os.urandom(32)), which, key_index(5))
         assert await reason(bare_station, stranger) is Reason.UNKNOWN_UNIT
@@ -112,7 +112,7 @@ async def test_a_released_unit_is_unknown_and_the_one_after_it_passes(tmp_path: 
     async with open_bare_station(tmp_path) as bare_station:
         first = await provision(bare_station)
         async with bare_station.database.write() as connection:
-            await units.release(connection, "CAM-1", "sold", NOW)
+            await revocation.release(connection, "CAM-1", "sold", NOW)
         assert await reason(bare_station, token(bare_station, first)) is Reason.UNKNOWN_UNIT
         assert first.nuc_hash is not None
         nuc = first.nuc_hash.secret().hex()

@@ -15,8 +15,8 @@ from cryptography import x509
 
 from shared.errors import BirthmarkError
 from station.config import StationConfig
+from station.registry import sqlite
 from station.registry.schema import crl
-from station.setup.backup import backup as backups
 from station.setup.backup.backup import backup, restore
 from station.setup.init import init_data_dir
 from station.setup.open import open_station
@@ -151,7 +151,7 @@ def test_a_backup_that_fails_leaves_no_file(data_dir: Path, tmp_path: Path) -> N
 def test_a_backup_shows_one_moment_however_much_is_written_meanwhile(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backups, "_PAGES", 1)
+    monkeypatch.setattr(sqlite, "_PAGES", 1)
     station = sqlite3.connect(data_dir / "registry.sqlite", isolation_level=None)
     steps = 0
 

@@ -11,10 +11,11 @@ import pytest
 from shared.errors import BirthmarkError
 from station import config
 from station.config import AuthorityConfig
-from station.registry import audit, units
+from station.registry import audit
 from station.registry.records import KeyHolder, Unit, UnitState
 from station.setup.import_sma.takeover import PORT, ImportResult, take_over
 from station.setup.open import open_registry
+from tests.harness import issuing
 from tests.harness.public_sma import FOUNDATION, PublicSma, build
 
 
@@ -35,7 +36,7 @@ def digests(folder: Path) -> dict[Path, str]:
 def registered(directory: Path) -> tuple[dict[str, Unit], list[audit.Row]]:
     async def read() -> tuple[dict[str, Unit], list[audit.Row]]:
         async with open_registry(directory) as registry, registry.read() as connection:
-            found = await units.list_active(connection)
+            found = await issuing.listed(connection)
             return {unit.serial: unit for unit in found}, await audit.read(connection)
 
     return asyncio.run(read())

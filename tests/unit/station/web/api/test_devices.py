@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import itertools
 import json
+from pathlib import Path
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from shared.types import TableId
+from station.authority.certificates import AuthorityCertificates
+from station.authority.files import Authority
+from station.authority.key_file import KeyFileIssuer
+from station.provisioning.offline import ProvisioningRequest
+from station.registry import reservations
 from station.registry.schema import audit
+from station.registry.tokens import Scope
 from station.secrets.blind_index import BlindIndex
 from tests.harness.api_client import DEVICES, Api, problem
+from tests.harness.certificates import NOW, chain_of_trust
+from tests.harness.page_testbed import APPLICANT, open_page_testbed
 
 
 async def test_pages_show_every_unit_once(api: Api) -> None:
@@ -76,6 +87,44 @@ async def test_a_certificate_comes_as_a_chain_or_as_der(api: Api) -> None:
     assert chain[0].public_bytes(Encoding.PEM).decode() == made["device_certificate"]
 
 
+async def test_the_chain_of_a_unit_that_an_earlier_intermediate_issued_is_whole(tmp_path: Path) -> None:
+    other = chain_of_trust()
+    async with open_page_testbed(tmp_path) as testbed:
+        before = testbed.authority.certificates
+        await testbed.parts.offline_provisioner.provision(ProvisioningRequest("CAM-1"), "test")
+        now = AuthorityCertificates(before.root, other.intermediate, (before.intermediate,))
+        issuer = KeyFileIssuer(testbed.config.authority, now, other.intermediate_key, NOW)
+        testbed.authority = Authority(now, issuer, testbed.authority.identity)
+        testbed.new_app()
+        async with TestClient(TestServer(testbed.app)) as client:
+            api = Api(testbed, client, await testbed.token(Scope.READ))
+            chain = x509.load_pem_x509_certificates(await (await api.get(f"{DEVICES}/CAM-1/certificate")).read())
+    assert chain[1:] == [before.intermediate, before.root]
+    for certificate, above in itertools.pairwise(chain):
+        certificate.verify_directly_issued_by(above)
+
+
+async def test_a_reservation_is_no_unit_of_the_list_and_has_no_certificate(api: Api) -> None:
+    async with api.testbed.database.write() as connection:
+        await reservations.reserve_unit(
+            connection, APPLICANT, 4711, (TableId(0), TableId(1), TableId(2)), 1_795_500_000
+        )
+    assert (await (await api.get(DEVICES)).json())["devices"] == []
+    [listed] = (await (await api.get(DEVICES, params={"state": "reserved"})).json())["devices"]
+    shown = await (await api.get(f"{DEVICES}/{APPLICANT.serial}")).json()
+    assert listed == shown
+    assert (shown["state"], shown["certificate_serial"]) == ("reserved", "")
+    assert (shown["issued_at"], shown["certificate_not_after"], shown["provisioned_at"]) == (None, None, None)
+    await problem(await api.get(f"{DEVICES}/{APPLICANT.serial}/certificate"), 404, "registry.unknown-unit")
+    revoked = await api.post(f"{DEVICES}/{APPLICANT.serial}/revoke", {"reason": "stolen"})
+    assert (await revoked.json())["state"] == "revoked"
+    page = await (await api.client.get("/", headers={"Accept": "text/html"})).text()
+    assert "Revoked</span>" in page
+    assert "Expired" not in page
+    reinstated = await api.post(f"{DEVICES}/{APPLICANT.serial}/reinstate", {"reason": "found"})
+    assert (await reinstated.json())["state"] == "reserved"
+
+
 async def test_a_revocation_shows_at_once_in_validation_list_unit_and_page(api: Api) -> None:
     made = await api.provision("CAM-1")
     passes, fails = {"valid": True, "message": "PASS"}, {"valid": False, "message": "FAIL"}
@@ -92,7 +141,7 @@ async def test_a_revocation_shows_at_once_in_validation_list_unit_and_page(api: 
         assert await api.validate(api.token(made)) == verdict
         crl = x509.load_der_x509_crl(await (await api.client.get("/crl")).read())
         assert (crl.get_revoked_certificate_by_serial_number(number) is not None) is listed
-        assert crl.is_signature_valid(api.testbed.authority.intermediate.public_key())  # type: ignore[arg-type]
+        assert crl.is_signature_valid(api.testbed.authority.certificates.intermediate.public_key())  # type: ignore[arg-type]
         page = await (await api.client.get("/", headers={"Accept": "text/html"})).text()
         assert ("Revoked</span>" in page) is listed
     async with api.testbed.database.read() as connection:

@@ -39,7 +39,7 @@ async def test_health_counts_units_and_ports(testbed: PageTestbed, client: Clien
     assert body["status"] == "healthy"
     assert body["total_devices"] == 2
     assert body["total_tables"] == 10
-    assert body["units"] == {"issued": 1, "provisioned": 1, "revoked": 0, "released": 0}
+    assert body["units"] == {"reserved": 0, "issued": 1, "provisioned": 1, "revoked": 0, "released": 0}
     assert body["ports"] == {"waiting": 1}
     assert body["uptime_seconds"] >= 0
 

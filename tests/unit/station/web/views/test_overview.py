@@ -9,11 +9,29 @@ import pytest
 from shared.types import TableId
 from station.attestation.ek.verification import EkTrust
 from station.events import PortChanged, PortState
-from station.registry.records import KeyHolder, Unit, UnitState
+from station.registry.records import Certificate, CertificateKind, CertificateState, KeyHolder, Unit, UnitState
 from station.web.views.overview import EXPIRES_SOON, port_view, summary, unit_view
 
 NOW = 1_795_500_000
 DAY = 86_400
+CERTIFICATE = Certificate(
+    id=1,
+    unit_id=7,
+    kind=CertificateKind.DEVICE,
+    state=CertificateState.ACTIVE,
+    serial="1",
+    key_fingerprint=bytes(32),
+    issuer=bytes(32),
+    der=b"",
+    sha256=bytes(32),
+    not_after=NOW + 730 * DAY,
+    requested_at=NOW - 100,
+    issued_at=NOW - 100,
+    activated_at=NOW - 40,
+    superseded_at=None,
+    revoked_at=None,
+    revoked_code=None,
+)
 UNIT = Unit(
     id=7,
     serial="10000000a3f29c41",
@@ -24,9 +42,8 @@ UNIT = Unit(
     station="Bench 3",
     port="/dev/ttyACM0",
     agent="birthmark-agent 0.1.0",
-    certificate=b"",
-    certificate_serial="01",
-    not_after=NOW + 730 * DAY,
+    certificate=CERTIFICATE,
+    reserved_at=NOW - 100,
     issued_at=NOW - 100,
     provisioned_at=NOW - 40,
     duration_ms=3000,
@@ -90,8 +107,15 @@ def test_a_screen_reader_says_the_unit_or_else_the_port() -> None:
     ],
 )
 def test_an_end_is_pointed_to_from_sixty_days_before(left: int, warning: str, expired: bool) -> None:
-    view = unit_view(replace(UNIT, not_after=NOW + left), NOW)
+    view = unit_view(replace(UNIT, certificate=replace(CERTIFICATE, not_after=NOW + left)), NOW)
     assert (view.expiry_warning, view.expired) == (warning, expired)
+
+
+def test_a_unit_without_a_certificate_has_no_end_and_has_not_expired() -> None:
+    reserved = replace(UNIT, state=UnitState.RESERVED, certificate=None, issued_at=None, provisioned_at=None)
+    view = unit_view(reserved, NOW)
+    assert (view.expiry, view.expiry_warning, view.expired) == (None, "", False)
+    assert view.when.iso == "2026-11-24T05:58:20+00:00"
 
 
 def test_a_unit_is_dated_by_its_receipt_and_before_that_by_its_certificate() -> None:

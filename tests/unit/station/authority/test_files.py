@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared.errors import BirthmarkError
 from shared.types import board_serial
-from station.authority import authority as authorities
-from station.authority.authority import Authority, ExistingAuthority, RootKey
+from station.authority import files, profiles
+from station.authority.certificates import AuthorityCertificates
+from station.authority.files import Authority, ExistingAuthority, RootKey
+from station.authority.issuer import CertificateRequest
 from station.authority.profiles import DeviceSubject
 from station.config import AuthorityConfig, StationConfig
 from station.secrets.station_secret import StationSecret
@@ -25,33 +26,27 @@ from tests.harness.bare_station import NOW
 AT = dt.datetime.fromtimestamp(NOW, dt.UTC)
 CONFIG = StationConfig(authority=AuthorityConfig(device_days=10, public_url="https://ma.example/"))
 SECRET = StationSecret.generate()
+SUBJECT = DeviceSubject(
+    board_serial("10000000abcdef01"), ec.generate_private_key(ec.SECP256R1()).public_key(), b"t" * 32
+)
 
 
 def create(directory: Path, passphrase: str | None = "a passphrase for tests") -> RootKey:  # noqa: S107
     directory.mkdir(exist_ok=True)
-    return authorities.create(directory / "authority", CONFIG, SECRET, AT, passphrase)
+    return files.create(directory / "authority", CONFIG, SECRET, AT, passphrase)
 
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
     create(tmp_path)
-    return Authority.load(tmp_path, CONFIG, SECRET)
+    return files.load(tmp_path, CONFIG, SECRET)
 
 
 def refused(directory: Path, secret: StationSecret = SECRET) -> str:
     with pytest.raises(BirthmarkError) as caught:
-        Authority.load(directory, CONFIG, secret)
+        files.load(directory, CONFIG, secret)
     assert caught.value.code == "authority.unreadable"
     return caught.value.detail
-
-
-def subject() -> DeviceSubject:
-    return DeviceSubject(
-        board_serial("10000000abcdef01"), ec.generate_private_key(ec.SECP256R1()).public_key(), b"t" * 32
-    )
-
-
-# --- files ---
 
 
 def test_every_file_is_private_and_the_roots_key_is_not_among_them(tmp_path: Path) -> None:
@@ -111,57 +106,37 @@ def test_files_of_another_authority_do_not_fit(authority: Authority, tmp_path: P
     refused(tmp_path)
 
 
-def test_an_imported_authority_keeps_its_key_and_its_earlier_issuers(tmp_path: Path) -> None:
-    create(tmp_path / "old")
-    old = Authority.load(tmp_path / "old", CONFIG, SECRET)
-    earlier = Authority.load((create(tmp_path / "older"), tmp_path / "older")[1], CONFIG, SECRET).intermediate
-    (tmp_path / "new").mkdir()
-    existing = ExistingAuthority(old.root, old.intermediate, old._intermediate_key, (earlier,))
-    authorities.write_existing(tmp_path / "new" / "authority", CONFIG, SECRET, AT, existing)
-    new = Authority.load(tmp_path / "new", CONFIG, SECRET)
-    assert new.issuers == (old.intermediate, earlier)
-    assert (new.root, new.intermediate) == (old.root, old.intermediate)
-    assert new.station.public_key() != old.station.public_key()
-    new.issue(subject(), AT).verify_directly_issued_by(old.intermediate)
+@pytest.mark.parametrize("content", [b"damaged", b""])
+def test_an_earlier_intermediate_that_cannot_be_read_is_named(
+    authority: Authority, tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "authority" / "earlier-1.pem").write_bytes(content)
+    assert "earlier-1.pem" in refused(tmp_path)
 
 
-# --- what it signs ---
+async def test_an_imported_authority_keeps_its_key_and_its_earlier_issuers(tmp_path: Path) -> None:
+    create(tmp_path / "older")
+    earlier = files.load(tmp_path / "older", CONFIG, SECRET).certificates.intermediate
+    root_key, intermediate_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    root = profiles.root("Old", root_key.public_key(), AT).sign(root_key, hashes.SHA256())
+    intermediate = profiles.intermediate("Old", intermediate_key.public_key(), AT, root).sign(root_key, hashes.SHA256())
+    existing = ExistingAuthority(AuthorityCertificates(root, intermediate, (earlier,)), intermediate_key)
+    for name in ("new", "again"):
+        (tmp_path / name).mkdir()
+        files.write_existing(tmp_path / name / "authority", CONFIG, SECRET, AT, existing)
+    new, again = (files.load(tmp_path / name, CONFIG, SECRET) for name in ("new", "again"))
+    assert new.certificates == existing.certificates
+    assert new.identity.certificate.public_key() != again.identity.certificate.public_key()
+    new.identity.certificate.verify_directly_issued_by(intermediate)
+    request = CertificateRequest(SUBJECT, 4711, AT)
+    (await new.issuer.issue(request)).verify_directly_issued_by(intermediate)
+    assert new.issuer.certificates is new.certificates
 
 
-def test_a_certificate_is_valid_for_the_configured_days_and_names_where_its_list_is(authority: Authority) -> None:
-    certificate = authority.issue(subject(), AT)
-    certificate.verify_directly_issued_by(authority.intermediate)
-    assert certificate.not_valid_before_utc <= AT
-    assert certificate.not_valid_after_utc - certificate.not_valid_before_utc == dt.timedelta(days=10)
-    points = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
-    assert [name.value for point in points for name in point.full_name or ()] == ["https://ma.example/crl"]
-
-
-def test_no_two_certificates_have_one_serial_number(authority: Authority) -> None:
-    numbers = {authority.issue(subject(), AT).serial_number for _ in range(20)}
-    assert len(numbers) == 20
-    assert all(0 < number < 1 << 159 for number in numbers)  # RFC 5280 4.1.2.2: at most 20 octets
-
-
-def test_a_clock_that_was_set_back_issues_nothing_older_than_the_station(authority: Authority) -> None:
-    back = AT - dt.timedelta(days=4000)
-    assert authority.now(back) == authority.station.not_valid_before_utc
-    assert authority.now(AT + dt.timedelta(days=1)) == AT + dt.timedelta(days=1)
-    assert authority.issue(subject(), back).not_valid_after_utc > AT
-
-
-def test_a_chain_is_leaf_intermediate_root(authority: Authority) -> None:
-    leaf = authority.issue(subject(), AT).public_bytes(serialization.Encoding.DER)
-    chain = [x509.load_der_x509_certificate(der) for der in authority.chain(leaf)]
-    assert chain[1:] == [authority.intermediate, authority.root]
+def test_what_an_authority_holds_belongs_together(authority: Authority) -> None:
+    certificates = authority.certificates
+    chain = (authority.identity.certificate, certificates.intermediate, certificates.root)
+    assert authority.identity.chain == tuple(c.public_bytes(serialization.Encoding.DER) for c in chain)
     for below, above in pairwise(chain):
         below.verify_directly_issued_by(above)
-    assert authority.station_chain[1:] == authority.chain(leaf)[1:]
-
-
-def test_the_station_signs_with_the_key_of_its_certificate(authority: Authority) -> None:
-    key = authority.station.public_key()
-    assert isinstance(key, ec.EllipticCurvePublicKey)
-    key.verify(authority.sign_as_station(b"said"), b"said", ec.ECDSA(hashes.SHA256()))
-    with pytest.raises(InvalidSignature):
-        key.verify(authority.sign_as_station(b"said"), b"not said", ec.ECDSA(hashes.SHA256()))
+    assert certificates.earlier_intermediates == ()
