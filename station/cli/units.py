@@ -130,11 +130,9 @@ def release(data_dir: Path, serial: str, reason: str, as_json: bool) -> None:
         return await revocation.release(connection, serial, text, unix_time())
 
     unit = _change(data_dir, reason, write)
-    _print_unit(
-        unit,
-        f"Released {unit.serial}. Its certificate {units.certificate_serial(unit)} stands for it no longer.",
-        as_json,
-    )
+    certificate = units.certificate_serial(unit)
+    ended = f"Its certificate {certificate} stands for it no longer." if certificate else "It had no certificate yet."
+    _print_unit(unit, f"Released {unit.serial}. {ended}", as_json)
 
 
 @click.command()

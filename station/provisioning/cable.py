@@ -1,7 +1,7 @@
 """Provisions a unit over a session: greets, challenges, verifies, issues, confirms, refuses.
 
-It verifies everything before it writes anything, and writes everything in one transaction. The owner of the session
-(`station.ports`, or a test) reads the messages and calls the steps in order.
+It verifies everything before it writes anything. The owner of the session (`station.ports`, or a test) reads the
+messages and calls the steps in order.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class CableProvisioner:
         )
 
     async def issue(self, unit: ChallengedUnit, proof: Proof, before: bytes, after: bytes, port: str) -> IssuedUnit:
-        """Verify the unit's Proof, then record its certificate and tables in one transaction.
+        """Verify the unit's Proof, then give it its certificate and tables (`station.provisioning.issuance`).
 
         `before` and `after` are the transcript's digests around the Proof. Raises `attestation.*`, `csr.*`, `nuc.*`,
         `registry.*` and `identity.unknown-certificate`; then writes nothing.
