@@ -12,7 +12,7 @@ import pytest
 
 from device_agent.board.display import Display
 from device_agent.board.led import find_led
-from device_agent.session.agent_session import AgentSession
+from device_agent.session.agent_session import AgentSession, ProvenUnit
 from device_agent.session.conversation import converse
 from device_agent.storage.identity import Identity, IdentityFile, Secrets
 from device_agent.storage.tpm_blob import Blob
@@ -61,16 +61,16 @@ class Honest(AgentSession):
     def __init__(self) -> None:
         Honest.made += 1
 
-    def identify(self, hello: Hello, transcript: bytes) -> IdentityMessage:
+    def identify(self, transcript: bytes) -> IdentityMessage:
         return samples.identity(transcript)
 
-    def prove(self, challenge: Challenge, before: bytes, after: bytes) -> Proof:
+    def prove(self, hello: Hello, challenge: Challenge, before: bytes, after: bytes) -> ProvenUnit:
         assert before != after
         proof = samples.message(Step.PROOF)
         assert isinstance(proof, Proof)
-        return proof
+        return ProvenUnit(proof, Mock(), hello.station)
 
-    def accept(self, credentials: Credentials, before: bytes, after: bytes) -> Receipt:
+    def accept(self, proven: ProvenUnit, credentials: Credentials, before: bytes, after: bytes) -> Receipt:
         receipt = samples.message(Step.RECEIPT)
         assert isinstance(receipt, Receipt)
         return receipt
@@ -199,7 +199,7 @@ def test_a_stations_refusal_is_reported_with_its_sentence_and_not_answered() -> 
 
 def test_an_untrusted_station_gets_the_code_and_no_more() -> None:
     class Suspicious(Honest):
-        def prove(self, challenge: Challenge, before: bytes, after: bytes) -> Proof:
+        def prove(self, hello: Hello, challenge: Challenge, before: bytes, after: bytes) -> ProvenUnit:
             raise BirthmarkError("trust.station-forged", "in /var/lib/somewhere")
 
     line = FakeLine()
