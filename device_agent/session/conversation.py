@@ -127,7 +127,8 @@ class _Conversation:
     def _expect(self, kind: type[MessageT]) -> Heard[MessageT]:
         """Return the station's next message. Raises _GreetedAnew if that is a Hello in place of another.
 
-        An answer is written only once every message is handled that was read with the one before.
+        What this end has to say is written when every message is handled that was read together: the engine answers
+        Hellos that waited in the line once.
         """
         self._heard_at = time.monotonic()
         while (event := next(self._events, None)) is None:

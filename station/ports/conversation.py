@@ -143,8 +143,7 @@ class Conversation:
     async def _expect(self, kind: type[MessageT]) -> Heard[MessageT]:
         """Return the device's next message.
 
-        An answer is written only once every message is handled that was read with the one before: if there is another
-        that the session does not allow, the answer is no use any more.
+        What this end has to say is written when every message is handled that was read together.
         """
         while (event := next(self._events, None)) is None:
             await self._flush()

@@ -155,18 +155,36 @@ def test_the_unit_is_made_before_a_station_waits_for_it() -> None:
     assert made == [b""]
 
 
-def test_a_station_that_greets_anew_meets_a_new_unit() -> None:
+@pytest.mark.parametrize(
+    "moment", ["Saying who this is", "Waiting for the certificate", "Waiting for the station to record it"]
+)
+def test_a_station_that_greets_anew_meets_a_new_unit_wherever_the_old_one_was(moment: str) -> None:
     Honest.made = 0
-    line = FakeLine(silent_after=Step.IDENTITY)
+    line = FakeLine()
 
     def told(step: int, text: str) -> None:
-        if text == "Saying who this is" and Honest.made == 1:
+        if text == moment and Honest.made == 1:
             line.station = Session(Role.STATION)  # it was restarted
             line.station.send(samples.ANOTHER_HELLO)
-            line._silent_after = None
 
     assert converse(line, Honest, told) is PROVISIONED
     assert Honest.made == 2
+
+
+def test_hellos_of_two_stations_that_waited_in_the_line_are_answered_in_turn() -> None:
+    class Both(FakeLine):
+        waiting = samples.framed(samples.HELLO)
+
+        def read(self, seconds: float) -> bytes:
+            waited, self.waiting = self.waiting, b""
+            return waited + super().read(seconds)
+
+    Honest.made = 0
+    line = Both(greets=False)
+    line.station.send(samples.ANOTHER_HELLO)
+    assert converse(line, Honest, lambda _step, _text: None) is PROVISIONED
+    assert Honest.made == 2
+    assert kinds(line) == ["Identity", "Identity", "Proof", "Receipt"]
 
 
 def test_without_a_hello_the_wait_ends_and_nothing_is_sent() -> None:
