@@ -33,7 +33,7 @@ from shared import limits
 from shared.birthmark.derivation import expand_input
 from shared.birthmark.nuc_token import NONCE_BYTES, NucToken, seal_token
 from shared.errors import BirthmarkError
-from shared.types import KeyIndex, NucHash, TableId, key_index, table_id
+from shared.types import KeyIndex, NucHash, TableId, TokenKey, key_index, table_id
 
 SIGNATURE_FIELD: Final = "device_signature"
 
@@ -146,7 +146,7 @@ class Camera:
         if chosen not in self._tables:
             raise BirthmarkError("table.not-ours", str(chosen))
         number = KeyIndex(secrets.randbelow(limits.KEYS_PER_TABLE)) if index is None else key_index(index)
-        key = self._tpm.hmac(self._tables[chosen], expand_input(number))
+        key = TokenKey(self._tpm.hmac(self._tables[chosen], expand_input(number)))
         return seal_token(key, os.urandom(NONCE_BYTES), self.nuc_hash(), chosen, number)
 
     def nuc_hash(self) -> NucHash:

@@ -27,7 +27,7 @@ from msgspec import Meta
 from shared import limits
 from shared.errors import BirthmarkError
 from shared.text import printable
-from shared.types import BoardSerial, NucHash, TableId, board_serial
+from shared.types import BoardSerial, MasterKey, NucHash, TableId, board_serial
 from shared.x509_profile import UNREADABLE
 from station.config import StationConfig
 from station.events import Bus, UnitChanged
@@ -99,7 +99,7 @@ class ProvisionedUnit:
     """None when the unit has its own key."""
     nuc_hash: NucHash | None
     """None when the unit gave the NUC hash and keeps its own key."""
-    master_keys: dict[TableId, bytes]
+    master_keys: dict[TableId, MasterKey]
     """Empty when the unit keeps its own key."""
 
     @property
@@ -127,7 +127,7 @@ class ProvisionedUnit:
             content["device_private_key"] = self.private_key.private_bytes(
                 Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             ).decode()
-            content["master_keys"] = {str(table): key.hex() for table, key in self.master_keys.items()}
+            content["master_keys"] = {str(table): key.secret().hex() for table, key in self.master_keys.items()}
         return content
 
 

@@ -25,7 +25,7 @@ from cryptography.x509.oid import NameOID
 
 from shared.birthmark.derivation import token_key
 from shared.birthmark.nuc_token import seal_token
-from shared.types import NucHash, TableId, key_index
+from shared.types import MasterKey, NucHash, TableId, key_index
 from station.cli import main
 from station.config import CONFIG_NAME
 from station.setup.open import open_station
@@ -75,7 +75,7 @@ def valid(data_dir: Path, provisioning: dict[str, Any]) -> bool:
 
     async def ask() -> bool:
         table = provisioning["table_assignments"][0]
-        key = token_key(bytes.fromhex(provisioning["master_keys"][str(table)]), key_index(999))
+        key = token_key(MasterKey(bytes.fromhex(provisioning["master_keys"][str(table)])), key_index(999))
         nuc = NucHash(bytes.fromhex(provisioning["nuc_hash"]))
         async with open_station(data_dir) as station:
             token = seal_token(key, os.urandom(12), nuc, TableId(table), key_index(999))

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from shared.birthmark.derivation import token_key
 from shared.birthmark.nuc_token import seal_token
-from shared.types import NucHash, TableId, key_index
+from shared.types import MasterKey, NucHash, TableId, key_index
 from station.cli import main
 from station.provisioning.offline import ProvisioningRequest
 from station.registry import audit_check
@@ -55,7 +55,7 @@ def token_verdicts(sma: PublicSma, target: Path) -> dict[str, Reason]:
             verdicts = {}
             for device in sma.devices:
                 serial, table = device["device_serial"], device["table_assignments"][1]
-                key = token_key(bytes.fromhex(sma.master_keys[table]), key_index(77))
+                key = token_key(MasterKey(bytes.fromhex(sma.master_keys[table])), key_index(77))
                 nuc = NucHash(bytes.fromhex(sma.secrets[serial]))
                 token = seal_token(key, os.urandom(12), nuc, TableId(table), key_index(77))
                 verdicts[serial] = (await station.tokens.validate(token)).reason
