@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from shared.errors import BirthmarkError
+from shared.errors import BirthmarkError, ErrorCode
 
-_CODES: Final = {
+_CODES: Final[dict[int, ErrorCode]] = {
     errno.ENOSPC: "disk.full",
     errno.EDQUOT: "disk.full",
     errno.EACCES: "disk.permission",

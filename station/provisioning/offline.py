@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec import Meta
 
 from shared import limits
-from shared.errors import BirthmarkError
+from shared.errors import BirthmarkError, ErrorCode
 from shared.text import printable
 from shared.types import BoardSerial, MasterKey, NucHash, TableId, board_serial
 from shared.x509_profile import UNREADABLE
@@ -44,7 +44,7 @@ CSR_CHARACTERS: Final = 2 * limits.CSR_BYTES
 
 _Family = Annotated[str, Meta(max_length=FAMILY_CHARACTERS, extra_json_schema={"format": "printable"})]
 
-FIELD_OF: Final = {
+FIELD_OF: Final[dict[ErrorCode, str]] = {
     "provisioning.csr-key-unsupported": "csr",
     "provisioning.csr-malformed": "csr",
     "provisioning.family-invalid": "device_family",
@@ -58,7 +58,7 @@ FIELD_OF: Final = {
 }
 """Error code → the field of the request that is wrong."""
 
-CONFLICTS: Final = frozenset(
+CONFLICTS: Final[frozenset[ErrorCode]] = frozenset(
     {
         "registry.device-key-taken",
         "registry.duplicate-nuc",

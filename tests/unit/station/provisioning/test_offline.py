@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from cryptography.x509.oid import NameOID
 
-from shared.errors import BirthmarkError
+from shared.errors import BirthmarkError, ErrorCode
 from station.events import Bus
 from station.provisioning.issuance import Issuance
 from station.provisioning.offline import CONFLICTS, FIELD_OF, OfflineProvisioner, ProvisionedUnit, ProvisioningRequest
@@ -33,7 +33,7 @@ async def provision(bare_station: BareStation, serial: str = "CAM-1", **fields: 
     return await bare_station.offline_provisioner.provision(ProvisioningRequest(device_serial=serial, **fields), "test")
 
 
-async def code(bare_station: BareStation, serial: str = "CAM-1", **fields: str | None) -> str:
+async def code(bare_station: BareStation, serial: str = "CAM-1", **fields: str | None) -> ErrorCode:
     """Return the code with which a request is refused; check that the refusal wrote nothing."""
     before = await events(bare_station)
     with pytest.raises(BirthmarkError) as raised:
@@ -236,7 +236,9 @@ def broken(der: bytes) -> bytes:
     ],
     ids=["empty", "garbage", "short pem", "too long", "not ascii", "bad signature", "P-384", "RSA", "Ed25519"],
 )
-async def test_an_unusable_csr_is_refused_and_its_field_named(tmp_path: Path, request_text: str, wanted: str) -> None:
+async def test_an_unusable_csr_is_refused_and_its_field_named(
+    tmp_path: Path, request_text: str, wanted: ErrorCode
+) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         assert await code(bare_station, csr=request_text) == wanted
         assert FIELD_OF[wanted] == "csr"
