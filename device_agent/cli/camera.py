@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from device_agent.camera import Camera
 from device_agent.cli.common import OTHER_TPM, STATE_DIR
 from runtime.commands import AS_JSON, print_json
+from shared.birthmark.provisioning import Provisioning
 from shared.errors import BirthmarkError
 
 _CHUNK_BYTES: Final = 1 << 20
@@ -24,6 +26,11 @@ CANNOT_EXPORT: Final = {
     "device_private_key": "it was born in the TPM and never leaves it; `device_agent.camera.Camera.sign` uses it there",
     "master_keys": "the TPM holds keys made from them, not the master keys; `Camera.token` uses those there",
 }
+
+
+class _Exported(Provisioning, frozen=True, omit_defaults=True):
+    not_exported: dict[str, str] = msgspec.field(default_factory=dict)
+    """The fields that are left out, and why."""
 
 
 @click.command()
@@ -84,17 +91,18 @@ def export(state_dir: Path, tpm: str | None, kind: str, output: Path, as_json: b
     with Camera.open(state_dir, tpm) as camera:
         public = camera.certificate.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         chain = b"".join(certificate.public_bytes(Encoding.PEM) for certificate in camera.certificate_chain[1:])
-        content = {
-            "device_serial": camera.serial,
-            "device_family": camera.model,
-            "device_certificate": camera.certificate.public_bytes(Encoding.PEM).decode(),
-            "certificate_chain": chain.decode(),
-            "device_public_key": public.decode(),
-            "table_assignments": list(camera.table_ids),
-            "nuc_hash": camera.nuc_hash().secret().hex(),
-            "not_exported": CANNOT_EXPORT,
-        }
-    _write_private(output, json.dumps(content, indent=2).encode() + b"\n")
+        exported = _Exported(
+            device_serial=camera.serial,
+            device_family=camera.model,
+            device_certificate=camera.certificate.public_bytes(Encoding.PEM).decode(),
+            certificate_chain=chain.decode(),
+            device_public_key=public.decode(),
+            table_assignments=list(camera.table_ids),
+            key_holder="tpm",
+            nuc_hash=camera.nuc_hash().secret().hex(),
+            not_exported=CANNOT_EXPORT,
+        )
+    _write_private(output, msgspec.json.format(msgspec.json.encode(exported)) + b"\n")
     for field, reason in CANNOT_EXPORT.items():
         click.echo(f"not exported: {field}: {reason}", err=True)
     if as_json:

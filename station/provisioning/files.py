@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from runtime.files import sync_directory, write_private
 from shared import limits
+from shared.birthmark.provisioning import Provisioning
 from shared.errors import BirthmarkError
 from shared.text import printable
 from station.provisioning.offline import CSR_CHARACTERS, OfflineProvisioner, ProvisionedUnit, ProvisioningRequest
@@ -103,7 +104,7 @@ class ProvisioningFiles:
             return False
         certificate = x509.load_der_x509_certificate(unit.certificate.der).public_bytes(Encoding.PEM).decode()
         try:
-            content = msgspec.json.decode(self.path(unit.serial).read_bytes(), type=_Certificate)
+            content = msgspec.json.decode(self.path(unit.serial).read_bytes(), type=Provisioning)
         except (OSError, msgspec.MsgspecError):
             return False
         return content.device_certificate == certificate
@@ -121,10 +122,6 @@ class ProvisioningFiles:
             sync_directory(self._folder)
         except OSError as error:
             raise BirthmarkError("provisioning.file-unusable", f"{path}: {error.strerror}") from error
-
-
-class _Certificate(msgspec.Struct):
-    device_certificate: str
 
 
 def read_list(path: Path) -> list[ProvisioningRequest]:

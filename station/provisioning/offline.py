@@ -19,12 +19,12 @@ from typing import Annotated, Final
 import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from msgspec import Meta
 
 from shared import limits
+from shared.birthmark.provisioning import Provisioning
 from shared.errors import BirthmarkError, ErrorCode
 from shared.text import printable
 from shared.types import BoardSerial, MasterKey, NucHash, TableId, board_serial
@@ -107,28 +107,24 @@ class ProvisionedUnit:
         """Hexadecimal."""
         return f"{x509.load_der_x509_certificate(self.chain[0]).serial_number:x}"
 
-    def provisioning(self) -> dict[str, object]:
-        """The content of the provisioning file; without private and master keys for a unit with its own key."""
+    def provisioning(self) -> Provisioning:
+        """The provisioning file; without private and master keys for a unit with its own key."""
         device, intermediate, _root = (
             x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM).decode() for der in self.chain
         )
-        content: dict[str, object] = {
-            "device_serial": self.serial,
-            "device_family": self.family,
-            "device_certificate": device,
-            "certificate_chain": intermediate,
-            "device_public_key": self.public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
-            "table_assignments": list(self.tables),
-            "key_holder": self.key_holder.value,
-        }
-        if self.nuc_hash is not None:
-            content["nuc_hash"] = self.nuc_hash.secret().hex()
-        if self.private_key is not None:
-            content["device_private_key"] = self.private_key.private_bytes(
-                Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            ).decode()
-            content["master_keys"] = {str(table): key.secret().hex() for table, key in self.master_keys.items()}
-        return content
+        key = self.private_key
+        return Provisioning(
+            device_serial=self.serial,
+            device_family=self.family,
+            device_certificate=device,
+            certificate_chain=intermediate,
+            device_public_key=self.public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
+            table_assignments=list(self.tables),
+            key_holder=self.key_holder.value,
+            nuc_hash=self.nuc_hash.secret().hex() if self.nuc_hash else "",
+            device_private_key=_pem(key) if key else "",
+            master_keys={str(table): master.secret().hex() for table, master in self.master_keys.items()},
+        )
 
 
 class OfflineProvisioner:
@@ -227,6 +223,10 @@ class OfflineProvisioner:
         if not self._config.provisioning.station_made_keys:
             raise BirthmarkError("provisioning.station-keys-off")
         return ec.generate_private_key(ec.SECP256R1())
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> str:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
 def parse_nuc_hash(text: str) -> NucHash:
