@@ -24,6 +24,7 @@ from cryptography.utils import CryptographyDeprecationWarning
 from msgspec import Meta
 
 from shared import limits
+from shared.birthmark.bundle import signed_text
 from shared.x509_profile import UNREADABLE
 from station.authority.certificates import AuthorityCertificates
 from station.registry import queries
@@ -49,12 +50,6 @@ class CameraBundle(msgspec.Struct, frozen=True):
     bundle_signature: Annotated[str, Meta(min_length=1, max_length=_SIGNATURE_CHARACTERS)]
     """Base64 of a DER ECDSA P-256 signature with SHA-256 over `signed_text`."""
     gps_hash: Sha256Hex | None = None
-
-
-def signed_text(bundle: CameraBundle) -> bytes:
-    """Return the signed lines, each with a newline: image hash, certificate as sent, timestamp, GPS hash or nothing."""
-    gps_hash = (bundle.gps_hash or "").lower()
-    return f"{bundle.image_hash.lower()}\n{bundle.camera_cert}\n{bundle.timestamp}\n{gps_hash}\n".encode()
 
 
 class CertificateValidator:
@@ -119,7 +114,8 @@ def _is_signed_by(issuer: ec.EllipticCurvePublicKey, certificate: x509.Certifica
 def _is_bundle_signature_valid(key: ec.EllipticCurvePublicKey, bundle: CameraBundle) -> bool:
     try:
         signature = base64.b64decode(bundle.bundle_signature, validate=True)
-        key.verify(signature, signed_text(bundle), ec.ECDSA(hashes.SHA256()))
+        text = signed_text(bundle.image_hash, bundle.camera_cert, bundle.timestamp, bundle.gps_hash)
+        key.verify(signature, text, ec.ECDSA(hashes.SHA256()))
     except (InvalidSignature, ValueError):
         return False
     return True
