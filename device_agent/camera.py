@@ -135,9 +135,7 @@ class Camera:
             "image_hash": image_hash,
             "timestamp": timestamp,
             "gps_hash": gps_hash,
-            "bundle_signature": b64encode(
-                self.sign(signed_text(image_hash, certificate, timestamp, gps_hash))
-            ).decode(),
+            "bundle_signature": b64encode(self.sign(signed)).decode(),
         }
 
     def token(self, table: int | None = None, index: int | None = None) -> NucToken:

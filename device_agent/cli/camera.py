@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from base64 import b64encode
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from device_agent.camera import Camera
 from device_agent.cli.common import OTHER_TPM, STATE_DIR
 from runtime.commands import AS_JSON, print_json
+from runtime.files import TooLargeError, read_bounded, write_private
 from shared.birthmark.provisioning import Provisioning
 from shared.errors import BirthmarkError
 
@@ -113,11 +113,9 @@ def export(state_dir: Path, tpm: str | None, kind: str, output: Path, as_json: b
 
 def _read_bundle(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            data = file.read(_BUNDLE_BYTES + 1)
-        if len(data) > _BUNDLE_BYTES:
-            raise BirthmarkError("bundle.malformed", f"{path} is larger than {_BUNDLE_BYTES >> 20} MiB")
-        content = json.loads(data)
+        content = json.loads(read_bounded(path, _BUNDLE_BYTES))
+    except TooLargeError:
+        raise BirthmarkError("bundle.malformed", f"{path} is larger than {_BUNDLE_BYTES >> 20} MiB") from None
     except OSError as error:
         raise BirthmarkError("file.unreadable", f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError):
@@ -140,8 +138,6 @@ def _hash_file(path: Path) -> bytes:
 
 def _write_private(path: Path, data: bytes) -> None:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        write_private(path, data)
     except OSError as error:
         raise BirthmarkError("file.unwritable", f"{path}: {error.strerror}") from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)

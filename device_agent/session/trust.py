@@ -29,7 +29,7 @@ from device_agent.session.trusted_authority import TrustedAuthority, usages, who
 from shared.errors import BirthmarkError, ErrorCode
 from shared.protocol.signing import verify_signature
 from shared.types import BoardSerial
-from shared.x509_profile import EKU_STATION, UNREADABLE
+from shared.x509_profile import EKU_STATION, UNREADABLE, is_p256
 
 _DEPTH: Final = 2
 
@@ -171,6 +171,6 @@ def _fingerprint(certificate: x509.Certificate) -> str:
 
 def _ec_key(certificate: x509.Certificate, code: ErrorCode) -> ec.EllipticCurvePublicKey:
     key = certificate.public_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+    if not is_p256(key):
         raise BirthmarkError(code, "its key is not of P-256")
     return key

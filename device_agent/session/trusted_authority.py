@@ -16,6 +16,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from runtime.files import read_bounded
 from shared.errors import BirthmarkError, ErrorCode
 from shared.x509_profile import EKU_STATION, UNREADABLE
 
@@ -80,7 +81,7 @@ def whole(certificate: x509.Certificate) -> x509.Certificate:
 def load_authority(path: Path) -> TrustedAuthority:
     """What `TrustedAuthority.pem` wrote. Raises `trust.root-unreadable`."""
     try:
-        root, *more = map(whole, x509.load_pem_x509_certificates(path.read_bytes()[:_FILE_BYTES]))
+        root, *more = map(whole, x509.load_pem_x509_certificates(read_bounded(path, _FILE_BYTES)))
     except (OSError, *UNREADABLE) as error:
         raise BirthmarkError("trust.root-unreadable", str(path)) from error
     return TrustedAuthority(root, more[0] if more else None)
@@ -98,7 +99,7 @@ def load_intermediate(path: Path) -> x509.Certificate:
 
 def _load(path: Path, code: ErrorCode) -> x509.Certificate:
     try:
-        data = path.read_bytes()[:_FILE_BYTES]
+        data = read_bounded(path, _FILE_BYTES)
         if data.lstrip().startswith(b"-----"):
             return whole(x509.load_pem_x509_certificate(data))
         return whole(x509.load_der_x509_certificate(data))

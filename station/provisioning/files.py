@@ -10,7 +10,6 @@ import base64
 import csv
 import io
 import os
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,7 +20,7 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from runtime.files import sync_directory, write_private
+from runtime.files import name_of_replaced, read_bounded, sync_directory, write_private
 from shared import limits
 from shared.birthmark.provisioning import Provisioning
 from shared.errors import BirthmarkError
@@ -117,7 +116,7 @@ class ProvisioningFiles:
             made.unlink(missing_ok=True)
             write_private(made, content)
             if path.exists():
-                path.rename(path.with_name(f"{path.name}.replaced-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"))
+                path.rename(name_of_replaced(path))
             made.rename(path)
             sync_directory(self._folder)
         except OSError as error:
@@ -174,10 +173,6 @@ def read_csr_file(path: Path) -> str:
 
 def _read(path: Path, most: int) -> bytes:
     try:
-        with path.open("rb") as file:
-            data = file.read(most + 1)
+        return read_bounded(path, most)
     except (OSError, ValueError) as error:  # ValueError: a NUL in a path
         raise BirthmarkError("provisioning.file-unusable", f"{path}: {error}") from None
-    if len(data) > most:
-        raise BirthmarkError("provisioning.file-unusable", f"{path} is larger than {most} bytes")
-    return data

@@ -28,7 +28,7 @@ from shared.birthmark.provisioning import Provisioning
 from shared.errors import BirthmarkError, ErrorCode
 from shared.text import printable
 from shared.types import BoardSerial, MasterKey, NucHash, TableId, board_serial
-from shared.x509_profile import UNREADABLE
+from shared.x509_profile import UNREADABLE, is_p256
 from station.config import StationConfig
 from station.events import Bus, UnitChanged
 from station.provisioning.issuance import Issuance, Subject
@@ -254,7 +254,7 @@ def read_csr(data: bytes) -> ec.EllipticCurvePublicKey:
         valid = request.is_signature_valid
     except (*UNREADABLE, TypeError, InvalidSignature, UnsupportedAlgorithm, binascii.Error):
         raise BirthmarkError("provisioning.csr-malformed") from None
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+    if not is_p256(key):
         raise BirthmarkError("provisioning.csr-key-unsupported")
     if not valid:
         raise BirthmarkError("provisioning.csr-malformed", "its signature is not its key's")

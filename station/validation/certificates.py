@@ -25,7 +25,7 @@ from msgspec import Meta
 
 from shared import limits
 from shared.birthmark.bundle import signed_text
-from shared.x509_profile import UNREADABLE
+from shared.x509_profile import UNREADABLE, is_p256
 from station.authority.certificates import AuthorityCertificates
 from station.registry import queries
 from station.registry.database import Database
@@ -75,7 +75,7 @@ class CertificateValidator:
             not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         except (*UNREADABLE, TypeError, UnsupportedAlgorithm, CryptographyDeprecationWarning):
             return Verdict(Reason.MALFORMED)
-        if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        if not is_p256(key):
             return Verdict(Reason.MALFORMED)
         trusted = sum(_is_signed_by(issuer, certificate) for issuer in self._issuers) > 0
         now = dt.datetime.fromtimestamp(self._clock(), dt.UTC)
