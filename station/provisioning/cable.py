@@ -40,7 +40,7 @@ from station.attestation.ek.vendor_directory import VendorsDirectory
 from station.attestation.ek.verification import EkTrust, EkVerdict, verify_ek
 from station.attestation.evidence import Claims, examine_identity, examine_import, examine_proof
 from station.attestation.tpm2.credential import make_credential
-from station.attestation.tpm2.wrapping import WrappedKey, wrap_hmac_key
+from station.attestation.tpm2.wrapping import WrappedKey, wrap_table_key
 from station.authority.station_identity import StationIdentity
 from station.config import EkPolicy, StationConfig
 from station.events import Bus, UnitChanged
@@ -189,7 +189,7 @@ class CableProvisioner:
     def _credentials(self, unit: ChallengedUnit, granted: Granted, transcript: bytes) -> IssuedUnit:
         chain = self._issuance.issuer.chain_of(granted.certificate.der)
         wrapped: dict[TableId, WrappedKey] = {
-            table: wrap_hmac_key(unit.claims.srk, extract(self._tables.master_key(table)))
+            table: wrap_table_key(unit.claims.srk, extract(self._tables.master_key(table)))
             for table in granted.unit.tables
         }
         body = encode(

@@ -19,16 +19,16 @@ from typing import Annotated, Final
 import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from msgspec import Meta
 
 from shared import limits
-from shared.errors import BirthmarkError
+from shared.birthmark.provisioning import Provisioning
+from shared.errors import BirthmarkError, ErrorCode
 from shared.text import printable
-from shared.types import BoardSerial, NucHash, TableId, board_serial
-from shared.x509_profile import UNREADABLE
+from shared.types import BoardSerial, MasterKey, NucHash, TableId, board_serial
+from shared.x509_profile import UNREADABLE, is_p256
 from station.config import StationConfig
 from station.events import Bus, UnitChanged
 from station.provisioning.issuance import Issuance, Subject
@@ -44,7 +44,7 @@ CSR_CHARACTERS: Final = 2 * limits.CSR_BYTES
 
 _Family = Annotated[str, Meta(max_length=FAMILY_CHARACTERS, extra_json_schema={"format": "printable"})]
 
-FIELD_OF: Final = {
+FIELD_OF: Final[dict[ErrorCode, str]] = {
     "provisioning.csr-key-unsupported": "csr",
     "provisioning.csr-malformed": "csr",
     "provisioning.family-invalid": "device_family",
@@ -58,7 +58,7 @@ FIELD_OF: Final = {
 }
 """Error code → the field of the request that is wrong."""
 
-CONFLICTS: Final = frozenset(
+CONFLICTS: Final[frozenset[ErrorCode]] = frozenset(
     {
         "registry.device-key-taken",
         "registry.duplicate-nuc",
@@ -99,7 +99,7 @@ class ProvisionedUnit:
     """None when the unit has its own key."""
     nuc_hash: NucHash | None
     """None when the unit gave the NUC hash and keeps its own key."""
-    master_keys: dict[TableId, bytes]
+    master_keys: dict[TableId, MasterKey]
     """Empty when the unit keeps its own key."""
 
     @property
@@ -107,28 +107,24 @@ class ProvisionedUnit:
         """Hexadecimal."""
         return f"{x509.load_der_x509_certificate(self.chain[0]).serial_number:x}"
 
-    def provisioning(self) -> dict[str, object]:
-        """The content of the provisioning file; without private and master keys for a unit with its own key."""
+    def provisioning(self) -> Provisioning:
+        """The provisioning file; without private and master keys for a unit with its own key."""
         device, intermediate, _root = (
             x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM).decode() for der in self.chain
         )
-        content: dict[str, object] = {
-            "device_serial": self.serial,
-            "device_family": self.family,
-            "device_certificate": device,
-            "certificate_chain": intermediate,
-            "device_public_key": self.public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
-            "table_assignments": list(self.tables),
-            "key_holder": self.key_holder.value,
-        }
-        if self.nuc_hash is not None:
-            content["nuc_hash"] = self.nuc_hash.secret().hex()
-        if self.private_key is not None:
-            content["device_private_key"] = self.private_key.private_bytes(
-                Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            ).decode()
-            content["master_keys"] = {str(table): key.hex() for table, key in self.master_keys.items()}
-        return content
+        key = self.private_key
+        return Provisioning(
+            device_serial=self.serial,
+            device_family=self.family,
+            device_certificate=device,
+            certificate_chain=intermediate,
+            device_public_key=self.public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
+            table_assignments=list(self.tables),
+            key_holder=self.key_holder.value,
+            nuc_hash=self.nuc_hash.secret().hex() if self.nuc_hash else "",
+            device_private_key=_pem(key) if key else "",
+            master_keys={str(table): master.secret().hex() for table, master in self.master_keys.items()},
+        )
 
 
 class OfflineProvisioner:
@@ -241,6 +237,10 @@ class OfflineProvisioner:
         return ec.generate_private_key(ec.SECP256R1())
 
 
+def _pem(key: ec.EllipticCurvePrivateKey) -> str:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
 def parse_nuc_hash(text: str) -> NucHash:
     """Parse a NUC hash of 64 hexadecimal digits.
 
@@ -266,7 +266,7 @@ def read_csr(data: bytes) -> ec.EllipticCurvePublicKey:
         valid = request.is_signature_valid
     except (*UNREADABLE, TypeError, InvalidSignature, UnsupportedAlgorithm, binascii.Error):
         raise BirthmarkError("provisioning.csr-malformed") from None
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+    if not is_p256(key):
         raise BirthmarkError("provisioning.csr-key-unsupported")
     if not valid:
         raise BirthmarkError("provisioning.csr-malformed", "its signature is not its key's")

@@ -24,7 +24,7 @@ from typing import Final
 import msgspec
 
 from runtime.clock import unix_time
-from runtime.files import sync_directory, write_private
+from runtime.files import new_private_file, sync_directory, write_private
 from runtime.owner import acting_as, owner_of
 from shared.errors import BirthmarkError
 from station import config
@@ -217,13 +217,10 @@ def _unpack(opener: Opener, folder: Path, size_max: int, progress: Progress) -> 
         found.add(entry.name)
         path = folder / entry.name
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as out:
+        with new_private_file(path) as out:
             for done in range(0, entry.size, CHUNK):
                 out.write(opener.read(min(CHUNK, entry.size - done)))
                 progress("Restoring", done, entry.size)
-            out.flush()
-            os.fsync(out.fileno())
     opener.end()
     if missing := [name for name in data_dir.REQUIRED if name not in found]:
         raise BirthmarkError("backup.malformed", f"it lacks {', '.join(missing)}")

@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from shared.errors import BirthmarkError
+from shared.errors import BirthmarkError, ErrorCode
 
 FORMAT: Final = "birthmark-station-backup"
 VERSION: Final = 1
@@ -113,7 +113,7 @@ class Opener:
         if self._held or not self._ended:
             raise BirthmarkError("backup.malformed", "something follows its last file")
 
-    def _next(self, code: str) -> None:
+    def _next(self, code: ErrorCode) -> None:
         following = self._file.read(CHUNK + _TAG_BYTES)
         try:
             self._held = self._chunks.open(self._sealed, last=not following)

@@ -37,16 +37,16 @@ from shared.protocol.messages import (
 )
 from shared.protocol.nuc_encryption import NucHashDecryptor
 from shared.protocol.signing import signed_bytes, stored_digest, verify_signature
-from shared.types import TableId
+from shared.types import MasterKey, TableId
 from station.attestation.evidence import examine_identity, examine_import, examine_proof
 from station.attestation.tpm2.credential import make_credential
 from station.attestation.tpm2.structures import Alg, object_name, read_public
-from station.attestation.tpm2.wrapping import wrap_hmac_key
+from station.attestation.tpm2.wrapping import wrap_table_key
 from station.authority import profiles
 from tests.harness.certificates import NOW, SERIAL, AuthorityChain, chain_of_trust
 
 MAP = NucMap(b"a sensor's map" * 64)
-MASTER_KEYS = {TableId(number): hashlib.sha256(bytes([number])).digest() for number in (0, 3, 7)}
+MASTER_KEYS = {TableId(number): MasterKey(hashlib.sha256(bytes([number])).digest()) for number in (0, 3, 7)}
 
 AFTER_HELLO, AFTER_IDENTITY, AFTER_CHALLENGE, AFTER_PROOF, AFTER_CREDENTIALS = (
     hashlib.sha256(bytes([place])).digest() for place in range(5)
@@ -102,7 +102,7 @@ class Station:
     def given(self) -> CredentialsBody:
         tables = []
         for table, master in MASTER_KEYS.items():
-            key = wrap_hmac_key(read_public(self._publics.srk), extract(master))
+            key = wrap_table_key(read_public(self._publics.srk), extract(master))
             tables.append(WrappedTable(table_id=table, public=key.public, duplicate=key.duplicate, seed=key.seed))
         return CredentialsBody(
             chain=self.chain, tables=tuple(tables), authority_id="MA", validation_endpoint="https://ma.example/validate"
@@ -231,8 +231,8 @@ def test_credentials_are_stored_and_signed_for_and_usable_in_this_tpm(
     assert tpm.unseal(kept.secrets.nuc_hash) == MAP.hash.secret()
     assert open_map(kept.sealed_map.file, tpm.unseal(kept.secrets.nuc_map_key)).data == MAP.data
     for kept_table in kept.secrets.tables:
-        prk = extract(MASTER_KEYS[TableId(kept_table.table_id)])
-        assert tpm.hmac(kept_table.key, b"x") == hmac.digest(prk, b"x", "sha256")
+        table_key = extract(MASTER_KEYS[TableId(kept_table.table_id)])
+        assert tpm.hmac(kept_table.key, b"x") == hmac.digest(table_key.secret(), b"x", "sha256")
     assert unit.done().provisioned
 
 
