@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from shared.errors import BirthmarkError
+from shared.errors import BirthmarkError, ErrorCode
 from shared.protocol.messages import Message, Refusal
 from shared.protocol.session import Event, Failed, Session, refusal_error
 from shared.protocol.states import Role
 
 MessageT = TypeVar("MessageT", bound=Message)
 
-_REFUSED: Final = {Role.AGENT: "session.refused-by-station", Role.STATION: "session.refused-by-unit"}
+_REFUSED: Final[dict[Role, ErrorCode]] = {Role.AGENT: "session.refused-by-station", Role.STATION: "session.refused-by-unit"}
 """What a Refusal means to the end that receives it."""
 
 

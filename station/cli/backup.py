@@ -1,4 +1,4 @@
-"""`birthmark-station backup` writes the whole station to one encrypted file; `restore` makes a station from it."""
+"""`birthmark-station backup` writes the whole station to one age file; `restore` makes a station from it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from shared.errors import BirthmarkError
 from station.cli.common import AS_JSON, FORCE, format_time, print_json, print_replaced, read_secret_line
 from station.cli.data_directory import NEW_DATA_DIR, OWN_DATA_DIR
 from station.setup.backup import backup as backups
+from station.setup.backup.age_file import IDENTITY_BYTES_MAX, Identities, Passphrase, Recipients
 from station.setup.backup.backup import Progress
 
 PASSPHRASE_CHARACTERS: Final = 12
@@ -34,12 +35,23 @@ _FILE: Final = click.argument("file", type=click.Path(path_type=Path, dir_okay=F
 @OWN_DATA_DIR
 @_FILE
 @_PASSPHRASE_FILE
+@click.option(
+    "--recipient",
+    "recipients",
+    multiple=True,
+    metavar="PUBLIC-KEY",
+    help="Encrypt for this key, age1…, ssh-ed25519 … or ssh-rsa …, in place of a passphrase. May be given again.",
+)
 @AS_JSON
-def backup(data_dir: Path, file: Path, passphrase_file: IO[str] | None, as_json: bool) -> None:
-    """Write the whole station, secrets included, to FILE, encrypted under a passphrase. Sessions may go on."""
-    passphrase = _passphrase(passphrase_file, twice=True)
+def backup(
+    data_dir: Path, file: Path, passphrase_file: IO[str] | None, recipients: tuple[str, ...], as_json: bool
+) -> None:
+    """Write the whole station, secrets included, to FILE, a tar file encrypted with age. Sessions may go on."""
+    if passphrase_file and recipients:
+        raise click.UsageError("a backup is for a passphrase or for recipients, not for both")
+    lock = Recipients.parse(recipients) if recipients else _passphrase(passphrase_file, new=True)
     with _show_progress() as progress:
-        made = backups.backup(data_dir, file, passphrase, progress)
+        made = backups.backup(data_dir, file, lock, progress)
     if as_json:
         print_json(
             {
@@ -52,23 +64,38 @@ def backup(data_dir: Path, file: Path, passphrase_file: IO[str] | None, as_json:
         )
         return
     click.echo(f"{made.file}: {made.units} units, {made.size} bytes, SHA-256 {made.sha256}")
-    click.echo("Keep it and its passphrase in different places: together they are the authority.")
+    opener = "the key that opens it" if recipients else "its passphrase"
+    click.echo(f"Keep it and {opener} in different places: together they are the authority.")
 
 
 @click.command()
 @NEW_DATA_DIR
 @_FILE
 @_PASSPHRASE_FILE
+@click.option(
+    "--identity",
+    type=click.File("rb"),
+    help="A recipient's private key: the file that age-keygen wrote, or an SSH key; `-` for standard input.",
+)
 @FORCE
 @AS_JSON
-def restore(data_dir: Path, file: Path, passphrase_file: IO[str] | None, force: bool, as_json: bool) -> None:
+def restore(
+    data_dir: Path,
+    file: Path,
+    passphrase_file: IO[str] | None,
+    identity: IO[bytes] | None,
+    force: bool,
+    as_json: bool,
+) -> None:
     """Make a data directory from a backup, whole or not at all.
 
     The station that the backup was made of must no longer run.
     """
-    passphrase = _passphrase(passphrase_file, twice=False)
+    if passphrase_file and identity:
+        raise click.UsageError("a backup opens with a passphrase or with an identity, not with both")
+    key = Identities.parse(_read(identity)) if identity else _passphrase(passphrase_file, new=False)
     with _show_progress() as progress:
-        made = backups.restore(file, data_dir, passphrase, progress, force=force)
+        made = backups.restore(file, data_dir, key, progress, force=force)
     if as_json:
         print_json(
             {
@@ -90,16 +117,28 @@ def restore(data_dir: Path, file: Path, passphrase_file: IO[str] | None, force: 
     click.echo("What was revoked since then must be revoked again: docs/operator.md, Backup and restore.")
 
 
-def _passphrase(file: IO[str] | None, *, twice: bool) -> str:
+def _read(identity: IO[bytes]) -> bytes:
+    content = identity.read(IDENTITY_BYTES_MAX + 1)
+    if len(content) > IDENTITY_BYTES_MAX:
+        raise BirthmarkError("backup.identity-unusable", f"it has more than {IDENTITY_BYTES_MAX} bytes")
+    return content
+
+
+def _passphrase(file: IO[str] | None, *, new: bool) -> Passphrase:
     if file is not None:
         passphrase = read_secret_line(file)
     elif sys.stdin.isatty():
-        passphrase = click.prompt("Passphrase", hide_input=True, confirmation_prompt=twice, err=True)
+        passphrase = click.prompt("Passphrase", hide_input=True, confirmation_prompt=new, err=True)
     else:
-        raise click.UsageError("there is no terminal to ask for the passphrase: give --passphrase-file")
+        other = "--recipient" if new else "--identity"
+        raise click.UsageError(f"there is no terminal to ask for the passphrase: give --passphrase-file or {other}")
     if len(passphrase) < PASSPHRASE_CHARACTERS:
         raise BirthmarkError("config.invalid", f"a backup's passphrase has {PASSPHRASE_CHARACTERS} characters or more")
-    return passphrase
+    try:
+        passphrase.encode()
+    except UnicodeEncodeError:
+        raise BirthmarkError("config.invalid", "a backup's passphrase is UTF-8") from None
+    return Passphrase(passphrase)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,3 +125,25 @@ def test_a_passphrase_is_long_and_never_an_argument(tmp_path: Path) -> None:
         unasked = run_station(*arguments, check=False)
         assert unasked.returncode == 2
         assert "--passphrase-file" in unasked.stderr
+
+
+def test_age_and_tar_alone_restore_a_station_that_serves(station: VirtualStation, tmp_path: Path) -> None:
+    pi = pi_of(tmp_path, 1)
+    plug(pi)
+    identity = tmp_path / "identity"
+    subprocess.run(["age-keygen", "-o", identity], check=True, capture_output=True)
+    public = subprocess.run(["age-keygen", "-y", identity], check=True, capture_output=True, text=True).stdout.strip()
+    file = tmp_path / "station.age"
+    run_station("backup", str(file), f"--recipient={public}", "--data-dir", str(station.data_dir))
+    station.stop()
+    before = what_it_is(pi)
+
+    with VirtualStation(tmp_path / "restored", f"{tmp_path}/pi-*/station") as restored:
+        restored.data_dir.mkdir(mode=0o700, parents=True)
+        opened = subprocess.run(["age", "-d", "-i", identity, file], check=True, capture_output=True)
+        subprocess.run(["tar", "-x", "-C", restored.data_dir], input=opened.stdout, check=True)
+        assert json.loads((restored.data_dir / "backup.json").read_text())["format"] == "birthmark-station-backup"
+        restored.start()
+        plug(pi)
+        assert what_it_is(pi) == before
+        assert run_station("audit", "verify", "--data-dir", str(restored.data_dir)).returncode == 0

@@ -54,14 +54,30 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "Check the path, its owner and the space on its disk.",
     ),
     ErrorKind(
+        "backup.identity-unusable",
+        "the identity file has no key that can be used",
+        "Give the file that `age-keygen` wrote, or an Ed25519 or RSA private key of SSH that is not encrypted.",
+    ),
+    ErrorKind(
         "backup.malformed",
         "the file is not a backup of a station",
         "Nothing was restored. Give a complete file that `birthmark-station backup` made.",
     ),
     ErrorKind(
         "backup.not-opened",
-        "the backup does not open: the passphrase is wrong, or the file is damaged",
-        "Nothing was restored. Check the passphrase; if it is right, use another copy of the file.",
+        "the backup does not open: passphrase or identity is another's, or the file is damaged",
+        "Nothing was restored. Check which passphrase or key it was made for; if it is right, use another copy of the "
+        "file.",
+    ),
+    ErrorKind(
+        "backup.recipient-unusable",
+        "the recipient is no public key that can be used",
+        "Give `age1…` as `age-keygen` prints it, or a line `ssh-ed25519 …` or `ssh-rsa …`.",
+    ),
+    ErrorKind(
+        "backup.too-large",
+        "the backup is too large for a passphrase",
+        "Make it for a public key, with `--recipient`: such a backup may have any size.",
     ),
     ErrorKind("backup.too-new", "the backup was made by a newer version", "Update this station's software first."),
     ErrorKind(

@@ -1,9 +1,7 @@
 """Backs up a running station into one encrypted file, and restores a whole data directory from it, or none.
 
-The plaintext, which `station.setup.backup.sealed_file` encrypts, holds the files of the data directory one after
-another. Each file is preceded by its entry (name and size in MessagePack), and each entry by its length in 2 bytes,
-big-endian. A length of 0 ends the plaintext. A backup holds the station secret, wherever it was kept, and never the
-root's key.
+It is an age file with a tar file inside: `backup.json`, which says what it is, then the files of the data directory. It
+holds the station secret, wherever it was kept, and never the root's key.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from io import BufferedRandom
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import msgspec
 
@@ -36,26 +34,44 @@ from station.registry.location import REGISTRY_NAME, registry_url
 from station.registry.sqlite import snapshot
 from station.secrets.station_secret import SECRET_NAME, StationSecret
 from station.setup import data_dir
-from station.setup.backup.sealed_file import CHUNK, Opener, Sealer
+from station.setup.backup.age_file import Identities, Passphrase, Recipients, decrypt, encrypt
+from station.setup.backup.tar_file import CHUNK, Member, pack, unpack
 from station.setup.open import open_registry, open_station
 
 _EK_ROOTS: Final = AttestationConfig().ek_roots
 _NAME: Final = re.compile(
     rf"(?:{re.escape(CONFIG_NAME)}|{REGISTRY_NAME}|{SECRET_NAME}"
-    rf"|authority/[a-z0-9-]{{1,64}}\.(?:pem|key)|{_EK_ROOTS}/[A-Za-z0-9][A-Za-z0-9 ._()+,=@-]{{0,127}})\Z"
+    rf"|authority/[a-z0-9-]{{1,64}}\.(?:pem|key)|{_EK_ROOTS}/[A-Za-z0-9][A-Za-z0-9 ._()+,=@-]{{0,90}})\Z"
 )
-"""Every name that a backup may hold: no entry can name a path outside the directory that is restored."""
+"""Every name that a backup may hold: no entry can name a path outside the directory that is restored. None is longer
+than the 100 characters of a plain tar header."""
 
-_ENTRY_BYTES: Final = 512
+_LABEL_NAME: Final = "backup.json"
+_LABEL_BYTES: Final = 4096
+_FORMAT: Final = "birthmark-station-backup"
+_VERSION: Final = 1
 _ENTRIES_MAX: Final = FILES_MAX + 64
 
 Progress = Callable[[str, int, int], None]
 """Called with the step's name, the amount done and the amount to do."""
 
 
-class _Entry(msgspec.Struct, frozen=True):
-    name: str
-    size: int
+class _Kind(msgspec.Struct, frozen=True):
+    """What every version of the label says."""
+
+    format: str
+    version: int
+
+
+class _Label(_Kind, frozen=True, kw_only=True):
+    """The first member, `backup.json`."""
+
+    format: str = _FORMAT
+    version: int = _VERSION
+    made_at: int
+    """Seconds since 1970."""
+    station: str
+    software: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +99,11 @@ class RestoreResult:
     """Problems that the audit log had when the backup was made."""
 
 
-def backup(directory: Path, file: Path, passphrase: str, progress: Progress) -> Backup:
+def backup(directory: Path, file: Path, lock: Passphrase | Recipients, progress: Progress) -> Backup:
     """Write the station in `directory` to `file`, as it is at one moment. Sessions go on meanwhile.
 
     Root writes `file` itself, and reads the station as the user who owns it. Raises `data.*`, `config.invalid`,
-    `registry.unavailable`, `backup.exists` and `backup.file-unusable`; then leaves no `file`.
+    `registry.unavailable`, `backup.exists`, `backup.too-large` and `backup.file-unusable`; then leaves no `file`.
     """
     owner = owner_of(directory)
     with acting_as(owner):
@@ -105,17 +121,9 @@ def backup(directory: Path, file: Path, passphrase: str, progress: Progress) -> 
                 registry_url(directory), directory, lambda done, size: progress("Copying", done, size)
             ) as registry,
         ):
-            sealer = Sealer(out, passphrase, made_at, settings.name, software)
-            for name, content in _small_files(directory, settings.ek_roots(directory)):
-                _put(sealer, name, len(content))
-                sealer.write(content)
-            size = os.fstat(registry.fileno()).st_size
-            _put(sealer, REGISTRY_NAME, size)
-            for done in range(0, size, CHUNK):
-                sealer.write(registry.read(CHUNK))
-                progress("Sealing", done, size)
-            sealer.write(bytes(2))
-            sealer.finish()
+            label = _Label(made_at=made_at, station=settings.name, software=software)
+            members = _members(directory, settings.ek_roots(directory), label, registry, progress)
+            encrypt(pack(members, made_at), out, lock)
             out.flush()
             os.fsync(out.fileno())
             written = out.tell()
@@ -128,30 +136,34 @@ def backup(directory: Path, file: Path, passphrase: str, progress: Progress) -> 
     return Backup(file, made_at, written, digest, known)
 
 
-def restore(file: Path, directory: Path, passphrase: str, progress: Progress, *, force: bool) -> RestoreResult:
+def restore(
+    file: Path, directory: Path, key: Passphrase | Identities, progress: Progress, *, force: bool
+) -> RestoreResult:
     """Restore the data directory `directory` from a backup, whole or not at all.
 
     `force` moves an existing directory aside. Raises `data.exists`, `data.unwritable`, `backup.*`, and every error with
     which the restored station would fail to open.
     """
-    checked: tuple[int, tuple[str, ...]] = (0, ())
+    found: list[tuple[_Label, int, tuple[str, ...]]] = []
     try:
         with file.open("rb") as source:
             size = os.fstat(source.fileno()).st_size
-            opener = Opener(source, passphrase)
 
             def fill(folder: Path) -> None:
-                nonlocal checked
-                _unpack(opener, folder, size, progress)
+                with tempfile.TemporaryFile(dir=folder) as tar:  # has no name: no crash can leave it
+                    decrypt(source, tar, key, lambda done: progress("Decrypting", done, size))
+                    tar.seek(0)
+                    label = _unpack(tar, folder, progress)
                 _bring_ek_roots_home(folder)
-                checked = asyncio.run(_record_restoring(folder, opener.label.made_at))
+                found.append((label, *asyncio.run(_record_restoring(folder, label.made_at))))
                 for path in (*(path for path in folder.iterdir() if path.is_dir()), folder):
                     sync_directory(path)
 
             replaced = data_dir.create(directory, fill, force=force)
     except OSError as error:
         raise BirthmarkError("backup.file-unusable", f"{error.filename or file}: {error.strerror}") from error
-    return RestoreResult(directory, replaced, opener.label.station, opener.label.made_at, *checked)
+    [(label, units, problems)] = found
+    return RestoreResult(directory, replaced, label.station, label.made_at, units, problems)
 
 
 # --- making one ---
@@ -171,6 +183,24 @@ def _whole(file: Path) -> Iterator[BufferedRandom]:
     sync_directory(file.parent)
 
 
+def _members(
+    directory: Path, ek_roots: Path, label: _Label, registry: BinaryIO, progress: Progress
+) -> Iterator[Member]:
+    small = ((_LABEL_NAME, msgspec.json.encode(label) + b"\n"), *_small_files(directory, ek_roots))
+    for name, content in small:
+        if name != _LABEL_NAME and not _NAME.match(name):
+            raise BirthmarkError("backup.file-unusable", f"{name!r} is no name for a file in a backup; rename it")
+        yield Member(name, len(content), [content])
+    size = os.fstat(registry.fileno()).st_size
+    yield Member(REGISTRY_NAME, size, _watched(registry, size, progress))
+
+
+def _watched(registry: BinaryIO, size: int, progress: Progress) -> Iterator[bytes]:
+    for done in range(0, size, CHUNK):
+        yield registry.read(CHUNK)
+        progress("Encrypting", done, size)
+
+
 def _small_files(directory: Path, ek_roots: Path) -> Iterator[tuple[str, bytes]]:
     yield CONFIG_NAME, (directory / CONFIG_NAME).read_bytes()
     yield SECRET_NAME, StationSecret.load(directory).value()
@@ -184,13 +214,6 @@ def _small_files(directory: Path, ek_roots: Path) -> Iterator[tuple[str, bytes]]
                 yield f"{_EK_ROOTS}/{path.name}", path.read_bytes()
 
 
-def _put(sealer: Sealer, name: str, size: int) -> None:
-    if not _NAME.match(name):
-        raise BirthmarkError("backup.file-unusable", f"{name!r} is no name for a file in a backup; rename it")
-    entry = msgspec.msgpack.encode(_Entry(name, size))
-    sealer.write(len(entry).to_bytes(2, "big") + entry)
-
-
 async def _record_backup(directory: Path, made_at: int, digest: str) -> int:
     """Add the audit row. Returns how many units the registry has."""
     async with open_registry(directory) as registry, registry.write() as connection:
@@ -201,38 +224,45 @@ async def _record_backup(directory: Path, made_at: int, digest: str) -> int:
 # --- the way back ---
 
 
-def _unpack(opener: Opener, folder: Path, size_max: int, progress: Progress) -> None:
+def _unpack(tar: BinaryIO, folder: Path, progress: Progress) -> _Label:
     """Write every file of the backup to `folder`.
 
     Backups are not compressed, so it writes no more than the backup holds.
     """
+    members = unpack(tar)
+    label = _read_label(next(members, None))
     found: set[str] = set()
-    while length := int.from_bytes(opener.read(2), "big"):
-        entry = _read_entry(opener, length)
-        most = size_max if entry.name == REGISTRY_NAME else FILE_BYTES_MAX
-        if not _NAME.match(entry.name) or entry.name in found or not 0 <= entry.size <= most:
+    for member in members:
+        if not _NAME.match(member.name) or member.name in found:
             raise BirthmarkError("backup.malformed", "an entry is not one of a data directory")
-        if len(found) == _ENTRIES_MAX:
-            raise BirthmarkError("backup.malformed", "it has too many files")
-        found.add(entry.name)
-        path = folder / entry.name
+        if len(found) == _ENTRIES_MAX or (member.name != REGISTRY_NAME and member.size > FILE_BYTES_MAX):
+            raise BirthmarkError("backup.malformed", "it has too many files, or one that is too large")
+        found.add(member.name)
+        path = folder / member.name
         path.parent.mkdir(mode=0o700, exist_ok=True)
         with new_private_file(path) as out:
-            for done in range(0, entry.size, CHUNK):
-                out.write(opener.read(min(CHUNK, entry.size - done)))
-                progress("Restoring", done, entry.size)
-    opener.end()
+            for chunk in member.content:
+                out.write(chunk)
+                progress("Restoring", out.tell(), member.size)
     if missing := [name for name in data_dir.REQUIRED if name not in found]:
         raise BirthmarkError("backup.malformed", f"it lacks {', '.join(missing)}")
+    return label
 
 
-def _read_entry(opener: Opener, length: int) -> _Entry:
-    if length > _ENTRY_BYTES:
-        raise BirthmarkError("backup.malformed", "an entry is too long")
+def _read_label(first: Member | None) -> _Label:
+    if first is None or first.name != _LABEL_NAME or first.size > _LABEL_BYTES:
+        raise BirthmarkError("backup.malformed", f"it does not begin with {_LABEL_NAME}")
+    content = b"".join(first.content)
     try:
-        return msgspec.msgpack.decode(opener.read(length), type=_Entry)
+        kind = msgspec.json.decode(content, type=_Kind)
+        if kind.format == _FORMAT and kind.version > _VERSION:
+            raise BirthmarkError("backup.too-new", f"its format is version {kind.version}, this program's {_VERSION}")
+        label = msgspec.json.decode(content, type=_Label)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise BirthmarkError("backup.malformed", "an entry cannot be read") from None
+        raise BirthmarkError("backup.malformed", f"its {_LABEL_NAME} cannot be read") from None
+    if (label.format, label.version) != (_FORMAT, _VERSION):
+        raise BirthmarkError("backup.malformed", f"its {_LABEL_NAME} is of something else")
+    return label
 
 
 def _bring_ek_roots_home(folder: Path) -> None:

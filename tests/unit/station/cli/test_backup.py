@@ -1,4 +1,4 @@
-"""`birthmark-station backup` and `restore`: the passphrase, and what is printed."""
+"""`birthmark-station backup` and `restore`: passphrase and keys, and what is printed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from pyrage import x25519
 
 from station.setup.backup import backup as backups
 from station.setup.backup.backup import RestoreResult
+from tests.harness.backup_files import IDENTITY_TEXT, RECIPIENT
 from tests.harness.station_commands import StationCommands, run_station
 
 PASSPHRASE = "correct horse battery"
@@ -28,6 +30,36 @@ def test_without_a_terminal_the_passphrase_comes_from_a_file(
     result = station(command, tmp_path / "file")
     assert (result.exit_code, "give --passphrase-file" in result.stderr) == (2, True)
     assert not (tmp_path / "file").exists()
+
+
+@pytest.mark.parametrize(("command", "key"), [("backup", f"--recipient={RECIPIENT}"), ("restore", "--identity=-")])
+def test_a_passphrase_and_a_key_are_not_given_together(
+    station: StationCommands, tmp_path: Path, passphrase_file: Path, command: str, key: str
+) -> None:
+    result = station(command, tmp_path / "file", "--passphrase-file", passphrase_file, key)
+    assert (result.exit_code, "not" in result.stderr and "both" in result.stderr) == (2, True)
+    assert not (tmp_path / "file").exists()
+
+
+def test_a_backup_for_a_public_key_needs_no_secret_and_its_private_key_restores_it(
+    station: StationCommands, tmp_path: Path
+) -> None:
+    file, identity = tmp_path / "backup", tmp_path / "identity"
+    identity.write_text(f"# public key: {RECIPIENT}\n{IDENTITY_TEXT}\n")
+    stranger = str(x25519.Identity.generate().to_public())
+    told = station("backup", file, f"--recipient={stranger}", f"--recipient={RECIPIENT}")
+    assert "Keep it and the key that opens it in different places" in told.stdout
+    for number, arguments in enumerate(([f"--identity={identity}"], ["--identity=-"])):
+        other = StationCommands(tmp_path / f"restored-{number}")
+        back = other("restore", file, *arguments, stdin=f"{IDENTITY_TEXT}\n")
+        assert back.exit_code == 0, back.output
+
+
+@pytest.mark.parametrize(("size", "what"), [(65536, "no AGE-SECRET-KEY-1"), (65537, "more than 65536 bytes")])
+def test_no_more_of_an_identity_file_is_read_than_one_can_have(tmp_path: Path, size: int, what: str) -> None:
+    (tmp_path / "identity").write_bytes(b"x" * size)
+    result = run_station("restore", "--data-dir", tmp_path / "d", tmp_path / "b", f"--identity={tmp_path}/identity")
+    assert (result.exit_code, "[backup.identity-unusable]" in result.stderr, what in result.stderr) == (1, True, True)
 
 
 def test_a_short_passphrase_is_refused_before_anything_is_written(station: StationCommands, tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import asyncio
 import hashlib
 import sqlite3
 import stat
+import subprocess
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,12 +17,12 @@ from cryptography import x509
 
 from shared.errors import BirthmarkError
 from station.config import StationConfig
-from station.registry import sqlite
+from station.registry import audit_check, sqlite
 from station.registry.schema import crl
 from station.setup.backup.backup import backup, restore
 from station.setup.init import init_data_dir
 from station.setup.open import open_station
-from tests.harness.sealed import PASSPHRASE, sealed
+from tests.harness.backup_files import IDENTITIES, IDENTITY_TEXT, LABEL, RECIPIENTS, encrypted, entry, tar
 
 
 def silent(_what: str, _done: int, _of: int) -> None:
@@ -37,13 +39,12 @@ def data_dir(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.usefixtures("quick")
 def test_a_backup_restores_every_file_privately(data_dir: Path, tmp_path: Path) -> None:
     file = tmp_path / "backup"
-    made = backup(data_dir, file, PASSPHRASE, silent)
+    made = backup(data_dir, file, RECIPIENTS, silent)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert made.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
-    restored = restore(file, tmp_path / "new", PASSPHRASE, silent, force=False)
+    restored = restore(file, tmp_path / "new", IDENTITIES, silent, force=False)
     assert (restored.made_at, restored.units, restored.audit_problems) == (made.made_at, 0, ())
     left_out = {"root-key.pem", "registry.sqlite"}
     before = {path.relative_to(data_dir) for path in data_dir.rglob("*") if path.is_file()}
@@ -55,76 +56,126 @@ def test_a_backup_restores_every_file_privately(data_dir: Path, tmp_path: Path) 
     assert not list(data_dir.glob(".backup*"))
 
 
-@pytest.mark.usefixtures("quick")
 def test_a_restored_station_has_its_ek_roots_in_the_data_directory(data_dir: Path, tmp_path: Path) -> None:
     (data_dir / "ek-roots").rename(tmp_path / "elsewhere")
     settings = data_dir / "station.toml"
     settings.write_text(settings.read_text().replace('"ek-roots"', f'"{tmp_path}/elsewhere"'))
-    backup(data_dir, tmp_path / "backup", PASSPHRASE, silent)
-    restore(tmp_path / "backup", tmp_path / "new", PASSPHRASE, silent, force=False)
+    backup(data_dir, tmp_path / "backup", RECIPIENTS, silent)
+    restore(tmp_path / "backup", tmp_path / "new", IDENTITIES, silent, force=False)
     assert (tmp_path / "new" / "ek-roots" / "Some Vendor.pem").exists()
     assert str(tmp_path) not in (tmp_path / "new" / "station.toml").read_text()
 
 
-def entry(name: str, content: bytes = b"", size: int | None = None) -> bytes:
-    packed = msgspec.msgpack.encode({"name": name, "size": len(content) if size is None else size})
-    return len(packed).to_bytes(2, "big") + packed + content
-
-
-@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(
     "content",
     [
-        entry("../outside", b"x"),
-        entry("authority/../../outside.pem", b"x"),
-        entry("/tmp/outside", b"x"),
-        entry("ek-roots/../outside", b"x"),
-        entry("ek-roots/.hidden", b"x"),
-        entry("station.toml\n", b"x"),
-        entry("", b"x"),
-        entry("station.toml", b"x") + entry("station.toml", b"y"),
-        entry("station.toml", size=1 << 40),
-        entry("station.toml", size=-1),
-        entry("registry.sqlite", size=1 << 40),
-        b"".join(entry(f"ek-roots/{number}") for number in range(2000)),
-        b"\xff\xff" + bytes(0xFFFF),
-        b"\0\1\xc1",
-        entry("station.toml", b"x") + bytes(2),  # nothing else in it
-        entry("station.toml", b"x") + bytes(2) + b"more",
-        entry("station.toml", b"x"),
+        tar([entry("../outside", b"x")]),
+        tar([entry("authority/../../outside.pem", b"x")]),
+        tar([entry("/tmp/outside", b"x")]),
+        tar([entry("./station.toml", b"x")]),
+        tar([entry("ek-roots/../outside", b"x")]),
+        tar([entry("ek-roots/.hidden", b"x")]),
+        tar([entry("ek-roots/x", type=tarfile.SYMTYPE, linkname="/tmp"), entry("ek-roots/x", b"x")]),
+        tar([entry("station.toml", type=tarfile.LNKTYPE, linkname="/etc/passwd")]),
+        tar([entry("ek-roots", type=tarfile.DIRTYPE)]),
+        tar([entry("registry.sqlite", type=tarfile.FIFOTYPE)]),
+        tar([entry("station.toml\n", b"x")]),
+        tar([entry("", b"x")]),
+        tar([entry("backup.json", LABEL)]),
+        tar([entry("station.toml", b"x"), entry("station.toml", b"y")]),
+        tar([entry("station.toml", size=1 << 40)]),
+        tar([entry("station.toml", bytes((1 << 20) + 1))]),
+        tar([entry("registry.sqlite", size=1 << 40)]),
+        tar(entry(f"ek-roots/{number}") for number in range(2000)),
+        tar([b"\xff" * 512]),
+        tar([entry("station.toml", b"x")]),  # nothing else in it
+        tar([entry("station.toml", b"x")]) + b"more",
+        tar([entry("station.toml", b"x")])[:-1024],
+        entry("station.toml", b"x") + tar(),
+        tar(label=LABEL[:-1]),
+        tar(label=b"[" * 4000),
+        tar(label=b" " * 5000 + LABEL),
+        tar(label=b"\xff"),
+        tar(label=LABEL.replace(b'"version":1', b'"version":0')),
+        tar(label=LABEL.replace(b"birthmark-station", b"another-station")),
+        tar(label=LABEL.replace(b"birthmark-station", b"another-station").replace(b'"version":1', b'"version":2')),
+        bytes(10240),
+        b"",
     ],
 )
 def test_a_forged_backup_writes_nothing_outside_the_data_directory(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "backup").write_bytes(sealed(content))
+    (tmp_path / "backup").write_bytes(encrypted(content))
     with pytest.raises(BirthmarkError) as raised:
-        restore(tmp_path / "backup", tmp_path / "new", PASSPHRASE, silent, force=False)
+        restore(tmp_path / "backup", tmp_path / "new", IDENTITIES, silent, force=False)
     assert raised.value.code == "backup.malformed"
     assert [path.name for path in tmp_path.iterdir()] == ["backup"]
 
 
-@pytest.mark.usefixtures("quick")
-def test_a_backup_that_no_station_could_open_is_not_restored(data_dir: Path, tmp_path: Path) -> None:
-    (data_dir / "authority" / "station.key").write_bytes(b"damaged before the backup")
-    backup(data_dir, tmp_path / "backup", PASSPHRASE, silent)
-    with pytest.raises(BirthmarkError, match=r"authority\.unreadable"):
-        restore(tmp_path / "backup", tmp_path / "new", PASSPHRASE, silent, force=False)
+@pytest.mark.parametrize(
+    "label",
+    [
+        LABEL.replace(b'"version":1', b'"version":2'),
+        b'{"format": "birthmark-station-backup", "version": 3, "made_at": "in words"}',
+    ],
+)
+def test_a_backup_of_a_later_version_is_refused_as_such(tmp_path: Path, label: bytes) -> None:
+    (tmp_path / "backup").write_bytes(encrypted(tar(label=label)))
+    with pytest.raises(BirthmarkError, match=r"backup\.too-new"):
+        restore(tmp_path / "backup", tmp_path / "new", IDENTITIES, silent, force=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["backup"]
+
+
+def test_a_damaged_backup_restores_nothing(data_dir: Path, tmp_path: Path) -> None:
+    backup(data_dir, tmp_path / "backup", RECIPIENTS, silent)
+    whole = (tmp_path / "backup").read_bytes()
+    (tmp_path / "backup").write_bytes(whole[:-1])
+    with pytest.raises(BirthmarkError, match=r"backup\.damaged"):
+        restore(tmp_path / "backup", tmp_path / "new", IDENTITIES, silent, force=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["backup", "data", "vendors"]
 
 
-@pytest.mark.usefixtures("quick")
+def test_age_and_tar_alone_restore_a_station(data_dir: Path, tmp_path: Path) -> None:
+    made = backup(data_dir, tmp_path / "backup", RECIPIENTS, silent)
+    (tmp_path / "identity").write_text(f"{IDENTITY_TEXT}\n")
+    new = tmp_path / "new"
+    new.mkdir(mode=0o700)
+    command = f"cd {tmp_path} && age -d -i identity backup | tar -x -C new"
+    subprocess.run(["bash", "-o", "pipefail", "-c", command], check=True)
+    label = msgspec.json.decode((new / "backup.json").read_bytes())
+    assert (label["format"], label["made_at"]) == ("birthmark-station-backup", made.made_at)
+    for path in data_dir.rglob("*"):
+        if path.is_file() and path.name not in ("root-key.pem", "registry.sqlite"):
+            assert (new / path.relative_to(data_dir)).read_bytes() == path.read_bytes()
+
+    async def root() -> bytes:
+        async with open_station(new) as station, station.database.read() as connection:
+            assert not (await audit_check.verify(connection)).problems
+            return (new / "authority" / "root.pem").read_bytes()
+
+    assert asyncio.run(root()) == (data_dir / "authority" / "root.pem").read_bytes()
+
+
+def test_a_backup_that_no_station_could_open_is_not_restored(data_dir: Path, tmp_path: Path) -> None:
+    (data_dir / "authority" / "station.key").write_bytes(b"damaged before the backup")
+    backup(data_dir, tmp_path / "backup", RECIPIENTS, silent)
+    with pytest.raises(BirthmarkError, match=r"authority\.unreadable"):
+        restore(tmp_path / "backup", tmp_path / "new", IDENTITIES, silent, force=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["backup", "data", "vendors"]
+
+
 def test_a_backup_overwrites_no_file(data_dir: Path, tmp_path: Path) -> None:
     file, full = tmp_path / "backup", tmp_path / "full"
     full.mkdir()
     (full / "something").write_text("mine")
-    backup(data_dir, file, PASSPHRASE, silent)
+    backup(data_dir, file, RECIPIENTS, silent)
     before = file.read_bytes()
     attempts: list[tuple[str, Callable[[], object]]] = [
-        ("backup.exists", lambda: backup(data_dir, file, PASSPHRASE, silent)),
-        ("data.not-a-station", lambda: restore(file, full, PASSPHRASE, silent, force=False)),
-        ("data.not-a-station", lambda: restore(file, full, PASSPHRASE, silent, force=True)),
-        ("data.exists", lambda: restore(file, data_dir, PASSPHRASE, silent, force=False)),
-        ("backup.file-unusable", lambda: backup(data_dir, tmp_path / "no" / "where", PASSPHRASE, silent)),
-        ("backup.file-unusable", lambda: restore(tmp_path / "none", tmp_path / "new", PASSPHRASE, silent, force=False)),
+        ("backup.exists", lambda: backup(data_dir, file, RECIPIENTS, silent)),
+        ("data.not-a-station", lambda: restore(file, full, IDENTITIES, silent, force=False)),
+        ("data.not-a-station", lambda: restore(file, full, IDENTITIES, silent, force=True)),
+        ("data.exists", lambda: restore(file, data_dir, IDENTITIES, silent, force=False)),
+        ("backup.file-unusable", lambda: backup(data_dir, tmp_path / "no" / "where", RECIPIENTS, silent)),
+        ("backup.file-unusable", lambda: restore(tmp_path / "none", tmp_path / "new", IDENTITIES, silent, force=False)),
     ]
     for code, attempt in attempts:
         with pytest.raises(BirthmarkError) as raised:
@@ -135,19 +186,17 @@ def test_a_backup_overwrites_no_file(data_dir: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["backup", "data", "full", "vendors"]
 
 
-@pytest.mark.usefixtures("quick")
 def test_a_backup_that_fails_leaves_no_file(data_dir: Path, tmp_path: Path) -> None:
     def pulled(what: str, _done: int, _of: int) -> None:
-        if what == "Sealing":
+        if what == "Encrypting":
             raise OSError(28, "No space left on device")
 
     with pytest.raises(BirthmarkError, match=r"No space left.*backup\.file-unusable"):
-        backup(data_dir, tmp_path / "backup", PASSPHRASE, pulled)
+        backup(data_dir, tmp_path / "backup", RECIPIENTS, pulled)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "vendors"]
     assert not list(data_dir.glob(".backup*"))
 
 
-@pytest.mark.usefixtures("quick")
 def test_a_backup_shows_one_moment_however_much_is_written_meanwhile(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,18 +210,17 @@ def test_a_backup_shows_one_moment_however_much_is_written_meanwhile(
             steps += 1
             station.execute("INSERT INTO key_tables VALUES (?, ?)", (1000 + steps, bytes(60)))
 
-    backup(data_dir, tmp_path / "backup", PASSPHRASE, write_meanwhile)
+    backup(data_dir, tmp_path / "backup", RECIPIENTS, write_meanwhile)
     (now,) = station.execute("SELECT count(*) FROM key_tables WHERE id >= 1000").fetchone()
     station.close()
     assert now == steps > 10
-    restore(tmp_path / "backup", tmp_path / "new", PASSPHRASE, silent, force=False)
+    restore(tmp_path / "backup", tmp_path / "new", IDENTITIES, silent, force=False)
     restored = sqlite3.connect(tmp_path / "new" / "registry.sqlite")
     assert restored.execute("SELECT count(*) FROM key_tables").fetchone() == (10,)
     assert restored.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     restored.close()
 
 
-@pytest.mark.usefixtures("quick")
 def test_a_restored_station_signs_no_revocation_list_under_a_number_that_was_used(
     data_dir: Path, tmp_path: Path
 ) -> None:
@@ -184,7 +232,7 @@ def test_a_restored_station_signs_no_revocation_list_under_a_number_that_was_use
                 signed = x509.load_der_x509_crl(await station.revocation_list.current())
             return signed.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
 
-    backup(data_dir, tmp_path / "backup", PASSPHRASE, silent)
+    backup(data_dir, tmp_path / "backup", RECIPIENTS, silent)
     used = asyncio.run(number(data_dir, 5))
-    restore(tmp_path / "backup", tmp_path / "new", PASSPHRASE, silent, force=False)
+    restore(tmp_path / "backup", tmp_path / "new", IDENTITIES, silent, force=False)
     assert asyncio.run(number(tmp_path / "new", 1)) > used
