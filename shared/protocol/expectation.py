@@ -11,7 +11,10 @@ from shared.protocol.states import Role
 
 MessageT = TypeVar("MessageT", bound=Message)
 
-_REFUSED: Final[dict[Role, ErrorCode]] = {Role.AGENT: "session.refused-by-station", Role.STATION: "session.refused-by-unit"}
+_REFUSED: Final[dict[Role, ErrorCode]] = {
+    Role.AGENT: "session.refused-by-station",
+    Role.STATION: "session.refused-by-unit",
+}
 """What a Refusal means to the end that receives it."""
 
 
