@@ -232,7 +232,11 @@ def test_what_the_source_and_the_target_raise_comes_through(error: BaseException
         assert raised.value is error
 
 
-@pytest.mark.parametrize("text", ["", "age1", RECIPIENT[:-1], "ssh-ed25519 AAAA", "age1yubikey1q", IDENTITY_TEXT, "\0"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "age1", RECIPIENT[:-1], "ssh-ed25519 AAAA", "age1yubikey1q", IDENTITY_TEXT, "\0"],
+    ids=["empty", "a prefix", "cut", "ssh cut", "a plugin's", "an identity", "a NUL"],
+)
 def test_a_recipient_that_is_no_public_key_is_refused(text: str) -> None:
     with pytest.raises(BirthmarkError, match=r"backup\.recipient-unusable") as raised:
         Recipients.parse([text])
@@ -257,6 +261,7 @@ def openssh(
         openssh(ec.generate_private_key(ec.SECP256R1())),
         b"-----BEGIN OPENSSH PRIVATE KEY-----\n",
     ],
+    ids=["empty", "a comment", "no text", "cut", "two things", "ecdsa", "openssh cut"],
 )
 def test_an_identity_that_is_no_private_key_is_refused(content: bytes) -> None:
     with pytest.raises(BirthmarkError, match=r"backup\.identity-unusable") as raised:
