@@ -58,16 +58,6 @@ FIELD_OF: Final[dict[ErrorCode, str]] = {
 }
 """Error code → the field of the request that is wrong."""
 
-CONFLICTS: Final[frozenset[ErrorCode]] = frozenset(
-    {
-        "registry.device-key-taken",
-        "registry.duplicate-nuc",
-        "registry.reservation-lost",
-        "registry.serial-taken",
-    }
-)
-"""Errors for a unit, device key or NUC hash that the registry has already: HTTP status 409."""
-
 
 class ProvisioningRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A request for one unit, as it was received; `OfflineProvisioner.provision` checks the fields."""
