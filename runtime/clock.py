@@ -1,10 +1,23 @@
-"""Reads the system's clock."""
+"""The system's clock, which only this module asks. What needs the time is given a `Clock`."""
 
 from __future__ import annotations
 
 import datetime as dt
+import time
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+Clock: TypeAlias = Callable[[], float]
+"""Returns seconds since 1970, UTC."""
+
+SYSTEM_CLOCK: Final[Clock] = time.time
 
 
-def unix_time() -> int:
+def unix_time(clock: Clock = SYSTEM_CLOCK) -> int:
     """Return seconds since 1970, UTC."""
-    return int(dt.datetime.now(dt.UTC).timestamp())
+    return int(clock())
+
+
+def utc_now(clock: Clock = SYSTEM_CLOCK) -> dt.datetime:
+    """Return the time with its zone, UTC."""
+    return dt.datetime.fromtimestamp(clock(), dt.UTC)

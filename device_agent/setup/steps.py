@@ -5,7 +5,6 @@ Run again, it finds everything in place and changes nothing.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,6 +23,7 @@ from device_agent.setup.settings import setting, with_setting, without_setting
 from device_agent.setup.system import System, User
 from device_agent.storage.sealed_map import read_nuc_map
 from device_agent.tpm.source import DEFAULT_TPM, open_tpm
+from runtime.clock import utc_now
 from runtime.files import read_bounded
 from shared.errors import BirthmarkError
 from shared.text import printable
@@ -286,7 +286,7 @@ def _read_file(path: Path) -> bytes:
 
 def _about(certificate: x509.Certificate) -> str:
     about, until = f"SHA-256 {certificate.fingerprint(hashes.SHA256()).hex()}", certificate.not_valid_after_utc
-    return f"{about}; by this Pi's clock it ended on {until:%Y-%m-%d}" if until < dt.datetime.now(dt.UTC) else about
+    return f"{about}; by this Pi's clock it ended on {until:%Y-%m-%d}" if until < utc_now() else about
 
 
 def _settings(system: System) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -20,14 +21,15 @@ _ASSOCIATED: Final = b"birthmark nuc map"
 _NONCE_BYTES: Final = 12
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NucMap:
     """The bytes of a NUC map file; they are secret."""
 
     data: bytes
 
-    @property
+    @cached_property
     def hash(self) -> NucHash:
+        """Computed once: a map has up to 64 MiB."""
         return NucHash(hashlib.sha256(self.data).digest())
 
     def __repr__(self) -> str:

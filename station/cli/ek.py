@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
+from runtime.clock import utc_now
 from runtime.owner import acting_as, owner_of
 from shared import limits
 from shared.errors import BirthmarkError, ExitCode, format_error
@@ -52,7 +52,7 @@ def verify(file: Path, roots_dir: Path | None, data_dir: Path | None, as_json: b
         click.echo(f"warning: {problem}", err=True)
     try:
         certificate = _read(file)
-        verdict = judge_certificate(certificate, roots, dt.datetime.now(dt.UTC))
+        verdict = judge_certificate(certificate, roots, utc_now())
     except BirthmarkError as error:
         if as_json:
             print_json(_describe_refused(error))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import datetime as dt
 import signal
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -15,6 +13,7 @@ from urllib.parse import urlsplit
 import click
 from aiohttp import web
 
+from runtime.clock import SYSTEM_CLOCK, utc_now
 from runtime.systemd import notify
 from shared.protocol.states import STEPS
 from station.cli.data_directory import DATA_DIR
@@ -111,7 +110,7 @@ async def _serve(
         runner = web.AppRunner(
             create_app(
                 _make_parts(station),
-                time.time(),
+                SYSTEM_CLOCK(),
                 behind_proxy=listener.behind_proxy,
                 tls_ends=tls.end.timestamp() if tls else None,
             ),
@@ -170,7 +169,7 @@ def _announce(station: Services, address: str, tls: Tls | None, patterns: tuple[
     click.echo(f"Station {station.config.name} of {station.config.authority.organization}: {address}")
     click.echo(f"Serial ports: {', '.join(patterns)}. TPM certificates: {_describe_policy(station)}.")
     host = urlsplit(station.config.authority.public_url).hostname or ""
-    for problem in [*station.vendors.roots.problems, *(tls.problems(host, dt.datetime.now(dt.UTC)) if tls else [])]:
+    for problem in [*station.vendors.roots.problems, *(tls.problems(host, utc_now()) if tls else [])]:
         click.echo(f"warning: {problem}", err=True)
     if (station.data_dir / ROOT_KEY_NAME).exists():
         click.echo("warning: the root key still lies in the data directory; move it to a safe place.", err=True)

@@ -10,11 +10,11 @@ import datetime as dt
 import hmac
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from runtime.clock import SYSTEM_CLOCK, Clock, unix_time, utc_now
 from shared.birthmark.derivation import extract
 from shared.errors import BirthmarkError
 from shared.protocol.messages import (
@@ -97,7 +97,7 @@ class CableProvisioner:
         tables: KeyTables,
         database: Database,
         bus: Bus,
-        clock: Callable[[], float] = time.time,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._config = config
         self._policy = policy
@@ -230,7 +230,7 @@ class CableProvisioner:
             examine_import(issued.claims, table, issued.names[TableId(table.table_id)], transcript)
         async with self._database.write() as connection:
             duration = int((time.monotonic() - issued.begun) * 1000)
-            unit = await units.confirm(connection, issued.granted.unit.id, int(self._clock()), duration)
+            unit = await units.confirm(connection, issued.granted.unit.id, unix_time(self._clock), duration)
         self._bus.tell(UnitChanged(unit.serial))
         return unit
 
@@ -246,7 +246,7 @@ class CableProvisioner:
         async with self._database.write() as connection:
             await audit.append(
                 connection,
-                int(self._clock()),
+                unix_time(self._clock),
                 Event.REFUSED,
                 printable(serial, 64),
                 code=error.code,
@@ -256,4 +256,4 @@ class CableProvisioner:
             )
 
     def _now(self) -> dt.datetime:
-        return self._identity.now(dt.datetime.fromtimestamp(self._clock(), dt.UTC))
+        return self._identity.now(utc_now(self._clock))

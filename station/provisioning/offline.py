@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from msgspec import Meta
 
+from runtime.clock import SYSTEM_CLOCK, Clock, unix_time, utc_now
 from shared import limits
 from shared.birthmark.provisioning import Provisioning
 from shared.errors import BirthmarkError, ErrorCode
@@ -57,16 +58,6 @@ FIELD_OF: Final[dict[ErrorCode, str]] = {
     "registry.serial-taken": "device_serial",
 }
 """Error code → the field of the request that is wrong."""
-
-CONFLICTS: Final[frozenset[ErrorCode]] = frozenset(
-    {
-        "registry.device-key-taken",
-        "registry.duplicate-nuc",
-        "registry.reservation-lost",
-        "registry.serial-taken",
-    }
-)
-"""Errors for a unit, device key or NUC hash that the registry has already: HTTP status 409."""
 
 
 class ProvisioningRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -138,7 +129,7 @@ class OfflineProvisioner:
         tables: KeyTables,
         database: Database,
         bus: Bus,
-        clock: Callable[[], float] = time.time,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._config = config
         self._blind_index = BlindIndex(secret)
@@ -173,7 +164,7 @@ class OfflineProvisioner:
             device_fingerprint=key_fingerprint(public_key),
             nuc_blind_index=self._blind_index.of(nuc_hash),
         )
-        now = dt.datetime.fromtimestamp(self._clock(), dt.UTC)
+        now = utc_now(self._clock)
         reservation = await self._reserve(applicant, now)
         try:
             certificate = await self._issuance.sign(applicant, Subject(public_key, nuc_hash), reservation, now)
@@ -223,7 +214,7 @@ class OfflineProvisioner:
 
     async def _give_up(self, reservation: Reservation) -> None:
         async with self._database.write() as connection:
-            await reservations.give_up(connection, reservation, int(self._clock()))
+            await reservations.give_up(connection, reservation, unix_time(self._clock))
 
     def _choose_family(self, given: str | None) -> str:
         family = given or self._config.provisioning.device_family

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.clock import unix_time
+from runtime.clock import SYSTEM_CLOCK, Clock, unix_time, utc_now
 from runtime.files import write_private
 from station import config as configuration
 from station.attestation.ek.vendor_files import read_vendor_files
@@ -36,7 +35,13 @@ class InitResult:
 
 
 def init_data_dir(
-    directory: Path, config: StationConfig, *, force: bool, root_passphrase: str | None, ek_roots: Path | None
+    directory: Path,
+    config: StationConfig,
+    *,
+    force: bool,
+    root_passphrase: str | None,
+    ek_roots: Path | None,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> InitResult:
     """Make a data directory, whole or not at all.
 
@@ -46,13 +51,20 @@ def init_data_dir(
     """
 
     def authority(folder: Path, secret: StationSecret) -> RootKey:
-        return authority_files.create(folder, config, secret, dt.datetime.now(dt.UTC), root_passphrase)
+        return authority_files.create(folder, config, secret, utc_now(clock), root_passphrase)
 
     async def registry(connection: Connection, secret: StationSecret) -> None:
         await key_tables.create(connection, secret, config.tables.count)
 
     return make_data_dir(
-        directory, config, authority, registry, force=force, given_passphrase=bool(root_passphrase), ek_roots=ek_roots
+        directory,
+        config,
+        authority,
+        registry,
+        force=force,
+        given_passphrase=bool(root_passphrase),
+        ek_roots=ek_roots,
+        clock=clock,
     )
 
 
@@ -65,6 +77,7 @@ def make_data_dir(
     force: bool,
     given_passphrase: bool,
     ek_roots: Path | None,
+    clock: Clock,
 ) -> InitResult:
     """Make a data directory, whole or not at all; the two functions fill its authority and its registry."""
     config = configuration.check(config)
@@ -85,7 +98,7 @@ def make_data_dir(
         target.mkdir(mode=0o700)
         for name, content in vendor_files.items():
             write_private(target / name, content)
-        asyncio.run(_create_registry(registry_url(folder), config, secret, registry))
+        asyncio.run(_create_registry(registry_url(folder), config, secret, registry, clock))
 
     replaced = data_dir.create(directory, fill, force=force)
     return InitResult(
@@ -107,13 +120,14 @@ async def _create_registry(
     config: StationConfig,
     secret: StationSecret,
     fill: Callable[[Connection, StationSecret], Awaitable[None]],
+    clock: Clock,
 ) -> None:
     await asyncio.to_thread(database.create, url)
     registry = Database(url, config.name)
     try:
         async with registry.write() as connection:
             await audit.append(
-                connection, unix_time(), Event.INITIALISED, "", settings=configuration.to_builtins(config)
+                connection, unix_time(clock), Event.INITIALISED, "", settings=configuration.to_builtins(config)
             )
             await fill(connection, secret)
     finally:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from runtime.clock import unix_time
+from runtime.clock import SYSTEM_CLOCK, Clock, unix_time
 from station import config as configuration
 from station.attestation.ek.vendor_directory import VendorsDirectory
 from station.authority import files
@@ -46,7 +46,9 @@ async def open_registry(directory: Path) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def open_station(directory: Path, policy: EkPolicy | None = None) -> AsyncIterator[Services]:
+async def open_station(
+    directory: Path, policy: EkPolicy | None = None, clock: Clock = SYSTEM_CLOCK
+) -> AsyncIterator[Services]:
     """Open and check everything.
 
     `policy` overrides the configured one. Raises `data.*`, `config.*`, `authority.*`, `table.*` and `registry.*`.
@@ -60,7 +62,7 @@ async def open_station(directory: Path, policy: EkPolicy | None = None) -> Async
     async with open_registry(directory) as registry:
         async with registry.read() as connection:
             tables = await key_tables.load(connection, secret)
-        await _record_settings(registry, config)
+        await _record_settings(registry, config, clock)
         bus = Bus()
         issuance = Issuance(config, tables, authority.issuer, registry)
         yield Services(
@@ -72,19 +74,21 @@ async def open_station(directory: Path, policy: EkPolicy | None = None) -> Async
             tables,
             registry,
             bus,
-            CableProvisioner(config, policy, vendors, secret, authority.identity, issuance, tables, registry, bus),
-            OfflineProvisioner(config, secret, issuance, tables, registry, bus),
-            CurrentRevocationList(authority.issuer, registry),
+            CableProvisioner(
+                config, policy, vendors, secret, authority.identity, issuance, tables, registry, bus, clock
+            ),
+            OfflineProvisioner(config, secret, issuance, tables, registry, bus, clock),
+            CurrentRevocationList(authority.issuer, registry, clock),
             TokenValidator(secret, tables, registry),
-            CertificateValidator(authority.certificates, registry),
+            CertificateValidator(authority.certificates, registry, clock),
         )
 
 
-async def _record_settings(registry: Database, config: StationConfig) -> None:
+async def _record_settings(registry: Database, config: StationConfig, clock: Clock) -> None:
     """Record the settings of station.toml in the audit log when they differ from those recorded last."""
     settings = configuration.to_builtins(config)
     async with registry.read() as connection:
         known = await audit.recorded_settings(connection) == settings
     if not known:
         async with registry.write() as connection:
-            await audit.append(connection, unix_time(), Event.CONFIGURED, "", settings=settings)
+            await audit.append(connection, unix_time(clock), Event.CONFIGURED, "", settings=settings)

@@ -7,11 +7,8 @@ station's, or a forged one after a key theft) does not pass.
 from __future__ import annotations
 
 import base64
-import datetime as dt
 import hashlib
-import time
 import warnings
-from collections.abc import Callable
 from typing import Annotated, Final
 
 import msgspec
@@ -23,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.utils import CryptographyDeprecationWarning
 from msgspec import Meta
 
+from runtime.clock import SYSTEM_CLOCK, Clock, utc_now
 from shared import limits
 from shared.birthmark.bundle import signed_text
 from shared.x509_profile import UNREADABLE, is_p256
@@ -55,9 +53,7 @@ class CameraBundle(msgspec.Struct, frozen=True):
 class CertificateValidator:
     """Validates any number of bundles at once."""
 
-    def __init__(
-        self, certificates: AuthorityCertificates, database: Database, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, certificates: AuthorityCertificates, database: Database, clock: Clock = SYSTEM_CLOCK) -> None:
         self._issuers = [
             key for c in certificates.issuers if isinstance(key := c.public_key(), ec.EllipticCurvePublicKey)
         ]
@@ -78,7 +74,7 @@ class CertificateValidator:
         if not is_p256(key):
             return Verdict(Reason.MALFORMED)
         trusted = sum(_is_signed_by(issuer, certificate) for issuer in self._issuers) > 0
-        now = dt.datetime.fromtimestamp(self._clock(), dt.UTC)
+        now = utc_now(self._clock)
         fingerprint = hashlib.sha256(certificate.public_bytes(Encoding.DER)).digest()
         async with self._database.read() as connection:
             found = await queries.by_certificate(connection, fingerprint)

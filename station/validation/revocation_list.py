@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import time
-from collections.abc import Callable
 from typing import Final
 
+from runtime.clock import SYSTEM_CLOCK, Clock, unix_time
 from station.authority.crl import LIFETIME, RevokedCertificate
 from station.authority.issuer import Issuer
 from station.registry import crl, revocation
@@ -25,7 +24,7 @@ _LATE_SECONDS: Final = 60
 class CurrentRevocationList:
     """Provides the current CRL with every revocation committed before the call."""
 
-    def __init__(self, issuer: Issuer, database: Database, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, issuer: Issuer, database: Database, clock: Clock = SYSTEM_CLOCK) -> None:
         self._issuer = issuer
         self._database = database
         self._clock = clock
@@ -42,10 +41,10 @@ class CurrentRevocationList:
     async def _stored(self) -> bytes | None:
         async with self._database.read() as connection:
             stored = await crl.stored(connection)
-        return stored.der if _is_fresh(stored, int(self._clock())) else None
+        return stored.der if _is_fresh(stored, unix_time(self._clock)) else None
 
     async def _sign(self) -> bytes:
-        now = int(self._clock())
+        now = unix_time(self._clock)
         async with self._database.write() as connection:
             taken = await crl.take_number(connection)
         async with self._database.read() as connection:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from runtime.clock import unix_time
+from runtime.clock import SYSTEM_CLOCK, Clock, unix_time, utc_now
 from station.authority import files as authority_files
 from station.authority.certificates import AuthorityCertificates
 from station.authority.files import ExistingAuthority, RootKey
@@ -44,7 +43,14 @@ class ImportResult:
 
 
 def take_over(
-    source: Path, directory: Path, name: str, authority: AuthorityConfig, *, force: bool, root_passphrase: str | None
+    source: Path,
+    directory: Path,
+    name: str,
+    authority: AuthorityConfig,
+    *,
+    force: bool,
+    root_passphrase: str | None,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> ImportResult:
     """Make `directory` from the public SMA's data directory `source`, and leave `source` unchanged.
 
@@ -63,7 +69,7 @@ def take_over(
 
     def fill_authority(folder: Path, secret: StationSecret) -> RootKey | None:
         existing = ExistingAuthority(certificates, found.intermediate_key)
-        authority_files.write_existing(folder, config, secret, dt.datetime.now(dt.UTC), existing)
+        authority_files.write_existing(folder, config, secret, utc_now(clock), existing)
         return authority_files.encrypt_root_key(found.root_key, root_passphrase) if found.root_key else None
 
     async def fill_registry(connection: Connection, secret: StationSecret) -> None:
@@ -72,7 +78,7 @@ def take_over(
         for unit in checked:
             await _add_unit(connection, unit, index, config.name, certificates)
         await audit.append(
-            connection, unix_time(), Event.IMPORTED, "", units=len(checked), revoked=revoked, tables=len(keys)
+            connection, unix_time(clock), Event.IMPORTED, "", units=len(checked), revoked=revoked, tables=len(keys)
         )
 
     made = make_data_dir(
@@ -83,6 +89,7 @@ def take_over(
         force=force,
         given_passphrase=bool(root_passphrase),
         ek_roots=None,
+        clock=clock,
     )
     registered = {unit.serial for unit in checked}
     subjects = {certificate.subject for certificate in (found.intermediate, *found.earlier_intermediates)}

@@ -46,6 +46,7 @@ STATUS: Final[dict[ErrorCode, int]] = {
     "registry.device-key-taken": 409,
     "registry.duplicate-nuc": 409,
     "registry.not-revoked": 409,
+    "registry.reservation-lost": 409,
     "registry.revoked-for-good": 409,
     "registry.serial-taken": 409,
     "registry.unavailable": 503,

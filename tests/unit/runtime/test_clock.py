@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 
 import pytest
 
-from runtime.clock import unix_time
+from runtime.clock import unix_time, utc_now
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "America/Los_Angeles"])
@@ -18,3 +19,8 @@ def test_the_time_zone_of_the_machine_makes_no_difference(zone: str, monkeypatch
     time.tzset()
     assert before <= now <= after
     assert isinstance(now, int)
+
+
+def test_a_given_clock_is_asked_instead() -> None:
+    assert unix_time(lambda: 1_795_000_000.9) == 1_795_000_000
+    assert utc_now(lambda: 0.0) == dt.datetime(1970, 1, 1, tzinfo=dt.UTC)

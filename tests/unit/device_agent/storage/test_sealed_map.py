@@ -22,6 +22,10 @@ def test_the_nuc_hash_is_the_sha_256_of_the_file(tmp_path: Path) -> None:
     assert read_nuc_map(path).hash.secret() == hashlib.sha256(MAP.data).digest()
 
 
+def test_the_nuc_hash_is_computed_once() -> None:
+    assert MAP.hash is MAP.hash
+
+
 def test_each_invalid_map_has_its_own_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "NUC_MAP_BYTES", 100)
     (tmp_path / "empty").touch()

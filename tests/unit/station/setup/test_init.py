@@ -24,10 +24,13 @@ from station.setup.root_key import ROOT_KEY_NAME, ROOT_PASSPHRASE_NAME
 
 CONFIG = StationConfig(name="bench 3", authority=AuthorityConfig(organization="Maker"), tables=TablesConfig(count=12))
 PASSPHRASE = "for the test"
+NOW = 1_795_000_000
 
 
 def init(tmp_path: Path, *, passphrase: str | None = PASSPHRASE, vendors: Path | None = None) -> InitResult:
-    return init_data_dir(tmp_path / "data", CONFIG, force=False, root_passphrase=passphrase, ek_roots=vendors)
+    return init_data_dir(
+        tmp_path / "data", CONFIG, force=False, root_passphrase=passphrase, ek_roots=vendors, clock=lambda: NOW
+    )
 
 
 def root_key(made: InitResult, passphrase: bytes) -> object:
@@ -57,7 +60,7 @@ def test_a_new_stations_settings_are_in_its_file_and_first_in_its_log(tmp_path: 
             return await audit.read(connection)
 
     [row] = asyncio.run(log())
-    assert row.event == "initialised"
+    assert (row.event, row.at) == ("initialised", NOW)
     assert msgspec.json.decode(row.detail) == {"settings": config.to_builtins(CONFIG)}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from runtime.clock import unix_time
 from shared.errors import BirthmarkError
 from station import config
 from station.config import AttestationConfig, EkPolicy, StationConfig
@@ -53,6 +54,17 @@ async def test_an_opened_stations_parts_belong_together(directory: Path) -> None
             made = await station.offline_provisioner.provision(ProvisioningRequest("CAM-1"), "test")
             assert events.get_nowait() == UnitChanged("CAM-1")
         assert made.chain[1:] == station.authority.issuer.chain_of(made.chain[0])[1:]
+
+
+async def test_a_station_goes_by_the_clock_that_it_is_given(directory: Path) -> None:
+    async def last_row(serial: str, at: float) -> audit.Row:
+        async with open_station(directory, clock=lambda: at) as station:
+            await station.offline_provisioner.provision(ProvisioningRequest(serial), "test")
+            return [row for row in await log(station) if row.serial == serial][-1]
+
+    now = unix_time()
+    assert (await last_row("CAM-1", now + 1000)).at == now + 1000
+    assert (await last_row("CAM-2", now + 2000)).at == now + 2000
 
 
 async def test_the_policy_given_counts_and_the_configured_one_stays_on_record(directory: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from shared.errors import BirthmarkError
+from shared.errors import BirthmarkError, ErrorCode
 from shared.errors.catalogue import CATALOGUE
+from station.provisioning.offline import FIELD_OF
 from station.web.http.problems import STATUS, InvalidFieldError, TooManyError, headers_of, problem_of
 from tests.harness.page_testbed import Client
 
@@ -31,6 +32,11 @@ async def test_browsers_get_a_plain_page(client: Client) -> None:
 
 def test_every_error_with_a_status_is_in_the_catalogue() -> None:
     assert STATUS.keys() <= CATALOGUE.keys()
+
+
+@pytest.mark.parametrize("code", FIELD_OF)
+def test_an_error_that_names_a_field_of_the_request_is_no_bug_of_ours(code: ErrorCode) -> None:
+    assert problem_of(BirthmarkError(code)).status < 500
 
 
 def test_only_errors_about_the_request_itself_have_a_detail() -> None:
