@@ -48,9 +48,15 @@ _Identity: TypeAlias = x25519.Identity | ssh.Identity
 
 @dataclass(frozen=True, slots=True)
 class Passphrase:
-    """Encrypts and decrypts."""
+    """Encrypts and decrypts. Raises `config.invalid` for what a terminal that is not UTF-8 made of it."""
 
     text: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        try:
+            self.text.encode()
+        except UnicodeEncodeError:
+            raise BirthmarkError("config.invalid", "a backup's passphrase is UTF-8") from None
 
 
 @dataclass(frozen=True, slots=True)

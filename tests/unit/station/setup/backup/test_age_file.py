@@ -271,6 +271,11 @@ def test_an_identity_that_is_no_private_key_is_refused(content: bytes) -> None:
     assert IDENTITY_TEXT[:-1] not in str(raised.value)
 
 
+def test_a_passphrase_is_text() -> None:
+    with pytest.raises(BirthmarkError, match=r"UTF-8.*config\.invalid"):
+        Passphrase("correct horse batter\udcff")
+
+
 def test_no_secret_is_in_a_repr() -> None:
     assert PASSPHRASE.text not in repr(PASSPHRASE)
     assert "Identity" not in repr(IDENTITIES).replace("Identities", "")
