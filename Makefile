@@ -18,12 +18,13 @@ demo: setup  ## a station and virtual Pis, live (UNITS=n; ONCE=1 checks the resu
 test: setup  ## all tests but the slow ones
 	@$(PYTEST) -m "not slow"
 
-lint: setup  ## ruff, mypy, which module may import which; systemd units and udev rules
+lint: setup  ## ruff, mypy, which module may import which; systemd units, udev rules; what is largest
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@scripts/check-units
+	@.venv/bin/python -m scripts.largest
 
 bench: setup  ## how fast it is (QUICK=1 for a short look)
 	@.venv/bin/python -m tests.bench $(if $(QUICK),--quick)

@@ -30,10 +30,11 @@ from device_agent.storage.state_dir import DEFAULT_STATE_DIR, check_state_dir, l
 from device_agent.tpm import Tpm
 from device_agent.tpm.source import SIMULATOR, open_tpm
 from shared import limits
+from shared.birthmark.bundle import signed_text
 from shared.birthmark.derivation import expand_input
 from shared.birthmark.nuc_token import NONCE_BYTES, NucToken, seal_token
 from shared.errors import BirthmarkError
-from shared.types import KeyIndex, NucHash, TableId, key_index, table_id
+from shared.types import KeyIndex, NucHash, TableId, TokenKey, key_index, table_id
 
 SIGNATURE_FIELD: Final = "device_signature"
 
@@ -125,16 +126,16 @@ class Camera:
     def certificate_bundle(self, image_hash: str, timestamp: int, gps_hash: str | None = None) -> dict[str, Any]:
         """Make the body of `/validate-cert`. `image_hash` and `gps_hash` are 64 hexadecimal digits.
 
-        The signature covers four lines, each ended by a newline: image hash, certificate, timestamp, GPS hash.
+        The signature covers `shared.birthmark.bundle.signed_text`.
         """
         certificate = b64encode(self.certificate.public_bytes(Encoding.DER)).decode()
-        text = f"{image_hash.lower()}\n{certificate}\n{timestamp}\n{(gps_hash or '').lower()}\n"
+        signed = signed_text(image_hash, certificate, timestamp, gps_hash)
         return {
             "camera_cert": certificate,
             "image_hash": image_hash,
             "timestamp": timestamp,
             "gps_hash": gps_hash,
-            "bundle_signature": b64encode(self.sign(text.encode())).decode(),
+            "bundle_signature": b64encode(self.sign(signed)).decode(),
         }
 
     def token(self, table: int | None = None, index: int | None = None) -> NucToken:
@@ -146,7 +147,7 @@ class Camera:
         if chosen not in self._tables:
             raise BirthmarkError("table.not-ours", str(chosen))
         number = KeyIndex(secrets.randbelow(limits.KEYS_PER_TABLE)) if index is None else key_index(index)
-        key = self._tpm.hmac(self._tables[chosen], expand_input(number))
+        key = TokenKey(self._tpm.hmac(self._tables[chosen], expand_input(number)))
         return seal_token(key, os.urandom(NONCE_BYTES), self.nuc_hash(), chosen, number)
 
     def nuc_hash(self) -> NucHash:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,12 +26,12 @@ class User:
     uid: int
     gid: int
     name: str
-    """As `sudo -u` accepts it: `#1234` for a user without a name."""
+    """`#1234` for a user without a name."""
 
     @property
     def sudo(self) -> str:
         """The prefix with which another user runs a command as this one."""
-        return "sudo" if self.uid == ROOT else f"sudo -u {self.name}"
+        return "sudo" if self.uid == ROOT else f"sudo -u {shlex.quote(self.name)}"
 
 
 def user_of(uid: int, gid: int) -> User:

@@ -132,11 +132,11 @@ def _print_units(console: Console, station: VirtualStation) -> None:
     table = Table(title="Units in the registry", title_justify="left", header_style="bold")
     for heading in ("serial", "state", "certificate", "until", "tables", "TPM"):
         table.add_column(heading)
-    for unit in sorted(station.devices(), key=lambda unit: str(unit["serial"])):
-        until = time.strftime("%Y-%m-%d", time.gmtime(unit["certificate_not_after"]))
-        tables = ", ".join(map(str, unit["table_ids"]))
+    for unit in sorted(station.devices(), key=lambda unit: str(unit["device_serial"])):
+        until = unit["certificate_not_after"][:10]
+        tables = ", ".join(map(str, unit["table_assignments"]))
         tpm = f"{unit['tpm_manufacturer']} ({unit['ek_trust']})"
-        table.add_row(unit["serial"], unit["state"], unit["certificate_serial"][:16] + "…", until, tables, tpm)
+        table.add_row(unit["device_serial"], unit["state"], unit["certificate_serial"][:16] + "…", until, tables, tpm)
     console.print()
     console.print(table)
 
@@ -156,7 +156,7 @@ def _check(console: Console, station: VirtualStation, pis: list[VirtualPi]) -> i
             wrong.append(what)
 
     expect("the page is served and the station says it is well", health["status"] == "healthy", str(health))
-    registered = {str(unit["serial"]): unit for unit in station.devices()}
+    registered = {str(unit["device_serial"]): unit for unit in station.devices()}
     for pi in pis:
         status = pi.status()
         unit = registered.get(pi.serial, {})
@@ -164,7 +164,7 @@ def _check(console: Console, station: VirtualStation, pis: list[VirtualPi]) -> i
         expect(f"{pi.serial} says itself that it is provisioned", status["state"] == "provisioned", str(status))
         same = [status.get("certificate_serial"), status.get("table_ids")] == [
             unit.get("certificate_serial"),
-            unit.get("table_ids"),
+            unit.get("table_assignments"),
         ]
         expect(f"{pi.serial} and the registry agree on certificate and tables", same, f"{status} {unit}")
         verified = subprocess.run(
@@ -178,7 +178,10 @@ def _check(console: Console, station: VirtualStation, pis: list[VirtualPi]) -> i
         )
         expect(f"{pi.serial}'s chain verifies in OpenSSL", verified.returncode == 0, verified.stderr)
         token = json.loads(run_agent("token", "--state-dir", str(pi.state_dir)).stdout)
-        expect(f"{pi.serial}'s TPM makes a NUC token under its tables", token["table_id"] in unit.get("table_ids", ()))
+        expect(
+            f"{pi.serial}'s TPM makes a NUC token under its tables",
+            token["table_id"] in unit.get("table_assignments", ()),
+        )
         verdict = station.validate(token)
         expect(f"{pi.serial}'s token passes the station's /validate", verdict["valid"] is True, str(verdict))
     audit = run_station("audit", "verify", "--data-dir", str(station.data_dir), check=False)

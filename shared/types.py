@@ -1,4 +1,4 @@
-"""Types for values that must not be confused: table ids, key indices, NUC hashes, board serials.
+"""Types for values that must not be confused: table ids, key indices, board serials, NUC hashes, keys.
 
 Each has one constructor that checks the value, so a value of the type is valid.
 """
@@ -20,6 +20,9 @@ KeyIndex = NewType("KeyIndex", int)
 
 BoardSerial = NewType("BoardSerial", str)
 """A board's serial number: 1 to 64 ASCII letters, digits and `.`, `_`, `:`, `-`, beginning with a letter or digit."""
+
+SECRET_BYTES: Final = 32
+"""The length of a NUC hash, and of every key of a table."""
 
 _SERIAL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*\Z")
 
@@ -45,29 +48,65 @@ def board_serial(value: str) -> BoardSerial:
     return BoardSerial(value)
 
 
-class NucHash:
-    """The SHA-256 of a sensor's NUC map, 32 bytes: a camera's secret fingerprint.
+class _Secret:
+    """32 secret bytes of one kind, equal only to the same bytes of the same kind.
 
-    Only `secret()` returns its value; `repr` and logs hide it. Raises `nuc.hash-malformed` or `nuc.hash-zeros`.
+    Only `secret()` returns them; `repr` and logs hide them. Raises ValueError for another length.
     """
 
     __slots__ = ("_value",)
 
     def __init__(self, value: bytes) -> None:
-        if len(value) != 32:
-            raise BirthmarkError("nuc.hash-malformed", f"it has {len(value)} bytes, not 32")
-        if not any(value):
-            raise BirthmarkError("nuc.hash-zeros")
+        if len(value) != SECRET_BYTES:
+            raise ValueError(f"a {type(self).__name__} has {SECRET_BYTES} bytes, not {len(value)}")
         self._value = bytes(value)
 
     def secret(self) -> bytes:
         return self._value
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, NucHash) and hmac.compare_digest(self._value, other._value)
+        if not isinstance(other, _Secret) or type(other) is not type(self):
+            return False
+        return hmac.compare_digest(self._value, other._value)
 
     def __hash__(self) -> int:
-        return hash(self._value)
+        return hash((type(self), self._value))
 
     def __repr__(self) -> str:
-        return "NucHash(hidden)"
+        return f"{type(self).__name__}(hidden)"
+
+
+class NucHash(_Secret):
+    """The SHA-256 of a sensor's NUC map: a camera's fingerprint. Raises `nuc.hash-malformed` or `nuc.hash-zeros`."""
+
+    __slots__ = ()
+
+    def __init__(self, value: bytes) -> None:
+        if len(value) != SECRET_BYTES:
+            raise BirthmarkError("nuc.hash-malformed", f"it has {len(value)} bytes, not {SECRET_BYTES}")
+        if not any(value):
+            raise BirthmarkError("nuc.hash-zeros")
+        super().__init__(value)
+
+
+class MasterKey(_Secret):
+    """The key of a key table, which never leaves the authority. Raises `table.master-key-malformed`."""
+
+    __slots__ = ()
+
+    def __init__(self, value: bytes) -> None:
+        if len(value) != SECRET_BYTES:
+            raise BirthmarkError("table.master-key-malformed", f"it has {len(value)} bytes, not {SECRET_BYTES}")
+        super().__init__(value)
+
+
+class TableKey(_Secret):
+    """What HKDF-Extract makes of a master key: the HMAC key of a key table in a unit's TPM."""
+
+    __slots__ = ()
+
+
+class TokenKey(_Secret):
+    """The AES key of a NUC token, derived from a table's key and a key index."""
+
+    __slots__ = ()

@@ -1,9 +1,10 @@
-"""Object identifiers in the certificates of both ends, and the errors that the parser raises."""
+"""What both ends hold certificates to: object identifiers, the curve of keys, and the errors that the parser raises."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeGuard
 
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import InvalidVersion, ObjectIdentifier
 
 UNREADABLE: Final = (ValueError, InvalidVersion)
@@ -24,3 +25,8 @@ VERIFIED_TPM_FIXED: Final = ObjectIdentifier("2.23.133.11.1.2")
 
 TPM_HARDWARE_TYPE: Final = ObjectIdentifier("2.23.133.1.2")
 """hwType in the hardware module name: tcg-tpm20 of TCG's "TPM 2.0 Keys for Device Identity and Attestation", 8.1."""
+
+
+def is_p256(key: object) -> TypeGuard[ec.EllipticCurvePublicKey]:
+    """Say whether a public key is of P-256, as every key of ours is."""
+    return isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)

@@ -14,6 +14,7 @@ import msgspec
 import tomli_w
 from msgspec import Meta
 
+from runtime.files import read_bounded
 from shared import limits
 from shared.errors import BirthmarkError
 
@@ -188,11 +189,7 @@ def load_name(path: Path) -> str:
 
 def _read(path: Path) -> dict[str, object]:
     try:
-        with path.open("rb") as file:
-            text = file.read(CONFIG_BYTES + 1)
-        if len(text) > CONFIG_BYTES:
-            raise BirthmarkError("config.invalid", f"{path} is larger than {CONFIG_BYTES} bytes")
-        return tomllib.loads(text.decode())
+        return tomllib.loads(read_bounded(path, CONFIG_BYTES).decode())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise BirthmarkError("config.invalid", f"{path}: {error}") from None
 

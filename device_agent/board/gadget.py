@@ -144,10 +144,13 @@ def _read_attribute(path: Path) -> str:
 
 
 def _write_attribute(path: Path, value: str) -> None:
+    line = value.encode() + b"\n"
     # No O_CREAT: the kernel creates the attributes.
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_TRUNC)
     try:
-        os.write(descriptor, value.encode() + b"\n")
+        # The kernel takes each write as a whole value: the rest of a short one, written after it, would be another.
+        if os.write(descriptor, line) != len(line):
+            raise OSError(errno.EIO, "the kernel took a part of the value only", str(path))
     finally:
         os.close(descriptor)
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from base64 import b64encode
 from pathlib import Path
 from typing import Any, Final
 
 import click
+import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from device_agent.camera import Camera
 from device_agent.cli.common import OTHER_TPM, STATE_DIR
 from runtime.commands import AS_JSON, print_json
+from runtime.files import TooLargeError, read_bounded, write_private
+from shared.birthmark.provisioning import Provisioning
 from shared.errors import BirthmarkError
 
 _CHUNK_BYTES: Final = 1 << 20
@@ -24,6 +26,11 @@ CANNOT_EXPORT: Final = {
     "device_private_key": "it was born in the TPM and never leaves it; `device_agent.camera.Camera.sign` uses it there",
     "master_keys": "the TPM holds keys made from them, not the master keys; `Camera.token` uses those there",
 }
+
+
+class _Exported(Provisioning, frozen=True, omit_defaults=True):
+    not_exported: dict[str, str] = msgspec.field(default_factory=dict)
+    """The fields that are left out, and why."""
 
 
 @click.command()
@@ -84,17 +91,18 @@ def export(state_dir: Path, tpm: str | None, kind: str, output: Path, as_json: b
     with Camera.open(state_dir, tpm) as camera:
         public = camera.certificate.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         chain = b"".join(certificate.public_bytes(Encoding.PEM) for certificate in camera.certificate_chain[1:])
-        content = {
-            "device_serial": camera.serial,
-            "device_family": camera.model,
-            "device_certificate": camera.certificate.public_bytes(Encoding.PEM).decode(),
-            "certificate_chain": chain.decode(),
-            "device_public_key": public.decode(),
-            "table_assignments": list(camera.table_ids),
-            "nuc_hash": camera.nuc_hash().secret().hex(),
-            "not_exported": CANNOT_EXPORT,
-        }
-    _write_private(output, json.dumps(content, indent=2).encode() + b"\n")
+        exported = _Exported(
+            device_serial=camera.serial,
+            device_family=camera.model,
+            device_certificate=camera.certificate.public_bytes(Encoding.PEM).decode(),
+            certificate_chain=chain.decode(),
+            device_public_key=public.decode(),
+            table_assignments=list(camera.table_ids),
+            key_holder="tpm",
+            nuc_hash=camera.nuc_hash().secret().hex(),
+            not_exported=CANNOT_EXPORT,
+        )
+    _write_private(output, msgspec.json.format(msgspec.json.encode(exported)) + b"\n")
     for field, reason in CANNOT_EXPORT.items():
         click.echo(f"not exported: {field}: {reason}", err=True)
     if as_json:
@@ -105,11 +113,9 @@ def export(state_dir: Path, tpm: str | None, kind: str, output: Path, as_json: b
 
 def _read_bundle(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            data = file.read(_BUNDLE_BYTES + 1)
-        if len(data) > _BUNDLE_BYTES:
-            raise BirthmarkError("bundle.malformed", f"{path} is larger than {_BUNDLE_BYTES >> 20} MiB")
-        content = json.loads(data)
+        content = json.loads(read_bounded(path, _BUNDLE_BYTES))
+    except TooLargeError:
+        raise BirthmarkError("bundle.malformed", f"{path} is larger than {_BUNDLE_BYTES >> 20} MiB") from None
     except OSError as error:
         raise BirthmarkError("file.unreadable", f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError):
@@ -132,8 +138,6 @@ def _hash_file(path: Path) -> bytes:
 
 def _write_private(path: Path, data: bytes) -> None:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        write_private(path, data)
     except OSError as error:
         raise BirthmarkError("file.unwritable", f"{path}: {error.strerror}") from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)

@@ -13,8 +13,9 @@ from device_agent.cli.common import STATE_DIR
 from device_agent.session.agent import forget
 from device_agent.storage.disk import Disk
 from device_agent.storage.identity import CERTIFICATE, CHAIN, Identity, IdentityStore
-from device_agent.storage.state_dir import as_owner_of, check_state_dir, lock_state_dir
+from device_agent.storage.state_dir import check_state_dir, lock_state_dir
 from runtime.commands import AS_JSON, print_json
+from runtime.owner import acting_as, owner_of
 from shared.errors import BirthmarkError
 
 
@@ -109,7 +110,7 @@ def reset(state_dir: Path, forget_root: bool, forget_nuc_map: bool, yes: bool, a
     if not yes:
         what = "the identity and the sealed NUC map" if forget_nuc_map else "the identity, and keep the NUC map,"
         click.confirm(f"Remove {what} in {state_dir}?", abort=True, err=True)
-    with as_owner_of(state_dir), lock_state_dir(state_dir):
+    with acting_as(owner_of(state_dir)), lock_state_dir(state_dir):
         removed = forget(state_dir, forget_root=forget_root, forget_map=forget_nuc_map)
     if not removed.anything:
         raise BirthmarkError("identity.missing", str(state_dir))

@@ -64,8 +64,10 @@ class PiCamera:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         with _translate_errors():
-            self._camera.stop()
-            self._camera.close()
+            try:
+                self._camera.stop()
+            finally:
+                self._camera.close()
 
     def frames(self, light: Light, count: int) -> Iterator[Frame]:
         if light is Light.FLAT or self._exposure is None:

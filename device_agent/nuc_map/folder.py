@@ -19,6 +19,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from device_agent.nuc_map.frames import Frame, FrameFormat, Light, Pixels, frame_format
+from runtime.files import read_bounded
 from shared.errors import BirthmarkError
 
 DESCRIPTION: Final = "frames.json"
@@ -72,8 +73,8 @@ class FrameFolder:
 
     def _read_description(self) -> _Description:
         path = self._path / DESCRIPTION
-        with _TranslateErrors(path), path.open("rb") as file:
-            return msgspec.json.decode(file.read(_DESCRIPTION_BYTES), type=_Description)
+        with _TranslateErrors(path):
+            return msgspec.json.decode(read_bounded(path, _DESCRIPTION_BYTES), type=_Description)
 
 
 class _TranslateErrors:

@@ -63,6 +63,16 @@ class AgentContext:
     """The authority that this unit trusts; None for a unit that knows none yet."""
 
 
+@dataclass(frozen=True, slots=True)
+class ProvenUnit:
+    """A unit that has answered the Challenge of a station that it trusts."""
+
+    message: Proof
+    station: TrustedStation
+    station_name: str
+    """As the station's Hello gives it."""
+
+
 class AgentSession:
     """One unit in one session. Each session needs a new one."""
 
@@ -73,12 +83,9 @@ class AgentSession:
         self._known: Final = store.load()
         self._sealed: Final = self._known.sealed_map if self._known else store.kept_map()
         self._publics = tpm.public_areas()  # slow on a chip: make it before a station waits for it
-        self._hello: Hello | None = None
-        self._station: TrustedStation | None = None
 
-    def identify(self, hello: Hello, transcript: bytes) -> IdentityMessage:
+    def identify(self, transcript: bytes) -> IdentityMessage:
         """Answer a Hello. `transcript` is the digest after it."""
-        self._hello = hello
         public_areas = self._publics
         return IdentityMessage(
             version=VERSION,
@@ -97,16 +104,14 @@ class AgentSession:
             device_public=public_areas.device,
         )
 
-    def prove(self, challenge: Challenge, before: bytes, after: bytes) -> Proof:
-        """Verify the station, then answer its Challenge. `before` and `after` are the digests around it.
+    def prove(self, hello: Hello, challenge: Challenge, before: bytes, after: bytes) -> ProvenUnit:
+        """Verify the station by its Hello and Challenge, then answer. `before` and `after` are the digests around it.
 
         Raises `trust.*`, `session.challenge-malformed`, `tpm.*` and, where there is no NUC hash, `nuc.map-missing`.
         """
-        if self._hello is None:
-            raise ValueError("a challenge before a greeting")
-        self._station = verify_station(
-            self._hello.chain,
-            self._hello.time,
+        station = verify_station(
+            hello.chain,
+            hello.time,
             signed_bytes(ChallengeBody, before, challenge.body),
             challenge.signature,
             self._context.authority,
@@ -117,7 +122,7 @@ class AgentSession:
             raise BirthmarkError("session.challenge-malformed", f"its secret has {len(secret)} bytes, not 32")
         device = self._tpm.certify_device_key(after)
         storage = self._tpm.certify_storage_key(after)
-        return Proof(
+        proof = Proof(
             secret=secret,
             device_attest=device.attest,
             device_signature=device.signature,
@@ -126,27 +131,26 @@ class AgentSession:
             csr=self._request(),
             nuc_hash=encrypt_nuc_hash(self._nuc_hash(), body.hpke_key, after),
         )
+        return ProvenUnit(proof, station, hello.station)
 
-    def accept(self, credentials: Credentials, before: bytes, after: bytes) -> Receipt:
+    def accept(self, proven: ProvenUnit, credentials: Credentials, before: bytes, after: bytes) -> Receipt:
         """Verify the Credentials, store them, and sign the receipt.
 
         `before` and `after` are the digests around them. Raises `trust.*`, `tpm.*` and `disk.*`; then keeps the earlier
         identity, if any.
         """
-        if self._station is None:
-            raise ValueError("credentials before a challenge")
         signed = signed_bytes(CredentialsBody, before, credentials.body)
-        self._station.verify(credentials.signature, signed)
+        proven.station.verify(credentials.signature, signed)
         body = decode_body(CredentialsBody, credentials.body)
         chain = verify_device_chain(
-            body.chain, self._station, self._tpm.device_public_key(), self._context.board.serial
+            body.chain, proven.station, self._tpm.device_public_key(), self._context.board.serial
         )
         table_ids = tuple(TableId(table.table_id) for table in body.tables)
         if len(table_ids) != limits.TABLES_PER_UNIT or len(set(table_ids)) != len(table_ids):
             raise BirthmarkError("trust.tables-malformed", ", ".join(map(str, table_ids)))
         blobs = [self._tpm.import_key(table.public, table.duplicate, table.seed) for table in body.tables]
         certified = [self._tpm.certify_blob(blob, after) for blob in blobs]
-        self._keep(body, chain, dict(zip(table_ids, blobs, strict=True)))
+        self._keep(body, chain, dict(zip(table_ids, blobs, strict=True)), printable(proven.station_name))
         receipt = encode(
             ReceiptBody(
                 stored=stored_digest(body.chain, table_ids),
@@ -184,14 +188,16 @@ class AgentSession:
         request = x509.CertificateSigningRequestBuilder().subject_name(name)
         return request.sign(self._tpm.device_key(), hashes.SHA256()).public_bytes(Encoding.DER)
 
-    def _keep(self, body: CredentialsBody, chain: tuple[x509.Certificate, ...], tables: dict[TableId, Blob]) -> None:
+    def _keep(
+        self, body: CredentialsBody, chain: tuple[x509.Certificate, ...], tables: dict[TableId, Blob], station: str
+    ) -> None:
         known = self._known
         about = IdentityFile(
             serial=self._context.board.serial,
             model=self._context.board.model,
             authority_id=printable(body.authority_id),
             validation_endpoint=printable(body.validation_endpoint),
-            station=printable(self._hello.station if self._hello else ""),
+            station=station,
             table_ids=tuple(tables),
             tpm=self._context.tpm_name,
             tpm_manufacturer=self._tpm.manufacturer,

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from device_agent.session.agent_session import AgentSession
 from device_agent.storage.identity import Identity
 from shared import limits
 from shared.errors import BirthmarkError
-from shared.protocol.messages import Challenge, Credentials, Done, Hello, Refusal
-from shared.protocol.session import Failed, Received, Session, refusal_error
-from shared.protocol.states import UNDERWAY, Role, State, steps_done
+from shared.protocol.expectation import Heard, MessageT, expected
+from shared.protocol.messages import Challenge, Credentials, Done, Hello
+from shared.protocol.session import Event, Received, Session
+from shared.protocol.states import UNDERWAY, Role, steps_done
 
 log = logging.getLogger(__name__)
 
@@ -49,24 +50,41 @@ def converse(
     `agent_session` makes the unit's side of one session. `wait_seconds` bounds the wait for a Hello, `step_seconds`
     each later wait. Raises BirthmarkError when the session fails, after telling the station.
     """
-    return _Conversation(line, agent_session, progress, step_seconds).run(wait_seconds)
+    return _Conversation(line, agent_session, progress, wait_seconds, step_seconds).run()
+
+
+class _GreetedAnew(Exception):  # noqa: N818 - not an error: the session goes on, from its beginning
+    """Another station says Hello in the middle of a session, or the same one after a restart."""
+
+    def __init__(self, greeting: Heard[Hello]) -> None:
+        self.greeting = greeting
 
 
 class _Conversation:
     def __init__(
-        self, line: SerialLine, agent_session: Callable[[], AgentSession], progress: Progress, step_seconds: float
+        self,
+        line: SerialLine,
+        new_agent_session: Callable[[], AgentSession],
+        progress: Progress,
+        wait_seconds: float | None,
+        step_seconds: float,
     ) -> None:
         self._line = line
-        self._new_agent_session = agent_session
-        self._agent_session = agent_session()
-        self._greeted = False
+        self._new_agent_session = new_agent_session
         self._progress = progress
+        self._wait_seconds = wait_seconds
         self._step_seconds = step_seconds
         self._session = Session(Role.AGENT)
+        self._events: Iterator[Event] = iter(())
+        """What the engine makes of the last bytes that were read."""
+        self._hinted = False
+        self._begun_at = self._heard_at = time.monotonic()
+        """When the first session began, and since when the station owes us a sign of life."""
 
-    def run(self, wait_seconds: float | None) -> Identity:
+    def run(self) -> Identity:
+        agent_session = self._new_agent_session()
         try:
-            return self._converse(wait_seconds)
+            return self._converse(agent_session)
         except BirthmarkError as error:
             self._session.refuse(error)
             try:
@@ -75,64 +93,74 @@ class _Conversation:
                 log.debug("the refusal could not be said: %s", unsaid)
             raise
 
-    def _converse(self, wait_seconds: float | None) -> Identity:
+    def _converse(self, agent_session: AgentSession) -> Identity:
         self._progress(0, "Waiting for a station")
-        begun_at = heard_at = waiting_since = time.monotonic()
-        hinted = False
+        greeting = self._expect(Hello)
         while True:
-            data = self._line.read(_LOOK_SECONDS)
-            now = time.monotonic()
-            if self._session.state not in UNDERWAY:
-                begun_at = now
-                if wait_seconds is not None and now - heard_at > wait_seconds:
-                    raise BirthmarkError("link.no-station", f"none in {wait_seconds:g} s")
-                if not hinted and self._session.state is State.IDLE and now - waiting_since > limits.GREETING_SECONDS:
-                    hinted = True
-                    hint = BirthmarkError("link.no-station").advice
-                    self._progress(0, f"Waiting for a station; none in {limits.GREETING_SECONDS:g} s. {hint}")
-            elif data:
-                heard_at = now
-            elif now - heard_at > self._step_seconds:
-                raise BirthmarkError("link.silent", f"no answer for {self._step_seconds:g} s")
-            if now - begun_at > limits.SESSION_SECONDS:
-                raise BirthmarkError("link.silent", f"not done after {limits.SESSION_SECONDS:g} s")
-            for event in self._session.receive(data):
-                identity = self._handle(event)
-                if identity is not None:
-                    return identity  # a later Hello would begin a session that we do not want
-                heard_at = time.monotonic()
-            self._flush()
+            try:
+                return self._answer(greeting, agent_session)
+            except _GreetedAnew as anew:
+                greeting = anew.greeting
+            agent_session = self._new_agent_session()
 
-    def _handle(self, event: Received | Failed) -> Identity | None:
-        if isinstance(event, Failed):
-            raise event.error
-        session = self._session
-        if isinstance(event.message, Refusal):
-            error = refusal_error(event.message)
-            raise BirthmarkError("session.refused-by-station", f"{error.sentence} [{event.message.code}]")
-        if isinstance(event.message, Hello):
-            if self._greeted:
-                self._agent_session = self._new_agent_session()
-            self._greeted = True
-            session.send(self._agent_session.identify(event.message, session.transcript()))
-            self._tell("Saying who this is")
-            return None
-        match event.message:
-            case Challenge() as challenge:
-                self._tell("Proving that the keys are in this TPM")
-                session.send(self._agent_session.prove(challenge, event.transcript, session.transcript()))
-                self._tell("Waiting for the certificate")
-            case Credentials() as credentials:
-                self._tell("Verifying and storing the credentials")
-                session.send(self._agent_session.accept(credentials, event.transcript, session.transcript()))
-                self._tell("Waiting for the station to record it")
-            case Done():
-                identity = self._agent_session.done()
-                self._tell(f"Provisioned as {identity.about.serial}")
-                return identity
-            case message:
-                raise BirthmarkError("session.unexpected-message", type(message).__name__)
-        return None
+    def _answer(self, greeting: Heard[Hello], agent_session: AgentSession) -> Identity:
+        hello, _, after = greeting
+        self._session.send(agent_session.identify(after))
+        self._tell("Saying who this is")
+
+        challenge, before, after = self._expect(Challenge)
+        self._tell("Proving that the keys are in this TPM")
+        proven = agent_session.prove(hello, challenge, before, after)
+        self._session.send(proven.message)
+        self._tell("Waiting for the certificate")
+
+        credentials, before, after = self._expect(Credentials)
+        self._tell("Verifying and storing the credentials")
+        self._session.send(agent_session.accept(proven, credentials, before, after))
+        self._tell("Waiting for the station to record it")
+
+        self._expect(Done)
+        identity = agent_session.done()
+        self._tell(f"Provisioned as {identity.about.serial}")
+        return identity  # without a look at what follows: a later Hello would begin a session that we do not want
+
+    def _expect(self, kind: type[MessageT]) -> Heard[MessageT]:
+        """Return the station's next message. Raises _GreetedAnew if that is a Hello in place of another.
+
+        What this end has to say is written when every message is handled that was read together: the engine answers
+        Hellos that waited in the line once.
+        """
+        self._heard_at = time.monotonic()
+        while (event := next(self._events, None)) is None:
+            self._flush()
+            self._events = self._session.receive(self._read())
+        if kind is not Hello and isinstance(event, Received) and isinstance(event.message, Hello):
+            raise _GreetedAnew(expected(Hello, event, self._session))
+        return expected(kind, event, self._session)
+
+    def _read(self) -> bytes:
+        """Return what has arrived after a moment, which may be nothing, while the station is in time."""
+        data = self._line.read(_LOOK_SECONDS)
+        now = time.monotonic()
+        if self._session.state not in UNDERWAY:
+            self._begun_at = now
+            self._wait_for_greeting(now - self._heard_at)
+        elif data:
+            self._heard_at = now
+        elif now - self._heard_at > self._step_seconds:
+            raise BirthmarkError("link.silent", f"no answer for {self._step_seconds:g} s")
+        if now - self._begun_at > limits.SESSION_SECONDS:
+            raise BirthmarkError("link.silent", f"not done after {limits.SESSION_SECONDS:.0f} s")
+        return data
+
+    def _wait_for_greeting(self, waited: float) -> None:
+        """Raise `link.no-station` after too long a wait; before that, say once where to look."""
+        if self._wait_seconds is not None and waited > self._wait_seconds:
+            raise BirthmarkError("link.no-station", f"none in {self._wait_seconds:g} s")
+        if not self._hinted and waited > limits.GREETING_SECONDS:
+            self._hinted = True
+            hint = BirthmarkError("link.no-station").advice
+            self._progress(0, f"Waiting for a station; none in {limits.GREETING_SECONDS:g} s. {hint}")
 
     def _tell(self, text: str) -> None:
         self._progress(steps_done(self._session.state), text)

@@ -26,10 +26,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store, VerificationError
 
 from device_agent.session.trusted_authority import TrustedAuthority, usages, whole
-from shared.errors import BirthmarkError
+from shared.errors import BirthmarkError, ErrorCode
 from shared.protocol.signing import verify_signature
 from shared.types import BoardSerial
-from shared.x509_profile import EKU_STATION, UNREADABLE
+from shared.x509_profile import EKU_STATION, UNREADABLE, is_p256
 
 _DEPTH: Final = 2
 
@@ -103,7 +103,7 @@ def verify_device_chain(
     return path
 
 
-def _parsed(chain: tuple[bytes, ...], code: str) -> tuple[x509.Certificate, ...]:
+def _parsed(chain: tuple[bytes, ...], code: ErrorCode) -> tuple[x509.Certificate, ...]:
     try:
         return tuple(whole(x509.load_der_x509_certificate(der)) for der in chain)
     except UNREADABLE:
@@ -111,7 +111,7 @@ def _parsed(chain: tuple[bytes, ...], code: str) -> tuple[x509.Certificate, ...]
 
 
 def _verified_path(
-    certificates: tuple[x509.Certificate, ...], anchor: x509.Certificate, at: dt.datetime, code: str
+    certificates: tuple[x509.Certificate, ...], anchor: x509.Certificate, at: dt.datetime, code: ErrorCode
 ) -> tuple[x509.Certificate, ...]:
     """Validate a path (RFC 5280) by cryptography's verifier, with our profile instead of the web's.
 
@@ -169,8 +169,8 @@ def _fingerprint(certificate: x509.Certificate) -> str:
     return f"its SHA-256 is {certificate.fingerprint(hashes.SHA256()).hex()}"
 
 
-def _ec_key(certificate: x509.Certificate, code: str) -> ec.EllipticCurvePublicKey:
+def _ec_key(certificate: x509.Certificate, code: ErrorCode) -> ec.EllipticCurvePublicKey:
     key = certificate.public_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+    if not is_p256(key):
         raise BirthmarkError(code, "its key is not of P-256")
     return key

@@ -16,7 +16,8 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from shared.errors import BirthmarkError
+from runtime.files import read_bounded
+from shared.errors import BirthmarkError, ErrorCode
 from shared.x509_profile import EKU_STATION, UNREADABLE
 
 _FILE_BYTES: Final = 64 * 1024
@@ -80,7 +81,7 @@ def whole(certificate: x509.Certificate) -> x509.Certificate:
 def load_authority(path: Path) -> TrustedAuthority:
     """What `TrustedAuthority.pem` wrote. Raises `trust.root-unreadable`."""
     try:
-        root, *more = map(whole, x509.load_pem_x509_certificates(path.read_bytes()[:_FILE_BYTES]))
+        root, *more = map(whole, x509.load_pem_x509_certificates(read_bounded(path, _FILE_BYTES)))
     except (OSError, *UNREADABLE) as error:
         raise BirthmarkError("trust.root-unreadable", str(path)) from error
     return TrustedAuthority(root, more[0] if more else None)
@@ -96,9 +97,9 @@ def load_intermediate(path: Path) -> x509.Certificate:
     return _load(path, "trust.intermediate-unreadable")
 
 
-def _load(path: Path, code: str) -> x509.Certificate:
+def _load(path: Path, code: ErrorCode) -> x509.Certificate:
     try:
-        data = path.read_bytes()[:_FILE_BYTES]
+        data = read_bounded(path, _FILE_BYTES)
         if data.lstrip().startswith(b"-----"):
             return whole(x509.load_pem_x509_certificate(data))
         return whole(x509.load_der_x509_certificate(data))
@@ -111,7 +112,7 @@ def read_root(data: bytes) -> x509.Certificate:
 
     Raises `trust.root-not-one`, which says why; a private key beside it is a reason.
     """
-    code = "trust.root-not-one"
+    code: Final = "trust.root-not-one"
     root = _read_authority(data, code)
     if not _issued(root, root):
         raise BirthmarkError(code, "another has signed it, so it is no root")
@@ -123,7 +124,7 @@ def read_intermediate(data: bytes, root: x509.Certificate) -> x509.Certificate:
 
     Raises `trust.intermediate-not-one`, which says why.
     """
-    code = "trust.intermediate-not-one"
+    code: Final = "trust.intermediate-not-one"
     intermediate = _read_authority(data, code)
     if intermediate.public_key() == root.public_key():
         raise BirthmarkError(code, "it is the root itself")
@@ -135,7 +136,7 @@ def read_intermediate(data: bytes, root: x509.Certificate) -> x509.Certificate:
     return intermediate
 
 
-def _read_authority(data: bytes, code: str) -> x509.Certificate:
+def _read_authority(data: bytes, code: ErrorCode) -> x509.Certificate:
     kinds = re.findall(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----", data)
     if any(b"PRIVATE KEY" in kind for kind in kinds):
         raise BirthmarkError(code, "it holds a private key, which must never come to a Pi")

@@ -24,6 +24,7 @@ from device_agent.setup.settings import setting, with_setting, without_setting
 from device_agent.setup.system import System, User
 from device_agent.storage.sealed_map import read_nuc_map
 from device_agent.tpm.source import DEFAULT_TPM, open_tpm
+from runtime.files import read_bounded
 from shared.errors import BirthmarkError
 from shared.text import printable
 
@@ -278,8 +279,7 @@ def _read_trusted(system: System, path: str) -> bytes:
 
 def _read_file(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            return file.read(_CERTIFICATE_BYTES)
+        return read_bounded(path, _CERTIFICATE_BYTES)
     except OSError as error:
         raise BirthmarkError("file.unreadable", f"{path}: {error.strerror}") from error
 

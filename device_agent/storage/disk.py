@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from shared.errors import BirthmarkError
+from runtime.files import new_private_file, sync_directory
+from shared.errors import BirthmarkError, ErrorCode
 
-_CODES: Final = {
+_CODES: Final[dict[int, ErrorCode]] = {
     errno.ENOSPC: "disk.full",
     errno.EDQUOT: "disk.full",
     errno.EACCES: "disk.permission",
@@ -33,15 +34,12 @@ class Disk:
 
     def write(self, path: Path, data: bytes, mode: int = 0o600) -> None:
         """Write a new file and sync it. It is private until it is complete."""
-        with _translated(path):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                give_to_owner(descriptor, path.parent)
-                file.write(data)
-                file.flush()
-                if mode != 0o600:
-                    os.fchmod(descriptor, mode)
-                os.fsync(file.fileno())
+        with _translated(path), new_private_file(path) as file:
+            give_to_owner(file.fileno(), path.parent)
+            file.write(data)
+            file.flush()
+            if mode != 0o600:
+                os.fchmod(file.fileno(), mode)
 
     def replace(self, path: Path, data: bytes, mode: int = 0o600) -> None:
         """Replace a file in one step. The new one is private and has another name until it is complete."""
@@ -72,11 +70,7 @@ class Disk:
 
     def sync(self, directory: Path) -> None:
         with _translated(directory):
-            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync_directory(directory)
 
     def remove(self, path: Path) -> None:
         """Remove a file or a whole directory, which need not exist."""

@@ -23,6 +23,7 @@ from msgspec import Meta
 
 from device_agent.storage.disk import Disk
 from device_agent.storage.tpm_blob import Blob
+from runtime.files import read_bounded
 from shared import limits
 from shared.errors import BirthmarkError
 from shared.x509_profile import UNREADABLE
@@ -244,8 +245,7 @@ Decoded = TypeVar("Decoded")
 
 def _decoded(path: Path, decode: Callable[[bytes], Decoded]) -> Decoded:
     try:
-        with path.open("rb") as file:
-            return decode(file.read(_READ_BYTES))
+        return decode(read_bounded(path, _READ_BYTES))
     except PermissionError as error:
         raise BirthmarkError("identity.permission", str(path)) from error
     except (OSError, *UNREADABLE, RecursionError) as error:  # msgspec's errors are ValueErrors

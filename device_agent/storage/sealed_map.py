@@ -11,6 +11,7 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from runtime.files import TooLargeError, read_bounded
 from shared import limits
 from shared.errors import BirthmarkError
 from shared.types import NucHash
@@ -36,16 +37,15 @@ class NucMap:
 def read_nuc_map(path: Path) -> NucMap:
     """Read a NUC map file. Raises `nuc.map-missing`, `nuc.map-empty`, `nuc.map-too-large` or `nuc.map-unreadable`."""
     try:
-        with path.open("rb") as file:
-            data = file.read(limits.NUC_MAP_BYTES + 1)
+        data = read_bounded(path, limits.NUC_MAP_BYTES)
     except FileNotFoundError:
         raise BirthmarkError("nuc.map-missing", str(path)) from None
+    except TooLargeError:
+        raise BirthmarkError("nuc.map-too-large", str(path)) from None
     except OSError as error:
         raise BirthmarkError("nuc.map-unreadable", f"{path}: {error.strerror}") from error
     if not data:
         raise BirthmarkError("nuc.map-empty", str(path))
-    if len(data) > limits.NUC_MAP_BYTES:
-        raise BirthmarkError("nuc.map-too-large", str(path))
     return NucMap(data)
 
 

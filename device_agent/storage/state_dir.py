@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import pwd
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from device_agent.storage.disk import Disk, give_to_owner
+from runtime.owner import user_of
 from shared.errors import BirthmarkError
 
 DEFAULT_STATE_DIR: Final = Path("/var/lib/birthmark-agent")
@@ -40,40 +40,13 @@ def check_state_dir(path: Path) -> None:
     except OSError as error:
         raise BirthmarkError("identity.permission", f"{path}: {error.strerror}") from error
     if os.geteuid() not in (0, found.st_uid):
-        owner = user_name(found.st_uid)
+        owner = user_of(found.st_uid, found.st_gid)
         raise BirthmarkError(
-            "identity.permission", f"{path} belongs to {owner}; put `sudo -u {owner}` before the command"
+            "identity.permission", f"{path} belongs to {owner.name}; put `{owner.sudo}` before the command"
         )
     mode = stat.S_IMODE(found.st_mode)
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise BirthmarkError("identity.state-dir-open", f"{path} has mode {mode:04o}")
-
-
-def user_name(uid: int) -> str:
-    """Return the user's name as `sudo -u` accepts it."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"'#{uid}'"
-
-
-@contextmanager
-def as_owner_of(state_dir: Path) -> Iterator[None]:
-    """Let root act as the state directory's owner until the block ends, so that root follows no link of that owner."""
-    owner = state_dir.stat()
-    if os.geteuid() != 0 or owner.st_uid == 0:
-        yield
-        return
-    groups, group = os.getgroups(), os.getegid()
-    os.setgroups([])
-    os.setegid(owner.st_gid)
-    os.seteuid(owner.st_uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(group)
-        os.setgroups(groups)
 
 
 @contextmanager

@@ -69,6 +69,7 @@ class Connection:
         self._seconds = command_seconds
         self._commands: queue.SimpleQueue[tuple[Callable[[], object], Future[Any]] | None] = queue.SimpleQueue()
         self._hung = False
+        self._closed = False
         self.make_room: Callable[[], None] | None = None
         threading.Thread(target=self._work, name="tpm", daemon=True).start()
         try:
@@ -106,6 +107,9 @@ class Connection:
 
     def close(self) -> None:
         """Flush what is loaded and close. May be called twice, and after the TPM is gone."""
+        if self._closed:
+            return
+        self._closed = True
         if not self._hung:
             for step in (_flush_all, ESAPI.close):
                 try:

@@ -46,7 +46,7 @@ from tpm2_pytss.utils import NoSuchIndex, NVReadEK, create_ek_template
 from device_agent.storage.tpm_blob import Blob
 from device_agent.tpm import templates
 from device_agent.tpm.connection import Connection
-from shared.errors import BirthmarkError
+from shared.errors import BirthmarkError, ErrorCode
 
 _LOADED_MAX: Final = 2
 _NO_SCHEME: Final = TPMT_SIG_SCHEME(scheme=TPM2_ALG.NULL)
@@ -139,7 +139,7 @@ class Tpm:
                     lambda esapi: bytes(esapi.activate_credential(ak, ek, blob, secret, session2=session)),
                 )
         except BirthmarkError as error:
-            if error.code in ("tpm.failed", "tpm.not-this-one"):
+            if error.is_any("tpm.failed", "tpm.not-this-one"):
                 raise BirthmarkError("session.challenge-malformed", error.detail) from error
             raise
         finally:
@@ -185,7 +185,7 @@ class Tpm:
         Takes TPM2B_PUBLIC, TPM2B_PRIVATE and TPM2B_ENCRYPTED_SECRET, marshalled. Raises `trust.table-not-for-this-tpm`
         for a key that is malformed or wrapped to another storage key.
         """
-        code = "trust.table-not-for-this-tpm"
+        code: Final = "trust.table-not-for-this-tpm"
         area = _unmarshal(TPM2B_PUBLIC, public, code)
         wrapped = _unmarshal(TPM2B_PRIVATE, duplicate, code)
         secret = _unmarshal(TPM2B_ENCRYPTED_SECRET, seed, code)
@@ -195,7 +195,7 @@ class Tpm:
                 "import a table key", lambda esapi: esapi.import_(srk, b"", area, wrapped, secret, _NOT_SYMMETRIC)
             )
         except BirthmarkError as error:
-            if error.code in ("tpm.failed", "tpm.not-this-one"):
+            if error.is_any("tpm.failed", "tpm.not-this-one"):
                 raise BirthmarkError(code, error.detail) from error
             raise
         return Blob(public=public, private=bytes(private.marshal()))
@@ -414,7 +414,7 @@ def _tpm2b(area: bytes) -> bytes:
     return len(area).to_bytes(2, "big") + area
 
 
-def _unmarshal(kind: type[Structure], data: bytes, code: str) -> Structure:
+def _unmarshal(kind: type[Structure], data: bytes, code: ErrorCode) -> Structure:
     """Unmarshal one structure that fills `data`. Raises `code`."""
     try:
         structure, used = kind.unmarshal(data)  # type: ignore[attr-defined]

@@ -10,22 +10,15 @@ import hashlib
 import hmac
 from typing import Final
 
-from shared.errors import BirthmarkError
-from shared.types import KeyIndex
+from shared.types import KeyIndex, MasterKey, TableKey, TokenKey
 
-KEY_BYTES: Final = 32
 _NO_SALT: Final = b"\0" * 32
 _INFO_SUFFIX: Final = b"Birthmark"
 
 
-def extract(master_key: bytes) -> bytes:
-    """Return HKDF-Extract (RFC 5869 section 2.2) of a 32-byte master key: the 32-byte HMAC key in a unit's TPM.
-
-    Raises `table.master-key-malformed`.
-    """
-    if len(master_key) != KEY_BYTES:
-        raise BirthmarkError("table.master-key-malformed", f"it has {len(master_key)} bytes, not {KEY_BYTES}")
-    return hmac.digest(_NO_SALT, master_key, hashlib.sha256)
+def extract(master_key: MasterKey) -> TableKey:
+    """Return HKDF-Extract (RFC 5869 section 2.2) of a master key: the HMAC key in a unit's TPM."""
+    return TableKey(hmac.digest(_NO_SALT, master_key.secret(), hashlib.sha256))
 
 
 def expand_input(index: KeyIndex) -> bytes:
@@ -33,6 +26,11 @@ def expand_input(index: KeyIndex) -> bytes:
     return index.to_bytes(4, "big") + _INFO_SUFFIX + b"\x01"
 
 
-def token_key(master_key: bytes, index: KeyIndex) -> bytes:
-    """Return the 32-byte AES key of a NUC token for (`master_key`, `index`)."""
-    return hmac.digest(extract(master_key), expand_input(index), hashlib.sha256)
+def expand(table_key: TableKey, index: KeyIndex) -> TokenKey:
+    """Return HKDF-Expand of a table's key for `index`, as a unit's TPM computes it."""
+    return TokenKey(hmac.digest(table_key.secret(), expand_input(index), hashlib.sha256))
+
+
+def token_key(master_key: MasterKey, index: KeyIndex) -> TokenKey:
+    """Return the key of a NUC token for (`master_key`, `index`)."""
+    return expand(extract(master_key), index)

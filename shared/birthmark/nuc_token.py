@@ -12,8 +12,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from shared import limits
-from shared.errors import BirthmarkError
-from shared.types import KeyIndex, NucHash, TableId
+from shared.types import KeyIndex, NucHash, TableId, TokenKey
 
 NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
@@ -33,9 +32,9 @@ class NucToken(msgspec.Struct, frozen=True):
     key_index: Annotated[int, msgspec.Meta(ge=0, lt=limits.KEYS_PER_TABLE)]
 
 
-def seal_token(key: bytes, nonce: bytes, nuc_hash: NucHash, table: TableId, index: KeyIndex) -> NucToken:
-    """Encrypt `nuc_hash` under the 32-byte token key; `nonce` is 12 fresh random bytes."""
-    sealed = AESGCM(key).encrypt(nonce, nuc_hash.secret(), None)
+def seal_token(key: TokenKey, nonce: bytes, nuc_hash: NucHash, table: TableId, index: KeyIndex) -> NucToken:
+    """Encrypt `nuc_hash` under the token key; `nonce` is 12 fresh random bytes."""
+    sealed = AESGCM(key.secret()).encrypt(nonce, nuc_hash.secret(), None)
     return NucToken(
         ciphertext=sealed[:-_TAG_BYTES].hex(),
         auth_tag=sealed[-_TAG_BYTES:].hex(),
@@ -45,10 +44,10 @@ def seal_token(key: bytes, nonce: bytes, nuc_hash: NucHash, table: TableId, inde
     )
 
 
-def open_token(key: bytes, token: NucToken) -> NucHash:
-    """Decrypt a token. Raises `token.not-authentic` for another key or a changed byte."""
-    sealed = bytes.fromhex(token.ciphertext) + bytes.fromhex(token.auth_tag)
+def open_token(key: TokenKey, token: NucToken) -> bytes | None:
+    """Decrypt a token: 32 bytes, not yet known to be a NUC hash. None for another key or a changed byte."""
+    sealed = bytes.fromhex(token.ciphertext + token.auth_tag)
     try:
-        return NucHash(AESGCM(key).decrypt(bytes.fromhex(token.nonce), sealed, None))
+        return AESGCM(key.secret()).decrypt(bytes.fromhex(token.nonce), sealed, None)
     except InvalidTag:
-        raise BirthmarkError("token.not-authentic") from None
+        return None

@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import Final
 
 from shared.errors.catalogue import CATALOGUE
+from shared.errors.codes import ErrorCode
 
 
 class ExitCode(IntEnum):
@@ -27,15 +28,19 @@ class BirthmarkError(Exception):
     chooses among the kind's `cases` of advice.
     """
 
-    def __init__(self, code: str, detail: str = "", case: str = "") -> None:
+    def __init__(self, code: ErrorCode, detail: str = "", case: str = "") -> None:
         self.kind: Final = CATALOGUE[code]
         self.detail: Final = detail
         self.advice: Final = self.kind.cases[case] if case else self.kind.advice
         super().__init__(code, detail, case)
 
     @property
-    def code(self) -> str:
+    def code(self) -> ErrorCode:
         return self.kind.code
+
+    def is_any(self, *codes: ErrorCode) -> bool:
+        """Say whether it is one of `codes`. Unlike `in`, the type checker knows each."""
+        return self.code in codes
 
     @property
     def sentence(self) -> str:

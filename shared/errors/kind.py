@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from shared.errors.codes import ErrorCode
+
 
 @dataclass(frozen=True, slots=True)
 class ErrorKind:
     """One kind of failure: a stable code, what happened, what to do, and whether a retry without a change can help."""
 
-    code: str
+    code: ErrorCode
     sentence: str
     advice: str
     retry: bool = False

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from shared import limits
-from shared.errors import BirthmarkError
+from shared.errors import BirthmarkError, ErrorCode
 from shared.text import printable
 
 VERSION: Final = 1
@@ -211,7 +211,7 @@ def _read_tag(octets: bytes) -> str:
 _FIELD: Final = re.compile(r"at `\$\.?([a-z0-9_.\[\]]{1,64})`\Z")
 
 
-def _decode_checked(decoder: msgspec.msgpack.Decoder[DecodedT], octets: bytes, code: str) -> DecodedT:
+def _decode_checked(decoder: msgspec.msgpack.Decoder[DecodedT], octets: bytes, code: ErrorCode) -> DecodedT:
     try:
         return decoder.decode(octets)
     except msgspec.ValidationError as error:

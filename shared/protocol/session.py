@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 from shared import limits
 from shared.errors import BirthmarkError
+from shared.errors.catalogue import CATALOGUE
 from shared.protocol.framing import FrameDecoder, encode_frame
 from shared.protocol.messages import VERSION, Hello, Identity, Message, Refusal, decode, encode
 from shared.protocol.states import REPEATS, SENDER, TRANSITIONS, UNDERWAY, Role, State, Step
@@ -164,7 +165,5 @@ class Session:
 
 def refusal_error(refusal: Refusal) -> BirthmarkError:
     """Return the other end's refusal as an error; an unknown code becomes `session.refused` with the code as detail."""
-    try:
-        return BirthmarkError(refusal.code)
-    except KeyError:
-        return BirthmarkError("session.refused", refusal.code)
+    kind = CATALOGUE.get(refusal.code)
+    return BirthmarkError(kind.code) if kind else BirthmarkError("session.refused", refusal.code)

@@ -11,7 +11,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from shared.errors import BirthmarkError
+from shared.errors import BirthmarkError, ErrorCode
 from shared.protocol.messages import Body
 from shared.types import TableId
 
@@ -26,7 +26,7 @@ def signed_bytes(kind: type[Body], transcript: bytes, body: bytes) -> bytes:
     return b"birthmark " + tag + b"\0" + transcript + body
 
 
-def verify_signature(key: ec.EllipticCurvePublicKey, signature: bytes, signed: bytes, code: str) -> None:
+def verify_signature(key: ec.EllipticCurvePublicKey, signature: bytes, signed: bytes, code: ErrorCode) -> None:
     """Verify `signature` (DER) of `key` over `signed`. Raises `code`."""
     try:
         key.verify(signature, signed, ec.ECDSA(hashes.SHA256()))

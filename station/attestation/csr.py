@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 from shared import limits
 from shared.errors import BirthmarkError
 from shared.types import BoardSerial
-from shared.x509_profile import UNREADABLE
+from shared.x509_profile import UNREADABLE, is_p256
 
 _SUBJECT: Final = (NameOID.COMMON_NAME, NameOID.SERIAL_NUMBER)
 
@@ -36,7 +36,7 @@ def examine_csr(der: bytes, key: ec.EllipticCurvePublicKey, serial: BoardSerial)
         raise BirthmarkError("csr.weak-key") from None
     except (*UNREADABLE, TypeError):
         raise BirthmarkError("csr.malformed") from None
-    if not isinstance(asked, ec.EllipticCurvePublicKey) or not isinstance(asked.curve, ec.SECP256R1):
+    if not is_p256(asked):
         raise BirthmarkError("csr.weak-key")
     try:
         signed_with = request.signature_hash_algorithm

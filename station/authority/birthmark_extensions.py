@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from shared.errors import BirthmarkError
-from shared.types import KeyIndex, NucHash, TableId, key_index, table_id
+from shared.types import KeyIndex, MasterKey, NucHash, TableId, key_index, table_id
 from shared.x509_profile import BIRTHMARK_ARC
 
 _OIDS: Final = tuple(x509.ObjectIdentifier(f"{BIRTHMARK_ARC}.1.{number}") for number in range(1, 7))
@@ -40,13 +40,13 @@ class BirthmarkFacts:
     family: str
 
 
-def encrypt_nuc(master_key: bytes, nuc_hash: NucHash) -> bytes:
+def encrypt_nuc(master_key: MasterKey, nuc_hash: NucHash) -> bytes:
     """Encrypt with AES-256-GCM under the table's master key.
 
     Returns 60 bytes in Birthmark's order: ciphertext, tag, nonce.
     """
     nonce = os.urandom(_NONCE_BYTES)
-    return AESGCM(master_key).encrypt(nonce, nuc_hash.secret(), None) + nonce
+    return AESGCM(master_key.secret()).encrypt(nonce, nuc_hash.secret(), None) + nonce
 
 
 def extensions(facts: BirthmarkFacts) -> list[x509.UnrecognizedExtension]:

@@ -66,11 +66,11 @@ def provision(
     if as_json:
         print_json(
             {
-                "serial": unit.serial,
+                "device_serial": unit.serial,
                 "file": str(file),
                 "key_holder": unit.key_holder.value,
                 "certificate_serial": unit.certificate_serial,
-                "table_ids": list(unit.tables),
+                "table_assignments": list(unit.tables),
             }
         )
     else:
@@ -120,7 +120,7 @@ def _print_results(results: list[Result], as_json: bool) -> None:
 def _public(result: Result) -> dict[str, object]:
     error: BirthmarkError | None = result.error
     return {
-        "serial": printable(result.serial, 64),
+        "device_serial": printable(result.serial, 64),
         "outcome": result.outcome.value,
         "file": str(result.file) if result.file else None,
         "code": error.code if error else None,

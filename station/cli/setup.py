@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -101,7 +102,7 @@ class _Setup:
                     "For a station of your own give --data-dir DIR."
                 )
             service.make_home(service.service_user())
-        with acting_as(future_owner(self._data_dir)):
+        with self._as_owner():
             there = data_directory.is_station(self._data_dir)
         config = self._find() if there else self._make()
         known = self._vendors(config)
@@ -133,7 +134,7 @@ class _Setup:
         return config
 
     def _find(self) -> StationConfig:
-        with acting_as(future_owner(self._data_dir)):
+        with self._as_owner():
             data_directory.check(self._data_dir, supplied=StationSecret.supplied())
             config = configuration.load(self._data_dir / CONFIG_NAME)
         self._step(1, f"{config.name} of {config.authority.organization}, {config.authority.public_url}: as it is")
@@ -153,7 +154,7 @@ class _Setup:
     def _vendors(self, config: StationConfig) -> int:
         directory = config.ek_roots(self._data_dir)
         given = read_vendor_files(self._options.ek_roots) if self._options.ek_roots and not self._made else {}
-        with acting_as(future_owner(self._data_dir)):
+        with self._as_owner():
             for name, content in given.items():
                 if not (directory / name).exists():
                     write_private(directory / name, content)
@@ -200,11 +201,14 @@ class _Setup:
 
     # --- output ---
 
+    def _as_owner(self) -> AbstractContextManager[None]:
+        return acting_as(future_owner(self._data_dir))
+
     def _root_key_left(self) -> bool:
         return self._left(ROOT_KEY_NAME)
 
     def _left(self, name: str) -> bool:
-        with acting_as(future_owner(self._data_dir)):
+        with self._as_owner():
             return os.path.lexists(self._data_dir / name)
 
     def _step(self, number: int, result: str) -> None:

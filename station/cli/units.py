@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import IO
 
 import click
+import msgspec
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +21,7 @@ from station.cli.data_directory import DATA_DIR
 from station.provisioning.offline import parse_nuc_hash
 from station.registry import queries, revocation, units
 from station.registry.database import Connection
+from station.registry.device import device_of
 from station.registry.queries import PAGE_UNITS, Filter
 from station.registry.records import Unit, UnitState
 from station.registry.revocation import RevocationCode
@@ -53,7 +56,7 @@ def devices(data_dir: Path, family: str, state: str | None, search: str, as_json
 
     found = asyncio.run(read())
     if as_json:
-        print_json([public(unit) for unit in found])
+        print_json([device_of(unit) for unit in found])
     elif not found:
         click.echo("No such units. Plug one in while `birthmark-station serve` runs.")
     else:
@@ -105,16 +108,16 @@ def device(
 
     unit = asyncio.run(read())
     if as_json:
-        print_json(public(unit))
+        print_json(device_of(unit))
         return
-    for name, value in public(unit).items():
+    for name, value in msgspec.structs.asdict(device_of(unit)).items():
         if value not in ("", None):
             click.echo(f"{name.replace('_', ' '):24}{_format_value(name, value)}")
 
 
 def _format_value(name: str, value: object) -> str:
-    if isinstance(value, int) and name.endswith(("_at", "_not_after")):
-        return format_time(value)
+    if isinstance(value, str) and name.endswith(("_at", "_not_after")):
+        return format_time(int(dt.datetime.fromisoformat(value).timestamp()))
     return printable(", ".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
@@ -130,11 +133,9 @@ def release(data_dir: Path, serial: str, reason: str, as_json: bool) -> None:
         return await revocation.release(connection, serial, text, unix_time())
 
     unit = _change(data_dir, reason, write)
-    _print_unit(
-        unit,
-        f"Released {unit.serial}. Its certificate {units.certificate_serial(unit)} stands for it no longer.",
-        as_json,
-    )
+    certificate = units.certificate_serial(unit)
+    ended = f"Its certificate {certificate} stands for it no longer." if certificate else "It had no certificate yet."
+    _print_unit(unit, f"Released {unit.serial}. {ended}", as_json)
 
 
 @click.command()
@@ -190,36 +191,6 @@ def _change(data_dir: Path, reason: str, write: Callable[[Connection, str], Awai
 
 def _print_unit(unit: Unit, sentence: str, as_json: bool) -> None:
     if as_json:
-        print_json(public(unit))
+        print_json(device_of(unit))
     else:
         click.echo(sentence)
-
-
-def public(unit: Unit) -> dict[str, object]:
-    """Return a unit for other programs, without secrets and NUC hash."""
-    return {
-        "serial": unit.serial,
-        "family": unit.family,
-        "model": unit.model,
-        "state": unit.state.value,
-        "key_holder": unit.key_holder.value,
-        "issued_at": unit.issued_at,
-        "provisioned_at": unit.provisioned_at,
-        "duration_ms": unit.duration_ms,
-        "certificate_serial": units.certificate_serial(unit),
-        "certificate_not_after": unit.certificate.not_after if unit.certificate else None,
-        "table_ids": list(unit.tables),
-        "ek_trust": unit.ek_trust,
-        "ek_reason": unit.ek_reason,
-        "ek_anchor": unit.ek_anchor,
-        "tpm_manufacturer": unit.tpm_manufacturer,
-        "tpm_model": unit.tpm_model,
-        "tpm_firmware": unit.tpm_firmware,
-        "station": unit.station,
-        "port": unit.port,
-        "revoked_at": unit.revoked_at,
-        "revoked_reason": unit.revoked_reason,
-        "revoked_code": unit.revoked_code,
-        "closed_at": unit.closed_at,
-        "closed_reason": unit.closed_reason,
-    }

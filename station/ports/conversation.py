@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Iterator
 from typing import Final, Protocol
 
 from shared import limits
 from shared.errors import BirthmarkError
-from shared.protocol.messages import Done as DoneMessage
-from shared.protocol.messages import Identity, Proof, Receipt, Refusal
-from shared.protocol.session import Failed, Received, Session, refusal_error
+from shared.protocol.expectation import Heard, MessageT, expected
+from shared.protocol.messages import Done, Identity, Proof, Receipt
+from shared.protocol.session import Event, Session
 from shared.protocol.states import UNDERWAY, Role, State, steps_done
 from shared.text import printable
 from station.config import SessionConfig
 from station.events import Bus, PortChanged, PortState
-from station.provisioning.cable import CableProvisioner, ChallengedUnit, IssuedUnit
+from station.provisioning.cable import CableProvisioner
 from station.registry.records import Unit
 
 log = logging.getLogger(__name__)
@@ -59,9 +60,12 @@ class Conversation:
         self._serial = ""
         self._model = ""
         self._step = 0
-        self._challenged: ChallengedUnit | None = None
-        self._issued: IssuedUnit | None = None
-        self._unit: Unit | None = None
+        self._events: Iterator[Event] = iter(())
+        """What the engine makes of the last bytes that were read."""
+        self._taken = 0
+        """How many bytes were read in this session, or since the last new Hello."""
+        self._greeted_at = self._begun_at = time.monotonic()
+        """When the last new Hello was due, and when the session began, or the last wait for an answer to Hello."""
 
     async def run(self) -> Unit:
         """Send Hello until a device answers, then hold the session. Returns the provisioned unit.
@@ -83,6 +87,31 @@ class Conversation:
             internal = BirthmarkError("session.internal")
             await self._refuse(internal)
             raise internal from error
+
+    async def _converse(self) -> Unit:
+        await self._greet(fresh=True)
+
+        identity, _, after = await self._expect(Identity)
+        self._serial = printable(identity.serial, 64)
+        self._model = printable(identity.model)
+        self._tell(PortState.WORKING, "Checking who this is")
+        challenged = self._provisioner.challenge(identity, after)
+        self._session.send(challenged.message)
+        self._tell(PortState.WORKING, "Waiting for the TPM's proof")
+
+        proof, before, after = await self._expect(Proof)
+        self._tell(PortState.WORKING, "Verifying the proof")
+        issued = await self._provisioner.issue(challenged, proof, before, after, self._port)
+        self._session.send(issued.message)
+        self._tell(PortState.WORKING, "Waiting for the unit to store its credentials")
+
+        receipt, before, _ = await self._expect(Receipt)
+        unit = await self._provisioner.confirm(issued, receipt, before)
+        self._session.send(Done())
+        known = issued.granted.resumed
+        self._tell(PortState.DONE, "Known already: it has its credentials again" if known else "Provisioned")
+        await self._flush()
+        return unit
 
     async def _refuse(self, error: BirthmarkError) -> None:
         """Tell the operator, the device and the audit log. A failure to tell one does not stop the others."""
@@ -111,64 +140,45 @@ class Conversation:
         except TimeoutError:
             log.debug("%s: nobody takes the Hello", self._port)
 
-    async def _converse(self) -> Unit:
-        greeted_at = begun_at = time.monotonic()
-        taken = 0
-        await self._greet(fresh=True)
-        while self._unit is None or self._session.state is not State.DONE:
-            now = time.monotonic()
-            waiting = self._session.state in (State.IDLE, State.GREETED)
-            if waiting:
-                begun_at = now
-            elif now - begun_at > limits.SESSION_SECONDS:
-                raise BirthmarkError("link.silent", f"not done after {limits.SESSION_SECONDS:.0f} s")
-            try:
-                async with asyncio.timeout(self._config.hello_seconds if waiting else self._config.step_seconds):
-                    data = await self._line.read()
-            except TimeoutError:
-                if not waiting:
-                    raise BirthmarkError("link.silent", f"no answer for {self._config.step_seconds:g} s") from None
-                fresh = self._session.state is State.IDLE or now - greeted_at > FRESH_HELLO_SECONDS
-                if fresh:
-                    greeted_at, taken = now, 0
-                await self._greet(fresh=fresh)
-                continue
-            taken += len(data)
-            if taken > LINE_BYTES:
-                raise BirthmarkError("link.noise", f"more than {LINE_BYTES} bytes, and nothing came of them")
-            for event in self._session.receive(data):
-                await self._handle(event)
-            await self._flush()
-        return self._unit
+    async def _expect(self, kind: type[MessageT]) -> Heard[MessageT]:
+        """Return the device's next message.
 
-    async def _handle(self, event: Received | Failed) -> None:
-        if isinstance(event, Failed):
-            raise event.error
-        match event.message:
-            case Identity() as identity:
-                self._serial = printable(identity.serial, 64)
-                self._model = printable(identity.model)
-                self._tell(PortState.WORKING, "Checking who this is")
-                self._challenged = self._provisioner.challenge(identity, self._session.transcript())
-                self._session.send(self._challenged.message)
-                self._tell(PortState.WORKING, "Waiting for the TPM's proof")
-            case Proof() as proof if self._challenged:
-                self._tell(PortState.WORKING, "Verifying the proof")
-                self._issued = await self._provisioner.issue(
-                    self._challenged, proof, event.transcript, self._session.transcript(), self._port
-                )
-                self._session.send(self._issued.message)
-                self._tell(PortState.WORKING, "Waiting for the unit to store its credentials")
-            case Receipt() as receipt if self._issued:
-                self._unit = await self._provisioner.confirm(self._issued, receipt, event.transcript)
-                self._session.send(DoneMessage())
-                known = self._issued.granted.resumed
-                self._tell(PortState.DONE, "Known already: it has its credentials again" if known else "Provisioned")
-            case Refusal() as refusal:
-                error = refusal_error(refusal)
-                raise BirthmarkError("session.refused-by-unit", f"{error.sentence} [{refusal.code}]")
-            case message:
-                raise BirthmarkError("session.unexpected-message", type(message).__name__)
+        What this end has to say is written when every message is handled that was read together.
+        """
+        while (event := next(self._events, None)) is None:
+            await self._flush()
+            self._events = self._session.receive(await self._read())
+        return expected(kind, event, self._session)
+
+    async def _read(self) -> bytes:
+        data = await (self._read_within_step() if self._session.state in UNDERWAY else self._read_greeting())
+        self._taken += len(data)
+        if self._taken > LINE_BYTES:
+            raise BirthmarkError("link.noise", f"more than {LINE_BYTES} bytes, and nothing came of them")
+        return data
+
+    async def _read_greeting(self) -> bytes:
+        """Read from a device that has not answered yet; repeat Hello while it sends nothing."""
+        while True:
+            self._begun_at = now = time.monotonic()
+            try:
+                async with asyncio.timeout(self._config.hello_seconds):
+                    return await self._line.read()
+            except TimeoutError:
+                fresh = self._session.state is State.IDLE or now - self._greeted_at > FRESH_HELLO_SECONDS
+                if fresh:
+                    self._greeted_at, self._taken = now, 0
+                await self._greet(fresh=fresh)
+
+    async def _read_within_step(self) -> bytes:
+        """Read from a device in a session, in which neither a step nor the whole may take too long."""
+        if time.monotonic() - self._begun_at > limits.SESSION_SECONDS:
+            raise BirthmarkError("link.silent", f"not done after {limits.SESSION_SECONDS:.0f} s")
+        try:
+            async with asyncio.timeout(self._config.step_seconds):
+                return await self._line.read()
+        except TimeoutError:
+            raise BirthmarkError("link.silent", f"no answer for {self._config.step_seconds:g} s") from None
 
     async def _flush(self) -> None:
         data = self._session.take_outgoing()

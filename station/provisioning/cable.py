@@ -1,7 +1,7 @@
 """Provisions a unit over a session: greets, challenges, verifies, issues, confirms, refuses.
 
-It verifies everything before it writes anything, and writes everything in one transaction. The owner of the session
-(`station.ports`, or a test) reads the messages and calls the steps in order.
+It verifies everything before it writes anything. The owner of the session (`station.ports`, or a test) reads the
+messages and calls the steps in order.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from station.attestation.ek.vendor_directory import VendorsDirectory
 from station.attestation.ek.verification import EkTrust, EkVerdict, verify_ek
 from station.attestation.evidence import Claims, examine_identity, examine_import, examine_proof
 from station.attestation.tpm2.credential import make_credential
-from station.attestation.tpm2.wrapping import WrappedKey, wrap_hmac_key
+from station.attestation.tpm2.wrapping import WrappedKey, wrap_table_key
 from station.authority.station_identity import StationIdentity
 from station.config import EkPolicy, StationConfig
 from station.events import Bus, UnitChanged
@@ -147,7 +147,7 @@ class CableProvisioner:
         )
 
     async def issue(self, unit: ChallengedUnit, proof: Proof, before: bytes, after: bytes, port: str) -> IssuedUnit:
-        """Verify the unit's Proof, then record its certificate and tables in one transaction.
+        """Verify the unit's Proof, then give it its certificate and tables (`station.provisioning.issuance`).
 
         `before` and `after` are the transcript's digests around the Proof. Raises `attestation.*`, `csr.*`, `nuc.*`,
         `registry.*` and `identity.unknown-certificate`; then writes nothing.
@@ -189,7 +189,7 @@ class CableProvisioner:
     def _credentials(self, unit: ChallengedUnit, granted: Granted, transcript: bytes) -> IssuedUnit:
         chain = self._issuance.issuer.chain_of(granted.certificate.der)
         wrapped: dict[TableId, WrappedKey] = {
-            table: wrap_hmac_key(unit.claims.srk, extract(self._tables.master_key(table)))
+            table: wrap_table_key(unit.claims.srk, extract(self._tables.master_key(table)))
             for table in granted.unit.tables
         }
         body = encode(

@@ -10,7 +10,6 @@ import base64
 import csv
 import io
 import os
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,8 +20,9 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from runtime.files import sync_directory, write_private
+from runtime.files import name_of_replaced, read_bounded, sync_directory, write_private
 from shared import limits
+from shared.birthmark.provisioning import Provisioning
 from shared.errors import BirthmarkError
 from shared.text import printable
 from station.provisioning.offline import CSR_CHARACTERS, OfflineProvisioner, ProvisionedUnit, ProvisioningRequest
@@ -103,7 +103,7 @@ class ProvisioningFiles:
             return False
         certificate = x509.load_der_x509_certificate(unit.certificate.der).public_bytes(Encoding.PEM).decode()
         try:
-            content = msgspec.json.decode(self.path(unit.serial).read_bytes(), type=_Certificate)
+            content = msgspec.json.decode(self.path(unit.serial).read_bytes(), type=Provisioning)
         except (OSError, msgspec.MsgspecError):
             return False
         return content.device_certificate == certificate
@@ -116,15 +116,11 @@ class ProvisioningFiles:
             made.unlink(missing_ok=True)
             write_private(made, content)
             if path.exists():
-                path.rename(path.with_name(f"{path.name}.replaced-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"))
+                path.rename(name_of_replaced(path))
             made.rename(path)
             sync_directory(self._folder)
         except OSError as error:
             raise BirthmarkError("provisioning.file-unusable", f"{path}: {error.strerror}") from error
-
-
-class _Certificate(msgspec.Struct):
-    device_certificate: str
 
 
 def read_list(path: Path) -> list[ProvisioningRequest]:
@@ -177,10 +173,6 @@ def read_csr_file(path: Path) -> str:
 
 def _read(path: Path, most: int) -> bytes:
     try:
-        with path.open("rb") as file:
-            data = file.read(most + 1)
+        return read_bounded(path, most)
     except (OSError, ValueError) as error:  # ValueError: a NUL in a path
         raise BirthmarkError("provisioning.file-unusable", f"{path}: {error}") from None
-    if len(data) > most:
-        raise BirthmarkError("provisioning.file-unusable", f"{path} is larger than {most} bytes")
-    return data

@@ -19,21 +19,21 @@ from typing import Annotated, Final
 import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from msgspec import Meta
 
 from shared import limits
-from shared.errors import BirthmarkError
+from shared.birthmark.provisioning import Provisioning
+from shared.errors import BirthmarkError, ErrorCode
 from shared.text import printable
-from shared.types import BoardSerial, NucHash, TableId, board_serial
-from shared.x509_profile import UNREADABLE
+from shared.types import BoardSerial, MasterKey, NucHash, TableId, board_serial
+from shared.x509_profile import UNREADABLE, is_p256
 from station.config import StationConfig
 from station.events import Bus, UnitChanged
 from station.provisioning.issuance import Issuance, Subject
 from station.registry import reservations, units
-from station.registry.database import Database
+from station.registry.database import Connection, Database
 from station.registry.records import Applicant, KeyHolder, Reservation
 from station.secrets.blind_index import BlindIndex, key_fingerprint
 from station.secrets.key_tables import KeyTables
@@ -44,7 +44,7 @@ CSR_CHARACTERS: Final = 2 * limits.CSR_BYTES
 
 _Family = Annotated[str, Meta(max_length=FAMILY_CHARACTERS, extra_json_schema={"format": "printable"})]
 
-FIELD_OF: Final = {
+FIELD_OF: Final[dict[ErrorCode, str]] = {
     "provisioning.csr-key-unsupported": "csr",
     "provisioning.csr-malformed": "csr",
     "provisioning.family-invalid": "device_family",
@@ -58,7 +58,7 @@ FIELD_OF: Final = {
 }
 """Error code → the field of the request that is wrong."""
 
-CONFLICTS: Final = frozenset(
+CONFLICTS: Final[frozenset[ErrorCode]] = frozenset(
     {
         "registry.device-key-taken",
         "registry.duplicate-nuc",
@@ -99,7 +99,7 @@ class ProvisionedUnit:
     """None when the unit has its own key."""
     nuc_hash: NucHash | None
     """None when the unit gave the NUC hash and keeps its own key."""
-    master_keys: dict[TableId, bytes]
+    master_keys: dict[TableId, MasterKey]
     """Empty when the unit keeps its own key."""
 
     @property
@@ -107,28 +107,24 @@ class ProvisionedUnit:
         """Hexadecimal."""
         return f"{x509.load_der_x509_certificate(self.chain[0]).serial_number:x}"
 
-    def provisioning(self) -> dict[str, object]:
-        """The content of the provisioning file; without private and master keys for a unit with its own key."""
+    def provisioning(self) -> Provisioning:
+        """The provisioning file; without private and master keys for a unit with its own key."""
         device, intermediate, _root = (
             x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM).decode() for der in self.chain
         )
-        content: dict[str, object] = {
-            "device_serial": self.serial,
-            "device_family": self.family,
-            "device_certificate": device,
-            "certificate_chain": intermediate,
-            "device_public_key": self.public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
-            "table_assignments": list(self.tables),
-            "key_holder": self.key_holder.value,
-        }
-        if self.nuc_hash is not None:
-            content["nuc_hash"] = self.nuc_hash.secret().hex()
-        if self.private_key is not None:
-            content["device_private_key"] = self.private_key.private_bytes(
-                Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            ).decode()
-            content["master_keys"] = {str(table): key.hex() for table, key in self.master_keys.items()}
-        return content
+        key = self.private_key
+        return Provisioning(
+            device_serial=self.serial,
+            device_family=self.family,
+            device_certificate=device,
+            certificate_chain=intermediate,
+            device_public_key=self.public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
+            table_assignments=list(self.tables),
+            key_holder=self.key_holder.value,
+            nuc_hash=self.nuc_hash.secret().hex() if self.nuc_hash else "",
+            device_private_key=_pem(key) if key else "",
+            master_keys={str(table): master.secret().hex() for table, master in self.master_keys.items()},
+        )
 
 
 class OfflineProvisioner:
@@ -157,7 +153,8 @@ class OfflineProvisioner:
     ) -> ProvisionedUnit:
         """Make the unit, or nothing. The registry records `origin`, where the request came from.
 
-        Calls `keep` with the result before the unit is recorded; when `keep` raises, no unit is made.
+        Calls `keep` with the result before the unit's record is committed, and for no unit that is another request's;
+        when `keep` raises, no unit is made.
         Raises the errors that `FIELD_OF` names.
         """
         begun = time.monotonic()
@@ -191,19 +188,14 @@ class OfflineProvisioner:
                 nuc_hash if private_key or given is None else None,
                 {table: self._tables.master_key(table) for table in reservation.tables} if private_key else {},
             )
-            if keep is not None:
-                keep(provisioned)
+            async with self._database.write() as connection:
+                await self._record(connection, reservation, certificate, applicant, now, begun)
+                if keep is not None:  # here, where nobody else can be given this unit, and before it is committed
+                    keep(provisioned)
         except BaseException:
             with suppress(BirthmarkError):  # it expires otherwise
                 await self._give_up(reservation)
             raise
-        signed = self._issuance.signed(certificate)
-        seconds = int(now.timestamp())
-        async with self._database.write() as connection:
-            unit = await reservations.record(connection, reservation, signed, applicant, seconds)
-            if unit.certificate is None or unit.certificate.der != signed.der:
-                raise BirthmarkError("registry.reservation-lost", serial)  # another request's was recorded
-            await units.confirm(connection, unit.id, seconds, int((time.monotonic() - begun) * 1000))
         self._bus.tell(UnitChanged(serial))
         return provisioned
 
@@ -212,6 +204,22 @@ class OfflineProvisioner:
         if not isinstance(granted, Reservation):  # without a TPM nobody is recognised as a unit
             raise BirthmarkError("registry.serial-taken", applicant.serial)
         return granted
+
+    async def _record(
+        self,
+        connection: Connection,
+        reservation: Reservation,
+        certificate: x509.Certificate,
+        applicant: Applicant,
+        now: dt.datetime,
+        begun: float,
+    ) -> None:
+        signed = self._issuance.signed(certificate)
+        seconds = int(now.timestamp())
+        unit = await reservations.record(connection, reservation, signed, applicant, seconds)
+        if unit.certificate is None or unit.certificate.der != signed.der:
+            raise BirthmarkError("registry.reservation-lost", applicant.serial)  # another request's was recorded
+        await units.confirm(connection, unit.id, seconds, int((time.monotonic() - begun) * 1000))
 
     async def _give_up(self, reservation: Reservation) -> None:
         async with self._database.write() as connection:
@@ -227,6 +235,10 @@ class OfflineProvisioner:
         if not self._config.provisioning.station_made_keys:
             raise BirthmarkError("provisioning.station-keys-off")
         return ec.generate_private_key(ec.SECP256R1())
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> str:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
 def parse_nuc_hash(text: str) -> NucHash:
@@ -254,7 +266,7 @@ def read_csr(data: bytes) -> ec.EllipticCurvePublicKey:
         valid = request.is_signature_valid
     except (*UNREADABLE, TypeError, InvalidSignature, UnsupportedAlgorithm, binascii.Error):
         raise BirthmarkError("provisioning.csr-malformed") from None
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+    if not is_p256(key):
         raise BirthmarkError("provisioning.csr-key-unsupported")
     if not valid:
         raise BirthmarkError("provisioning.csr-malformed", "its signature is not its key's")

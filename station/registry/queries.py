@@ -20,6 +20,9 @@ from station.registry.schema import units as table
 PAGE_UNITS: Final = 500
 """The most units on one page: about 200 KiB of JSON."""
 
+_LISTED: Final = sa.and_(ACTIVE, table.c.state != UnitState.RESERVED.value)
+"""A unit that lists show when no state is asked for, and counts count."""
+
 _TIMED_UNITS: Final = 1000
 """The provisioning times are computed over this many of the latest units."""
 
@@ -86,9 +89,7 @@ async def count(connection: Connection, wanted: Filter) -> int:
 
 def _conditions(wanted: Filter) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = [
-        sa.and_(ACTIVE, table.c.state != UnitState.RESERVED.value)
-        if wanted.state is None
-        else table.c.state == wanted.state.value
+        _LISTED if wanted.state is None else table.c.state == wanted.state.value
     ]
     if wanted.family:
         conditions.append(table.c.family == wanted.family)
@@ -141,8 +142,8 @@ async def states_and_tables(
 
 
 async def families(connection: Connection) -> dict[str, int]:
-    """Count the units of each family that are not released."""
-    counted = sa.select(table.c.family, sa.func.count()).where(ACTIVE).group_by(table.c.family)
+    """Count the units of each family that are neither reserved nor released."""
+    counted = sa.select(table.c.family, sa.func.count()).where(_LISTED).group_by(table.c.family)
     return {row[0]: row[1] for row in await connection.execute(counted.order_by(table.c.family))}
 
 

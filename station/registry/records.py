@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from shared.types import BoardSerial, TableId
 
@@ -15,6 +16,10 @@ class UnitState(StrEnum):
     PROVISIONED = "provisioned"
     REVOKED = "revoked"
     RELEASED = "released"
+
+
+COUNTED: Final = frozenset({UnitState.ISSUED, UnitState.PROVISIONED, UnitState.REVOKED})
+"""The states in which a unit is listed and counted, when no state is asked for."""
 
 
 class KeyHolder(StrEnum):

@@ -145,14 +145,17 @@ async def give_up(connection: Connection, reservation: Reservation, now: int) ->
 
 async def expire(connection: Connection, now: int) -> int:
     """Remove every expired reservation. Returns how many there were."""
-    expired = sa.select(certificates.c.id, certificates.c.unit_id).where(
-        certificates.c.state == CertificateState.REQUESTED.value,
-        certificates.c.requested_at <= now - LIFETIME_SECONDS,
+    before = now - LIFETIME_SECONDS
+    of_units = sa.select(sa.literal(0).label("certificate_id"), unit_table.c.id.label("unit_id")).where(
+        unit_table.c.state == UnitState.RESERVED.value, unit_table.c.reserved_at <= before
     )
-    rows = (await connection.execute(expired)).all()
-    for row in rows:
-        await _remove(connection, row.id, row.unit_id, now, "expired")
-    return len(rows)
+    of_certificates = sa.select(certificates.c.id, certificates.c.unit_id).where(
+        certificates.c.state == CertificateState.REQUESTED.value, certificates.c.requested_at <= before
+    )
+    removed = 0
+    for row in (await connection.execute(of_units.union_all(of_certificates))).all():
+        removed += await _remove(connection, row.certificate_id, row.unit_id, now, "expired")
+    return removed
 
 
 def _columns(signed: Signed) -> dict[str, Any]:
@@ -202,15 +205,17 @@ async def _recorded_before(connection: Connection, reservation: Reservation, app
     raise BirthmarkError("registry.reservation-lost", applicant.serial)
 
 
-async def _remove(connection: Connection, certificate_id: int, unit_id: int, now: int, why: str) -> None:
-    """Remove a reserved certificate, and with it a unit that has never had one."""
+async def _remove(connection: Connection, certificate_id: int, unit_id: int, now: int, why: str) -> bool:
+    """Remove a reserved certificate, and with it a unit that has never had one. Returns whether there was one."""
     if await _remove_unit(connection, unit_id, now, why):
-        return
+        return True
     reserved = sa.and_(certificates.c.id == certificate_id, certificates.c.state == CertificateState.REQUESTED.value)
     removed = await connection.execute(certificates.delete().where(reserved).returning(certificates.c.serial))
-    for serial in removed.scalars():
+    serials = list(removed.scalars())
+    for serial in serials:
         unit = await units.by_id(connection, unit_id)
         await audit.append(connection, now, Event.UNRESERVED, unit.serial, certificate=serial, reason=why)
+    return bool(serials)
 
 
 async def _remove_unit(connection: Connection, unit_id: int, now: int, why: str) -> bool:

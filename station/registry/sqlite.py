@@ -15,6 +15,7 @@ import aiosqlite
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from runtime.files import write_private
 from shared.errors import BirthmarkError
 
 BUSY_SECONDS: Final = 30.0
@@ -37,7 +38,7 @@ def path_of(url: str) -> Path:
 
 def create_file(url: str) -> None:
     """Make an empty file, private from the first moment."""
-    os.close(os.open(path_of(url), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    write_private(path_of(url), b"")
 
 
 class Engine:

@@ -6,9 +6,9 @@ from typing import Final
 
 from sqlalchemy.exc import IntegrityError
 
-from shared.errors import BirthmarkError
+from shared.errors import BirthmarkError, ErrorCode
 
-_CODES: Final = {
+_CODES: Final[dict[str, ErrorCode]] = {
     "units.serial": "registry.serial-taken",
     "units.ek_fingerprint": "registry.ek-taken",
     "units.device_fingerprint": "registry.device-key-taken",
@@ -28,5 +28,5 @@ def violation(error: IntegrityError) -> BirthmarkError:
     """The error for a violated constraint; `registry.inconsistent` for one that no caller can have meant to try."""
     text = str(error.orig)  # SQLite: "UNIQUE constraint failed: units.serial"
     columns = text.rpartition(": ")[2].split(", ")
-    code = next((_CODES[column] for column in columns if column in _CODES), "registry.inconsistent")
+    code: ErrorCode = next((_CODES[column] for column in columns if column in _CODES), "registry.inconsistent")
     return BirthmarkError(code, "" if code in TAKEN else text)

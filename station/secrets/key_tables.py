@@ -15,9 +15,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from shared import limits
-from shared.birthmark.derivation import KEY_BYTES
 from shared.errors import BirthmarkError
-from shared.types import TableId, table_id
+from shared.types import SECRET_BYTES, MasterKey, TableId, table_id
 from station.registry import key_tables
 from station.registry.database import Connection
 from station.secrets.station_secret import StationSecret
@@ -29,14 +28,14 @@ _PURPOSE: Final = "key tables"
 class KeyTables:
     """All master keys of this authority, decrypted."""
 
-    def __init__(self, master_keys: dict[TableId, bytes]) -> None:
+    def __init__(self, master_keys: dict[TableId, MasterKey]) -> None:
         self._master_keys = master_keys
 
     def __len__(self) -> int:
         return len(self._master_keys)
 
-    def master_key(self, table: TableId) -> bytes:
-        """32 bytes. Raises `table.unknown`."""
+    def master_key(self, table: TableId) -> MasterKey:
+        """Raises `table.unknown`."""
         try:
             return self._master_keys[table]
         except KeyError:
@@ -54,11 +53,11 @@ class KeyTables:
 
 async def create(connection: Connection, secret: StationSecret, count: int) -> None:
     """Make `count` tables (3 to 2,500) and store them sealed."""
-    await store(connection, secret, {table_id(table): os.urandom(KEY_BYTES) for table in range(count)})
+    await store(connection, secret, {table_id(table): MasterKey(os.urandom(SECRET_BYTES)) for table in range(count)})
 
 
-async def store(connection: Connection, secret: StationSecret, master_keys: dict[TableId, bytes]) -> None:
-    """Store master keys, 32 bytes each, sealed."""
+async def store(connection: Connection, secret: StationSecret, master_keys: dict[TableId, MasterKey]) -> None:
+    """Store master keys, sealed."""
     aead = AESGCM(secret.key(_PURPOSE))
     await key_tables.store(connection, {table: _seal(aead, table, key) for table, key in master_keys.items()})
 
@@ -72,14 +71,14 @@ async def load(connection: Connection, secret: StationSecret) -> KeyTables:
     return KeyTables({table: _open(aead, table, key) for table, key in sealed.items()})
 
 
-def _seal(aead: AESGCM, table: TableId, master_key: bytes) -> bytes:
+def _seal(aead: AESGCM, table: TableId, master_key: MasterKey) -> bytes:
     nonce = os.urandom(_NONCE_BYTES)
-    return nonce + aead.encrypt(nonce, master_key, _associated_data(table))
+    return nonce + aead.encrypt(nonce, master_key.secret(), _associated_data(table))
 
 
-def _open(aead: AESGCM, table: TableId, sealed: bytes) -> bytes:
+def _open(aead: AESGCM, table: TableId, sealed: bytes) -> MasterKey:
     try:
-        return aead.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _associated_data(table))
+        return MasterKey(aead.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _associated_data(table)))
     except (InvalidTag, ValueError):
         raise BirthmarkError("table.unsealable", str(table)) from None
 

@@ -6,17 +6,15 @@ moment.
 
 from __future__ import annotations
 
-import os
 import shutil
 import stat
 import tempfile
-import time
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from runtime.files import sync_directory
+from runtime.files import name_of_replaced, sync_directory
 from runtime.owner import acting_as, future_owner, who_may
 from shared.errors import BirthmarkError
 from station.registry.location import REGISTRY_NAME
@@ -64,7 +62,7 @@ def create(data_dir: Path, fill: Callable[[Path], None], *, force: bool) -> Path
                 raise
             aside = None
             if there:
-                aside = data_dir.with_name(f"{data_dir.name}.replaced-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}")
+                aside = name_of_replaced(data_dir)
                 data_dir.rename(aside)
             made.rename(data_dir)
             sync_directory(data_dir.parent)

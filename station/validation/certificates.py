@@ -24,7 +24,8 @@ from cryptography.utils import CryptographyDeprecationWarning
 from msgspec import Meta
 
 from shared import limits
-from shared.x509_profile import UNREADABLE
+from shared.birthmark.bundle import signed_text
+from shared.x509_profile import UNREADABLE, is_p256
 from station.authority.certificates import AuthorityCertificates
 from station.registry import queries
 from station.registry.database import Database
@@ -51,12 +52,6 @@ class CameraBundle(msgspec.Struct, frozen=True):
     gps_hash: Sha256Hex | None = None
 
 
-def signed_text(bundle: CameraBundle) -> bytes:
-    """Return the signed lines, each with a newline: image hash, certificate as sent, timestamp, GPS hash or nothing."""
-    gps_hash = (bundle.gps_hash or "").lower()
-    return f"{bundle.image_hash.lower()}\n{bundle.camera_cert}\n{bundle.timestamp}\n{gps_hash}\n".encode()
-
-
 class CertificateValidator:
     """Validates any number of bundles at once."""
 
@@ -80,7 +75,7 @@ class CertificateValidator:
             not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         except (*UNREADABLE, TypeError, UnsupportedAlgorithm, CryptographyDeprecationWarning):
             return Verdict(Reason.MALFORMED)
-        if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        if not is_p256(key):
             return Verdict(Reason.MALFORMED)
         trusted = sum(_is_signed_by(issuer, certificate) for issuer in self._issuers) > 0
         now = dt.datetime.fromtimestamp(self._clock(), dt.UTC)
@@ -119,7 +114,8 @@ def _is_signed_by(issuer: ec.EllipticCurvePublicKey, certificate: x509.Certifica
 def _is_bundle_signature_valid(key: ec.EllipticCurvePublicKey, bundle: CameraBundle) -> bool:
     try:
         signature = base64.b64decode(bundle.bundle_signature, validate=True)
-        key.verify(signature, signed_text(bundle), ec.ECDSA(hashes.SHA256()))
+        text = signed_text(bundle.image_hash, bundle.camera_cert, bundle.timestamp, bundle.gps_hash)
+        key.verify(signature, text, ec.ECDSA(hashes.SHA256()))
     except (InvalidSignature, ValueError):
         return False
     return True

@@ -10,12 +10,16 @@ import asyncio
 import datetime as dt
 import time
 from collections.abc import Callable
+from typing import Final
 
 from station.authority.crl import LIFETIME, RevokedCertificate
 from station.authority.issuer import Issuer
 from station.registry import crl, revocation
 from station.registry.crl import StoredCrl
 from station.registry.database import Database
+
+_LATE_SECONDS: Final = 60
+"""A revocation may be committed this long after the time that it bears: it waits for the registry's lock."""
 
 
 class CurrentRevocationList:
@@ -52,7 +56,7 @@ class CurrentRevocationList:
             RevokedCertificate(entry.certificate_serial, _utc_time(entry.revoked_at), entry.code) for entry in entries
         ]
         for entry, told in zip(entries, revoked, strict=True):
-            if entry.revoked_at >= last.signed_at:
+            if entry.revoked_at >= last.signed_at - _LATE_SECONDS:
                 await self._issuer.revoke(told)
         der = await self._issuer.revocation_list(revoked, taken.number, _utc_time(now))
         async with self._database.write() as connection:

@@ -6,16 +6,11 @@ camera's privacy nothing here logs.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-from shared.birthmark.derivation import expand_input, extract
-from shared.birthmark.nuc_token import NucToken
-from shared.types import key_index, table_id
+from shared.birthmark.derivation import expand, extract
+from shared.birthmark.nuc_token import NucToken, open_token
+from shared.types import SECRET_BYTES, TableKey, key_index, table_id
 from station.registry.database import Database
 from station.registry.records import UnitState
 from station.secrets.blind_index import BlindIndex
@@ -32,28 +27,19 @@ class TokenValidator:
         self._blind_index = BlindIndex(secret)
         self._lookup = Lookup(database)
         self._extracted = {table: extract(tables.master_key(table)) for table in tables.ids()}
-        self._dummy_extracted = os.urandom(32)
-        self._dummy_nuc_hash = os.urandom(32)
+        self._dummy_extracted = TableKey(os.urandom(SECRET_BYTES))
+        self._dummy_nuc_hash = os.urandom(SECRET_BYTES)
 
     async def validate(self, token: NucToken) -> Verdict:
         """Check a decoded `token`, whose fields have valid lengths and ranges. Raises `registry.unavailable`."""
         extracted = self._extracted.get(table_id(token.table_id))
-        key = hmac.digest(extracted or self._dummy_extracted, expand_input(key_index(token.key_index)), hashlib.sha256)
-        opened = _decrypt(key, token)
+        opened = open_token(expand(extracted or self._dummy_extracted, key_index(token.key_index)), token)
         found = await self._lookup.find(self._blind_index.of_bytes(opened or self._dummy_nuc_hash))
         if extracted is None:
             return Verdict(Reason.UNKNOWN_TABLE)
         if opened is None:
             return Verdict(Reason.NOT_AUTHENTIC)
         return Verdict(_judge(found, token.table_id))
-
-
-def _decrypt(key: bytes, token: NucToken) -> bytes | None:
-    sealed = bytes.fromhex(token.ciphertext + token.auth_tag)
-    try:
-        return AESGCM(key).decrypt(bytes.fromhex(token.nonce), sealed, None)
-    except InvalidTag:
-        return None
 
 
 def _judge(found: Found | None, table: int) -> Reason:

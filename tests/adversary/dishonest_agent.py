@@ -6,7 +6,7 @@ A new attack is a subclass of `DishonestAgent` with the decorator `refused_with`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final, TypeVar
 
 import msgspec
@@ -15,7 +15,7 @@ from tpm2_pytss import (
     TPMA_OBJECT,
 )
 
-from device_agent.session.agent_session import AgentContext, AgentSession
+from device_agent.session.agent_session import AgentContext, AgentSession, ProvenUnit
 from device_agent.session.link import Link
 from device_agent.storage.identity import IdentityStore
 from device_agent.tpm import Tpm
@@ -80,15 +80,16 @@ class DishonestAgent(AgentSession):
         """The bytes to send in place of a message's frame."""
         yield encode_frame(payload)
 
-    def identify(self, hello: Hello, transcript: bytes) -> Identity:
-        return self.claim(super().identify(hello, transcript))
+    def identify(self, transcript: bytes) -> Identity:
+        return self.claim(super().identify(transcript))
 
-    def prove(self, challenge: Challenge, before: bytes, after: bytes) -> Proof:
+    def prove(self, hello: Hello, challenge: Challenge, before: bytes, after: bytes) -> ProvenUnit:
         self.body = decode_body(ChallengeBody, challenge.body)
-        return self.testify(super().prove(challenge, before, after), after)
+        honest = super().prove(hello, challenge, before, after)
+        return replace(honest, message=self.testify(honest.message, after))
 
-    def accept(self, credentials: Credentials, before: bytes, after: bytes) -> Receipt:
-        return self.sign_for(super().accept(credentials, before, after), after)
+    def accept(self, proven: ProvenUnit, credentials: Credentials, before: bytes, after: bytes) -> Receipt:
+        return self.sign_for(super().accept(proven, credentials, before, after), after)
 
 
 class TamperingLine:

@@ -33,11 +33,11 @@ from shared.protocol.messages import (
 )
 from shared.protocol.nuc_encryption import NucHashDecryptor
 from shared.protocol.signing import signed_bytes
-from shared.types import board_serial
+from shared.types import TableKey, board_serial
 from shared.x509_profile import EKU_STATION
 from station.attestation.tpm2.credential import make_credential
 from station.attestation.tpm2.structures import read_public
-from station.attestation.tpm2.wrapping import wrap_hmac_key
+from station.attestation.tpm2.wrapping import wrap_table_key
 from station.authority import files, profiles
 from station.authority.certificates import AuthorityCertificates
 from station.authority.files import Authority
@@ -437,7 +437,7 @@ class FourTables(_Tabled):
 class TableForAnotherTpm(_Tabled):
     def tables(self, honest: tuple[Any, ...], unit: ChallengedUnit) -> tuple[Any, ...]:
         other = read_public(soft.Key(soft.SRK, soft.AES_128, soft.NOTHING).public)
-        made = wrap_hmac_key(other, os.urandom(32))
+        made = wrap_table_key(other, TableKey(os.urandom(32)))
         wrapped = but(honest[2], public=made.public, duplicate=made.duplicate, seed=made.seed)
         return (*honest[:2], wrapped)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from device_agent.session.agent_session import AgentSession
+from device_agent.session.agent_session import AgentSession, ProvenUnit
 from device_agent.storage.disk import Disk
 from device_agent.storage.identity import IdentityStore
 from device_agent.storage.sealed_map import NucMap
@@ -207,13 +207,13 @@ def test_a_unit_released_in_the_middle_of_its_session_is_not_provisioned(
     with open_recorded_station(tmp_path) as station_under_test:
 
         class ReleasedMeanwhile(DishonestAgent):
-            def accept(self, credentials: Credentials, before: bytes, after: bytes) -> Receipt:
+            def accept(self, proven: ProvenUnit, credentials: Credentials, before: bytes, after: bytes) -> Receipt:
                 async def release() -> None:
                     async with station_under_test.station.database.write() as connection:
                         await revocation.release(connection, SERIAL, "a test", 1)
 
                 station_under_test.run(release())
-                return super().accept(credentials, before, after)
+                return super().accept(proven, credentials, before, after)
 
         store = IdentityStore(private(tmp_path / "agent"), Disk())
         before = station_under_test.contents()

@@ -21,7 +21,7 @@ import msgspec
 
 from shared.birthmark.derivation import token_key
 from shared.birthmark.nuc_token import seal_token
-from shared.types import NucHash, TableId, key_index
+from shared.types import MasterKey, NucHash, TableId, key_index
 from station.config import CONFIG_NAME
 from station.registry.database import Database
 from station.registry.location import registry_url
@@ -117,7 +117,7 @@ def _row(number: int, nuc_blind_index: bytes) -> dict[str, object]:
     }
 
 
-def _body(master_key: bytes, nuc_hash: NucHash, table_id: TableId) -> bytes:
+def _body(master_key: MasterKey, nuc_hash: NucHash, table_id: TableId) -> bytes:
     index = key_index(int.from_bytes(os.urandom(2), "big") % 1000)
     token = seal_token(token_key(master_key, index), os.urandom(12), nuc_hash, table_id, index)
     return msgspec.json.encode({"camera_token": token, "manufacturer_authority_id": "BENCH"})

@@ -15,14 +15,14 @@ from device_agent.storage.identity import IdentityFile, IdentityStore, Secrets, 
 from device_agent.storage.sealed_map import NucMap, seal_map
 from device_agent.tpm import Tpm
 from shared.birthmark.derivation import extract
-from shared.types import TableId
+from shared.types import MasterKey, TableId
 from station.attestation.tpm2.structures import read_public
-from station.attestation.tpm2.wrapping import wrap_hmac_key
+from station.attestation.tpm2.wrapping import wrap_table_key
 from station.authority import profiles
 from tests.harness.certificates import NOW, SERIAL, AuthorityChain
 
 MAP: Final = NucMap(b"a sensor's map" * 64)
-MASTER_KEYS: Final = {TableId(number): hashlib.sha256(bytes([number])).digest() for number in (0, 3, 7)}
+MASTER_KEYS: Final = {TableId(number): MasterKey(hashlib.sha256(bytes([number])).digest()) for number in (0, 3, 7)}
 MODEL: Final = "Raspberry Pi 5 Model B Rev 1.0"
 ENDPOINT: Final = "https://ma.example/validate"
 
@@ -50,7 +50,7 @@ def make_unit_identity(tpm: Tpm, authority: AuthorityChain, tcti: str) -> UnitId
     srk = read_public(tpm.public_areas().srk)
     tables = []
     for table, master in MASTER_KEYS.items():
-        key = wrap_hmac_key(srk, extract(master))
+        key = wrap_table_key(srk, extract(master))
         tables.append(StoredTable(table_id=table, key=tpm.import_key(key.public, key.duplicate, key.seed)))
     map_key = os.urandom(32)
     subject = profiles.DeviceSubject(SERIAL, tpm.device_public_key(), b"t" * 32)

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from shared.birthmark.derivation import token_key
-from shared.types import key_index
+from shared.types import MasterKey, key_index
 
 FOUNDATION = "Birthmark Standard Foundation"
 
@@ -197,7 +197,8 @@ def with_derived_keys(content: dict[str, Any], tables: int = 2) -> None:
     content["keys_per_table"] = 1000
     content["derived_keys"] = {
         str(row["table_id"]): {
-            str(index): token_key(bytes.fromhex(row["master_key"]), key_index(index)).hex() for index in range(1000)
+            str(index): token_key(MasterKey(bytes.fromhex(row["master_key"])), key_index(index)).secret().hex()
+            for index in range(1000)
         }
         for row in content["key_tables"][:tables]
     }

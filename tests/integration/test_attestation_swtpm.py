@@ -19,14 +19,14 @@ from device_agent.tpm.simulator import Simulator
 from shared.birthmark.derivation import expand_input, extract, token_key
 from shared.errors import BirthmarkError
 from shared.protocol.messages import VERSION, Identity, Proof, TableImport
-from shared.types import KeyIndex, board_serial
+from shared.types import KeyIndex, MasterKey, TableKey, board_serial
 from station.attestation.ek.roots import EkRoots, load_ek_roots
 from station.attestation.ek.templates import TEMPLATES, template_of
 from station.attestation.ek.verification import EkTrust, verify_ek
 from station.attestation.evidence import examine_identity, examine_import, examine_proof
 from station.attestation.tpm2.credential import make_credential
 from station.attestation.tpm2.structures import read_public
-from station.attestation.tpm2.wrapping import wrap_hmac_key
+from station.attestation.tpm2.wrapping import wrap_table_key
 from station.config import EkPolicy
 from tests.harness.vendor_lab import NOW
 
@@ -185,11 +185,11 @@ def copied_ak(public: bytes) -> bytes:
 
 def test_an_imported_table_key_derives_what_software_derives_and_its_import_passes(tpm: Tpm) -> None:
     claims = examine_identity(identity_of(tpm))
-    master = os.urandom(32)
-    wrapped = wrap_hmac_key(claims.srk, extract(master))
+    master = MasterKey(os.urandom(32))
+    wrapped = wrap_table_key(claims.srk, extract(master))
     blob = tpm.import_key(wrapped.public, wrapped.duplicate, wrapped.seed)
     for index in map(KeyIndex, (0, 1, 500, 999)):
-        assert tpm.hmac(blob, expand_input(index)) == token_key(master, index)
+        assert tpm.hmac(blob, expand_input(index)) == token_key(master, index).secret()
     made = tpm.certify_blob(blob, TRANSCRIPT)
     examine_import(
         claims,
@@ -201,15 +201,16 @@ def test_an_imported_table_key_derives_what_software_derives_and_its_import_pass
 
 def test_an_imported_key_can_be_neither_duplicated_nor_unsealed(esapi: ESAPI) -> None:
     srk, srk_public, *_ = esapi.create_primary(TPM2B_SENSITIVE_CREATE(), templates.storage_key(), ESYS_TR.OWNER)
-    key32 = os.urandom(32)
-    wrapped = wrap_hmac_key(read_public(bytes(srk_public.publicArea.marshal())), key32)
+    table_key = TableKey(os.urandom(32))
+    wrapped = wrap_table_key(read_public(bytes(srk_public.publicArea.marshal())), table_key)
     public, _ = TPM2B_PUBLIC.unmarshal(wrapped.public)
     assert bytes(public.get_name()) == wrapped.name
     duplicate, _ = TPM2B_PRIVATE.unmarshal(wrapped.duplicate)
     seed, _ = TPM2B_ENCRYPTED_SECRET.unmarshal(wrapped.seed)
     key = esapi.load(srk, esapi.import_(srk, b"", public, duplicate, seed, NOT_SYMMETRIC), public)
     try:
-        assert bytes(esapi.hmac(key, TPM2B_MAX_BUFFER(b"x"), TPM2_ALG.SHA256)) == hmac.digest(key32, b"x", "sha256")
+        made = bytes(esapi.hmac(key, TPM2B_MAX_BUFFER(b"x"), TPM2_ALG.SHA256))
+        assert made == hmac.digest(table_key.secret(), b"x", "sha256")
         with pytest.raises(TSS2_Exception):
             esapi.unseal(key)
         with pytest.raises(TSS2_Exception):
@@ -222,10 +223,10 @@ def test_an_imported_key_can_be_neither_duplicated_nor_unsealed(esapi: ESAPI) ->
 def test_a_key_wrapped_for_another_tpm_is_not_taken(tpm: Tpm) -> None:
     mine = examine_identity(identity_of(tpm))
     another = read_public(copied_ak(tpm.public_areas().srk))
-    wrapped = wrap_hmac_key(another, os.urandom(32))
+    wrapped = wrap_table_key(another, TableKey(os.urandom(32)))
     with pytest.raises(BirthmarkError):
         tpm.import_key(wrapped.public, wrapped.duplicate, wrapped.seed)
-    good = wrap_hmac_key(mine.srk, os.urandom(32))
+    good = wrap_table_key(mine.srk, TableKey(os.urandom(32)))
     assert tpm.import_key(good.public, good.duplicate, good.seed).private
 
 

@@ -25,7 +25,7 @@ from cryptography.x509.oid import NameOID
 
 from shared.birthmark.derivation import token_key
 from shared.birthmark.nuc_token import seal_token
-from shared.types import NucHash, TableId, key_index
+from shared.types import MasterKey, NucHash, TableId, key_index
 from station.cli import main
 from station.config import CONFIG_NAME
 from station.setup.open import open_station
@@ -75,7 +75,7 @@ def valid(data_dir: Path, provisioning: dict[str, Any]) -> bool:
 
     async def ask() -> bool:
         table = provisioning["table_assignments"][0]
-        key = token_key(bytes.fromhex(provisioning["master_keys"][str(table)]), key_index(999))
+        key = token_key(MasterKey(bytes.fromhex(provisioning["master_keys"][str(table)])), key_index(999))
         nuc = NucHash(bytes.fromhex(provisioning["nuc_hash"]))
         async with open_station(data_dir) as station:
             token = seal_token(key, os.urandom(12), nuc, TableId(table), key_index(999))
@@ -115,8 +115,8 @@ def test_a_nuc_hash_comes_from_a_file_or_standard_input_or_the_command_line(comm
     found = [content(tmp_path / f"provisioning_{serial}.json")["nuc_hash"] for serial in "ABC"]
     assert found == hashes_given
     for serial, given in zip("ABC", hashes_given, strict=True):
-        assert told(command("device", "--nuc-hash", given, "--json"))["serial"] == serial
-        assert told(command("device", "--nuc-hash-file", "-", "--json", stdin=given))["serial"] == serial
+        assert told(command("device", "--nuc-hash", given, "--json"))["device_serial"] == serial
+        assert told(command("device", "--nuc-hash-file", "-", "--json", stdin=given))["device_serial"] == serial
 
 
 def test_a_unit_with_its_own_key_gets_no_private_key(command: Command, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_units_are_revoked_reinstated_and_released(command: Command, data_dir: P
     made = content(tmp_path / "provisioning_CAM-1.json")
     assert told(command("revoke", "CAM-1", "--reason", "lost", "--json"))["state"] == "revoked"
     assert not valid(data_dir, made)
-    assert [unit["serial"] for unit in told(command("devices", "--state", "revoked", "--json"))] == ["CAM-1"]
+    assert [unit["device_serial"] for unit in told(command("devices", "--state", "revoked", "--json"))] == ["CAM-1"]
     assert told(command("reinstate", "CAM-1", "--reason", "found", "--json"))["state"] == "provisioned"
     assert valid(data_dir, made)
     assert (
@@ -203,8 +203,8 @@ def test_units_are_revoked_reinstated_and_released(command: Command, data_dir: P
     )
     failed(command("reinstate", "CAM-1", "--reason", "x"), "registry.revoked-for-good")
     assert told(command("release", "CAM-1", "--reason", "scrapped", "--json"))["state"] == "released"
-    assert [unit["serial"] for unit in told(command("devices", "--json"))] == ["CAM-2"]
-    assert [unit["serial"] for unit in told(command("devices", "--family", "Camera", "--json"))] == []
+    assert [unit["device_serial"] for unit in told(command("devices", "--json"))] == ["CAM-2"]
+    assert [unit["device_serial"] for unit in told(command("devices", "--family", "Camera", "--json"))] == []
     assert "Scanner" in command("devices", "--search", "cam").stdout
 
 
@@ -221,7 +221,7 @@ def test_a_list_is_provisioned_each_by_itself_and_again_only_what_failed(
     arguments = ("provision", "--bulk", units, "--output", tmp_path / "out", "--json")
     first = command(*arguments)
     assert first.exit_code == 1
-    outcomes = [(row["serial"], row["outcome"], row["code"]) for row in json.loads(first.stdout)]
+    outcomes = [(row["device_serial"], row["outcome"], row["code"]) for row in json.loads(first.stdout)]
     assert outcomes == [
         ("A", "provisioned", None),
         ("B/", "failed", "identity.serial-invalid"),
@@ -322,7 +322,7 @@ def test_the_audit_log_is_shown_and_checked(command: Command, data_dir: Path, tm
     rows = told(command("audit", "--json"))
     assert [row["event"] for row in rows] == ["initialised", "reserved", "issued", "provisioned", "revoked"]
     assert rows[-1]["detail"]["reason"] == "lost"
-    assert len(told(command("audit", "--since", "1h", "--json"))) == 4
+    assert len(told(command("audit", "--since", "1h", "--json"))) == 5
     assert told(command("audit", "--since", "2999-01-01", "--json")) == []
     assert "lost" in command("audit").stdout
     head = told(command("audit", "verify", "--json"))["head"]

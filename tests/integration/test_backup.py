@@ -96,7 +96,7 @@ def test_a_restored_station_knows_its_units_and_provisions_new_ones(
 
     with VirtualStation(tmp_path / "restored", f"{tmp_path}/pi-*/station") as restored:
         run_station("restore", str(file), passphrase_file, "--data-dir", str(restored.data_dir))
-        states = {unit["serial"]: unit["state"] for unit in restored.devices()}
+        states = {unit["device_serial"]: unit["state"] for unit in restored.devices()}
         assert states == {done.serial: "provisioned", underway.serial: "issued"}
         restored.start()
         for pi in (done, underway, new):

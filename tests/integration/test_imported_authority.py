@@ -58,7 +58,7 @@ def certificate(station: VirtualStation, name: str) -> str:
 
 
 def provisioned_units(station: VirtualStation) -> set[str]:
-    return {unit["serial"] for unit in station.devices() if unit["state"] == "provisioned"}
+    return {unit["device_serial"] for unit in station.devices() if unit["state"] == "provisioned"}
 
 
 def under_another_intermediate(sma: PublicSma, folder: Path) -> PublicSma:

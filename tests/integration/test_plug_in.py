@@ -66,7 +66,7 @@ def first(workspace: Path, station: VirtualStation) -> VirtualPi:
 
 
 def unit(station: VirtualStation, serial: str) -> dict[str, object]:
-    [found] = [unit for unit in station.devices() if unit["serial"] == serial]
+    [found] = [unit for unit in station.devices() if unit["device_serial"] == serial]
     return found
 
 
@@ -83,7 +83,7 @@ def test_a_unit_that_is_plugged_in_stands_on_the_page(station: VirtualStation, f
     assert "simulator" in page.lower()
     assert row["state"] == "provisioned"
     assert row["ek_trust"] == "simulated"
-    assert len(set(row["table_ids"])) == 3  # type: ignore[call-overload]
+    assert len(set(row["table_assignments"])) == 3  # type: ignore[call-overload]
     assert json.loads(station.get("/health", "application/json"))["status"] == "healthy"
 
 
@@ -91,7 +91,7 @@ def test_unit_and_registry_agree_and_openssl_accepts_the_chain(station: VirtualS
     status, row = first.status(), unit(station, first.serial)
     assert status["state"] == "provisioned"
     assert status["certificate_serial"] == row["certificate_serial"]
-    assert status["table_ids"] == row["table_ids"]
+    assert status["table_ids"] == row["table_assignments"]
     verify = subprocess.run(
         [
             *("openssl", "verify", "-x509_strict", "-purpose", "sslclient"),
@@ -169,7 +169,7 @@ def test_a_second_unit_with_the_same_nuc_hash_is_refused(workspace: Path, statio
     other.nuc_map.write_bytes(one.nuc_map.read_bytes())
     provisioned(one)
     assert "[registry.duplicate-nuc]" in refused(other)
-    assert other.serial not in {unit["serial"] for unit in station.devices()}
+    assert other.serial not in {unit["device_serial"] for unit in station.devices()}
     assert other.serial in {row["serial"] for row in audit(station) if row["event"] == "refused"}
 
 

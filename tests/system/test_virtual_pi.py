@@ -126,7 +126,7 @@ def test_after_the_power_cut_it_is_provisioned_and_nothing_was_issued_twice(pi: 
     assert (told["state"], told["serial"]) == ("provisioned", SERIAL)
     assert told["tpm"] == "device:/dev/tpmrm0"
     (unit,) = units(pi)
-    assert (unit["serial"], unit["state"]) == (SERIAL, "provisioned")
+    assert (unit["device_serial"], unit["state"]) == (SERIAL, "provisioned")
     assert int(str(unit["certificate_serial"]), 16) == int(told["certificate_serial"], 16)
     assert pi.good(f"ls -A {AGENT_STATE} | grep -c '^.identity-'") == "1"
     assert pi.run(f"test -e {NUC_MAP}").code == 1

@@ -16,7 +16,7 @@ __all__ = ["CATALOGUE", "ErrorKind"]
 
 def _build_catalogue(*groups: tuple[ErrorKind, ...]) -> dict[str, ErrorKind]:
     kinds = [kind for group in groups for kind in group]
-    by_code = {kind.code: kind for kind in kinds}
+    by_code: dict[str, ErrorKind] = {kind.code: kind for kind in kinds}
     if len(by_code) != len(kinds):
         raise ValueError("a code stands twice in the catalogue")
     return by_code

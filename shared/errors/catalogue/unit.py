@@ -32,9 +32,4 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "the NUC hash was not encrypted for this session",
         "The unit is faulty or replays an old session; plug it in again.",
     ),
-    ErrorKind(
-        "token.not-authentic",
-        "the token does not open under its key",
-        "The token was changed, or made with another table.",
-    ),
 )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from runtime.files import read_bounded
 from shared.errors import BirthmarkError
 from shared.text import printable
 from station.attestation.ek.vendor_certificate import VendorCertificate, pem_begun, pem_certificates
@@ -141,12 +142,9 @@ def _read(path: Path, before: Certificates, problems: list[str]) -> Certificates
     read: list[VendorCertificate] = []
     why = ""
     try:
-        with path.open("rb") as file:
-            content = file.read(FILE_BYTES_MAX + 1)
-        blocks = [] if (huge := len(content) > FILE_BYTES_MAX) else pem_certificates(content) or [content]
-        if huge:
-            why = f"larger than {FILE_BYTES_MAX} bytes"
-        elif (begun := pem_begun(content)) > len(blocks):
+        content = read_bounded(path, FILE_BYTES_MAX)
+        blocks = pem_certificates(content) or [content]
+        if (begun := pem_begun(content)) > len(blocks):
             why = f"{begun - len(blocks)} of {begun} certificates are cut off or damaged"
     except OSError as error:
         blocks, why = [], str(error.strerror)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from runtime.files import read_bounded
 from shared.errors import BirthmarkError
 from station.attestation.ek.roots import FILE_BYTES_MAX, FILES_MAX
 
@@ -21,14 +22,6 @@ def read_vendor_files(source: Path) -> Mapping[str, bytes]:
             paths = [source]
         if len(paths) > FILES_MAX:
             raise BirthmarkError("config.invalid", f"{source} holds {len(paths)} files, more than {FILES_MAX}")
-        return {path.name: _content(path) for path in paths}
+        return {path.name: read_bounded(path, FILE_BYTES_MAX) for path in paths}
     except OSError as error:
         raise BirthmarkError("config.invalid", f"{error.filename or source}: {error.strerror}") from error
-
-
-def _content(path: Path) -> bytes:
-    with path.open("rb") as file:
-        content = file.read(FILE_BYTES_MAX + 1)
-    if len(content) > FILE_BYTES_MAX:
-        raise BirthmarkError("config.invalid", f"{path} is larger than {FILE_BYTES_MAX} bytes")
-    return content

@@ -73,7 +73,7 @@ def verify_ek(der_padded: bytes, roots: EkRoots, policy: EkPolicy, *, now: dt.da
             case EkPolicy.RECORD:
                 return EkVerdict(EkTrust.UNVERIFIED, error.sentence, "", facts)
             case EkPolicy.SIMULATOR:
-                no_issuer = error.code in ("attestation.ek-untrusted", "attestation.ek-forged")
+                no_issuer = error.is_any("attestation.ek-untrusted", "attestation.ek-forged")
                 if not no_issuer or facts is None or not facts.is_swtpm:
                     raise
                 return EkVerdict(EkTrust.SIMULATED, "it is a TPM simulator, whose keys are files", "", facts)

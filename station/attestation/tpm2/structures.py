@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from shared.errors import BirthmarkError
+from shared.errors import BirthmarkError, ErrorCode
 
 PublicKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 
@@ -182,7 +182,7 @@ def read_signature(octets: bytes) -> bytes:
 class _Reader:
     """Reads fields from `octets`, front to back; a malformed field raises `code`."""
 
-    def __init__(self, octets: bytes, code: str) -> None:
+    def __init__(self, octets: bytes, code: ErrorCode) -> None:
         self._octets = bytes(octets)
         self._at = 0
         self._code = code

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import Final
 
-from shared.birthmark.derivation import KEY_BYTES
+from shared.types import TableKey
 from station.attestation.tpm2.protection import outer_wrap, share_seed
 from station.attestation.tpm2.structures import Alg, Attributes, Public, object_name, sized
 
@@ -29,16 +29,14 @@ class WrappedKey:
     """34 bytes: TPM_ALG_SHA256 and the digest."""
 
 
-def wrap_hmac_key(srk: Public, key32: bytes) -> WrappedKey:
-    """Wrap a 32-byte HMAC-SHA256 key for the storage key `srk`.
+def wrap_table_key(srk: Public, table_key: TableKey) -> WrappedKey:
+    """Wrap a table's key, as an HMAC-SHA256 key, for the storage key `srk`.
 
-    TCG TPM 2.0 Part 1, 23.3 (duplication). Raises ValueError for a key of another length, and
-    `attestation.not-a-storage-key`.
+    TCG TPM 2.0 Part 1, 23.3 (duplication). Raises `attestation.not-a-storage-key`.
     """
-    if len(key32) != KEY_BYTES:
-        raise ValueError(f"an HMAC key has {KEY_BYTES} bytes, not {len(key32)}")
+    key = table_key.secret()
     obfuscation = os.urandom(32)
-    unique = hashlib.sha256(obfuscation + key32).digest()
+    unique = hashlib.sha256(obfuscation + key).digest()
     public = (
         Alg.KEYEDHASH.to_bytes(2, "big")
         + Alg.SHA256.to_bytes(2, "big")
@@ -49,6 +47,6 @@ def wrap_hmac_key(srk: Public, key32: bytes) -> WrappedKey:
         + sized(unique)
     )
     name = object_name(Alg.SHA256, public)
-    sensitive = Alg.KEYEDHASH.to_bytes(2, "big") + sized(b"") + sized(obfuscation) + sized(key32)
+    sensitive = Alg.KEYEDHASH.to_bytes(2, "big") + sized(b"") + sized(obfuscation) + sized(key)
     seed, encrypted_seed = share_seed(srk, b"DUPLICATE")
     return WrappedKey(sized(public), sized(outer_wrap(srk, seed, name, sized(sensitive))), encrypted_seed, name)

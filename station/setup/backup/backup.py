@@ -22,7 +22,7 @@ from typing import BinaryIO, Final
 import msgspec
 
 from runtime.clock import unix_time
-from runtime.files import sync_directory, write_private
+from runtime.files import new_private_file, sync_directory, write_private
 from runtime.owner import acting_as, owner_of
 from shared.errors import BirthmarkError
 from station import config
@@ -240,13 +240,10 @@ def _unpack(tar: BinaryIO, folder: Path, progress: Progress) -> _Label:
         found.add(member.name)
         path = folder / member.name
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as out:
+        with new_private_file(path) as out:
             for chunk in member.content:
                 out.write(chunk)
                 progress("Restoring", out.tell(), member.size)
-            out.flush()
-            os.fsync(out.fileno())
     if missing := [name for name in data_dir.REQUIRED if name not in found]:
         raise BirthmarkError("backup.malformed", f"it lacks {', '.join(missing)}")
     return label

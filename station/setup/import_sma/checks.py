@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from shared import limits
-from shared.birthmark.derivation import KEY_BYTES, token_key
+from shared.birthmark.derivation import token_key
 from shared.errors import BirthmarkError
 from shared.text import printable
-from shared.types import BoardSerial, NucHash, TableId, board_serial, key_index, table_id
+from shared.types import SECRET_BYTES, BoardSerial, MasterKey, NucHash, TableId, board_serial, key_index, table_id
 from shared.x509_profile import UNREADABLE
 from station.provisioning.offline import FAMILY_CHARACTERS, parse_nuc_hash
 from station.secrets.blind_index import key_fingerprint
@@ -61,9 +61,9 @@ def check_authority(files: Files) -> None:
         _refuse("intermediate-ca.crt may not sign certificates and revocation lists")
 
 
-def check_tables(tables: Tables) -> dict[TableId, bytes]:
+def check_tables(tables: Tables) -> dict[TableId, MasterKey]:
     """Return the master keys. Raises `import.inconsistent`, also when a stored derived key does not match."""
-    keys: dict[TableId, bytes] = {}
+    keys: dict[TableId, MasterKey] = {}
     for table in tables.key_tables:
         if not 0 <= table.table_id < limits.TABLE_COUNT_MAX or table.table_id in keys:
             _refuse(f"key table {table.table_id} is out of range or there twice")
@@ -77,24 +77,21 @@ def check_tables(tables: Tables) -> dict[TableId, bytes]:
     return keys
 
 
-def _master_key(table: int, text: str) -> bytes:
+def _master_key(table: int, text: str) -> MasterKey:
     try:
-        key = bytes.fromhex(text)
-    except ValueError:
-        key = b""
-    if len(key) != KEY_BYTES:
-        _refuse(f"the master key of table {table} is not {KEY_BYTES} bytes in hexadecimal")
-    return key
+        return MasterKey(bytes.fromhex(text))
+    except (ValueError, BirthmarkError):
+        _refuse(f"the master key of table {table} is not {SECRET_BYTES} bytes in hexadecimal")
 
 
-def _is_derived_key(keys: dict[TableId, bytes], table: str, index: str, key: str) -> bool:
+def _is_derived_key(keys: dict[TableId, MasterKey], table: str, index: str, key: str) -> bool:
     try:
-        return token_key(keys[table_id(int(table))], key_index(int(index))).hex() == key.lower()
+        return token_key(keys[table_id(int(table))], key_index(int(index))).secret().hex() == key.lower()
     except (ValueError, KeyError, BirthmarkError):
         return False
 
 
-def check_units(files: Files, keys: dict[TableId, bytes]) -> list[CheckedUnit]:
+def check_units(files: Files, keys: dict[TableId, MasterKey]) -> list[CheckedUnit]:
     """Return every unit, in the file's order. Raises `import.inconsistent` for the first one that fails a check."""
     issuers = [
         key
@@ -112,7 +109,7 @@ def _check_unit(
     number: int,
     device: Device,
     tables: Tables,
-    keys: dict[TableId, bytes],
+    keys: dict[TableId, MasterKey],
     issuers: list[ec.EllipticCurvePublicKey],
 ) -> CheckedUnit:
     try:

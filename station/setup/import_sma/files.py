@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from runtime.files import read_bounded
 from shared.errors import BirthmarkError
 from shared.x509_profile import UNREADABLE
 
@@ -124,10 +125,6 @@ def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
 
 def _read_bytes(path: Path, most: int) -> bytes:
     try:
-        with path.open("rb") as file:
-            data = file.read(most + 1)
+        return read_bounded(path, most)
     except OSError as error:
         raise BirthmarkError("import.unreadable", f"{path}: {error.strerror}") from None
-    if len(data) > most:
-        raise BirthmarkError("import.unreadable", f"{path} is larger than {most} bytes")
-    return data

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import time
 from typing import Annotated, Literal
 
@@ -16,9 +15,11 @@ from shared import limits
 from shared.errors import BirthmarkError
 from shared.text import printable
 from station.events import UnitChanged
-from station.registry import queries, revocation, units
+from station.registry import queries, revocation
+from station.registry.device import Device as Device
+from station.registry.device import device_of
 from station.registry.queries import PAGE_UNITS, Filter
-from station.registry.records import KeyHolder, Unit, UnitState
+from station.registry.records import Unit, UnitState
 from station.registry.revocation import RevocationCode
 from station.registry.tokens import Scope
 from station.web import app_keys
@@ -38,42 +39,6 @@ _Reason = Annotated[
         description="What people read; it has a letter or a digit.",
     ),
 ]
-
-
-class Device(msgspec.Struct, frozen=True):
-    """A unit. Times are UTC, ISO 8601."""
-
-    device_serial: str
-    device_family: str
-    table_assignments: list[int]
-    provisioned_at: str | None
-    """None until the unit has proven that it stores its certificate and tables."""
-    state: UnitState
-    key_holder: KeyHolder
-    """Who made the private key. `tpm`: the unit's TPM. `software`: its owner. `station`: this station."""
-    model: str
-    issued_at: str | None
-    """None for a reservation: its certificate is not yet signed."""
-    duration_seconds: float | None
-    certificate_serial: str
-    """Hexadecimal; empty for a reservation."""
-    certificate_not_after: str | None
-    station: str
-    port: str
-    """Where it was provisioned: a serial port, or HTTP and the token's name."""
-    ek_trust: str
-    """`verified`, `unverified` or `simulated`; empty without a TPM."""
-    ek_reason: str
-    ek_anchor: str
-    tpm_manufacturer: str
-    tpm_model: str
-    tpm_firmware: str
-    revoked_at: str | None
-    revoked_reason: str | None
-    revoked_code: str | None
-    closed_at: str | None
-    """When it was released."""
-    closed_reason: str | None
 
 
 class Devices(msgspec.Struct, frozen=True):
@@ -136,13 +101,13 @@ async def list_devices(request: web.Request) -> web.Response:
     async with request.app[app_keys.DATABASE].read() as connection:
         page = await queries.page(connection, wanted, limit=asked.limit, cursor=asked.cursor)
         total = await queries.count(connection, wanted)
-    return json_response(Devices(total, [device(unit) for unit in page.units], page.cursor))
+    return json_response(Devices(total, [device_of(unit) for unit in page.units], page.cursor))
 
 
 async def get_device(request: web.Request) -> web.Response:
     """Raises `access.*`, `registry.unknown-unit`."""
     await require(request, Scope.READ)
-    return json_response(device(await _unit(request)))
+    return json_response(device_of(await _unit(request)))
 
 
 async def get_certificate(request: web.Request) -> web.Response:
@@ -167,7 +132,7 @@ async def revoke(request: web.Request) -> web.Response:
     async with request.app[app_keys.DATABASE].write() as connection:
         unit = await revocation.revoke(connection, serial, body.code, reason, int(time.time()), by=caller.name)
     request.app[app_keys.BUS].tell(UnitChanged(unit.serial))
-    return json_response(device(unit))
+    return json_response(device_of(unit))
 
 
 async def reinstate(request: web.Request) -> web.Response:
@@ -178,47 +143,9 @@ async def reinstate(request: web.Request) -> web.Response:
     async with request.app[app_keys.DATABASE].write() as connection:
         unit = await revocation.reinstate(connection, serial, reason, int(time.time()), by=caller.name)
     request.app[app_keys.BUS].tell(UnitChanged(unit.serial))
-    return json_response(device(unit))
+    return json_response(device_of(unit))
 
 
 async def _unit(request: web.Request) -> Unit:
     async with request.app[app_keys.DATABASE].read() as connection:
         return await queries.by_serial(connection, request.match_info["serial"])
-
-
-def device(unit: Unit) -> Device:
-    """Return a unit in the form of the HTTP interface."""
-    return Device(
-        device_serial=unit.serial,
-        device_family=unit.family,
-        table_assignments=list(unit.tables),
-        provisioned_at=_iso_or_none(unit.provisioned_at),
-        state=unit.state,
-        key_holder=unit.key_holder,
-        model=unit.model,
-        issued_at=_iso_or_none(unit.issued_at),
-        duration_seconds=None if unit.duration_ms is None else unit.duration_ms / 1000,
-        certificate_serial=units.certificate_serial(unit),
-        certificate_not_after=_iso_or_none(unit.certificate.not_after if unit.certificate else None),
-        station=unit.station,
-        port=unit.port,
-        ek_trust=unit.ek_trust,
-        ek_reason=unit.ek_reason,
-        ek_anchor=unit.ek_anchor,
-        tpm_manufacturer=unit.tpm_manufacturer,
-        tpm_model=unit.tpm_model,
-        tpm_firmware=unit.tpm_firmware,
-        revoked_at=_iso_or_none(unit.revoked_at),
-        revoked_reason=unit.revoked_reason,
-        revoked_code=unit.revoked_code,
-        closed_at=_iso_or_none(unit.closed_at),
-        closed_reason=unit.closed_reason,
-    )
-
-
-def _iso_or_none(seconds: int | None) -> str | None:
-    return None if seconds is None else _iso(seconds)
-
-
-def _iso(seconds: int) -> str:
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat()

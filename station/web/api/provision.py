@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
+from shared.birthmark.provisioning import Provisioning as Provisioning
 from shared.errors import BirthmarkError
 from station.provisioning.offline import ProvisioningRequest
 from station.registry.tokens import Scope
@@ -31,31 +32,6 @@ SEND_SECONDS: Final = 20.0
 """When a client does not read a result for this long, the station skips the rest of its units."""
 
 NDJSON: Final = "application/x-ndjson"
-
-
-class Provisioning(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a new unit gets: Birthmark's `provisioning.json`. The last three fields only if the station made the key."""
-
-    device_serial: str
-    device_family: str
-    device_certificate: str
-    """PEM."""
-    certificate_chain: str
-    """PEM of the certificate that issued it; the root is at /ca."""
-    device_public_key: str
-    """PEM, SubjectPublicKeyInfo."""
-    table_assignments: list[int]
-    key_holder: str
-    """`software` when a certificate request was sent, else `station`: this key was made by the station."""
-    nuc_hash: str = ""
-    """64 hexadecimal digits; left out when the request named it and the unit has its own key."""
-    device_private_key: str = ""
-    """PEM, PKCS#8, not encrypted. The station returns it once and does not store it."""
-    master_keys: dict[str, str] = {}
-    """Table id → 64 hexadecimal digits."""
-
-    def __repr__(self) -> str:
-        return f"Provisioning({self.device_serial!r})"
 
 
 class BulkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -123,4 +99,4 @@ async def _provision_offline(request: web.Request, caller: Caller, wanted: Provi
         counter.labels("refused", error.code).inc()
         raise
     counter.labels("provisioned", "").inc()
-    return msgspec.convert(made.provisioning(), Provisioning)
+    return made.provisioning()

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from shared import limits
 from station.registry import queries, units
-from station.registry.records import UnitState
+from station.registry.records import COUNTED
 from station.registry.tokens import Scope
 from station.web import app_keys
 from station.web.auth.access import require
@@ -59,7 +59,7 @@ async def stats(request: web.Request) -> web.Response:
         families = await queries.families(connection)
         usage = await queries.table_usage(connection)
         times = await queries.provisioning_times(connection)
-    total = sum(count for state, count in states.items() if state is not UnitState.RELEASED)
+    total = sum(states[state] for state in COUNTED)
     counts = list(usage.values())
     return json_response(
         Stats(

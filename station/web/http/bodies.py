@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 import msgspec
 from aiohttp import web
 
-from shared.errors import BirthmarkError
+from shared.errors import BirthmarkError, ErrorCode
 from station.web.endpoint import JSON
 from station.web.http.problems import InvalidFieldError
 
@@ -90,7 +90,7 @@ def json_response(value: msgspec.Struct, status: int = 200, headers: dict[str, s
     return web.Response(body=msgspec.json.encode(value), content_type=JSON, status=status, headers=headers)
 
 
-def _invalid_field(code: str, message: str) -> InvalidFieldError:
+def _invalid_field(code: ErrorCode, message: str) -> InvalidFieldError:
     found = _WHERE.match(message)
     what, where = (found["what"], found["where"] or "") if found else ("", "")
     where = where if _PATH.match(where) else ""

@@ -10,7 +10,7 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from shared.errors import BirthmarkError
+from shared.errors import BirthmarkError, ErrorCode
 from shared.text import printable
 from station.web import app_keys
 from station.web.auth.cross_site import refuse_cross_site
@@ -57,7 +57,11 @@ HEADERS: Final = {
 }
 """The headers of every answer. They forbid loading from other hosts, inline scripts, and framing the page."""
 
-_HTTP_CODES: Final = {403: "http.no-such-page", 404: "http.no-such-page", 405: "http.method-not-allowed"}
+_HTTP_CODES: Final[dict[int, ErrorCode]] = {
+    403: "http.no-such-page",
+    404: "http.no-such-page",
+    405: "http.method-not-allowed",
+}
 """aiohttp's status → our error code. Its only 403 is for the folder of assets itself, which is no page."""
 
 

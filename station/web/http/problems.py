@@ -13,12 +13,12 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from shared.errors import BirthmarkError
+from shared.errors import BirthmarkError, ErrorCode
 from station.provisioning.offline import FIELD_OF
 from station.web import app_keys
 from station.web.http.negotiation import asks_for_page
 
-STATUS: Final[dict[str, int]] = {
+STATUS: Final[dict[ErrorCode, int]] = {
     "access.denied": 401,
     "access.required": 401,
     "access.scope-missing": 403,
@@ -53,13 +53,13 @@ STATUS: Final[dict[str, int]] = {
 }
 """The HTTP status of each error that a handler may raise. Any other error is a bug: status 500."""
 
-_FIELD_OF: Final = {**FIELD_OF, "registry.cursor-invalid": "cursor"}
+_FIELD_OF: Final[dict[ErrorCode, str]] = {**FIELD_OF, "registry.cursor-invalid": "cursor"}
 
 
 class InvalidFieldError(BirthmarkError):
     """`http.field-invalid` or `http.parameter-invalid`, with the field and what it must be. Quotes no request."""
 
-    def __init__(self, code: str, field: str, limit: str) -> None:
+    def __init__(self, code: ErrorCode, field: str, limit: str) -> None:
         super().__init__(code, f"in {field}: {limit}" if field else limit)
         self.field: Final = field
         self.limit: Final = limit

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from shared.errors import BirthmarkError
 from station.registry import units
-from station.registry.records import UnitState
+from station.registry.records import COUNTED
 from station.web import app_keys
 from station.web.http.bodies import json_response
 
@@ -50,7 +50,7 @@ async def health(request: web.Request) -> web.Response:
         version=app[app_keys.VERSION],
         timestamp=dt.datetime.fromtimestamp(int(now), dt.UTC).isoformat(),
         uptime_seconds=max(0, int(now - app[app_keys.STARTED])),
-        total_devices=sum(count for state, count in counts.items() if state is not UnitState.RELEASED),
+        total_devices=sum(counts[state] for state in COUNTED),
         total_tables=app[app_keys.CONFIG].tables.count,
         units={state.value: count for state, count in counts.items()},
         vendor_certificates=vendors.count,

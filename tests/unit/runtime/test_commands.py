@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from runtime.commands import AS_JSON, CommandGroup, print_json
-from shared.errors import BirthmarkError
+from shared.errors import BirthmarkError, ErrorCode
 
 ROOT = Path(__file__).parents[3]
 
@@ -26,7 +26,7 @@ def commands() -> None:
 
 @commands.command()
 @click.argument("code")
-def fail(code: str) -> None:
+def fail(code: ErrorCode) -> None:
     click.echo("begun")
     raise BirthmarkError(code, "particulars")
 
@@ -49,7 +49,7 @@ def talk() -> None:
 
 
 @pytest.mark.parametrize(("code", "status"), [("nuc.map-empty", 1), ("link.busy", 75)])
-def test_an_error_is_printed_on_stderr_with_its_code_and_sets_the_status(code: str, status: int) -> None:
+def test_an_error_is_printed_on_stderr_with_its_code_and_sets_the_status(code: ErrorCode, status: int) -> None:
     ended = CliRunner().invoke(commands, ["fail", code])
     assert (ended.exit_code, ended.stdout) == (status, "begun\n")
     error = BirthmarkError(code)

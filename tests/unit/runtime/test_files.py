@@ -1,4 +1,4 @@
-"""Files that hold secrets are private whatever the umask, never overwritten, and on the disk when the call returns."""
+"""Files are read up to a bound; those with secrets are private whatever the umask, never overwritten, and synced."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.files import sync_directory, write_private
+from runtime.files import TooLargeError, name_of_replaced, new_private_file, read_bounded, sync_directory, write_private
 
 
 @pytest.fixture
@@ -56,3 +56,32 @@ def test_only_a_directory_is_synced_as_one(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError):
         sync_directory(tmp_path / "file")
+
+
+def test_a_file_is_read_up_to_its_bound_and_refused_beyond_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"12345")
+    assert read_bounded(tmp_path / "file", 5) == b"12345"
+    with pytest.raises(TooLargeError) as refused:
+        read_bounded(tmp_path / "file", 4)
+    assert (str(refused.value), refused.value.filename) == ("it is larger than 4 bytes", str(tmp_path / "file"))
+    with pytest.raises(FileNotFoundError):
+        read_bounded(tmp_path / "none", 4)
+
+
+def test_no_more_than_the_bound_is_read_of_a_file_without_end() -> None:
+    with pytest.raises(TooLargeError):
+        read_bounded(Path("/dev/zero"), 1 << 20)
+
+
+def test_a_private_file_is_synced_when_its_writer_is_done(tmp_path: Path, synced: list[tuple[str, bytes]]) -> None:
+    with new_private_file(tmp_path / "secret") as file:
+        file.write(b"one")
+        file.write(b"two")
+        assert synced == []
+    assert synced == [(str(tmp_path / "secret"), b"onetwo")]
+
+
+def test_what_is_replaced_is_kept_beside_it(tmp_path: Path) -> None:
+    kept = name_of_replaced(tmp_path / "data")
+    assert kept.parent == tmp_path
+    assert kept.name.startswith("data.replaced-")

@@ -31,6 +31,7 @@ def test_a_user_is_named_as_sudo_takes_it() -> None:
     assert user_of(NOBODY.pw_uid, 1) == nobody == user_named("nobody")
     assert nobody.sudo == "sudo -u nobody"
     assert user_of(NAMELESS, 7) == User(NAMELESS, 7, f"#{NAMELESS}")
+    assert user_of(NAMELESS, 7).sudo == f"sudo -u '#{NAMELESS}'", "a shell takes # for a comment"
     assert user_of(0, 0).sudo == "sudo"
     assert user_named("no-such-user") is None
 

@@ -13,9 +13,9 @@ from shared import limits
 from shared.protocol.framing import encode_frame
 from shared.protocol.messages import Credentials, CredentialsBody, WrappedTable, encode
 from shared.protocol.nuc_encryption import encrypt_nuc_hash
-from shared.types import NucHash
+from shared.types import NucHash, TableKey
 from station.attestation.tpm2.structures import read_public
-from station.attestation.tpm2.wrapping import wrap_hmac_key
+from station.attestation.tpm2.wrapping import wrap_table_key
 from tests.harness import soft_device as soft
 from tests.harness.certificates import chain_of_trust
 
@@ -37,7 +37,7 @@ def chain() -> tuple[bytes, ...]:
 def largest(chain: tuple[bytes, ...]) -> bytes:
     """Credentials with three tables wrapped for a storage key, the longest signature and the longest texts."""
     srk = read_public(soft.Key(soft.SRK, soft.AES_128, soft.NOTHING).public)
-    keys = [wrap_hmac_key(srk, b"k" * 32) for _ in range(limits.TABLES_PER_UNIT)]
+    keys = [wrap_table_key(srk, TableKey(b"k" * 32)) for _ in range(limits.TABLES_PER_UNIT)]
     body = CredentialsBody(
         chain=chain,
         tables=tuple(

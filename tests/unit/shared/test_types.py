@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from shared import limits
 from shared.errors import BirthmarkError
-from shared.types import NucHash, board_serial, key_index, table_id
+from shared.types import MasterKey, NucHash, TableKey, TokenKey, board_serial, key_index, table_id
 
 
 def test_table_ids_go_from_0_to_2499_and_key_indices_from_0_to_999() -> None:
@@ -90,3 +90,23 @@ def test_a_nuc_hash_is_equal_by_value_and_shows_it_to_nobody() -> None:
         assert value.hex() not in told
         assert repr(value) not in told
     assert not hasattr(one, "__dict__")
+
+
+@pytest.mark.parametrize("kind", [MasterKey, TableKey, TokenKey])
+def test_a_key_of_one_kind_is_no_key_of_another_and_shows_itself_to_nobody(
+    kind: type[MasterKey | TableKey | TokenKey],
+) -> None:
+    value = bytes(range(32))
+    key = kind(value)
+    assert key == kind(bytes(value))
+    assert sum(key == other(value) for other in (MasterKey, TableKey, TokenKey, NucHash)) == 1
+    assert key.secret() == value
+    assert repr(key) == f"{kind.__name__}(hidden)"
+    assert not hasattr(key, "__dict__")
+
+
+@pytest.mark.parametrize("kind", [TableKey, TokenKey])
+@pytest.mark.parametrize("length", [0, 31, 33])
+def test_a_derived_key_is_32_bytes(kind: type[TableKey | TokenKey], length: int) -> None:
+    with pytest.raises(ValueError, match="has 32 bytes"):
+        kind(bytes(length))

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from device_agent.session.trust import verify_station
 from device_agent.session.trusted_authority import load_root
@@ -25,6 +26,7 @@ from shared.x509_profile import (
     UNREADABLE,
     VERIFIED_TPM_FIXED,
     VERIFIED_TPM_RESIDENCY,
+    is_p256,
 )
 from station.attestation.csr import examine_csr
 from station.attestation.ek.vendor_certificate import VendorCertificate
@@ -118,3 +120,10 @@ def der_of(identifier: x509.ObjectIdentifier) -> bytes:
             digits.append(0x80 | arc & 0x7F)
         octets += bytes(reversed(digits))
     return bytes([6, len(octets)]) + octets
+
+
+def test_only_a_public_key_of_p256_is_one() -> None:
+    assert is_p256(ec.generate_private_key(ec.SECP256R1()).public_key())
+    assert not is_p256(ec.generate_private_key(ec.SECP384R1()).public_key())
+    assert not is_p256(ed25519.Ed25519PrivateKey.generate().public_key())
+    assert not is_p256(ec.generate_private_key(ec.SECP256R1()))

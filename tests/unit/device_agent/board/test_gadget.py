@@ -130,3 +130,21 @@ def test_every_refusal_of_the_kernel_has_a_code(
     with pytest.raises(BirthmarkError) as caught:
         Gadget(kernel.configfs, kernel.controllers).start(SERIAL)
     assert caught.value.code == code
+
+
+def test_an_attribute_that_takes_a_part_of_its_value_fails_and_gets_no_rest(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel.add_controller()
+    real, written = os.write, []
+
+    def short(descriptor: int, data: bytes) -> int:
+        written.append(data)
+        return real(descriptor, data[:3] if data.startswith(SERIAL.encode()) else data)
+
+    monkeypatch.setattr("device_agent.board.gadget.os.write", short)
+    with pytest.raises(BirthmarkError, match="serialnumber") as caught:
+        Gadget(kernel.configfs, kernel.controllers).start(SERIAL)
+    assert caught.value.code == "gadget.failed"
+    assert written[-1] == f"{SERIAL}\n".encode()
+    assert text(kernel.configfs / "birthmark/UDC") == ""

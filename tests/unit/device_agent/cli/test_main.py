@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from device_agent.cli import main
-from device_agent.storage.state_dir import user_name
+from runtime.owner import user_of
 
 ROOT = Path(__file__).parents[4]
 
@@ -62,6 +62,6 @@ def test_every_command_says_it_and_changes_nothing(
     monkeypatch.setattr(os, "geteuid", lambda: uid + 1)
     ended = CliRunner().invoke(main, [*command, "--state-dir", str(tmp_path)])
     assert (ended.exit_code, ended.stdout) == (1, "")
-    assert f"put `sudo -u {user_name(uid)}` before the command" in ended.stderr
+    assert f"put `{user_of(uid, 0).sudo}` before the command" in ended.stderr
     assert "[identity.permission]" in ended.stderr
     assert list(tmp_path.iterdir()) == []

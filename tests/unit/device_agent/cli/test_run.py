@@ -20,7 +20,7 @@ from device_agent.session.service import Timeouts
 from device_agent.storage.identity import Identity
 from device_agent.storage.state_dir import lock_state_dir
 from shared import limits
-from shared.errors import BirthmarkError
+from shared.errors import BirthmarkError, ErrorCode
 from tests.harness.certificates import SERIAL
 from tests.harness.provisioned_unit import UnitIdentity
 
@@ -83,7 +83,7 @@ def run(state_dir: Path, *arguments: object, **environment: str) -> Result:
     return CliRunner().invoke(main, words, env=environment)
 
 
-def fail(code: str) -> Callable[[], object]:
+def fail(code: ErrorCode) -> Callable[[], object]:
     def raise_it() -> None:
         raise BirthmarkError(code)
 
@@ -133,7 +133,7 @@ def test_the_environment_replaces_the_options(sessions: Sessions, state_dir: Pat
 
 @pytest.mark.parametrize(("code", "status"), [("link.lost", 75), ("nuc.map-missing", 1)])
 def test_an_error_ends_it_with_its_status_and_nothing_on_stdout(
-    sessions: Sessions, state_dir: Path, code: str, status: int
+    sessions: Sessions, state_dir: Path, code: ErrorCode, status: int
 ) -> None:
     sessions.during = fail(code)
     ended = run(state_dir, "--once", "--json")

@@ -174,3 +174,17 @@ def test_a_camera_that_hangs_is_named(library: type[Picamera2], monkeypatch: pyt
         with pytest.raises(BirthmarkError) as caught:
             take_flats(camera, 8)
     assert caught.value.code == "nuc.camera-failed"
+
+
+def test_a_camera_that_cannot_be_stopped_is_closed_all_the_same(
+    library: type[Picamera2], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Picamera2) -> None:
+        raise RuntimeError("no answer")
+
+    monkeypatch.setattr(library, "stop", fail)
+    camera = PiCamera()
+    with pytest.raises(BirthmarkError) as caught, camera:
+        pass
+    assert caught.value.code == "nuc.camera-failed"
+    assert camera._camera.state == ["configured", "started", "closed"]

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from device_agent.board.device_tree import Board
-from device_agent.session.agent_session import AgentContext, AgentSession
+from device_agent.session.agent_session import AgentContext, AgentSession, ProvenUnit
 from device_agent.session.trusted_authority import TrustedAuthority
 from device_agent.storage.disk import Disk
 from device_agent.storage.identity import IdentityStore
@@ -30,7 +30,6 @@ from shared.protocol.messages import (
     CredentialsBody,
     Hello,
     Identity,
-    Proof,
     ReceiptBody,
     WrappedTable,
     decode_body,
@@ -38,16 +37,16 @@ from shared.protocol.messages import (
 )
 from shared.protocol.nuc_encryption import NucHashDecryptor
 from shared.protocol.signing import signed_bytes, stored_digest, verify_signature
-from shared.types import TableId
+from shared.types import MasterKey, TableId
 from station.attestation.evidence import examine_identity, examine_import, examine_proof
 from station.attestation.tpm2.credential import make_credential
 from station.attestation.tpm2.structures import Alg, object_name, read_public
-from station.attestation.tpm2.wrapping import wrap_hmac_key
+from station.attestation.tpm2.wrapping import wrap_table_key
 from station.authority import profiles
 from tests.harness.certificates import NOW, SERIAL, AuthorityChain, chain_of_trust
 
 MAP = NucMap(b"a sensor's map" * 64)
-MASTER_KEYS = {TableId(number): hashlib.sha256(bytes([number])).digest() for number in (0, 3, 7)}
+MASTER_KEYS = {TableId(number): MasterKey(hashlib.sha256(bytes([number])).digest()) for number in (0, 3, 7)}
 
 AFTER_HELLO, AFTER_IDENTITY, AFTER_CHALLENGE, AFTER_PROOF, AFTER_CREDENTIALS = (
     hashlib.sha256(bytes([place])).digest() for place in range(5)
@@ -103,7 +102,7 @@ class Station:
     def given(self) -> CredentialsBody:
         tables = []
         for table, master in MASTER_KEYS.items():
-            key = wrap_hmac_key(read_public(self._publics.srk), extract(master))
+            key = wrap_table_key(read_public(self._publics.srk), extract(master))
             tables.append(WrappedTable(table_id=table, public=key.public, duplicate=key.duplicate, seed=key.seed))
         return CredentialsBody(
             chain=self.chain, tables=tuple(tables), authority_id="MA", validation_endpoint="https://ma.example/validate"
@@ -129,9 +128,9 @@ def agent_session(tpm: Tpm, store: IdentityStore, station: Station, nuc_map: Nuc
     return AgentSession(tpm, store, setting(station.chain_of_trust, nuc_map))
 
 
-def prove(unit: AgentSession, station: Station) -> tuple[Identity, Proof]:
-    identity = unit.identify(station.hello(), AFTER_HELLO)
-    return identity, unit.prove(station.challenge(), AFTER_IDENTITY, AFTER_CHALLENGE)
+def prove(unit: AgentSession, station: Station) -> tuple[Identity, ProvenUnit]:
+    identity = unit.identify(AFTER_HELLO)
+    return identity, unit.prove(station.hello(), station.challenge(), AFTER_IDENTITY, AFTER_CHALLENGE)
 
 
 def code(action: Callable[[], object]) -> str:
@@ -142,8 +141,8 @@ def code(action: Callable[[], object]) -> str:
 
 def provision(tpm: Tpm, store: IdentityStore, station: Station, nuc_map: NucMap | None = MAP) -> None:
     unit = agent_session(tpm, store, station, nuc_map)
-    prove(unit, station)
-    unit.accept(station.credentials(station.given()), AFTER_PROOF, AFTER_CREDENTIALS)
+    _, proven = prove(unit, station)
+    unit.accept(proven, station.credentials(station.given()), AFTER_PROOF, AFTER_CREDENTIALS)
     unit.done()
 
 
@@ -154,7 +153,7 @@ def test_a_unit_says_who_it_is_and_that_it_holds_no_certificate_yet(
     tpm: Tpm, store: IdentityStore, station: Station
 ) -> None:
     unit = agent_session(tpm, store, station)
-    one, other = (unit.identify(station.hello(), AFTER_HELLO) for _ in range(2))
+    one, other = (unit.identify(AFTER_HELLO) for _ in range(2))
     assert (one.serial, one.model, one.hello, one.certificate) == (SERIAL, "a Pi", AFTER_HELLO, b"")
     assert one.device_public == tpm.public_areas().device
     assert one.nonce != other.nonce
@@ -163,9 +162,9 @@ def test_a_unit_says_who_it_is_and_that_it_holds_no_certificate_yet(
 def test_a_station_accepts_a_valid_proof_and_opens_the_nuc_hash(
     tpm: Tpm, store: IdentityStore, station: Station
 ) -> None:
-    identity, proof = prove(agent_session(tpm, store, station), station)
-    examine_proof(examine_identity(identity), proof, AFTER_CHALLENGE, station.secret, SERIAL)
-    assert station.opener.open(proof.nuc_hash, AFTER_CHALLENGE) == MAP.hash
+    identity, proven = prove(agent_session(tpm, store, station), station)
+    examine_proof(examine_identity(identity), proven.message, AFTER_CHALLENGE, station.secret, SERIAL)
+    assert station.opener.open(proven.message.nuc_hash, AFTER_CHALLENGE) == MAP.hash
 
 
 def test_an_untrusted_station_gets_no_secret(
@@ -187,14 +186,13 @@ def test_an_untrusted_station_gets_no_secret(
         ("trust.station-untrusted", other.hello(), other.challenge()),
     ):
         unit = agent_session(tpm, store, station)
-        unit.identify(hello, AFTER_HELLO)
-        assert code(lambda: unit.prove(challenge, AFTER_IDENTITY, AFTER_CHALLENGE)) == expected  # noqa: B023
+        assert code(lambda: unit.prove(hello, challenge, AFTER_IDENTITY, AFTER_CHALLENGE)) == expected  # noqa: B023
 
 
 def test_a_challenge_of_another_session_is_not_answered(tpm: Tpm, store: IdentityStore, station: Station) -> None:
     unit = agent_session(tpm, store, station)
-    unit.identify(station.hello(), AFTER_HELLO)
-    assert code(lambda: unit.prove(station.challenge(), AFTER_HELLO, AFTER_CHALLENGE)) == "trust.station-forged"
+    hello, challenge = station.hello(), station.challenge()
+    assert code(lambda: unit.prove(hello, challenge, AFTER_HELLO, AFTER_CHALLENGE)) == "trust.station-forged"
 
 
 def test_a_secret_of_another_length_is_not_printed(tpm: Tpm, store: IdentityStore, station: Station) -> None:
@@ -206,13 +204,6 @@ def test_without_a_map_there_is_no_proof(tpm: Tpm, store: IdentityStore, station
     assert code(lambda: prove(agent_session(tpm, store, station, None), station)) == "nuc.map-missing"
 
 
-def test_steps_out_of_order_are_a_mistake_of_ours(tpm: Tpm, store: IdentityStore, station: Station) -> None:
-    with pytest.raises(ValueError, match="before a greeting"):
-        agent_session(tpm, store, station).prove(station.challenge(), AFTER_IDENTITY, AFTER_CHALLENGE)
-    with pytest.raises(ValueError, match="before a challenge"):
-        agent_session(tpm, store, station).accept(station.credentials(station.given()), AFTER_PROOF, AFTER_CREDENTIALS)
-
-
 # --- what it is given ---
 
 
@@ -220,9 +211,9 @@ def test_credentials_are_stored_and_signed_for_and_usable_in_this_tpm(
     tpm: Tpm, store: IdentityStore, station: Station
 ) -> None:
     unit = agent_session(tpm, store, station)
-    identity, _ = prove(unit, station)
+    identity, proven = prove(unit, station)
     given = station.given()
-    receipt = unit.accept(station.credentials(given), AFTER_PROOF, AFTER_CREDENTIALS)
+    receipt = unit.accept(proven, station.credentials(given), AFTER_PROOF, AFTER_CREDENTIALS)
 
     claims = examine_identity(identity)
     signed = signed_bytes(ReceiptBody, AFTER_CREDENTIALS, receipt.body)
@@ -236,11 +227,12 @@ def test_credentials_are_stored_and_signed_for_and_usable_in_this_tpm(
     assert kept is not None
     assert not kept.provisioned
     assert kept.about.table_ids == tuple(MASTER_KEYS)
+    assert kept.about.station == station.hello().station
     assert tpm.unseal(kept.secrets.nuc_hash) == MAP.hash.secret()
     assert open_map(kept.sealed_map.file, tpm.unseal(kept.secrets.nuc_map_key)).data == MAP.data
     for kept_table in kept.secrets.tables:
-        prk = extract(MASTER_KEYS[TableId(kept_table.table_id)])
-        assert tpm.hmac(kept_table.key, b"x") == hmac.digest(prk, b"x", "sha256")
+        table_key = extract(MASTER_KEYS[TableId(kept_table.table_id)])
+        assert tpm.hmac(kept_table.key, b"x") == hmac.digest(table_key.secret(), b"x", "sha256")
     assert unit.done().provisioned
 
 
@@ -278,9 +270,9 @@ def test_invalid_credentials_are_not_stored_and_the_old_identity_stays(
         provision(tpm, store, station)
     before = store.load()
     unit = agent_session(tpm, store, station)
-    prove(unit, station)
+    _, proven = prove(unit, station)
     wrong = station.credentials(change(station.given()))
-    assert code(lambda: unit.accept(wrong, AFTER_PROOF, AFTER_CREDENTIALS)) == expected
+    assert code(lambda: unit.accept(proven, wrong, AFTER_PROOF, AFTER_CREDENTIALS)) == expected
     assert store.load() == before
 
 
@@ -288,7 +280,7 @@ def test_a_chain_for_another_unit_and_a_forged_signature_are_refused(
     tpm: Tpm, store: IdentityStore, station: Station
 ) -> None:
     unit = agent_session(tpm, store, station)
-    prove(unit, station)
+    _, proven = prove(unit, station)
     given = station.given()
     others = msgspec.structs.replace(given, chain=station.chain_of_trust.chain(station.chain_of_trust.device))
     forged = msgspec.structs.replace(station.credentials(given), body=encode(others))
@@ -296,7 +288,7 @@ def test_a_chain_for_another_unit_and_a_forged_signature_are_refused(
         (station.credentials(others), "trust.chain-for-another"),
         (forged, "trust.station-forged"),
     ):
-        assert code(lambda: unit.accept(wrong, AFTER_PROOF, AFTER_CREDENTIALS)) == expected  # noqa: B023
+        assert code(lambda: unit.accept(proven, wrong, AFTER_PROOF, AFTER_CREDENTIALS)) == expected  # noqa: B023
     assert store.load() is None
 
 
@@ -310,10 +302,10 @@ def test_a_unit_that_comes_back_shows_its_certificate_and_needs_no_map(
     first = store.load()
     assert first is not None
     unit = agent_session(tpm, store, station, None)
-    identity, proof = prove(unit, station)
+    identity, proven = prove(unit, station)
     assert identity.certificate == hashlib.sha256(station.chain[0]).digest()
-    assert station.opener.open(proof.nuc_hash, AFTER_CHALLENGE) == MAP.hash
-    unit.accept(station.credentials(station.given()), AFTER_PROOF, AFTER_CREDENTIALS)
+    assert station.opener.open(proven.message.nuc_hash, AFTER_CHALLENGE) == MAP.hash
+    unit.accept(proven, station.credentials(station.given()), AFTER_PROOF, AFTER_CREDENTIALS)
     again = store.load()
     assert again is not None
     assert again.provisioned  # the station recorded it once: it stays a camera without this Done, too

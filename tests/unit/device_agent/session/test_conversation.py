@@ -12,7 +12,7 @@ import pytest
 
 from device_agent.board.display import Display
 from device_agent.board.led import find_led
-from device_agent.session.agent_session import AgentSession
+from device_agent.session.agent_session import AgentSession, ProvenUnit
 from device_agent.session.conversation import converse
 from device_agent.storage.identity import Identity, IdentityFile, Secrets
 from device_agent.storage.tpm_blob import Blob
@@ -61,16 +61,16 @@ class Honest(AgentSession):
     def __init__(self) -> None:
         Honest.made += 1
 
-    def identify(self, hello: Hello, transcript: bytes) -> IdentityMessage:
+    def identify(self, transcript: bytes) -> IdentityMessage:
         return samples.identity(transcript)
 
-    def prove(self, challenge: Challenge, before: bytes, after: bytes) -> Proof:
+    def prove(self, hello: Hello, challenge: Challenge, before: bytes, after: bytes) -> ProvenUnit:
         assert before != after
         proof = samples.message(Step.PROOF)
         assert isinstance(proof, Proof)
-        return proof
+        return ProvenUnit(proof, Mock(), hello.station)
 
-    def accept(self, credentials: Credentials, before: bytes, after: bytes) -> Receipt:
+    def accept(self, proven: ProvenUnit, credentials: Credentials, before: bytes, after: bytes) -> Receipt:
         receipt = samples.message(Step.RECEIPT)
         assert isinstance(receipt, Receipt)
         return receipt
@@ -155,18 +155,36 @@ def test_the_unit_is_made_before_a_station_waits_for_it() -> None:
     assert made == [b""]
 
 
-def test_a_station_that_greets_anew_meets_a_new_unit() -> None:
+@pytest.mark.parametrize(
+    "moment", ["Saying who this is", "Waiting for the certificate", "Waiting for the station to record it"]
+)
+def test_a_station_that_greets_anew_meets_a_new_unit_wherever_the_old_one_was(moment: str) -> None:
     Honest.made = 0
-    line = FakeLine(silent_after=Step.IDENTITY)
+    line = FakeLine()
 
     def told(step: int, text: str) -> None:
-        if text == "Saying who this is" and Honest.made == 1:
+        if text == moment and Honest.made == 1:
             line.station = Session(Role.STATION)  # it was restarted
             line.station.send(samples.ANOTHER_HELLO)
-            line._silent_after = None
 
     assert converse(line, Honest, told) is PROVISIONED
     assert Honest.made == 2
+
+
+def test_hellos_of_two_stations_that_waited_in_the_line_are_answered_in_turn() -> None:
+    class Both(FakeLine):
+        waiting = samples.framed(samples.HELLO)
+
+        def read(self, seconds: float) -> bytes:
+            waited, self.waiting = self.waiting, b""
+            return waited + super().read(seconds)
+
+    Honest.made = 0
+    line = Both(greets=False)
+    line.station.send(samples.ANOTHER_HELLO)
+    assert converse(line, Honest, lambda _step, _text: None) is PROVISIONED
+    assert Honest.made == 2
+    assert kinds(line) == ["Identity", "Identity", "Proof", "Receipt"]
 
 
 def test_without_a_hello_the_wait_ends_and_nothing_is_sent() -> None:
@@ -199,7 +217,7 @@ def test_a_stations_refusal_is_reported_with_its_sentence_and_not_answered() -> 
 
 def test_an_untrusted_station_gets_the_code_and_no_more() -> None:
     class Suspicious(Honest):
-        def prove(self, challenge: Challenge, before: bytes, after: bytes) -> Proof:
+        def prove(self, hello: Hello, challenge: Challenge, before: bytes, after: bytes) -> ProvenUnit:
             raise BirthmarkError("trust.station-forged", "in /var/lib/somewhere")
 
     line = FakeLine()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Literal, TypeAlias, cast
 from unittest.mock import Mock
 
 import pytest
@@ -14,9 +14,10 @@ from device_agent.session import service
 from device_agent.session.agent import Agent
 from device_agent.session.service import Timeouts, serve, serve_once
 from device_agent.storage.identity import Identity
-from shared.errors import BirthmarkError
+from shared.errors import BirthmarkError, ErrorCode
 
 PORT = Path("/dev/no-port")
+End: TypeAlias = ErrorCode | Literal[""]
 IDENTITY = cast("Identity", object())
 
 
@@ -28,7 +29,7 @@ class ScriptedSessions:
     """Sessions that end one after the other as the test says; the last ends the agent."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.ends: list[str] = []
+        self.ends: list[End] = []
         self.said: list[str] = []
         self.failures: list[str] = []
         self.pauses: list[float] = []
@@ -41,8 +42,9 @@ class ScriptedSessions:
 
     def _open(self, path: Path) -> Mock:
         assert path == PORT
-        if self.ends and self.ends[0].startswith("link.no-port"):
-            raise BirthmarkError(self.ends.pop(0))
+        if self.ends and self.ends[0] == "link.no-port":
+            self.ends.pop(0)
+            raise BirthmarkError("link.no-port")
         link = Mock()
         link.read.side_effect = [b"a Hello", BirthmarkError("link.lost")]
         self.links.append(link)
@@ -56,11 +58,11 @@ class ScriptedSessions:
             raise BirthmarkError(end)
         return IDENTITY
 
-    def once(self, *ends: str) -> Identity:
+    def once(self, *ends: End) -> Identity:
         self.ends = list(ends)
         return serve_once(PORT, self.agent, self._progress, Timeouts(5.0, 7.0))
 
-    def run(self, *ends: str, until_provisioned: bool = False) -> Identity:
+    def run(self, *ends: End, until_provisioned: bool = False) -> Identity:
         self.ends = list(ends)
         return serve(
             PORT,
@@ -122,7 +124,7 @@ def test_after_a_session_that_went_well_the_next_waits_until_the_cable_was_pulle
 
 
 @pytest.mark.parametrize("end", ["nuc.map-missing", "tpm.not-this-one", "identity.damaged", "link.permission"])
-def test_an_error_that_no_further_session_can_mend_ends_the_agent(sessions: ScriptedSessions, end: str) -> None:
+def test_an_error_that_no_further_session_can_mend_ends_the_agent(sessions: ScriptedSessions, end: ErrorCode) -> None:
     assert code(lambda: sessions.run(end, "")) == end
     assert sessions.failures == []
 
@@ -144,8 +146,9 @@ def test_a_port_that_is_lost_again_is_reported_again(sessions: ScriptedSessions)
 
 
 def test_the_pause_after_failures_doubles_up_to_a_minute_and_a_success_ends_that(sessions: ScriptedSessions) -> None:
+    eight: list[End] = ["session.internal"] * 8
     with pytest.raises(StoppedError):
-        sessions.run(*["session.internal"] * 8)
+        sessions.run(*eight)
     assert sessions.pauses == [1, 2, 4, 8, 16, 32, 60, 60]
     sessions.pauses.clear()
     with pytest.raises(StoppedError):

@@ -167,5 +167,6 @@ def test_closing_twice_and_after_the_tpm_went_away_is_no_error(simulator: Simula
         assert code(lambda: tpm.run("look", lambda esapi: handles(esapi, TRANSIENT))) == "tpm.gone"
         tpm.close()
         tpm.close()
+        assert not tpm._hung  # the second close waited for no answer
     finally:
         simulator.start()

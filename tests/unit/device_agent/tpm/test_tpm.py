@@ -18,9 +18,10 @@ from device_agent.storage.tpm_blob import Blob
 from device_agent.tpm import Simulator, Tpm
 from device_agent.tpm.connection import handles
 from shared.errors import BirthmarkError
+from shared.types import TableKey
 from station.attestation.tpm2.credential import make_credential
 from station.attestation.tpm2.structures import read_certified, read_public
-from station.attestation.tpm2.wrapping import wrap_hmac_key
+from station.attestation.tpm2.wrapping import wrap_table_key
 from tests.harness import soft_device as soft
 
 ROOM = 3
@@ -152,15 +153,15 @@ def test_a_changed_blob_opens_in_no_tpm(tpm: Tpm, at: int) -> None:
 
 
 def test_an_imported_key_derives_what_software_derives(tpm: Tpm) -> None:
-    wrapped = wrap_hmac_key(read_public(tpm.public_areas().srk), b"k" * 32)
+    wrapped = wrap_table_key(read_public(tpm.public_areas().srk), TableKey(b"k" * 32))
     blob = tpm.import_key(wrapped.public, wrapped.duplicate, wrapped.seed)
     assert tpm.hmac(blob, b"data") == hmac.digest(b"k" * 32, b"data", "sha256")
     assert read_certified(tpm.certify_blob(blob, bytes(32)).attest).name == wrapped.name
 
 
 def test_a_key_wrapped_for_another_tpm_or_malformed_is_not_imported(tpm: Tpm) -> None:
-    other = wrap_hmac_key(read_public(soft.Key(soft.SRK, soft.AES_128, soft.NOTHING).public), b"k" * 32)
-    own = wrap_hmac_key(read_public(tpm.public_areas().srk), b"k" * 32)
+    other = wrap_table_key(read_public(soft.Key(soft.SRK, soft.AES_128, soft.NOTHING).public), TableKey(b"k" * 32))
+    own = wrap_table_key(read_public(tpm.public_areas().srk), TableKey(b"k" * 32))
     for public, duplicate, seed in (
         (other.public, other.duplicate, other.seed),
         (own.public[:-1], own.duplicate, own.seed),

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from shared.birthmark.derivation import token_key
 from shared.birthmark.nuc_token import NucToken, open_token, seal_token
-from shared.errors import BirthmarkError
-from shared.types import NucHash, key_index, table_id
+from shared.types import NucHash, TokenKey, key_index, table_id
 from tests.harness.vectors import TOKENS, Token
 
-keys = st.binary(min_size=32, max_size=32)
-hashes = keys.filter(any).map(NucHash)
+secrets = st.binary(min_size=32, max_size=32)
+keys = secrets.map(TokenKey)
+hashes = secrets.filter(any).map(NucHash)
 nonces = st.binary(min_size=12, max_size=12)
 
 
@@ -32,39 +32,36 @@ def test_every_vector_agrees_to_the_byte_and_opens(row: Token) -> None:
         "table_id": row.table_id,
         "key_index": row.key_index,
     }
-    assert open_token(key, token).secret() == row.nuc_hash
+    assert open_token(key, token) == row.nuc_hash
 
 
 @given(keys, nonces, hashes, st.integers(0, 2499), st.integers(0, 999))
 def test_a_sealed_token_opens_again_also_in_upper_case(
-    key: bytes, nonce: bytes, nuc_hash: NucHash, table: int, index: int
+    key: TokenKey, nonce: bytes, nuc_hash: NucHash, table: int, index: int
 ) -> None:
     token = seal_token(key, nonce, nuc_hash, table_id(table), key_index(index))
-    assert open_token(key, token) == nuc_hash
+    assert open_token(key, token) == nuc_hash.secret()
     shouted = {
         name: value.upper() if isinstance(value, str) else value for name, value in msgspec.to_builtins(token).items()
     }
-    assert open_token(key, msgspec.convert(shouted, NucToken)) == nuc_hash
+    assert open_token(key, msgspec.convert(shouted, NucToken)) == nuc_hash.secret()
 
 
 @given(keys, nonces, hashes, st.sampled_from(["ciphertext", "auth_tag", "nonce"]), st.data())
 def test_a_token_with_any_bit_changed_does_not_open(
-    key: bytes, nonce: bytes, nuc_hash: NucHash, field: str, data: st.DataObject
+    key: TokenKey, nonce: bytes, nuc_hash: NucHash, field: str, data: st.DataObject
 ) -> None:
     token = seal_token(key, nonce, nuc_hash, table_id(0), key_index(0))
     octets = bytearray.fromhex(getattr(token, field))
     octets[data.draw(st.integers(0, len(octets) - 1))] ^= 1 << data.draw(st.integers(0, 7))
-    with pytest.raises(BirthmarkError) as refused:
-        open_token(key, msgspec.structs.replace(token, **{field: octets.hex()}))
-    assert refused.value.code == "token.not-authentic"
+    assert open_token(key, msgspec.structs.replace(token, **{field: octets.hex()})) is None
 
 
 @given(keys, keys, nonces, hashes)
-def test_a_token_opens_under_its_own_key_only(key: bytes, other: bytes, nonce: bytes, nuc_hash: NucHash) -> None:
+def test_a_token_opens_under_its_own_key_only(key: TokenKey, other: TokenKey, nonce: bytes, nuc_hash: NucHash) -> None:
     token = seal_token(key, nonce, nuc_hash, table_id(0), key_index(0))
     if key != other:
-        with pytest.raises(BirthmarkError, match=r"token\.not-authentic"):
-            open_token(other, token)
+        assert open_token(other, token) is None
 
 
 @pytest.mark.parametrize(

@@ -26,11 +26,6 @@ def test_a_temporary_error_exits_with_another_status() -> None:
     assert int(BirthmarkError("nuc.map-empty").exit_code) == int(ExitCode.FAILED) == 1
 
 
-def test_a_code_that_is_in_no_catalogue_is_a_mistake_of_ours() -> None:
-    with pytest.raises(KeyError):
-        BirthmarkError("no.such-code")
-
-
 def test_advice_fits_the_case_where_the_catalogue_tells_cases_apart() -> None:
     at_the_station = BirthmarkError("link.no-port", "/dev/ttyACM7", "station")
     assert at_the_station.code == BirthmarkError("link.no-port").code

@@ -75,7 +75,7 @@ def test_every_module_of_the_catalogue_is_in_it_and_every_code_once() -> None:
 
 
 def test_a_code_that_stands_twice_is_a_mistake_of_ours() -> None:
-    kind = ErrorKind("area.code", "it fails", "Try again.")
+    kind = ErrorKind("nuc.map-empty", "it fails", "Try again.")
     with pytest.raises(ValueError, match="twice"):
         catalogue._build_catalogue((kind,), (kind,))
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.x509.oid import NameOID
 
 from shared.errors import BirthmarkError
-from shared.types import NucHash, TableId, key_index
+from shared.types import MasterKey, NucHash, TableId, key_index
 from station.authority import birthmark_extensions
 from station.authority.birthmark_extensions import BirthmarkFacts
 from station.provisioning.offline import ProvisionedUnit, ProvisioningRequest
@@ -40,7 +40,7 @@ async def test_birthmarks_parser_finds_its_six_extensions(tmp_path: Path) -> Non
         assert facts.family == "Test Camera"
         assert facts.table in provisioned.tables
         sealed, nonce = facts.encrypted_nuc[:48], facts.encrypted_nuc[48:]
-        assert AESGCM(bare_station.tables.master_key(facts.table)).decrypt(nonce, sealed, None).hex() == NUC
+        assert AESGCM(bare_station.tables.master_key(facts.table).secret()).decrypt(nonce, sealed, None).hex() == NUC
 
 
 async def test_birthmarks_extensions_are_raw_bytes_and_not_critical(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ async def test_birthmarks_extensions_can_be_left_out(tmp_path: Path) -> None:
 
 
 async def test_two_certificates_never_encrypt_the_nuc_hash_alike(tmp_path: Path) -> None:
-    first, second = (birthmark_extensions.encrypt_nuc(b"k" * 32, NucHash(b"n" * 32)) for _ in range(2))
+    first, second = (birthmark_extensions.encrypt_nuc(MasterKey(b"k" * 32), NucHash(b"n" * 32)) for _ in range(2))
     assert first[48:] != second[48:]
     assert first[:32] != second[:32]
 

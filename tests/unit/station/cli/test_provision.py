@@ -44,12 +44,12 @@ def test_an_empty_hash_file_is_a_mistake_and_no_wish_for_a_new_hash(station: Sta
 
 def test_one_provisioned_unit_is_printed_with_its_tables_and_its_file(station: StationCommands, tmp_path: Path) -> None:
     made = station.read_json("provision", "--serial", "CAM-1", "--output", tmp_path)
-    assert (made["serial"], made["key_holder"], made["file"]) == (
+    assert (made["device_serial"], made["key_holder"], made["file"]) == (
         "CAM-1",
         "station",
         str(tmp_path / "provisioning_CAM-1.json"),
     )
-    assert sorted(made["table_ids"]) == [0, 1, 2]
+    assert sorted(made["table_assignments"]) == [0, 1, 2]
     told = station("provision", "--serial", "CAM-2", "--output", tmp_path).stdout
     assert told.startswith("Provisioned CAM-2, tables ")
     assert told.endswith(f": {tmp_path / 'provisioning_CAM-2.json'}\n")

@@ -32,14 +32,14 @@ def test_options_choose_among_the_units(station: StationCommands) -> None:
         (("--family", "another"), []),
         ((), ["CAM-2", "CAM-1"]),
     ):
-        assert [unit["serial"] for unit in station.read_json("devices", *options)] == serials
+        assert [unit["device_serial"] for unit in station.read_json("devices", *options)] == serials
     assert station("devices", "--state", "lost").exit_code == 2
 
 
 def test_a_unit_is_found_by_its_serial_or_its_hash_and_neither_is_repeated(station: StationCommands) -> None:
     nuc_hash = station.provision("CAM-1")["nuc_hash"]
     by_serial = station("device", "CAM-1")
-    assert "serial                  CAM-1" in by_serial.stdout
+    assert "device serial           CAM-1" in by_serial.stdout
     assert "certificate serial" in by_serial.stdout
     assert nuc_hash not in by_serial.output
     for result in (

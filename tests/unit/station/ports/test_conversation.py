@@ -14,7 +14,7 @@ from shared.errors import BirthmarkError
 from shared.protocol.framing import FrameDecoder
 from shared.protocol.messages import Challenge, Credentials, Hello, Message, Refusal, decode
 from shared.protocol.session import Received, Session
-from shared.protocol.states import STEPS, UNDERWAY, Role
+from shared.protocol.states import STEPS, UNDERWAY, Role, State
 from station.config import SessionConfig
 from station.events import BusEvent, PortChanged, PortState
 from station.ports import conversation
@@ -201,6 +201,20 @@ async def test_a_units_refusal_is_reported_to_the_operator_with_its_reason(stati
     assert not any(isinstance(message, Refusal) for message in line.said())
     [row] = await station.log()
     assert "trust.station-untrusted" in row.detail
+
+
+async def test_a_message_read_with_the_one_before_is_judged_after_the_answer_to_that(station: Provisioning) -> None:
+    class Twice(SoftUnit):
+        """Sends its Proof twice at once."""
+
+        def __call__(self, data: bytes) -> bytes:
+            answer = super().__call__(data)
+            return answer * 2 if self.session.state is State.PROVEN and self.most == 7 else answer
+
+    line = FakeLine(Twice(station))
+    assert await refused(station, line) == "session.unexpected-message"
+    assert [unit.state for unit in await station.units()] == [UnitState.ISSUED]
+    assert [type(message).__name__ for message in line.said()] == ["Hello", "Challenge", "Credentials", "Refusal"]
 
 
 async def test_noise_without_end_is_ended(station: Provisioning) -> None:

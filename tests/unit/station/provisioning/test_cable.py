@@ -148,7 +148,7 @@ async def test_credentials_are_signed_over_this_session_and_hold_chain_and_wrapp
     assert tuple(table.table_id for table in body.tables) == unit.tables == tuple(issued.names)
     assert body.validation_endpoint == station.bare_station.config.validation_endpoint
     for table in unit.tables:
-        assert station.bare_station.tables.master_key(table) not in issued.message.body
+        assert station.bare_station.tables.master_key(table).secret() not in issued.message.body
 
 
 async def test_a_proof_that_fails_leaves_nothing_written(station: Provisioning) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -15,12 +16,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared.errors import BirthmarkError
+from station.events import Bus
 from station.provisioning import files
 from station.provisioning.files import Outcome, ProvisioningFiles, Result, read_csr_file, read_list
-from station.provisioning.offline import CSR_CHARACTERS, ProvisioningRequest, read_csr
+from station.provisioning.issuance import Issuance
+from station.provisioning.offline import CSR_CHARACTERS, OfflineProvisioner, ProvisioningRequest, read_csr
 from station.registry import queries, revocation
 from station.registry.queries import Filter
 from tests.harness.bare_station import NOW, BareStation, open_bare_station
+from tests.harness.slow_signer import SlowSigner
 from tests.harness.soft_device import csr
 
 NUC = "5d" * 32
@@ -107,6 +111,27 @@ async def test_a_half_written_file_of_a_killed_run_does_not_stop_the_next(made: 
     (made.path("CAM-1").parent / f".provisioning_CAM-1.json.{os.getpid()}").write_text('{"device_ser')
     await made.provision(ProvisioningRequest("CAM-1"))
     assert [file.name for file in made.path("CAM-1").parent.iterdir()] == ["provisioning_CAM-1.json"]
+
+
+async def test_a_request_that_comes_too_late_leaves_the_quicker_ones_file_alone(
+    made: ProvisioningFiles, bare_station: BareStation
+) -> None:
+    signer = SlowSigner(bare_station.authority.issuer)
+    issuance = Issuance(bare_station.config, bare_station.tables, signer, bare_station.database)
+    provisioner = OfflineProvisioner(
+        bare_station.config, bare_station.secret, issuance, bare_station.tables, bare_station.database, Bus()
+    )
+    late = ProvisioningFiles(made.path("CAM-1").parent, provisioner, bare_station.database)
+    signer.pause()
+    request = asyncio.create_task(late.provision(ProvisioningRequest("CAM-1")))
+    await signer.hold(request)
+    await made.provision(ProvisioningRequest("CAM-1"))
+    before = made.path("CAM-1").read_bytes()
+    signer.may_sign.set()
+    with pytest.raises(BirthmarkError, match=r"registry\.reservation-lost"):
+        await request
+    assert [file.name for file in made.path("CAM-1").parent.iterdir()] == ["provisioning_CAM-1.json"]
+    assert made.path("CAM-1").read_bytes() == before
 
 
 # --- many at once ---

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from shared import limits
 from shared.errors import BirthmarkError
-from shared.types import NucHash, TableId, board_serial
+from shared.types import MasterKey, NucHash, TableId, board_serial
 from station.authority import profiles
 from station.authority.birthmark_extensions import BirthmarkFacts
 from station.authority.certificates import AuthorityCertificates
@@ -509,7 +509,7 @@ async def test_a_unit_that_an_earlier_intermediate_issued_keeps_its_chain(regist
 
 NUC = NucHash(bytes(range(32)))
 TABLES = (TableId(2), TableId(5), TableId(9))
-ALL_TABLES = KeyTables({TableId(number): bytes([number + 1]) * 32 for number in range(10)})
+ALL_TABLES = KeyTables({TableId(number): MasterKey(bytes([number + 1]) * 32) for number in range(10)})
 
 
 async def asked(registry: Registry, *, extensions: bool = True, verified: bool = False) -> DeviceSubject:
@@ -559,7 +559,7 @@ async def test_the_facts_name_the_authority_and_where_it_validates_certificates(
 async def test_the_nuc_hash_is_encrypted_under_the_master_key_of_the_table_that_is_named(registry: Registry) -> None:
     found = await asked_facts(registry)
     ciphertext, nonce = found.encrypted_nuc[:-12], found.encrypted_nuc[-12:]
-    assert AESGCM(ALL_TABLES.master_key(found.table)).decrypt(nonce, ciphertext, None) == NUC.secret()
+    assert AESGCM(ALL_TABLES.master_key(found.table).secret()).decrypt(nonce, ciphertext, None) == NUC.secret()
 
 
 async def test_every_table_of_the_unit_gets_its_turn_and_no_other(registry: Registry) -> None:

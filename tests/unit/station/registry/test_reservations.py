@@ -126,8 +126,18 @@ async def test_a_unit_put_on_hold_before_it_was_signed_may_be_reserved_for_again
     unit = await revocation.reinstate(connection, FIRST.serial, "found", NOW)
     assert unit.state is UnitState.RESERVED
     assert await reservations.of_unit(connection, unit) is None
+    assert await reservations.expire(connection, NOW) == 0
     again = await reservations.reserve_certificate(connection, reservation.unit_id, FIRST, 2, NOW)
     assert (await reservations.record(connection, again, signed(2), FIRST, NOW)).state is UnitState.ISSUED
+
+
+async def test_a_unit_put_on_hold_before_it_was_signed_expires_once_it_is_reinstated(connection: Connection) -> None:
+    await reserve(connection)
+    await revocation.revoke(connection, FIRST.serial, RevocationCode.HOLD, "lost", NOW)
+    assert await reservations.expire(connection, NOW + LIFETIME_SECONDS) == 0
+    await revocation.reinstate(connection, FIRST.serial, "found", NOW)
+    assert await reservations.expire(connection, NOW + LIFETIME_SECONDS) == 1
+    assert await units.select(connection, sa.true()) == []
 
 
 async def test_a_reservation_given_up_leaves_only_audit_rows(connection: Connection) -> None:

@@ -229,11 +229,11 @@ async def test_the_issuer_is_told_of_each_revocation_before_it_signs_the_list(tm
         made = [await provision(bare_station, f"CAM-{count}") for count in (1, 2)]
         crl, signer = with_signer(bare_station)
         await revoke(bare_station, "CAM-1", RevocationCode.KEY_COMPROMISE)
-        bare_station.clock.now += 60
+        bare_station.clock.now += 61
         await crl.current()
         told = [(one.certificate_serial, one.reason) for one in signer.told]
         assert told == [(int(made[0].certificate_serial, 16), "keyCompromise")]
-        bare_station.clock.now += 60
+        bare_station.clock.now += 61
         await revoke(bare_station, "CAM-2")
         await crl.current()
     told = [(one.certificate_serial, one.reason) for one in signer.told]

@@ -46,7 +46,7 @@ def test_a_file_is_read_up_to_the_size_that_a_station_reads(tmp_path: Path, monk
     (tmp_path / "a.pem").write_bytes(bytes(10))
     assert read_vendor_files(tmp_path) == {"a.pem": bytes(10)}
     (tmp_path / "a.pem").write_bytes(bytes(11))
-    assert refusal(tmp_path) == f"{tmp_path / 'a.pem'} is larger than 10 bytes"
+    assert refusal(tmp_path) == f"{tmp_path / 'a.pem'}: it is larger than 10 bytes"
 
 
 def test_no_more_files_are_taken_than_a_station_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,30 +7,32 @@ import hashlib
 import pytest
 
 from shared.errors import BirthmarkError
+from shared.types import TableKey
 from station.attestation.tpm2.structures import Alg, Attributes, object_name, read_public
-from station.attestation.tpm2.wrapping import wrap_hmac_key
+from station.attestation.tpm2.wrapping import wrap_table_key
 from tests.fault_injection.soft_tpm import SoftTpm
 from tests.harness.soft_device import SECRET, Device
 
 DEVICE = Device()
+KEY = TableKey(SECRET)
 SRK = read_public(DEVICE.srk.public)
 
 
 def test_the_tpm_with_the_storage_key_imports_the_key() -> None:
     tpm = SoftTpm()
-    wrapped = wrap_hmac_key(read_public(tpm.public_areas().srk), SECRET)
-    assert tpm.import_key(wrapped.public, wrapped.duplicate, wrapped.seed).private == SECRET
-    assert SECRET not in wrapped.public + wrapped.duplicate + wrapped.seed
+    wrapped = wrap_table_key(read_public(tpm.public_areas().srk), KEY)
+    assert tpm.import_key(wrapped.public, wrapped.duplicate, wrapped.seed).private == KEY.secret()
+    assert KEY.secret() not in wrapped.public + wrapped.duplicate + wrapped.seed
 
 
 def test_another_tpm_imports_nothing() -> None:
-    wrapped = wrap_hmac_key(SRK, SECRET)
+    wrapped = wrap_table_key(SRK, KEY)
     with pytest.raises(AssertionError):  # the integrity check of a TPM
         SoftTpm().import_key(wrapped.public, wrapped.duplicate, wrapped.seed)
 
 
 def test_the_public_area_is_an_hmac_sha256_key_that_any_tpm_may_import() -> None:
-    wrapped = wrap_hmac_key(SRK, SECRET)
+    wrapped = wrap_table_key(SRK, KEY)
     area = wrapped.public[2:]
     assert wrapped.public[:2] == len(area).to_bytes(2, "big")
     assert wrapped.name == object_name(Alg.SHA256, area)
@@ -45,17 +47,11 @@ def test_the_public_area_is_an_hmac_sha256_key_that_any_tpm_may_import() -> None
 
 def test_nothing_is_wrapped_for_a_key_that_cannot_receive() -> None:
     with pytest.raises(BirthmarkError) as caught:
-        wrap_hmac_key(read_public(DEVICE.ak.public), bytes(32))
+        wrap_table_key(read_public(DEVICE.ak.public), KEY)
     assert caught.value.code == "attestation.not-a-storage-key"
 
 
-def test_only_a_key_of_32_bytes_is_wrapped() -> None:
-    for wrong in (b"", bytes(31), bytes(33)):
-        with pytest.raises(ValueError, match="32 bytes"):
-            wrap_hmac_key(SRK, wrong)
-
-
 def test_no_two_wraps_of_a_key_are_alike() -> None:
-    first, second = (wrap_hmac_key(SRK, SECRET) for _ in range(2))
+    first, second = (wrap_table_key(SRK, KEY) for _ in range(2))
     for part in ("public", "duplicate", "seed", "name"):
         assert getattr(first, part) != getattr(second, part)

@@ -1,0 +1,84 @@
+"""A unit as other programs see it: in the HTTP interface and in `--json`. Never its NUC hash."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import msgspec
+
+from station.registry.records import KeyHolder, Unit, UnitState
+from station.registry.units import certificate_serial
+
+
+class Device(msgspec.Struct, frozen=True):
+    """A unit. Times are UTC, ISO 8601."""
+
+    device_serial: str
+    device_family: str
+    table_assignments: list[int]
+    provisioned_at: str | None
+    """None until the unit has proven that it stores its certificate and tables."""
+    state: UnitState
+    key_holder: KeyHolder
+    """Who made the private key. `tpm`: the unit's TPM. `software`: its owner. `station`: this station."""
+    model: str
+    issued_at: str | None
+    """None for a reservation: its certificate is not yet signed."""
+    duration_seconds: float | None
+    certificate_serial: str
+    """Hexadecimal; empty for a reservation."""
+    certificate_not_after: str | None
+    station: str
+    port: str
+    """Where it was provisioned: a serial port, or HTTP and the token's name."""
+    ek_trust: str
+    """`verified`, `unverified` or `simulated`; empty without a TPM."""
+    ek_reason: str
+    ek_anchor: str
+    tpm_manufacturer: str
+    tpm_model: str
+    tpm_firmware: str
+    revoked_at: str | None
+    revoked_reason: str | None
+    revoked_code: str | None
+    closed_at: str | None
+    """When it was released."""
+    closed_reason: str | None
+
+
+def device_of(unit: Unit) -> Device:
+    """Return a unit as other programs see it."""
+    return Device(
+        device_serial=unit.serial,
+        device_family=unit.family,
+        table_assignments=list(unit.tables),
+        provisioned_at=_iso_or_none(unit.provisioned_at),
+        state=unit.state,
+        key_holder=unit.key_holder,
+        model=unit.model,
+        issued_at=_iso_or_none(unit.issued_at),
+        duration_seconds=None if unit.duration_ms is None else unit.duration_ms / 1000,
+        certificate_serial=certificate_serial(unit),
+        certificate_not_after=_iso_or_none(unit.certificate.not_after if unit.certificate else None),
+        station=unit.station,
+        port=unit.port,
+        ek_trust=unit.ek_trust,
+        ek_reason=unit.ek_reason,
+        ek_anchor=unit.ek_anchor,
+        tpm_manufacturer=unit.tpm_manufacturer,
+        tpm_model=unit.tpm_model,
+        tpm_firmware=unit.tpm_firmware,
+        revoked_at=_iso_or_none(unit.revoked_at),
+        revoked_reason=unit.revoked_reason,
+        revoked_code=unit.revoked_code,
+        closed_at=_iso_or_none(unit.closed_at),
+        closed_reason=unit.closed_reason,
+    )
+
+
+def _iso_or_none(seconds: int | None) -> str | None:
+    return None if seconds is None else _iso(seconds)
+
+
+def _iso(seconds: int) -> str:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat()

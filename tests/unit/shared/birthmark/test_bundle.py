@@ -1,0 +1,13 @@
+"""The text of a camera's bundle, line by line."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.birthmark.bundle import signed_text
+
+
+@pytest.mark.parametrize(("gps_hash", "line"), [(None, ""), ("", ""), ("CD" * 32, "cd" * 32)])
+def test_hashes_are_signed_in_lower_case_and_the_certificate_as_sent(gps_hash: str | None, line: str) -> None:
+    signed = signed_text("AB" * 32, "MIIB+/Az==", 1_795_000_000, gps_hash)
+    assert signed == f"{'ab' * 32}\nMIIB+/Az==\n1795000000\n{line}\n".encode()
