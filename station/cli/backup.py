@@ -134,10 +134,6 @@ def _passphrase(file: IO[str] | None, *, new: bool) -> Passphrase:
         raise click.UsageError(f"there is no terminal to ask for the passphrase: give --passphrase-file or {other}")
     if len(passphrase) < PASSPHRASE_CHARACTERS:
         raise BirthmarkError("config.invalid", f"a backup's passphrase has {PASSPHRASE_CHARACTERS} characters or more")
-    try:
-        passphrase.encode()
-    except UnicodeEncodeError:
-        raise BirthmarkError("config.invalid", "a backup's passphrase is UTF-8") from None
     return Passphrase(passphrase)
 
 

@@ -48,9 +48,15 @@ _Identity: TypeAlias = x25519.Identity | ssh.Identity
 
 @dataclass(frozen=True, slots=True)
 class Passphrase:
-    """Encrypts and decrypts."""
+    """Encrypts and decrypts. Raises `config.invalid` for what a terminal that is not UTF-8 made of it."""
 
     text: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        try:
+            self.text.encode()
+        except UnicodeEncodeError:
+            raise BirthmarkError("config.invalid", "a backup's passphrase is UTF-8") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,7 @@ class Identities:
 def encrypt(content: Iterable[bytes], target: BinaryIO, lock: Passphrase | Recipients) -> None:
     """Write `content` to `target` as an age file. Raises `backup.too-large`, and what `content` and `target` raise."""
     if isinstance(lock, Passphrase):
-        target.write(_closed(_joined(content), lock))
+        target.write(_closed(_joined(content, PASSPHRASE_BYTES_MAX), lock))
         return
     source, sink = _Source(iter(content)), _Sink(target)
     try:
@@ -115,7 +121,7 @@ def decrypt(source: BinaryIO, target: BinaryIO, key: Passphrase | Identities, pr
     source.seek(0)
     chunks = _chunks(source, progress)
     if isinstance(key, Passphrase):
-        target.write(_opened(_joined(chunks), key))
+        target.write(_opened(_joined(chunks, _encrypted_bytes(PASSPHRASE_BYTES_MAX)), key))
         return
     octets, sink = _Source(chunks), _Sink(target)
     try:
@@ -127,6 +133,11 @@ def decrypt(source: BinaryIO, target: BinaryIO, key: Passphrase | Identities, pr
             raise BirthmarkError("backup.not-opened", str(error)) from None
         raise BirthmarkError("backup.damaged") from None
     sink.check()
+
+
+def _encrypted_bytes(size: int) -> int:
+    """Return the most that `size` bytes take under a passphrase: a short header, a nonce, a tag for each chunk."""
+    return 256 + 16 + size + 16 * (size // _CHUNK + 1)
 
 
 def _recipient(number: int, text: str) -> _Recipient:
@@ -163,11 +174,11 @@ def _opened(content: bytes, key: Passphrase) -> bytes:
                 raise BirthmarkError("backup.not-opened", " ".join(str(error).split())) from None
 
 
-def _joined(chunks: Iterable[bytes]) -> bytes:
+def _joined(chunks: Iterable[bytes], most: int) -> bytes:
     whole = io.BytesIO()
     for chunk in chunks:
-        if whole.tell() + len(chunk) > PASSPHRASE_BYTES_MAX:
-            raise BirthmarkError("backup.too-large", f"it has more than {PASSPHRASE_BYTES_MAX} bytes")
+        if whole.tell() + len(chunk) > most:
+            raise BirthmarkError("backup.too-large", f"it has more than {most} bytes")
         whole.write(chunk)
     return whole.getvalue()
 

@@ -168,17 +168,24 @@ def test_a_machine_that_looks_slow_for_a_moment_is_measured_again(monkeypatch: p
 def test_what_is_too_large_for_a_passphrase_is_refused(
     under_passphrase: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(age_file, "PASSPHRASE_BYTES_MAX", 10)
+    monkeypatch.setattr(age_file, "PASSPHRASE_BYTES_MAX", 3 * CHUNK)
 
     def endless() -> Iterator[bytes]:
         while True:
-            yield bytes(4)
+            yield bytes(1000)
 
     target = io.BytesIO()
     with pytest.raises(BirthmarkError, match=r"backup\.too-large"):
         encrypt(endless(), target, PASSPHRASE)
     assert target.getvalue() == b""
-    assert refused(under_passphrase, PASSPHRASE).code == "backup.too-large"
+    assert refused(under_passphrase + bytes(3 * CHUNK + 400), PASSPHRASE).code == "backup.too-large"
+
+
+def test_the_largest_for_a_passphrase_opens_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(age_file, "PASSPHRASE_BYTES_MAX", 3 * CHUNK)
+    target = io.BytesIO()
+    encrypt([bytes(3 * CHUNK)], target, PASSPHRASE)
+    assert opened(target.getvalue(), PASSPHRASE) == bytes(3 * CHUNK)
 
 
 def test_for_recipients_no_more_than_a_few_chunks_are_held() -> None:
@@ -267,6 +274,11 @@ def test_an_identity_that_is_no_private_key_is_refused(content: bytes) -> None:
     with pytest.raises(BirthmarkError, match=r"backup\.identity-unusable") as raised:
         Identities.parse(content)
     assert IDENTITY_TEXT[:-1] not in str(raised.value)
+
+
+def test_a_passphrase_is_text() -> None:
+    with pytest.raises(BirthmarkError, match=r"UTF-8.*config\.invalid"):
+        Passphrase("correct horse batter\udcff")
 
 
 def test_no_secret_is_in_a_repr() -> None:
