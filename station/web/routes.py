@@ -228,7 +228,7 @@ ENDPOINTS: Final = (
     Endpoint(
         "GET",
         "/metrics",
-        metrics_page.metrics,
+        metrics_page.metrics_page,
         "station",
         "Metrics for Prometheus",
         (Answer(200, "Text exposition.", {CONTENT_TYPE_LATEST.partition(";")[0]: None}),),

@@ -32,7 +32,7 @@ class CaQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def get_crl(request: web.Request) -> web.Response:
     """Raises `http.parameter-invalid`, `registry.unavailable`."""
     asked = read_query(request, CrlQuery)
-    der = await request.app[app_keys.REVOCATION_LIST].current()
+    der = await request.app[app_keys.SERVICES].revocation_list.current()
     kind = {"der": CRL_DER, "pem": PEM, None: choose_media_type(request, (CRL_DER, PEM))}[asked.format]
     body = der if kind == CRL_DER else x509.load_der_x509_crl(der).public_bytes(Encoding.PEM)
     return web.Response(body=body, content_type=kind, headers={"Vary": "Accept"})
@@ -41,7 +41,7 @@ async def get_crl(request: web.Request) -> web.Response:
 async def get_ca(request: web.Request) -> web.Response:
     """Raises `http.parameter-invalid`."""
     asked = read_query(request, CaQuery)
-    authority = request.app[app_keys.AUTHORITY].certificates
+    authority = request.app[app_keys.SERVICES].authority.certificates
     if asked.format == "der":
         chosen = authority.root if asked.certificate == "root" else authority.intermediate
         return web.Response(body=chosen.public_bytes(Encoding.DER), content_type=DER)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
 from typing import Annotated, Literal
 
 import msgspec
@@ -133,7 +132,7 @@ async def list_devices(request: web.Request) -> web.Response:
         issued_since=asked.issued_since,
         issued_before=asked.issued_before,
     )
-    async with request.app[app_keys.DATABASE].read() as connection:
+    async with request.app[app_keys.SERVICES].database.read() as connection:
         page = await queries.page(connection, wanted, limit=asked.limit, cursor=asked.cursor)
         total = await queries.count(connection, wanted)
     return json_response(Devices(total, [device(unit) for unit in page.units], page.cursor))
@@ -154,7 +153,7 @@ async def get_certificate(request: web.Request) -> web.Response:
         raise BirthmarkError("registry.unknown-unit", unit.serial)
     if asked.format == "der":
         return web.Response(body=unit.certificate.der, content_type=DER)
-    chain = request.app[app_keys.AUTHORITY].issuer.chain_of(unit.certificate.der)
+    chain = request.app[app_keys.SERVICES].authority.issuer.chain_of(unit.certificate.der)
     pem = b"".join(x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM) for der in chain)
     return web.Response(body=pem, content_type=PEM_CHAIN)
 
@@ -164,9 +163,10 @@ async def revoke(request: web.Request) -> web.Response:
     caller = await require(request, Scope.ADMIN)
     body = await read_json(request, Revocation)
     serial, reason = request.match_info["serial"], printable(body.reason)
-    async with request.app[app_keys.DATABASE].write() as connection:
-        unit = await revocation.revoke(connection, serial, body.code, reason, int(time.time()), by=caller.name)
-    request.app[app_keys.BUS].tell(UnitChanged(unit.serial))
+    station, now = request.app[app_keys.SERVICES], int(request.app[app_keys.SERVICES].clock())
+    async with station.database.write() as connection:
+        unit = await revocation.revoke(connection, serial, body.code, reason, now, by=caller.name)
+    station.bus.tell(UnitChanged(unit.serial))
     return json_response(device(unit))
 
 
@@ -175,14 +175,15 @@ async def reinstate(request: web.Request) -> web.Response:
     caller = await require(request, Scope.ADMIN)
     body = await read_json(request, Reinstatement)
     serial, reason = request.match_info["serial"], printable(body.reason)
-    async with request.app[app_keys.DATABASE].write() as connection:
-        unit = await revocation.reinstate(connection, serial, reason, int(time.time()), by=caller.name)
-    request.app[app_keys.BUS].tell(UnitChanged(unit.serial))
+    station, now = request.app[app_keys.SERVICES], int(request.app[app_keys.SERVICES].clock())
+    async with station.database.write() as connection:
+        unit = await revocation.reinstate(connection, serial, reason, now, by=caller.name)
+    station.bus.tell(UnitChanged(unit.serial))
     return json_response(device(unit))
 
 
 async def _unit(request: web.Request) -> Unit:
-    async with request.app[app_keys.DATABASE].read() as connection:
+    async with request.app[app_keys.SERVICES].database.read() as connection:
         return await queries.by_serial(connection, request.match_info["serial"])
 
 

@@ -118,7 +118,7 @@ async def _provision_line(request: web.Request, caller: Caller, index: int, raw:
 async def _provision_offline(request: web.Request, caller: Caller, wanted: ProvisioningRequest) -> Provisioning:
     counter = request.app[app_keys.METRICS].provision_requests
     try:
-        made = await request.app[app_keys.OFFLINE_PROVISIONER].provision(wanted, f"HTTP, {caller.name}")
+        made = await request.app[app_keys.SERVICES].offline_provisioner.provision(wanted, f"HTTP, {caller.name}")
     except BirthmarkError as error:
         counter.labels("refused", error.code).inc()
         raise

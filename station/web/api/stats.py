@@ -54,7 +54,7 @@ class Stats(msgspec.Struct, frozen=True):
 async def stats(request: web.Request) -> web.Response:
     """Raises `access.*`, `registry.unavailable`."""
     await require(request, Scope.READ)
-    async with request.app[app_keys.DATABASE].read() as connection:
+    async with request.app[app_keys.SERVICES].database.read() as connection:
         states = await units.count_by_state(connection)
         families = await queries.families(connection)
         usage = await queries.table_usage(connection)

@@ -42,7 +42,7 @@ async def validate_token(request: web.Request) -> web.Response:
     except BirthmarkError:
         metrics.count_validation(TOKEN, Reason.MALFORMED)
         raise
-    verdict = await request.app[app_keys.TOKENS].validate(body.camera_token)
+    verdict = await request.app[app_keys.SERVICES].tokens.validate(body.camera_token)
     metrics.count_validation(TOKEN, verdict.reason)
     return _respond(verdict)
 
@@ -55,7 +55,7 @@ async def validate_certificate(request: web.Request) -> web.Response:
     except BirthmarkError:
         metrics.count_validation(CERTIFICATE, Reason.MALFORMED)
         raise
-    verdict = await request.app[app_keys.CERTIFICATES].validate(bundle)
+    verdict = await request.app[app_keys.SERVICES].certificates.validate(bundle)
     metrics.count_validation(CERTIFICATE, verdict.reason)
     return _respond(verdict)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,19 +43,19 @@ async def require(request: web.Request, scope: Scope) -> Caller:
 
 
 async def _token(request: web.Request, scope: Scope) -> Token:
-    now = int(time.time())
-    database = request.app[app_keys.DATABASE]
+    station = request.app[app_keys.SERVICES]
+    now = int(station.clock())
     if hdrs.AUTHORIZATION in request.headers:
         kind, _, secret = request.headers[hdrs.AUTHORIZATION][:_HEADER_CHARACTERS].partition(" ")
         if kind.lower() != "bearer":
             raise BirthmarkError("access.denied")
-        return await tokens.authenticate(database, secret.strip(), scope, now)
+        return await tokens.authenticate(station.database, secret.strip(), scope, now)
     token_id = request.app[app_keys.SESSIONS].token_of(request.cookies.get(COOKIE, ""), now)
     if token_id is None:
         raise BirthmarkError("access.required")
     if request.method not in (hdrs.METH_GET, hdrs.METH_HEAD):
         require_own_page(request)
-    return await tokens.recheck(database, token_id, scope, now)
+    return await tokens.recheck(station.database, token_id, scope, now)
 
 
 def spend_refusal(request: web.Request) -> None:
@@ -76,12 +75,12 @@ async def page_reader(request: web.Request) -> Caller | None:
 
 
 def _page_is_open(request: web.Request) -> bool:
-    return request.app[app_keys.CONFIG].web.page is PageAccess.LOOPBACK and is_local(request)
+    return request.app[app_keys.SERVICES].config.web.page is PageAccess.LOOPBACK and is_local(request)
 
 
 async def require_metrics(request: web.Request) -> None:
     """Require that the settings or a token with the scope `read` allow it. Raises `access.*`."""
-    setting = request.app[app_keys.CONFIG].web.metrics
+    setting = request.app[app_keys.SERVICES].config.web.metrics
     if setting is MetricsAccess.OPEN or (setting is MetricsAccess.LOOPBACK and is_local(request)):
         return
     await require(request, Scope.READ)
@@ -89,7 +88,7 @@ async def require_metrics(request: web.Request) -> None:
 
 def sign_in(request: web.Request, response: web.StreamResponse, token: Token) -> None:
     """Set a session cookie for `token` that no script can read and that only our own pages send."""
-    secret = request.app[app_keys.SESSIONS].open(token.id, time.time())
+    secret = request.app[app_keys.SESSIONS].open(token.id, request.app[app_keys.SERVICES].clock())
     response.set_cookie(
         COOKIE,
         secret,

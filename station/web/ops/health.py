@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
 from collections import Counter
 
 import msgspec
@@ -12,6 +11,7 @@ from aiohttp import web
 from shared.errors import BirthmarkError
 from station.registry import units
 from station.registry.records import UnitState
+from station.services import Services
 from station.web import app_keys
 from station.web.http.bodies import json_response
 
@@ -39,11 +39,11 @@ class Health(msgspec.Struct, frozen=True):
 
 async def health(request: web.Request) -> web.Response:
     """Raises `registry.unavailable`: a station without its registry is not healthy."""
-    app = request.app
-    async with app[app_keys.DATABASE].read() as connection:
+    app, station = request.app, request.app[app_keys.SERVICES]
+    async with station.database.read() as connection:
         counts = await units.count_by_state(connection)
-    vendors = app[app_keys.VENDORS].roots
-    now = time.time()
+    vendors = station.vendors.roots
+    now = station.clock()
     body = Health(
         service="sma",
         status="healthy",
@@ -51,11 +51,11 @@ async def health(request: web.Request) -> web.Response:
         timestamp=dt.datetime.fromtimestamp(int(now), dt.UTC).isoformat(),
         uptime_seconds=max(0, int(now - app[app_keys.STARTED])),
         total_devices=sum(count for state, count in counts.items() if state is not UnitState.RELEASED),
-        total_tables=app[app_keys.CONFIG].tables.count,
+        total_tables=station.config.tables.count,
         units={state.value: count for state, count in counts.items()},
         vendor_certificates=vendors.count,
         vendor_problems=len(vendors.problems),
-        ports=dict(Counter(port.state.value for port in app[app_keys.BUS].ports())),
+        ports=dict(Counter(port.state.value for port in station.bus.ports())),
     )
     return json_response(body)
 
@@ -73,27 +73,27 @@ class Ready(msgspec.Struct, frozen=True):
 
 async def ready(request: web.Request) -> web.Response:
     """Answer 200 when the station can do its work, else 503."""
-    app = request.app
-    registry, authority, tables = await _registry(app), _authority(app), len(app[app_keys.TABLES])
-    whole = tables == app[app_keys.CONFIG].tables.count
+    station = request.app[app_keys.SERVICES]
+    registry, authority = await _registry(station), _authority(station)
+    whole = len(station.tables) == station.config.tables.count
     well = registry and authority and whole
     return json_response(
         Ready("ready" if well else "not ready", registry, authority, whole), status=200 if well else 503
     )
 
 
-async def _registry(app: web.Application) -> bool:
+async def _registry(station: Services) -> bool:
     try:
-        async with app[app_keys.DATABASE].read() as connection:
+        async with station.database.read() as connection:
             await units.count_by_state(connection)
     except BirthmarkError:
         return False
     return True
 
 
-def _authority(app: web.Application) -> bool:
-    now = dt.datetime.now(dt.UTC)
-    authority = app[app_keys.AUTHORITY]
+def _authority(station: Services) -> bool:
+    now = dt.datetime.fromtimestamp(station.clock(), dt.UTC)
+    authority = station.authority
     certificates = (
         authority.certificates.root,
         authority.certificates.intermediate,

@@ -71,7 +71,7 @@ class ServiceInfo(msgspec.Struct, frozen=True):
 
 async def root(request: web.Request) -> web.Response:
     """Serve the page to browsers; service, version and status to programs."""
-    app = request.app
+    app, station = request.app, request.app[app_keys.SERVICES]
     if asks_for_json(request):
         about = ServiceInfo("Birthmark SMA", app[app_keys.VERSION], "running")
         return web.Response(
@@ -88,8 +88,8 @@ async def root(request: web.Request) -> web.Response:
         app[app_keys.TEMPLATES]
         .get_template("page.html")
         .render(
-            policy=app[app_keys.POLICY].value,
-            unreachable=await unreachable(app[app_keys.CONFIG].authority, app[app_keys.POLICY], app[app_keys.DATABASE]),
+            policy=station.policy.value,
+            unreachable=await unreachable(station.config.authority, station.policy, station.database),
             reader=reader,
             search=asked.search,
             notices=Markup(_notices(app)),  # noqa: S704 - rendered, and escaped, by a template of ours
@@ -123,14 +123,14 @@ async def events(request: web.Request) -> web.StreamResponse:
 async def close_streams(app: web.Application) -> None:
     """Handle `on_shutdown`: end the streams, so that the stop does not wait for the pages."""
     app[app_keys.CLOSING].set()
-    app[app_keys.BUS].tell(Lost())
+    app[app_keys.SERVICES].bus.tell(Lost())
 
 
 async def _stream(app: web.Application, asked: PageQuery, response: EventSourceResponse) -> None:
     """Send events until `STREAM_SECONDS` or the station's stop. Nothing cancels it: a query should not be cancelled."""
     ends = time.monotonic() + STREAM_SECONDS
     try:
-        with app[app_keys.BUS].listen() as queue:
+        with app[app_keys.SERVICES].bus.listen() as queue:
             await response.send(app[app_keys.ASSET_VERSION], event="asset_version", retry=1000)
             happened: set[type[BusEvent]] = {Lost}
             while time.monotonic() < ends and not app[app_keys.CLOSING].is_set():
@@ -165,29 +165,34 @@ async def _wait_for_changes(queue: asyncio.Queue[BusEvent]) -> set[type[BusEvent
 
 
 def _notices(app: web.Application) -> str:
-    return app[app_keys.TEMPLATES].get_template("notices.html").render(vendors=app[app_keys.BUS].notice(Topic.VENDORS))
+    return (
+        app[app_keys.TEMPLATES]
+        .get_template("notices.html")
+        .render(vendors=app[app_keys.SERVICES].bus.notice(Topic.VENDORS))
+    )
 
 
 def _sessions(app: web.Application) -> str:
-    ports = app[app_keys.BUS].ports()
+    bus = app[app_keys.SERVICES].bus
+    ports = bus.ports()
     return (
         app[app_keys.TEMPLATES]
         .get_template("sessions.html")
         .render(
             ports=[overview.port_view(port) for port in ports],
             summary=overview.summary(ports),
-            why_none=app[app_keys.BUS].notice(Topic.PORTS),
+            why_none=bus.notice(Topic.PORTS),
         )
     )
 
 
 async def _units(app: web.Application, asked: PageQuery) -> str:
-    wanted = Filter(serial_contains=asked.search)
-    async with app[app_keys.DATABASE].read() as connection:
+    station, wanted = app[app_keys.SERVICES], Filter(serial_contains=asked.search)
+    async with station.database.read() as connection:
         page = await queries.page(connection, wanted, limit=UNITS_PER_PAGE, cursor=asked.cursor)
         found = await queries.count(connection, wanted)
         counts = await units.count_by_state(connection)
-    now = time.time()
+    now = station.clock()
     return (
         app[app_keys.TEMPLATES]
         .get_template("units.html")

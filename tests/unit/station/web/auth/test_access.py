@@ -56,7 +56,7 @@ async def test_a_revoked_token_is_good_for_nothing_from_then_on(api: Api) -> Non
     secret = await api.testbed.token(Scope.READ, name="short-lived")
     headers = {"Authorization": f"Bearer {secret}"}
     assert (await api.client.get(DEVICES, headers=headers)).status == 200
-    async with api.testbed.database.write() as connection:
+    async with api.testbed.station.database.write() as connection:
         await tokens.revoke(connection, "short-lived", int(time.time()))
     await problem(await api.client.get(DEVICES, headers=headers), 401, "access.denied")
 
