@@ -16,8 +16,9 @@ from station.web import app_keys
 from station.web.api.openapi import describe
 from station.web.auth import cross_site, login
 from station.web.auth.sessions import Sessions
+from station.web.endpoint import BODY_BYTES
+from station.web.enforcement import enforced
 from station.web.http import middleware, not_http
-from station.web.http.bodies import BODY_BYTES
 from station.web.http.limiter import Limiter
 from station.web.ops import background
 from station.web.ops.metrics import Metrics
@@ -61,9 +62,10 @@ def create_app(services: Services, *, behind_proxy: bool = False, tls_ends: floa
     app.on_shutdown.append(overview.close_streams)
     for endpoint in ENDPOINTS:
         path = endpoint.path.replace("{serial}", _SERIAL)
-        app.router.add_route(endpoint.method, path, endpoint.handler)
+        handler = enforced(endpoint)
+        app.router.add_route(endpoint.method, path, handler)
         if endpoint.method == "GET":
-            app.router.add_route("HEAD", path, endpoint.handler)
+            app.router.add_route("HEAD", path, handler)
     app.router.add_get(overview.EVENTS_PATH, overview.events, allow_head=False)
     app.router.add_get("/login", login.show_form)
     app.router.add_post("/login", login.login)

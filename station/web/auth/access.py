@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +29,13 @@ class Caller:
     name: str
 
 
+async def admit(
+    request: web.Request, scope: Scope, open_when: Callable[[web.Request], bool] | None = None
+) -> Caller | None:
+    """Return the caller if `scope` is allowed to them; None for one who needs none. Raises as `require` does."""
+    return None if open_when and open_when(request) else await require(request, scope)
+
+
 async def require(request: web.Request, scope: Scope) -> Caller:
     """Return the caller if `scope` is allowed to them.
 
@@ -50,12 +58,18 @@ async def _token(request: web.Request, scope: Scope) -> Token:
         if kind.lower() != "bearer":
             raise BirthmarkError("access.denied")
         return await tokens.authenticate(station.database, secret.strip(), scope, now)
-    token_id = request.app[app_keys.SESSIONS].token_of(request.cookies.get(COOKIE, ""), now)
+    token_id = _session(request)
     if token_id is None:
         raise BirthmarkError("access.required")
     if request.method not in (hdrs.METH_GET, hdrs.METH_HEAD):
         require_own_page(request)
     return await tokens.recheck(station.database, token_id, scope, now)
+
+
+def _session(request: web.Request) -> int | None:
+    """The id of the token that a signed-in operator's session stands for; None without a session."""
+    now = request.app[app_keys.SERVICES].clock()
+    return request.app[app_keys.SESSIONS].token_of(request.cookies.get(COOKIE, ""), now)
 
 
 def spend_refusal(request: web.Request) -> None:
@@ -64,26 +78,17 @@ def spend_refusal(request: web.Request) -> None:
         raise TooManyError(wait)
 
 
-async def page_reader(request: web.Request) -> Caller | None:
-    """Return who reads the page; None for somebody at this machine who is not signed in. Raises `access.*`."""
-    try:
-        return await require(request, Scope.READ)
-    except BirthmarkError as error:
-        if error.code == "access.required" and _page_is_open(request):
-            return None
-        raise
+def page_is_open(request: web.Request) -> bool:
+    """Whether the settings open the page to this request: it comes from this machine, and nobody is signed in."""
+    if request.app[app_keys.SERVICES].config.web.page is not PageAccess.LOOPBACK or not is_local(request):
+        return False
+    return hdrs.AUTHORIZATION not in request.headers and _session(request) is None
 
 
-def _page_is_open(request: web.Request) -> bool:
-    return request.app[app_keys.SERVICES].config.web.page is PageAccess.LOOPBACK and is_local(request)
-
-
-async def require_metrics(request: web.Request) -> None:
-    """Require that the settings or a token with the scope `read` allow it. Raises `access.*`."""
+def metrics_are_open(request: web.Request) -> bool:
+    """Whether the settings open the metrics to this request."""
     setting = request.app[app_keys.SERVICES].config.web.metrics
-    if setting is MetricsAccess.OPEN or (setting is MetricsAccess.LOOPBACK and is_local(request)):
-        return
-    await require(request, Scope.READ)
+    return setting is MetricsAccess.OPEN or (setting is MetricsAccess.LOOPBACK and is_local(request))
 
 
 def sign_in(request: web.Request, response: web.StreamResponse, token: Token) -> None:

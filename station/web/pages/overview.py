@@ -25,8 +25,10 @@ from station.provisioning.public_address import unreachable
 from station.registry import queries, units
 from station.registry.queries import Filter
 from station.registry.records import UnitState
+from station.registry.tokens import Scope
 from station.web import app_keys
-from station.web.auth.access import page_reader
+from station.web.auth.access import Caller, admit, page_is_open
+from station.web.endpoint import Reply
 from station.web.http.negotiation import asks_for_json
 from station.web.views import overview
 
@@ -69,20 +71,17 @@ class ServiceInfo(msgspec.Struct, frozen=True):
     status: str
 
 
-async def root(request: web.Request) -> web.Response:
+def needs_no_token(request: web.Request) -> bool:
+    """Whether anybody may have what `root` answers to this request."""
+    return asks_for_json(request) or page_is_open(request)
+
+
+async def root(request: web.Request, caller: Caller | None) -> web.Response | Reply:
     """Serve the page to browsers; service, version and status to programs."""
     app, station = request.app, request.app[app_keys.SERVICES]
     if asks_for_json(request):
         about = ServiceInfo("Birthmark SMA", app[app_keys.VERSION], "running")
-        return web.Response(
-            body=msgspec.json.encode(about), content_type="application/json", headers={"Vary": "Accept"}
-        )
-    try:
-        reader = await page_reader(request)
-    except BirthmarkError as error:
-        if error.code != "access.required":
-            raise
-        return web.Response(status=303, headers={"Location": "/login", "Vary": "Accept"})
+        return Reply(about, headers={"Vary": "Accept"})
     asked = _page_query(request)
     text = (
         app[app_keys.TEMPLATES]
@@ -90,7 +89,7 @@ async def root(request: web.Request) -> web.Response:
         .render(
             policy=station.policy.value,
             unreachable=await unreachable(station.config.authority, station.policy, station.database),
-            reader=reader,
+            reader=caller,
             search=asked.search,
             notices=Markup(_notices(app)),  # noqa: S704 - rendered, and escaped, by a template of ours
             sessions=Markup(_sessions(app)),  # noqa: S704 - as above
@@ -105,7 +104,7 @@ async def events(request: web.Request) -> web.StreamResponse:
 
     Raises `access.*`, `http.too-many-listeners`.
     """
-    await page_reader(request)
+    await admit(request, Scope.READ, page_is_open)
     asked = _page_query(request)
     streams = request.app[app_keys.STREAMS]
     if len(streams) >= LISTENERS_MAX:
