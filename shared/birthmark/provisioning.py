@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 
 class Provisioning(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -10,21 +13,26 @@ class Provisioning(msgspec.Struct, frozen=True, omit_defaults=True):
 
     device_serial: str
     device_family: str
-    device_certificate: str
-    """PEM."""
-    certificate_chain: str
-    """PEM of the certificate that issued it; the root is at /ca."""
-    device_public_key: str
-    """PEM, SubjectPublicKeyInfo."""
+    device_certificate: Annotated[str, Meta(description="PEM.")]
+    certificate_chain: Annotated[str, Meta(description="PEM of the certificate that issued it; the root is at /ca.")]
+    device_public_key: Annotated[str, Meta(description="PEM, SubjectPublicKeyInfo.")]
     table_assignments: list[int]
-    key_holder: str
-    """`software` when a certificate request was sent, else `station`: this key was made by the station."""
-    nuc_hash: str = ""
-    """64 hexadecimal digits; left out when the request named it and the unit has its own key."""
-    device_private_key: str = ""
-    """PEM, PKCS#8, not encrypted. The station returns it once and does not store it."""
-    master_keys: dict[str, str] = {}
-    """Table id → 64 hexadecimal digits."""
+    key_holder: Annotated[
+        str,
+        Meta(
+            description="`software` when a certificate request was sent, "
+            "else `station`: this key was made by the station.",
+        ),
+    ]
+    nuc_hash: Annotated[
+        str,
+        Meta(description="64 hexadecimal digits; left out when the request named it and the unit has its own key."),
+    ] = ""
+    device_private_key: Annotated[
+        str,
+        Meta(description="PEM, PKCS#8, not encrypted. The station returns it once and does not store it."),
+    ] = ""
+    master_keys: Annotated[dict[str, str], Meta(description="Table id → 64 hexadecimal digits.")] = {}
 
     def __repr__(self) -> str:
         return f"Provisioning({self.device_serial!r})"

@@ -20,6 +20,7 @@ from shared.errors import BirthmarkError
 from shared.x509_profile import UNREADABLE
 from station.authority import profiles
 from station.authority.certificates import AuthorityCertificates
+from station.authority.issuer import Issuer
 from station.authority.key_file import KeyFileIssuer
 from station.authority.station_identity import StationIdentity
 from station.config import StationConfig
@@ -41,7 +42,7 @@ class Authority:
     """What an authority's files hold, ready for use."""
 
     certificates: AuthorityCertificates
-    issuer: KeyFileIssuer
+    issuer: Issuer
     identity: StationIdentity
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import signal
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +12,7 @@ from urllib.parse import urlsplit
 import click
 from aiohttp import web
 
-from runtime.clock import SYSTEM_CLOCK, utc_now
+from runtime.clock import utc_now
 from runtime.systemd import notify
 from shared.protocol.states import STEPS
 from station.cli.data_directory import DATA_DIR
@@ -31,7 +30,7 @@ from station.setup import data_dir as data_directory
 from station.setup.data_lock import locked
 from station.setup.open import open_station
 from station.setup.root_key import ROOT_KEY_NAME
-from station.web.app import Parts, create_app
+from station.web.app import create_app
 
 DRAIN_SECONDS: Final = 60.0
 """How long a stop waits for running sessions; below TimeoutStopSec= of birthmark-station.service."""
@@ -109,8 +108,7 @@ async def _serve(
     async with open_station(data_dir, policy) as station:
         runner = web.AppRunner(
             create_app(
-                _make_parts(station),
-                SYSTEM_CLOCK(),
+                station,
                 behind_proxy=listener.behind_proxy,
                 tls_ends=tls.end.timestamp() if tls else None,
             ),
@@ -159,10 +157,6 @@ async def _wait_until_idle(bus: Bus) -> None:
     with bus.listen() as events:
         while any(port.state is PortState.WORKING for port in bus.ports()):
             await events.get()
-
-
-def _make_parts(station: Services) -> Parts:
-    return Parts(**{field.name: getattr(station, field.name) for field in dataclasses.fields(Parts)})
 
 
 def _announce(station: Services, address: str, tls: Tls | None, patterns: tuple[str, ...]) -> None:

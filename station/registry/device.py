@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from station.registry.records import KeyHolder, Unit, UnitState
 from station.registry.units import certificate_serial
@@ -16,23 +18,26 @@ class Device(msgspec.Struct, frozen=True):
     device_serial: str
     device_family: str
     table_assignments: list[int]
-    provisioned_at: str | None
-    """None until the unit has proven that it stores its certificate and tables."""
+    provisioned_at: Annotated[
+        str | None,
+        Meta(description="None until the unit has proven that it stores its certificate and tables."),
+    ]
     state: UnitState
-    key_holder: KeyHolder
-    """Who made the private key. `tpm`: the unit's TPM. `software`: its owner. `station`: this station."""
+    key_holder: Annotated[
+        KeyHolder,
+        Meta(
+            description="Who made the private key. "
+            "`tpm`: the unit's TPM. `software`: its owner. `station`: this station.",
+        ),
+    ]
     model: str
-    issued_at: str | None
-    """None for a reservation: its certificate is not yet signed."""
+    issued_at: Annotated[str | None, Meta(description="None for a reservation: its certificate is not yet signed.")]
     duration_seconds: float | None
-    certificate_serial: str
-    """Hexadecimal; empty for a reservation."""
+    certificate_serial: Annotated[str, Meta(description="Hexadecimal; empty for a reservation.")]
     certificate_not_after: str | None
     station: str
-    port: str
-    """Where it was provisioned: a serial port, or HTTP and the token's name."""
-    ek_trust: str
-    """`verified`, `unverified` or `simulated`; empty without a TPM."""
+    port: Annotated[str, Meta(description="Where it was provisioned: a serial port, or HTTP and the token's name.")]
+    ek_trust: Annotated[str, Meta(description="`verified`, `unverified` or `simulated`; empty without a TPM.")]
     ek_reason: str
     ek_anchor: str
     tpm_manufacturer: str
@@ -41,8 +46,7 @@ class Device(msgspec.Struct, frozen=True):
     revoked_at: str | None
     revoked_reason: str | None
     revoked_code: str | None
-    closed_at: str | None
-    """When it was released."""
+    closed_at: Annotated[str | None, Meta(description="When it was released.")]
     closed_reason: str | None
 
 

@@ -12,10 +12,6 @@ from station import config as configuration
 from station.attestation.ek.vendor_directory import VendorsDirectory
 from station.authority import files
 from station.config import CONFIG_NAME, EkPolicy, StationConfig
-from station.events import Bus
-from station.provisioning.cable import CableProvisioner
-from station.provisioning.issuance import Issuance
-from station.provisioning.offline import OfflineProvisioner
 from station.registry import audit, database
 from station.registry.audit import Event
 from station.registry.database import Database
@@ -24,9 +20,6 @@ from station.secrets import key_tables
 from station.secrets.station_secret import StationSecret
 from station.services import Services
 from station.setup import data_dir
-from station.validation.certificates import CertificateValidator
-from station.validation.revocation_list import CurrentRevocationList
-from station.validation.tokens import TokenValidator
 
 
 @asynccontextmanager
@@ -63,24 +56,16 @@ async def open_station(
         async with registry.read() as connection:
             tables = await key_tables.load(connection, secret)
         await _record_settings(registry, config, clock)
-        bus = Bus()
-        issuance = Issuance(config, tables, authority.issuer, registry)
         yield Services(
             directory,
             config,
             policy,
-            vendors,
-            authority,
-            tables,
-            registry,
-            bus,
-            CableProvisioner(
-                config, policy, vendors, secret, authority.identity, issuance, tables, registry, bus, clock
-            ),
-            OfflineProvisioner(config, secret, issuance, tables, registry, bus, clock),
-            CurrentRevocationList(authority.issuer, registry, clock),
-            TokenValidator(secret, tables, registry),
-            CertificateValidator(authority.certificates, registry, clock),
+            vendors=vendors,
+            secret=secret,
+            authority=authority,
+            tables=tables,
+            database=registry,
+            clock=clock,
         )
 
 

@@ -41,12 +41,24 @@ Sha256Hex = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{64}\Z", max_length=64)]
 class CameraBundle(msgspec.Struct, frozen=True):
     """The body of Birthmark's `/validate-cert`."""
 
-    camera_cert: Annotated[str, Meta(min_length=1, max_length=_CERTIFICATE_CHARACTERS)]
-    """Base64 of the certificate's PEM, or of its DER: cameras send both."""
+    camera_cert: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=_CERTIFICATE_CHARACTERS,
+            description="Base64 of the certificate's PEM, or of its DER: cameras send both.",
+        ),
+    ]
     image_hash: Sha256Hex
     timestamp: Annotated[int, Meta(ge=0, le=2**53)]
-    bundle_signature: Annotated[str, Meta(min_length=1, max_length=_SIGNATURE_CHARACTERS)]
-    """Base64 of a DER ECDSA P-256 signature with SHA-256 over `signed_text`."""
+    bundle_signature: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=_SIGNATURE_CHARACTERS,
+            description="Base64 of a DER ECDSA P-256 signature with SHA-256 over `signed_text`.",
+        ),
+    ]
     gps_hash: Sha256Hex | None = None
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import math
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -13,22 +11,14 @@ from typing import Final
 import jinja2
 from aiohttp import web
 
-from station.attestation.ek.vendor_directory import VendorsDirectory
-from station.authority.files import Authority
-from station.config import EkPolicy, StationConfig
-from station.events import Bus
-from station.provisioning.offline import OfflineProvisioner
-from station.registry.database import Database
-from station.secrets.key_tables import KeyTables
-from station.validation.certificates import CertificateValidator
-from station.validation.revocation_list import CurrentRevocationList
-from station.validation.tokens import TokenValidator
+from station.services import Services
 from station.web import app_keys
 from station.web.api.openapi import describe
 from station.web.auth import cross_site, login
 from station.web.auth.sessions import Sessions
+from station.web.endpoint import BODY_BYTES
+from station.web.enforcement import enforced
 from station.web.http import middleware, not_http
-from station.web.http.bodies import BODY_BYTES
 from station.web.http.limiter import Limiter
 from station.web.ops import background
 from station.web.ops.metrics import Metrics
@@ -43,59 +33,27 @@ _STATIC: Final = _FOLDER / "static"
 _TEMPLATES: Final = _FOLDER / "templates"
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The parts of the station that the application uses."""
-
-    data_dir: Path
-    config: StationConfig
-    policy: EkPolicy
-    vendors: VendorsDirectory
-    authority: Authority
-    tables: KeyTables
-    database: Database
-    bus: Bus
-    offline_provisioner: OfflineProvisioner
-    revocation_list: CurrentRevocationList
-    tokens: TokenValidator
-    certificates: CertificateValidator
-
-
-def create_app(
-    parts: Parts, started: float, *, behind_proxy: bool = False, tls_ends: float | None = None
-) -> web.Application:
+def create_app(services: Services, *, behind_proxy: bool = False, tls_ends: float | None = None) -> web.Application:
     """Make the application.
 
-    `started` is the station's start, `tls_ends` the end of its TLS certificate, if any; seconds since 1970.
+    `tls_ends` is the end of the station's TLS certificate, if any, in seconds since 1970.
     """
     not_http.install(middleware.HEADERS)
     app = web.Application(client_max_size=BODY_BYTES, middlewares=middleware.MIDDLEWARES)
-    version = metadata.version("birthmark-provisioning")
-    app[app_keys.AUTHORITY] = parts.authority
+    version, started = metadata.version("birthmark-provisioning"), services.clock()
+    app[app_keys.SERVICES] = services
     app[app_keys.BEHIND_PROXY] = behind_proxy
-    app[app_keys.BUS] = parts.bus
-    app[app_keys.CERTIFICATES] = parts.certificates
     app[app_keys.CLOSING] = asyncio.Event()
-    app[app_keys.CONFIG] = parts.config
-    app[app_keys.DATABASE] = parts.database
-    app[app_keys.DATA_DIR] = parts.data_dir
     app[app_keys.ASSET_VERSION] = _digest_assets()
     app[app_keys.ENDPOINTS] = {(endpoint.method, endpoint.path): endpoint for endpoint in ENDPOINTS}
-    app[app_keys.OFFLINE_PROVISIONER] = parts.offline_provisioner
-    app[app_keys.GAUGES_READ] = [-math.inf]
-    app[app_keys.LIMITER] = Limiter(parts.config.web.rates)
-    app[app_keys.VENDORS] = parts.vendors
+    app[app_keys.LIMITER] = Limiter(services.config.web.rates)
     app[app_keys.METRICS] = Metrics(version, started)
     if tls_ends is not None:
         app[app_keys.METRICS].certificate_expiry.labels("tls").set(tls_ends)
     app[app_keys.OPENAPI] = describe(ENDPOINTS, version)
-    app[app_keys.POLICY] = parts.policy
-    app[app_keys.REVOCATION_LIST] = parts.revocation_list
     app[app_keys.SESSIONS] = Sessions()
     app[app_keys.STARTED] = started
     app[app_keys.STREAMS] = set()
-    app[app_keys.TABLES] = parts.tables
-    app[app_keys.TOKENS] = parts.tokens
     app[app_keys.VERSION] = version
     app[app_keys.TEMPLATES] = _load_templates(app)
     app.on_response_prepare.append(middleware.add_security_headers)
@@ -104,9 +62,10 @@ def create_app(
     app.on_shutdown.append(overview.close_streams)
     for endpoint in ENDPOINTS:
         path = endpoint.path.replace("{serial}", _SERIAL)
-        app.router.add_route(endpoint.method, path, endpoint.handler)
+        handler = enforced(endpoint)
+        app.router.add_route(endpoint.method, path, handler)
         if endpoint.method == "GET":
-            app.router.add_route("HEAD", path, endpoint.handler)
+            app.router.add_route("HEAD", path, handler)
     app.router.add_get(overview.EVENTS_PATH, overview.events, allow_head=False)
     app.router.add_get("/login", login.show_form)
     app.router.add_post("/login", login.login)
@@ -124,7 +83,7 @@ def _load_templates(app: web.Application) -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        station=app[app_keys.CONFIG], asset_version=app[app_keys.ASSET_VERSION], version=app[app_keys.VERSION]
+        station=app[app_keys.SERVICES].config, asset_version=app[app_keys.ASSET_VERSION], version=app[app_keys.VERSION]
     )
     return environment
 

@@ -1,16 +1,24 @@
-"""The description of an endpoint for the router, the rate limits and the OpenAPI document."""
+"""The declaration of an endpoint. `station.web.enforcement` enforces it; router, rate limits and document go by it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final, get_type_hints
 
 import msgspec
-from aiohttp.typedefs import Handler
+from aiohttp import hdrs, web
 
+from shared.errors import ErrorCode
 from station.registry.tokens import Scope
 
 JSON: Final = "application/json"
+
+BODY_BYTES: Final = 64 * 1024
+"""A CSR is 8 KiB at most; the limit for a camera's certificate is 64 KiB of base64, and real ones are far smaller."""
+
+_MAY_TAKE: Final = frozenset({"request", "serial", "caller", "query", "body"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,34 +27,106 @@ class Answer:
 
     status: int
     text: str
-    content: dict[str, Any]
-    """Media type → a msgspec type for JSON, None for bytes or text."""
+    content: Mapping[str, Any] = field(default_factory=dict)
+    """Media type → a msgspec type for JSON, None for bytes or text. Without any, the answer has no content."""
     headers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
+class Reply:
+    """A handler's value with another status than the first declared one, or with headers."""
+
+    value: msgspec.Struct
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Endpoint:
+    """Everything that is known of an endpoint. Query and body are declared by the handler's parameters of these names.
+
+    A handler takes what it names: `request`, `serial` (from the path), `caller`, `query` and `body`. It returns a
+    value for JSON, a `Reply`, a whole response, or one value after another for lines of JSON.
+    """
+
     method: str
     path: str
-    handler: Handler
+    handler: Callable[..., Any]
     tag: str
     summary: str
     answers: tuple[Answer, ...]
-    errors: tuple[str, ...] = ()
-    """Error codes of this endpoint, besides those of every endpoint."""
+    errors: tuple[ErrorCode, ...] = ()
+    """Error codes that only the handler raises; `codes` has all."""
     text: str = ""
     rate: str = "public"
     """A rate's name in the configuration."""
     scope: Scope | None = None
-    """The scope that a bearer token needs; None for an open endpoint."""
-    body: type[msgspec.Struct] | None = None
-    parameters: type[msgspec.Struct] | None = None
-    """The query: each field is a parameter."""
+    """The scope that a caller's token or session needs; None for an endpoint that is open to all."""
+    open_when: Callable[[web.Request], bool] | None = None
+    """Which requests need no `scope`, by the station's settings; None for none."""
+    sign_in: bool = False
+    """Whether to send a caller without a token or session to the sign-in page, instead of refusing them."""
+    body_bytes: int = BODY_BYTES
+    on_bad_body: Callable[[web.Request], None] | None = None
+    """Told of a body that is not as declared."""
     curl: str = ""
     """An example's arguments, shown in /docs."""
+
+    def __post_init__(self) -> None:
+        takes = self.takes
+        if unknown := takes.keys() - _MAY_TAKE:
+            raise TypeError(f"{self.name}: the handler takes {', '.join(sorted(unknown))}")
+        if "caller" in takes and self.scope is None:
+            raise TypeError(f"{self.name}: the handler takes a caller, and the endpoint is open to all")
+        if "serial" in takes and "{serial}" not in self.path:
+            raise TypeError(f"{self.name}: the handler takes a serial number, and the path has none")
+        if self.body is not None and self.method != hdrs.METH_POST:
+            raise TypeError(f"{self.name}: only POST has a body")
 
     @property
     def name(self) -> str:
         """Its operationId."""
         words = "".join(c if c.isalnum() else " " for c in self.path).split() or ["root"]
         return "_".join([self.method.lower(), *words])
+
+    @cached_property
+    def takes(self) -> dict[str, Any]:
+        """The handler's parameters: name → type."""
+        hints = get_type_hints(self.handler)
+        return {name: kind for name, kind in hints.items() if name != "return"}
+
+    @property
+    def query(self) -> type[msgspec.Struct] | None:
+        """Each field is a parameter. Without a type, the query is ignored."""
+        return self.takes.get("query")
+
+    @property
+    def body(self) -> type[msgspec.Struct] | None:
+        return self.takes.get("body")
+
+    @property
+    def closed(self) -> bool:
+        """Whether every caller needs a token or session."""
+        return self.scope is not None and self.open_when is None
+
+    @property
+    def codes(self) -> frozenset[ErrorCode]:
+        """The codes of all errors that are special to it: the handler's, and those of what is enforced."""
+        codes: set[ErrorCode] = set(self.errors)
+        if self.scope is not None:
+            codes |= {"access.denied", "access.scope-missing"}
+            if not self.sign_in:
+                codes.add("access.required")
+        if self.query is not None:
+            codes.add("http.parameter-invalid")
+        if self.method == hdrs.METH_POST:
+            codes.add("http.cross-site")
+        if self.body is not None:
+            codes |= {
+                "http.field-invalid",
+                "http.malformed",
+                "http.too-large",
+                "http.too-slow",
+                "http.unsupported-media-type",
+            }
+        return frozenset(codes)

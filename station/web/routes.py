@@ -6,16 +6,14 @@ from typing import Final
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from station.provisioning.offline import ProvisioningRequest
 from station.registry.tokens import Scope
-from station.validation.certificates import CameraBundle
 from station.web.api import authority, devices, document, provision, stats, validate
+from station.web.auth import access
 from station.web.endpoint import JSON, Answer, Endpoint
+from station.web.enforcement import NDJSON
 from station.web.ops import health, metrics_page
 from station.web.pages import overview
 
-_CHANGING: Final = ("http.cross-site", "http.field-invalid", "http.malformed", "http.too-large", "http.too-slow")
-_BODY: Final = (*_CHANGING, "http.unsupported-media-type")
 _PROVISIONING: Final = (
     "provisioning.csr-key-unsupported",
     "provisioning.csr-malformed",
@@ -50,10 +48,9 @@ def _token(path: str) -> Endpoint:
         "validation",
         "Validate a NUC token",
         _VALIDATION,
-        _BODY,
-        _VALIDATION_TEXT,
+        text=_VALIDATION_TEXT,
         rate="validation",
-        body=validate.TokenRequest,
+        on_bad_body=validate.count_bad_token,
         curl=f"{_JSON_HEADER} -d '{_EXAMPLE}'",
     )
 
@@ -68,11 +65,11 @@ ENDPOINTS: Final = (
         "validation",
         "Validate what a camera signed with its certificate",
         _VALIDATION,
-        _BODY,
-        "The signature covers four lines, each ended by a newline: the image hash in lower case, camera_cert as it was "
-        "sent, the timestamp, and the GPS hash in lower case or nothing.",
+        text="The signature covers four lines, each ended by a newline: the image hash in lower case, camera_cert as "
+        "it was sent, the timestamp, and the GPS hash in lower case or nothing.",
         rate="validation",
-        body=CameraBundle,
+        body_bytes=validate.BUNDLE_BYTES,
+        on_bad_body=validate.count_bad_certificate,
         curl=f'{_JSON_HEADER} -d \'{{"camera_cert": "bm8gY2VydGlmaWNhdGU=", "image_hash": "{"ab" * 32}", '
         f'"timestamp": 1795500000, "gps_hash": null, "bundle_signature": "bm8gc2lnbmF0dXJl"}}\'',
     ),
@@ -83,12 +80,11 @@ ENDPOINTS: Final = (
         "provisioning",
         "Provision a unit",
         (Answer(201, "What the unit gets; it is returned only once.", {JSON: provision.Provisioning}, ("Location",)),),
-        (*_BODY, *_PROVISIONING),
+        _PROVISIONING,
         "With a certificate request the unit has its own key. Without one the station makes the key pair, returns it "
         "once with the master keys of the unit's tables, and stores neither; station_made_keys = false turns that off.",
         rate="changing",
         scope=Scope.PROVISION,
-        body=ProvisioningRequest,
         curl=f'{_BEARER} {_JSON_HEADER} -d \'{{"device_serial": "camera-0001"}}\'',
     ),
     Endpoint(
@@ -97,12 +93,12 @@ ENDPOINTS: Final = (
         provision.provision_many,
         "provisioning",
         "Provision many units, each independently of the others",
-        (Answer(200, "A line of JSON for each unit, in order.", {provision.NDJSON: provision.BulkResult}),),
-        _BODY,
-        "Sends each result as soon as it is there. When the client hangs up, its remaining units are not provisioned.",
+        (Answer(200, "A line of JSON for each unit, in order.", {NDJSON: provision.BulkResult}),),
+        text="Sends each result as soon as it is there. "
+        "When the client hangs up, its remaining units are not provisioned.",
         rate="changing",
         scope=Scope.PROVISION,
-        body=provision.BulkRequest,
+        body_bytes=provision.BULK_BYTES,
         curl=f"{_BEARER} {_JSON_HEADER} "
         '-d \'{"devices": [{"device_serial": "camera-0002"}, {"device_serial": "camera-0003"}]}\'',
     ),
@@ -113,10 +109,9 @@ ENDPOINTS: Final = (
         "units",
         "List units, the latest first",
         (Answer(200, "A page of units.", {JSON: devices.Devices}),),
-        ("http.parameter-invalid", "registry.cursor-invalid"),
+        ("registry.cursor-invalid",),
         rate="reading",
         scope=Scope.READ,
-        parameters=devices.DevicesQuery,
         curl=_BEARER,
     ),
     Endpoint(
@@ -138,10 +133,9 @@ ENDPOINTS: Final = (
         "units",
         "A unit's certificate",
         (Answer(200, "The certificate.", {devices.PEM_CHAIN: None, devices.DER: None}),),
-        ("http.parameter-invalid", "registry.unknown-unit"),
+        ("registry.unknown-unit",),
         rate="reading",
         scope=Scope.READ,
-        parameters=devices.CertificateQuery,
         curl=_BEARER,
     ),
     Endpoint(
@@ -151,12 +145,11 @@ ENDPOINTS: Final = (
         "units",
         "Revoke a unit",
         _DEVICE,
-        (*_BODY, "registry.unknown-unit", "registry.already-revoked"),
+        ("registry.unknown-unit", "registry.already-revoked"),
         "From the answer on, the unit fails validation and is on the revocation list. With the default code it is on "
         "hold and can be reinstated; with another code it is revoked for good.",
         rate="changing",
         scope=Scope.ADMIN,
-        body=devices.Revocation,
         curl=f'{_BEARER} {_JSON_HEADER} -d \'{{"reason": "reported stolen"}}\'',
     ),
     Endpoint(
@@ -166,10 +159,9 @@ ENDPOINTS: Final = (
         "units",
         "Take back a revocation on hold",
         _DEVICE,
-        (*_BODY, "registry.unknown-unit", "registry.not-revoked", "registry.revoked-for-good"),
+        ("registry.unknown-unit", "registry.not-revoked", "registry.revoked-for-good"),
         rate="changing",
         scope=Scope.ADMIN,
-        body=devices.Reinstatement,
         curl=f'{_BEARER} {_JSON_HEADER} -d \'{{"reason": "found again"}}\'',
     ),
     Endpoint(
@@ -185,8 +177,6 @@ ENDPOINTS: Final = (
                 {authority.CRL_DER: None, authority.PEM: None},
             ),
         ),
-        ("http.parameter-invalid",),
-        parameters=authority.CrlQuery,
     ),
     Endpoint(
         "GET",
@@ -195,8 +185,6 @@ ENDPOINTS: Final = (
         "authority",
         "The authority's certificates",
         (Answer(200, "The certificates.", {devices.PEM_CHAIN: None, devices.DER: None}),),
-        ("http.parameter-invalid",),
-        parameters=authority.CaQuery,
     ),
     Endpoint(
         "GET",
@@ -228,12 +216,13 @@ ENDPOINTS: Final = (
     Endpoint(
         "GET",
         "/metrics",
-        metrics_page.metrics,
+        metrics_page.metrics_page,
         "station",
         "Metrics for Prometheus",
         (Answer(200, "Text exposition.", {CONTENT_TYPE_LATEST.partition(";")[0]: None}),),
-        ("access.denied", "access.required", "access.scope-missing"),
-        "Open to this machine by default; `metrics` under [web] in station.toml changes that.",
+        text="Open to this machine by default; `metrics` under [web] in station.toml changes that.",
+        scope=Scope.READ,
+        open_when=access.metrics_are_open,
     ),
     Endpoint(
         "GET",
@@ -241,9 +230,15 @@ ENDPOINTS: Final = (
         overview.root,
         "station",
         "Service, version and status; the operator's page for browsers",
-        (Answer(200, "What was asked for.", {JSON: overview.ServiceInfo, "text/html": None}),),
-        ("access.denied", "access.scope-missing", "registry.cursor-invalid"),
+        (
+            Answer(200, "What was asked for.", {JSON: overview.ServiceInfo, "text/html": None}),
+            Answer(303, "To the page for signing in, when the page is not open.", headers=("Location",)),
+        ),
+        ("registry.cursor-invalid",),
         rate="page",
+        scope=Scope.READ,
+        open_when=overview.needs_no_token,
+        sign_in=True,
         curl="-H 'Accept: application/json'",
     ),
     Endpoint(

@@ -71,7 +71,7 @@ class DishonestStation(CableProvisioner):
             honest.config,
             honest.policy,
             honest.vendors,
-            station_under_test.secret,
+            honest.secret,
             self.shown.identity,
             Issuance(honest.config, honest.tables, self.shown.issuer, honest.database),
             honest.tables,
@@ -341,7 +341,7 @@ class ChainWithoutAUsage(_Chained):
         )
         usage = [at for at, one in enumerate(builder._extensions) if isinstance(one.value, x509.ExtendedKeyUsage)]
         del builder._extensions[usage[0]]
-        return builder.sign(self.shown.issuer._key, hashes.SHA256())
+        return builder.sign(intermediate_key(self.shown), hashes.SHA256())
 
 
 @by_its_gifts("trust.chain-untrusted")
@@ -469,7 +469,12 @@ def device_certificate(authority: Authority, subject: DeviceSubject) -> x509.Cer
         authority.certificates.intermediate,
         "http://127.0.0.1/crl",
     )
-    return builder.sign(authority.issuer._key, hashes.SHA256())
+    return builder.sign(intermediate_key(authority), hashes.SHA256())
+
+
+def intermediate_key(authority: Authority) -> ec.EllipticCurvePrivateKey:
+    assert isinstance(authority.issuer, KeyFileIssuer)
+    return authority.issuer._key
 
 
 def under_our_root(

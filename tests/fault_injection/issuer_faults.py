@@ -16,8 +16,9 @@ from station.registry.database import Database
 from station.registry.location import registry_url
 from station.services import Services
 from tests.fault_injection.sweep import Outcome, Point, Sweep, Verdict, audited, judged
-from tests.fault_injection.testbed import Testbed, new_testbed, provisioner_of, reader, run, station_of
+from tests.fault_injection.testbed import Testbed, new_testbed, reader, run, station_of
 from tests.fault_injection.unit import Pi
+from tests.harness.bare_station import with_other
 
 Step = Callable[[], Coroutine[Any, Any, None]]
 
@@ -48,9 +49,8 @@ async def nothing() -> None:
 async def another_station(station: Services, testbed: Testbed) -> AsyncIterator[Services]:
     """Open a second station on the same registry, with a database connection of its own."""
     database = Database(registry_url(testbed.data_dir), "another")
-    provisioner = provisioner_of(station, testbed, database, station.authority.issuer)
     try:
-        yield replace(station, database=database, provisioner=provisioner)
+        yield with_other(station, database=database)
     finally:
         await database.close()
 
@@ -101,7 +101,7 @@ async def _attempt_one(testbed: Testbed, point: Point) -> Verdict:
             "another station is faster": (be_overtaken, nothing),
         }[fault]
         issuer = FaultyIssuer(here.authority.issuer, before, after)
-        faulty = replace(here, provisioner=provisioner_of(here, testbed, here.database, issuer))
+        faulty = with_other(here, authority=replace(here.authority, issuer=issuer))
         first = await testbed.plug(faulty, pi)
         requested = _requested(testbed, pi)
         if first.well is not (fault == "another station is faster"):

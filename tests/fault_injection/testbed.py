@@ -13,7 +13,6 @@ import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
@@ -26,21 +25,18 @@ from device_agent.session import service
 from device_agent.session.service import Timeouts
 from runtime.clock import unix_time
 from shared.errors import BirthmarkError
-from station.authority.issuer import Issuer
 from station.config import EkPolicy, SessionConfig, StationConfig, TablesConfig
 from station.ports import conversation as station_conversation
 from station.ports.conversation import Conversation
-from station.provisioning.cable import CableProvisioner
-from station.provisioning.issuance import Issuance
 from station.registry import audit_check, revocation
 from station.registry.database import Database
 from station.registry.records import Unit
-from station.secrets.station_secret import StationSecret
 from station.services import Services
 from station.setup.init import init_data_dir
 from station.setup.open import open_station
 from tests.fault_injection.simulated_cable import STEP_SECONDS, Cable, Clock, Fault, Loop, PiLink, StationLine
 from tests.fault_injection.unit import Ended, Pi
+from tests.harness.bare_station import with_other
 
 Result = TypeVar("Result")
 
@@ -242,29 +238,13 @@ async def station_of(testbed: Testbed) -> AsyncIterator[Services]:
         yield station
 
 
-def provisioner_of(station: Services, testbed: Testbed, database: Database, issuer: Issuer) -> CableProvisioner:
-    """Make a provisioner of this station, with another registry or issuer."""
-    return CableProvisioner(
-        station.config,
-        station.policy,
-        station.vendors,
-        StationSecret.load(testbed.data_dir),
-        station.authority.identity,
-        Issuance(station.config, station.tables, issuer, database),
-        station.tables,
-        database,
-        station.bus,
-    )
-
-
 @asynccontextmanager
 async def station_with(station: Services, testbed: Testbed, registry: Path) -> AsyncIterator[Services]:
     """Open the same station with an earlier copy of the registry, which the testbed reads meanwhile."""
     database, present = Database(f"sqlite:{registry}", station.config.name), testbed.registry
-    provisioner = provisioner_of(station, testbed, database, station.authority.issuer)
     testbed.registry = registry
     try:
-        yield replace(station, database=database, provisioner=provisioner)
+        yield with_other(station, database=database)
     finally:
         testbed.registry = present
         await database.close()

@@ -50,7 +50,7 @@ class Api:
     def token(self, provisioned: Json, table: int | None = None, index: int = 5) -> Json:
         """Return a `camera_token` under the first table of the provisioning file `provisioned`, or under `table`."""
         table = provisioned["table_assignments"][0] if table is None else table
-        key = token_key(self.testbed.tables.master_key(TableId(table)), key_index(index))
+        key = token_key(self.testbed.station.tables.master_key(TableId(table)), key_index(index))
         nuc_hash = NucHash(bytes.fromhex(provisioned["nuc_hash"]))
         made = seal_token(key, os.urandom(12), nuc_hash, TableId(table), key_index(index))
         return dict(msgspec.to_builtins(made))

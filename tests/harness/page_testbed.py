@@ -8,7 +8,7 @@ import itertools
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,27 +20,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from shared.types import BoardSerial, TableId
-from station.attestation.ek.vendor_directory import VendorsDirectory
 from station.attestation.ek.verification import EkTrust
-from station.authority import files
-from station.authority.files import Authority
 from station.config import EkPolicy, StationConfig
-from station.events import Bus, UnitChanged
-from station.provisioning.issuance import Issuance
-from station.provisioning.offline import OfflineProvisioner
-from station.registry import database, reservations, tokens, units
-from station.registry.database import Database
-from station.registry.location import registry_url
+from station.events import UnitChanged
+from station.registry import reservations, tokens, units
 from station.registry.records import Applicant, KeyHolder, Signed, Unit
 from station.registry.tokens import Scope
-from station.secrets import key_tables
 from station.secrets.blind_index import key_fingerprint
-from station.secrets.key_tables import KeyTables
-from station.secrets.station_secret import StationSecret
-from station.validation.certificates import CertificateValidator
-from station.validation.revocation_list import CurrentRevocationList
-from station.validation.tokens import TokenValidator
-from station.web.app import Parts, create_app
+from station.services import Services
+from station.web.app import create_app
+from tests.harness.bare_station import open_bare_station
 
 Client: TypeAlias = TestClient[web.Request, web.Application]
 
@@ -70,60 +59,35 @@ APPLICANT = Applicant(
 _KEY = ec.generate_private_key(ec.SECP256R1())
 
 
-@dataclass
 class PageTestbed:
-    """The web application and the parts it shows."""
+    """The web application of a station."""
 
-    folder: Path
-    secret: StationSecret
-    database: Database
-    bus: Bus
-    config: StationConfig
-    policy: EkPolicy
-    authority: Authority
-    tables: KeyTables
-    behind_proxy: bool = False
-    app: web.Application = field(init=False)
-    _numbers: itertools.count[int] = field(default_factory=itertools.count)
-
-    def __post_init__(self) -> None:
+    def __init__(self, station: Services, *, behind_proxy: bool = False) -> None:
+        self.station = station
+        self._behind_proxy = behind_proxy
+        self._numbers = itertools.count()
         self.new_app()
-
-    @property
-    def parts(self) -> Parts:
-        """Return the parts of an application."""
-        issuance = Issuance(self.config, self.tables, self.authority.issuer, self.database)
-        return Parts(
-            self.folder,
-            self.config,
-            self.policy,
-            VendorsDirectory(self.config.ek_roots(self.folder)),
-            self.authority,
-            self.tables,
-            self.database,
-            self.bus,
-            OfflineProvisioner(self.config, self.secret, issuance, self.tables, self.database, self.bus),
-            CurrentRevocationList(self.authority.issuer, self.database),
-            TokenValidator(self.secret, self.tables, self.database),
-            CertificateValidator(self.authority.certificates, self.database),
-        )
 
     def new_app(self) -> None:
         """Make the application again, as a restart of the station does."""
-        self.app = create_app(self.parts, time.time(), behind_proxy=self.behind_proxy)
+        self.app = create_app(self.station, behind_proxy=self._behind_proxy)
+
+    def now(self) -> int:
+        """The station's time, in seconds since 1970."""
+        return int(self.station.clock())
 
     async def token(self, *scopes: Scope, name: str = "") -> str:
         """Create a bearer token and return its secret."""
-        async with self.database.write() as connection:
+        async with self.station.database.write() as connection:
             name = name or f"token {next(self._numbers)}"
-            return await tokens.create(connection, name, frozenset(scopes), int(time.time()))
+            return await tokens.create(connection, name, frozenset(scopes), self.now())
 
     async def provision(
         self, serial: str, *, confirmed: bool = True, days: float = 730, now: int | None = None, **facts: str
     ) -> Unit:
         """Add a unit to the registry and notify the bus, as a session does. `serial` is not checked."""
         number = next(self._numbers)
-        now = now or int(time.time())
+        now = now or self.now()
         ek, key, nuc = (hashlib.sha256(f"{name} {number}".encode()).digest() for name in ("ek", "key", "nuc"))
         applicant = replace(
             APPLICANT,
@@ -134,7 +98,7 @@ class PageTestbed:
             **facts,  # type: ignore[arg-type]
         )
         tables = (TableId(number % 8), TableId(8), TableId(9))
-        async with self.database.write() as connection:
+        async with self.station.database.write() as connection:
             made = certificate(days)
             reservation = await reservations.reserve_unit(connection, applicant, made.serial_number, tables, now)
             signed = Signed(
@@ -146,7 +110,7 @@ class PageTestbed:
             unit = await reservations.record(connection, reservation, signed, applicant, now)
             if confirmed:
                 unit = await units.confirm(connection, unit.id, now)
-        self.bus.tell(UnitChanged(serial))
+        self.station.bus.tell(UnitChanged(serial))
         return unit
 
 
@@ -158,20 +122,10 @@ async def open_page_testbed(
     config: StationConfig | None = None,
     behind_proxy: bool = False,
 ) -> AsyncIterator[PageTestbed]:
-    """Open a testbed in an empty folder."""
+    """Open a testbed in an empty folder, at the time that the computer has."""
     config = config or StationConfig(name="Bench 3")
-    secret = StationSecret.generate()
-    files.create(folder / "authority", config, secret, dt.datetime.now(dt.UTC), "a passphrase for tests")
-    database.create(registry_url(folder))
-    registry = Database(registry_url(folder), config.name)
-    try:
-        async with registry.write() as connection:
-            await key_tables.create(connection, secret, config.tables.count)
-            tables = await key_tables.load(connection, secret)
-        authority = files.load(folder, config, secret)
-        yield PageTestbed(folder, secret, registry, Bus(), config, policy, authority, tables, behind_proxy)
-    finally:
-        await registry.close()
+    async with open_bare_station(folder, config=config, policy=policy, now=time.time()) as station:
+        yield PageTestbed(station, behind_proxy=behind_proxy)
 
 
 def certificate(days: float) -> x509.Certificate:

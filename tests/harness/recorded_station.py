@@ -39,7 +39,6 @@ from station.provisioning.cable import CableProvisioner
 from station.registry import audit
 from station.registry.records import Unit
 from station.registry.schema import assignments, units
-from station.secrets.station_secret import StationSecret
 from station.services import Services
 from station.setup.init import init_data_dir
 from station.setup.open import open_station
@@ -169,7 +168,6 @@ class RecordedStation:
         self._directory = directory
         self._loop = loop
         self.station: Final = station
-        self.secret: Final = StationSecret.load(station.data_dir)
 
     def root_key(self) -> ec.EllipticCurvePrivateKey:
         """The root's, which `init` leaves in the data directory."""

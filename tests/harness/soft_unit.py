@@ -1,4 +1,4 @@
-"""A unit in software that holds a session, and a station's provisioner for it."""
+"""A unit in software that holds a session, and a station for it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import msgspec
 from cryptography.hazmat.primitives import hashes
@@ -27,9 +28,8 @@ from shared.protocol.messages import (
 from shared.protocol.nuc_encryption import encrypt_nuc_hash
 from shared.protocol.signing import signed_bytes, stored_digest
 from shared.types import NucHash, TableId
-from station.attestation.ek.vendor_directory import VendorsDirectory
 from station.attestation.tpm2.structures import Alg, object_name
-from station.config import EkPolicy
+from station.config import StationConfig
 from station.events import Bus
 from station.provisioning.cable import CableProvisioner, ChallengedUnit
 from station.registry import audit
@@ -43,24 +43,21 @@ VENDOR = Vendor("A Vendor the Station Knows")
 NUC = NucHash(bytes(range(32)))
 
 
-class Recording(CableProvisioner):
-    """Remembers the secrets of its credentials: a software unit cannot open them, as a TPM can."""
-
-    secret = b""
-
-    def challenge(self, identity: Identity, transcript: bytes) -> ChallengedUnit:
-        unit = super().challenge(identity, transcript)
-        self.secret = unit.secret
-        return unit
-
-
 @dataclass
 class Provisioning:
-    """A station's provisioner that requires a genuine TPM, with its registry and bus."""
+    """A station that requires a genuine TPM, and what a unit in software cannot find out as a TPM does."""
 
     bare_station: BareStation
-    provisioner: Recording
-    bus: Bus
+    secret: bytes = b""
+    """The secret of the latest challenge."""
+
+    @property
+    def provisioner(self) -> CableProvisioner:
+        return self.bare_station.provisioner
+
+    @property
+    def bus(self) -> Bus:
+        return self.bare_station.bus
 
     async def units(self) -> list[Unit]:
         async with self.bare_station.database.read() as connection:
@@ -73,22 +70,18 @@ class Provisioning:
 
 @asynccontextmanager
 async def open_provisioning(folder: Path) -> AsyncIterator[Provisioning]:
-    roots = VendorsDirectory(write_roots(folder / "roots", VENDOR))
+    write_roots(StationConfig().ek_roots(folder), VENDOR)
     async with open_bare_station(folder) as bare_station:
-        bus = Bus()
-        provisioner = Recording(
-            bare_station.config,
-            EkPolicy.REQUIRE,
-            roots,
-            bare_station.secret,
-            bare_station.authority.identity,
-            bare_station.issuance,
-            bare_station.tables,
-            bare_station.database,
-            bus,
-            bare_station.clock,
-        )
-        yield Provisioning(bare_station, provisioner, bus)
+        provisioning = Provisioning(bare_station)
+        challenge = bare_station.provisioner.challenge
+
+        def remember(identity: Identity, transcript: bytes) -> ChallengedUnit:
+            unit = challenge(identity, transcript)
+            provisioning.secret = unit.secret
+            return unit
+
+        with mock.patch.object(bare_station.provisioner, "challenge", remember):
+            yield provisioning
 
 
 def identity(device: Device, hello: bytes = bytes(32)) -> Identity:

@@ -120,25 +120,25 @@ async def test_a_session_is_followed_step_by_step_and_announced(served: Served, 
     await seen.mark()
     card = seen.page.locator(".port")
     for step in range(1, 7):
-        served.testbed.bus.tell(PortChanged(PORT, PortState.WORKING, step, "serial-1", "Pi", "Going on"))
+        served.testbed.station.bus.tell(PortChanged(PORT, PortState.WORKING, step, "serial-1", "Pi", "Going on"))
         await expect(card.locator(".step")).to_have_text(f"Step {step} of 6")
         await expect(card.get_by_role("progressbar")).to_have_attribute("aria-valuenow", str(step))
     await expect(seen.page).to_have_title("1 working · Bench 3 · Birthmark station")
-    served.testbed.bus.tell(PortChanged(PORT, PortState.DONE, 6, "serial-1", "Pi", "Provisioned"))
+    served.testbed.station.bus.tell(PortChanged(PORT, PortState.DONE, 6, "serial-1", "Pi", "Provisioned"))
     await expect(card.locator(".state")).to_have_text("Done")
     await expect(seen.page.get_by_role("status")).to_have_text("serial-1: Done. Provisioned")
-    served.testbed.bus.tell(PortGone(PORT))
+    served.testbed.station.bus.tell(PortGone(PORT))
     await expect(card).to_have_count(0)
     assert await seen.unreloaded()
     assert seen.console == []
 
 
 async def test_a_devices_text_runs_nothing_in_the_page(served: Served, seen: Seen) -> None:
-    served.testbed.bus.tell(PortChanged(PORT, PortState.FAILED, 2, MARKUP, MARKUP, MARKUP, MARKUP))
+    served.testbed.station.bus.tell(PortChanged(PORT, PortState.FAILED, 2, MARKUP, MARKUP, MARKUP, MARKUP))
     await seen.open(served.url)
     await expect(seen.page.locator(".port h3")).to_have_text(MARKUP)
     await served.testbed.provision(MARKUP, model=MARKUP, ek_trust="unverified", ek_reason=MARKUP)
-    served.testbed.bus.tell(PortChanged(PORT + MARKUP, PortState.DONE, 6, MARKUP, MARKUP, MARKUP))
+    served.testbed.station.bus.tell(PortChanged(PORT + MARKUP, PortState.DONE, 6, MARKUP, MARKUP, MARKUP))
     await expect(seen.page.locator("tbody .serial")).to_have_text(MARKUP)
     await expect(seen.page.locator(".port")).to_have_count(2)
     await expect(seen.page.get_by_role("status")).to_contain_text("<img")
@@ -220,7 +220,7 @@ async def test_an_update_does_not_disturb_the_operator(served: Served, seen: See
 async def test_the_page_is_complete_without_javascript(served: Served, browser: Browser) -> None:
     for number in range(page.UNITS_PER_PAGE + 1):
         await served.testbed.provision(f"unit-{number}")
-    served.testbed.bus.tell(PortChanged(PORT, PortState.WORKING, 4, "serial-4"))
+    served.testbed.station.bus.tell(PortChanged(PORT, PortState.WORKING, 4, "serial-4"))
     context = await browser.new_context(java_script_enabled=False)
     context.set_default_timeout(TIMEOUT_SECONDS * 1000)
     plain = await context.new_page()
@@ -235,7 +235,7 @@ async def test_the_page_is_complete_without_javascript(served: Served, browser: 
 async def test_the_longest_texts_do_not_widen_the_page(served: Served, seen: Seen, viewport: ViewportSize) -> None:
     long = "W" * 64
     await served.testbed.provision(long, model=long * 4, ek_trust="unverified", ek_reason=long * 8)
-    served.testbed.bus.tell(PortChanged("/dev/" + long, PortState.FAILED, 3, long, long * 4, long * 8, long))
+    served.testbed.station.bus.tell(PortChanged("/dev/" + long, PortState.FAILED, 3, long, long * 4, long * 8, long))
     await seen.page.set_viewport_size(viewport)
     await seen.open(served.url)
     assert await seen.page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated, Literal
 
 import msgspec
@@ -11,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from msgspec import Meta
 
+from runtime.clock import unix_time
 from shared import limits
 from shared.errors import BirthmarkError
 from shared.text import printable
@@ -21,10 +21,8 @@ from station.registry.device import device_of
 from station.registry.queries import PAGE_UNITS, Filter
 from station.registry.records import Unit, UnitState
 from station.registry.revocation import RevocationCode
-from station.registry.tokens import Scope
 from station.web import app_keys
-from station.web.auth.access import require
-from station.web.http.bodies import json_response, read_json, read_query
+from station.web.auth.access import Caller
 
 PEM_CHAIN = "application/pem-certificate-chain"
 DER = "application/pkix-cert"
@@ -36,116 +34,118 @@ _Reason = Annotated[
     Meta(
         max_length=200,
         pattern="[0-9A-Za-z\u00c0-\u024f\u0370-\u03ff\u0410-\u044f\u0621-\u064a\u3041-\u30fa\u4e00-\u9fff\uac00-\ud7a3]",
-        description="What people read; it has a letter or a digit.",
     ),
 ]
 
 
 class Devices(msgspec.Struct, frozen=True):
-    total: int
-    """The number of units on all pages."""
-    devices: list[Device]
-    """The latest first."""
-    cursor: str | None
-    """Send it to get the next page; None on the last."""
+    total: Annotated[int, Meta(description="The number of units on all pages.")]
+    devices: Annotated[list[Device], Meta(description="The latest first.")]
+    cursor: Annotated[str | None, Meta(description="Send it to get the next page; None on the last.")]
 
 
 class DevicesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    device_family: _Text = ""
-    """Only units of this family."""
-    state: UnitState | None = None
-    """Only units in this state; without it, all but reserved and released units."""
-    station: _Text = ""
-    """Only units that this station provisioned."""
-    search: _Text = ""
-    """Only units whose serial number contains this; upper and lower case are alike."""
-    issued_since: _Seconds | None = None
-    """Seconds since 1970, inclusive."""
-    issued_before: _Seconds | None = None
-    """Seconds since 1970, exclusive."""
-    limit: Annotated[int, Meta(ge=1, le=PAGE_UNITS)] = 100
-    """The most units on a page."""
-    cursor: Annotated[str, Meta(pattern=r"^[0-9]{0,18}\Z", max_length=18)] = ""
-    """The `cursor` of the previous page."""
+    device_family: Annotated[_Text, Meta(description="Only units of this family.")] = ""
+    state: Annotated[
+        UnitState | None,
+        Meta(description="Only units in this state; without it, all but reserved and released units."),
+    ] = None
+    station: Annotated[_Text, Meta(description="Only units that this station provisioned.")] = ""
+    search: Annotated[
+        _Text,
+        Meta(description="Only units whose serial number contains this; upper and lower case are alike."),
+    ] = ""
+    issued_since: Annotated[_Seconds | None, Meta(description="Seconds since 1970, inclusive.")] = None
+    issued_before: Annotated[_Seconds | None, Meta(description="Seconds since 1970, exclusive.")] = None
+    limit: Annotated[
+        int,
+        Meta(ge=1, le=PAGE_UNITS, description="The most units on a page."),
+    ] = 100
+    cursor: Annotated[
+        str,
+        Meta(pattern=r"^[0-9]{0,18}\Z", max_length=18, description="The `cursor` of the previous page."),
+    ] = ""
 
 
 class CertificateQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    format: Literal["pem", "der"] = "pem"
-    """`pem`: the certificate and those that issued it. `der`: the certificate alone."""
+    format: Annotated[
+        Literal["pem", "der"],
+        Meta(description="`pem`: the certificate and those that issued it. `der`: the certificate alone."),
+    ] = "pem"
 
 
 class Revocation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    reason: _Reason
-    """A text for people, recorded in the audit log and shown on the page."""
-    code: RevocationCode = RevocationCode.HOLD
-    """The reason in RFC 5280. Only a unit with `certificateHold` can be reinstated."""
+    reason: Annotated[
+        _Reason,
+        Meta(
+            description="A text for people, with a letter or a digit; recorded in the audit log and shown on the page."
+        ),
+    ]
+    code: Annotated[
+        RevocationCode,
+        Meta(description="The reason in RFC 5280. Only a unit with `certificateHold` can be reinstated."),
+    ] = RevocationCode.HOLD
 
 
 class Reinstatement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    reason: _Reason
-    """A text for people, recorded in the audit log."""
+    reason: Annotated[
+        _Reason, Meta(description="A text for people, with a letter or a digit; recorded in the audit log.")
+    ]
 
 
-async def list_devices(request: web.Request) -> web.Response:
-    """Raises `access.*`, `http.parameter-invalid`, `registry.cursor-invalid`."""
-    await require(request, Scope.READ)
-    asked = read_query(request, DevicesQuery)
+async def list_devices(request: web.Request, query: DevicesQuery) -> Devices:
+    """Raises `registry.cursor-invalid`."""
     wanted = Filter(
-        state=asked.state,
-        family=asked.device_family,
-        station=asked.station,
-        serial_contains=asked.search,
-        issued_since=asked.issued_since,
-        issued_before=asked.issued_before,
+        state=query.state,
+        family=query.device_family,
+        station=query.station,
+        serial_contains=query.search,
+        issued_since=query.issued_since,
+        issued_before=query.issued_before,
     )
-    async with request.app[app_keys.DATABASE].read() as connection:
-        page = await queries.page(connection, wanted, limit=asked.limit, cursor=asked.cursor)
+    async with request.app[app_keys.SERVICES].database.read() as connection:
+        page = await queries.page(connection, wanted, limit=query.limit, cursor=query.cursor)
         total = await queries.count(connection, wanted)
-    return json_response(Devices(total, [device_of(unit) for unit in page.units], page.cursor))
+    return Devices(total, [device_of(unit) for unit in page.units], page.cursor)
 
 
-async def get_device(request: web.Request) -> web.Response:
-    """Raises `access.*`, `registry.unknown-unit`."""
-    await require(request, Scope.READ)
-    return json_response(device_of(await _unit(request)))
+async def get_device(request: web.Request, serial: str) -> Device:
+    """Raises `registry.unknown-unit`."""
+    return device_of(await _unit(request, serial))
 
 
-async def get_certificate(request: web.Request) -> web.Response:
-    """Raises `access.*`, `http.parameter-invalid`, `registry.unknown-unit`."""
-    await require(request, Scope.READ)
-    asked = read_query(request, CertificateQuery)
-    unit = await _unit(request)
+async def get_certificate(request: web.Request, serial: str, query: CertificateQuery) -> web.Response:
+    """Raises `registry.unknown-unit`."""
+    unit = await _unit(request, serial)
     if unit.certificate is None:
         raise BirthmarkError("registry.unknown-unit", unit.serial)
-    if asked.format == "der":
+    if query.format == "der":
         return web.Response(body=unit.certificate.der, content_type=DER)
-    chain = request.app[app_keys.AUTHORITY].issuer.chain_of(unit.certificate.der)
+    chain = request.app[app_keys.SERVICES].authority.issuer.chain_of(unit.certificate.der)
     pem = b"".join(x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM) for der in chain)
     return web.Response(body=pem, content_type=PEM_CHAIN)
 
 
-async def revoke(request: web.Request) -> web.Response:
-    """Raises `access.*`, `http.*`, `registry.unknown-unit`, `registry.already-revoked`."""
-    caller = await require(request, Scope.ADMIN)
-    body = await read_json(request, Revocation)
-    serial, reason = request.match_info["serial"], printable(body.reason)
-    async with request.app[app_keys.DATABASE].write() as connection:
-        unit = await revocation.revoke(connection, serial, body.code, reason, int(time.time()), by=caller.name)
-    request.app[app_keys.BUS].tell(UnitChanged(unit.serial))
-    return json_response(device_of(unit))
+async def revoke(request: web.Request, serial: str, caller: Caller, body: Revocation) -> Device:
+    """Raises `registry.unknown-unit`, `registry.already-revoked`."""
+    station, reason = request.app[app_keys.SERVICES], printable(body.reason)
+    now = unix_time(station.clock)
+    async with station.database.write() as connection:
+        unit = await revocation.revoke(connection, serial, body.code, reason, now, by=caller.name)
+    station.bus.tell(UnitChanged(unit.serial))
+    return device_of(unit)
 
 
-async def reinstate(request: web.Request) -> web.Response:
-    """Raises `access.*`, `http.*`, `registry.unknown-unit`, `registry.not-revoked`, `registry.revoked-for-good`."""
-    caller = await require(request, Scope.ADMIN)
-    body = await read_json(request, Reinstatement)
-    serial, reason = request.match_info["serial"], printable(body.reason)
-    async with request.app[app_keys.DATABASE].write() as connection:
-        unit = await revocation.reinstate(connection, serial, reason, int(time.time()), by=caller.name)
-    request.app[app_keys.BUS].tell(UnitChanged(unit.serial))
-    return json_response(device_of(unit))
+async def reinstate(request: web.Request, serial: str, caller: Caller, body: Reinstatement) -> Device:
+    """Raises `registry.unknown-unit`, `registry.not-revoked`, `registry.revoked-for-good`."""
+    station, reason = request.app[app_keys.SERVICES], printable(body.reason)
+    now = unix_time(station.clock)
+    async with station.database.write() as connection:
+        unit = await revocation.reinstate(connection, serial, reason, now, by=caller.name)
+    station.bus.tell(UnitChanged(unit.serial))
+    return device_of(unit)
 
 
-async def _unit(request: web.Request) -> Unit:
-    async with request.app[app_keys.DATABASE].read() as connection:
-        return await queries.by_serial(connection, request.match_info["serial"])
+async def _unit(request: web.Request, serial: str) -> Unit:
+    async with request.app[app_keys.SERVICES].database.read() as connection:
+        return await queries.by_serial(connection, serial)

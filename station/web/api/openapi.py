@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
-import itertools
-import textwrap
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, Final
@@ -13,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from shared import limits
+from shared.errors import ErrorCode
 from station.registry.tokens import Scope
 from station.web.endpoint import Answer, Endpoint
 from station.web.http.problems import STATUS, Problem
@@ -20,7 +17,12 @@ from station.web.http.problems import STATUS, Problem
 PROBLEM_MEDIA: Final = "application/problem+json"
 _REF: Final = "#/components/schemas/{name}"
 
-_EVERYWHERE: Final = ("http.host-unknown", "http.malformed", "http.too-many", "registry.unavailable")
+_EVERYWHERE: Final[tuple[ErrorCode, ...]] = (
+    "http.host-unknown",
+    "http.malformed",
+    "http.too-many",
+    "registry.unavailable",
+)
 _SERIAL: Final = {
     "name": "serial",
     "in": "path",
@@ -38,6 +40,13 @@ _SCOPES: Final = {
     Scope.PROVISION: "Provision units.",
     Scope.ADMIN: "Revoke and reinstate; includes the others.",
 }
+_PROVISIONING_REQUEST: Final = {
+    "device_family": "Default: the configured family.",
+    "nuc_hash": "64 hexadecimal digits; absent or empty, "
+    "the station makes one, as the public SMA does, and returns it.",
+    "csr": "PKCS#10, PEM or base64 of DER.",
+}
+"""The fields of a type that is not the web's; all others carry their descriptions themselves."""
 
 Json = dict[str, Any]
 
@@ -48,7 +57,10 @@ def describe(endpoints: Iterable[Endpoint], version: str) -> Json:
     types = _collect_types(listed)
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
     known = dict(zip((id(kind) for kind in types), schemas, strict=True))
-    _describe_fields(types, components)
+    for name, text in _PROVISIONING_REQUEST.items():
+        components["ProvisioningRequest"]["properties"][name]["description"] = text
+    for component in components.values():
+        _put_descriptions_last(component.get("properties", {}))
     components["BulkRequest"]["properties"]["devices"]["items"] = {
         "anyOf": [{"$ref": _REF.format(name="ProvisioningRequest")}, {}]
     }
@@ -81,7 +93,7 @@ def describe(endpoints: Iterable[Endpoint], version: str) -> Json:
 
 
 def _collect_types(endpoints: list[Endpoint]) -> list[Any]:
-    kinds = [Problem, *(e.body for e in endpoints), *(e.parameters for e in endpoints)]
+    kinds = [Problem, *(e.body for e in endpoints), *(e.query for e in endpoints)]
     kinds += [kind for e in endpoints for answer in e.answers for kind in answer.content.values()]
     return list({id(kind): kind for kind in kinds if kind is not None}.values())
 
@@ -95,12 +107,12 @@ def _operation(endpoint: Endpoint, known: dict[int, Json], components: Json) -> 
     }
     if endpoint.text:
         operation["description"] = endpoint.text
-    if endpoint.scope is not None:
+    if endpoint.scope is not None and endpoint.closed:
         operation["security"] = [{"bearer": []}]
         operation["x-scope"] = endpoint.scope.value
     parameters = [_SERIAL] if "{serial}" in endpoint.path else []
-    if endpoint.parameters is not None:
-        parameters += _query(components[endpoint.parameters.__name__])
+    if endpoint.query is not None:
+        parameters += _query(components[endpoint.query.__name__])
     if parameters:
         operation["parameters"] = parameters
     if endpoint.body is not None:
@@ -125,9 +137,8 @@ def _query(schema: Json) -> list[Json]:
 
 def _responses(endpoint: Endpoint, known: dict[int, Json]) -> Json:
     responses = {str(answer.status): _answer(answer, known) for answer in endpoint.answers}
-    access = ("access.denied", "access.required", "access.scope-missing") if endpoint.scope else ()
     codes: dict[int, list[str]] = defaultdict(list)
-    for code in sorted({*_EVERYWHERE, *access, *endpoint.errors}):
+    for code in sorted(endpoint.codes.union(_EVERYWHERE)):
         codes[STATUS[code]].append(code)
     for status, named in sorted(codes.items()):
         problem = {PROBLEM_MEDIA: {"schema": {"$ref": _REF.format(name=Problem.__name__)}}}
@@ -147,45 +158,17 @@ def _answer(answer: Answer, known: dict[int, Json]) -> Json:
     for media, kind in answer.content.items():
         text = {"schema": {"type": "object"} if media.endswith("json") else {"type": "string"}}
         content[media] = text if kind is None else {"schema": known[id(kind)]}
-    described: Json = {"description": answer.text, "content": content}
+    described: Json = {"description": answer.text} | ({"content": content} if content else {})
     if answer.headers:
         described["headers"] = {name: {"schema": {"type": "string"}} for name in answer.headers}
     return described
 
 
-def _describe_fields(types: list[Any], components: Json) -> None:
-    """Use the text under a field in the source as the field's description."""
-    for kind in _collect_structs(types):
-        for name, text in _field_texts(kind).items():
-            field = components[kind.__name__]["properties"].get(name)
-            if field is not None and "description" not in field and "$ref" not in field:
-                field["description"] = text
-
-
-def _collect_structs(types: list[Any]) -> list[Any]:
-    found: dict[str, Any] = {}
-    waiting = list(types)
-    while waiting:
-        kind = waiting.pop()
-        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-            if kind.__name__ not in found:
-                found[kind.__name__] = kind
-                waiting += [field.type for field in msgspec.structs.fields(kind)]
-        else:
-            waiting += [part for part in getattr(kind, "__args__", ()) if part is not Ellipsis]
-    return list(found.values())
-
-
-def _field_texts(kind: type) -> dict[str, str]:
-    body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
-    texts: dict[str, str] = {}
-    statements = body.body if isinstance(body, ast.ClassDef) else []
-    for field, below in itertools.pairwise(statements):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
-            value = below.value
-            if isinstance(value, ast.Constant) and isinstance(value.value, str):
-                texts[field.target.id] = " ".join(value.value.split())
-    return texts
+def _put_descriptions_last(fields: Json) -> None:
+    """Let a person who reads the document see a field's type and limits first."""
+    for field in fields.values():
+        if "description" in field:
+            field["description"] = field.pop("description")
 
 
 def _use_ecma_patterns(value: Any) -> Any:

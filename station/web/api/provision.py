@@ -5,8 +5,8 @@ Answers hold secrets; the station neither stores nor logs them.
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from collections.abc import AsyncGenerator
 from typing import Annotated, Final
 
 import msgspec
@@ -16,10 +16,10 @@ from msgspec import Meta
 from shared.birthmark.provisioning import Provisioning as Provisioning
 from shared.errors import BirthmarkError
 from station.provisioning.offline import ProvisioningRequest
-from station.registry.tokens import Scope
 from station.web import app_keys
-from station.web.auth.access import Caller, require
-from station.web.http.bodies import decode_json, json_response, read_json
+from station.web.auth.access import Caller
+from station.web.endpoint import Reply
+from station.web.http.bodies import decode_json
 from station.web.http.problems import Problem, problem_of
 
 log = logging.getLogger(__name__)
@@ -28,54 +28,40 @@ BULK_UNITS: Final = 1000
 BULK_BYTES: Final = 4 * 1024 * 1024
 """A thousand units with a CSR each are 1 MB."""
 
-SEND_SECONDS: Final = 20.0
-"""When a client does not read a result for this long, the station skips the rest of its units."""
-
-NDJSON: Final = "application/x-ndjson"
-
 
 class BulkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    devices: Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=BULK_UNITS)]
-    """A request for each unit, as for a single one. An invalid one does not affect the others."""
+    devices: Annotated[
+        list[msgspec.Raw],
+        Meta(
+            min_length=1,
+            max_length=BULK_UNITS,
+            description="A request for each unit, as for a single one. An invalid one does not affect the others.",
+        ),
+    ]
 
 
 class BulkResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """A line of the answer, with either `provisioning` or `problem`."""
 
-    index: int
-    """The unit's place in the request, from 0."""
-    status: int
-    """The status of the same request for this one unit: 201, 400, 403, 409, 500 or 503."""
+    index: Annotated[int, Meta(description="The unit's place in the request, from 0.")]
+    status: Annotated[
+        int,
+        Meta(description="The status of the same request for this one unit: 201, 400, 403, 409, 500 or 503."),
+    ]
     provisioning: Provisioning | None = None
     problem: Problem | None = None
 
 
-async def provision_one(request: web.Request) -> web.Response:
-    """Raises `access.*`, `http.*` and the errors of `OfflineProvisioner.provision`."""
-    caller = await require(request, Scope.PROVISION)
-    made = await _provision_offline(request, caller, await read_json(request, ProvisioningRequest))
-    headers = {"Location": f"/api/v1/devices/{made.device_serial}"}
-    return json_response(made, status=201, headers=headers)
+async def provision_one(request: web.Request, caller: Caller, body: ProvisioningRequest) -> Reply:
+    """Raises the errors of `OfflineProvisioner.provision`."""
+    made = await _provision_offline(request, caller, body)
+    return Reply(made, headers={"Location": f"/api/v1/devices/{made.device_serial}"})
 
 
-async def provision_many(request: web.Request) -> web.StreamResponse:
-    """Send a line of JSON for each unit, in order, as soon as it is provisioned.
-
-    Raises `access.*` and `http.*`, before the first line only.
-    """
-    caller = await require(request, Scope.PROVISION)
-    devices = (await read_json(request, BulkRequest, BULK_BYTES)).devices
-    response = web.StreamResponse(headers={"Content-Type": NDJSON})
-    await response.prepare(request)
-    for index, raw in enumerate(devices):
-        result = await _provision_line(request, caller, index, bytes(raw))
-        try:
-            async with asyncio.timeout(SEND_SECONDS):
-                await response.write(msgspec.json.encode(result) + b"\n")
-        except TimeoutError:
-            raise ConnectionResetError from None
-    await response.write_eof()
-    return response
+async def provision_many(request: web.Request, caller: Caller, body: BulkRequest) -> AsyncGenerator[BulkResult, None]:
+    """Provision each unit when the result of the one before is sent."""
+    for index, raw in enumerate(body.devices):
+        yield await _provision_line(request, caller, index, bytes(raw))
 
 
 async def _provision_line(request: web.Request, caller: Caller, index: int, raw: bytes) -> BulkResult:
@@ -94,7 +80,7 @@ async def _provision_line(request: web.Request, caller: Caller, index: int, raw:
 async def _provision_offline(request: web.Request, caller: Caller, wanted: ProvisioningRequest) -> Provisioning:
     counter = request.app[app_keys.METRICS].provision_requests
     try:
-        made = await request.app[app_keys.OFFLINE_PROVISIONER].provision(wanted, f"HTTP, {caller.name}")
+        made = await request.app[app_keys.SERVICES].offline_provisioner.provision(wanted, f"HTTP, {caller.name}")
     except BirthmarkError as error:
         counter.labels("refused", error.code).inc()
         raise

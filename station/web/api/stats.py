@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import statistics
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta
 
 from shared import limits
 from station.registry import queries, units
 from station.registry.records import COUNTED
-from station.registry.tokens import Scope
 from station.web import app_keys
-from station.web.auth.access import require
-from station.web.http.bodies import json_response
 
 
 class TableStatistics(msgspec.Struct, frozen=True):
@@ -21,8 +20,10 @@ class TableStatistics(msgspec.Struct, frozen=True):
     tables_per_device: int
     total_devices: int
     total_assignments: int
-    table_usage: dict[str, int]
-    """Table id → number of units that have it; 0 for a table that no unit has."""
+    table_usage: Annotated[
+        dict[str, int],
+        Meta(description="Table id → number of units that have it; 0 for a table that no unit has."),
+    ]
     min_usage: int
     max_usage: int
     avg_usage: float
@@ -51,33 +52,30 @@ class Stats(msgspec.Struct, frozen=True):
     provisioning_seconds: ProvisioningTimes | None
 
 
-async def stats(request: web.Request) -> web.Response:
-    """Raises `access.*`, `registry.unavailable`."""
-    await require(request, Scope.READ)
-    async with request.app[app_keys.DATABASE].read() as connection:
+async def stats(request: web.Request) -> Stats:
+    """Raises `registry.unavailable`."""
+    async with request.app[app_keys.SERVICES].database.read() as connection:
         states = await units.count_by_state(connection)
         families = await queries.families(connection)
         usage = await queries.table_usage(connection)
         times = await queries.provisioning_times(connection)
     total = sum(states[state] for state in COUNTED)
     counts = list(usage.values())
-    return json_response(
-        Stats(
+    return Stats(
+        total_devices=total,
+        devices_by_family=families,
+        devices_by_state={state.value: count for state, count in states.items()},
+        total_table_assignments=sum(counts),
+        unique_tables_used=sum(count > 0 for count in counts),
+        table_statistics=TableStatistics(
+            total_tables=len(counts),
+            tables_per_device=limits.TABLES_PER_UNIT,
             total_devices=total,
-            devices_by_family=families,
-            devices_by_state={state.value: count for state, count in states.items()},
-            total_table_assignments=sum(counts),
-            unique_tables_used=sum(count > 0 for count in counts),
-            table_statistics=TableStatistics(
-                total_tables=len(counts),
-                tables_per_device=limits.TABLES_PER_UNIT,
-                total_devices=total,
-                total_assignments=sum(counts),
-                table_usage={str(table): count for table, count in usage.items()},
-                min_usage=min(counts),
-                max_usage=max(counts),
-                avg_usage=statistics.fmean(counts),
-            ),
-            provisioning_seconds=msgspec.convert(times, ProvisioningTimes, from_attributes=True) if times else None,
-        )
+            total_assignments=sum(counts),
+            table_usage={str(table): count for table, count in usage.items()},
+            min_usage=min(counts),
+            max_usage=max(counts),
+            avg_usage=statistics.fmean(counts),
+        ),
+        provisioning_seconds=msgspec.convert(times, ProvisioningTimes, from_attributes=True) if times else None,
     )

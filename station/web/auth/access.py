@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,6 +29,13 @@ class Caller:
     name: str
 
 
+async def admit(
+    request: web.Request, scope: Scope, open_when: Callable[[web.Request], bool] | None = None
+) -> Caller | None:
+    """Return the caller if `scope` is allowed to them; None for one who needs none. Raises as `require` does."""
+    return None if open_when and open_when(request) else await require(request, scope)
+
+
 async def require(request: web.Request, scope: Scope) -> Caller:
     """Return the caller if `scope` is allowed to them.
 
@@ -44,19 +51,25 @@ async def require(request: web.Request, scope: Scope) -> Caller:
 
 
 async def _token(request: web.Request, scope: Scope) -> Token:
-    now = int(time.time())
-    database = request.app[app_keys.DATABASE]
+    station = request.app[app_keys.SERVICES]
+    now = int(station.clock())
     if hdrs.AUTHORIZATION in request.headers:
         kind, _, secret = request.headers[hdrs.AUTHORIZATION][:_HEADER_CHARACTERS].partition(" ")
         if kind.lower() != "bearer":
             raise BirthmarkError("access.denied")
-        return await tokens.authenticate(database, secret.strip(), scope, now)
-    token_id = request.app[app_keys.SESSIONS].token_of(request.cookies.get(COOKIE, ""), now)
+        return await tokens.authenticate(station.database, secret.strip(), scope, now)
+    token_id = _session(request)
     if token_id is None:
         raise BirthmarkError("access.required")
     if request.method not in (hdrs.METH_GET, hdrs.METH_HEAD):
         require_own_page(request)
-    return await tokens.recheck(database, token_id, scope, now)
+    return await tokens.recheck(station.database, token_id, scope, now)
+
+
+def _session(request: web.Request) -> int | None:
+    """The id of the token that a signed-in operator's session stands for; None without a session."""
+    now = request.app[app_keys.SERVICES].clock()
+    return request.app[app_keys.SESSIONS].token_of(request.cookies.get(COOKIE, ""), now)
 
 
 def spend_refusal(request: web.Request) -> None:
@@ -65,31 +78,22 @@ def spend_refusal(request: web.Request) -> None:
         raise TooManyError(wait)
 
 
-async def page_reader(request: web.Request) -> Caller | None:
-    """Return who reads the page; None for somebody at this machine who is not signed in. Raises `access.*`."""
-    try:
-        return await require(request, Scope.READ)
-    except BirthmarkError as error:
-        if error.code == "access.required" and _page_is_open(request):
-            return None
-        raise
+def page_is_open(request: web.Request) -> bool:
+    """Whether the settings open the page to this request: it comes from this machine, and nobody is signed in."""
+    if request.app[app_keys.SERVICES].config.web.page is not PageAccess.LOOPBACK or not is_local(request):
+        return False
+    return hdrs.AUTHORIZATION not in request.headers and _session(request) is None
 
 
-def _page_is_open(request: web.Request) -> bool:
-    return request.app[app_keys.CONFIG].web.page is PageAccess.LOOPBACK and is_local(request)
-
-
-async def require_metrics(request: web.Request) -> None:
-    """Require that the settings or a token with the scope `read` allow it. Raises `access.*`."""
-    setting = request.app[app_keys.CONFIG].web.metrics
-    if setting is MetricsAccess.OPEN or (setting is MetricsAccess.LOOPBACK and is_local(request)):
-        return
-    await require(request, Scope.READ)
+def metrics_are_open(request: web.Request) -> bool:
+    """Whether the settings open the metrics to this request."""
+    setting = request.app[app_keys.SERVICES].config.web.metrics
+    return setting is MetricsAccess.OPEN or (setting is MetricsAccess.LOOPBACK and is_local(request))
 
 
 def sign_in(request: web.Request, response: web.StreamResponse, token: Token) -> None:
     """Set a session cookie for `token` that no script can read and that only our own pages send."""
-    secret = request.app[app_keys.SESSIONS].open(token.id, time.time())
+    secret = request.app[app_keys.SESSIONS].open(token.id, request.app[app_keys.SERVICES].clock())
     response.set_cookie(
         COOKIE,
         secret,

@@ -37,7 +37,7 @@ async def refuse_cross_site(request: web.Request, handler: Handler) -> web.Strea
 
 async def allow_listed_origins(request: web.Request, response: web.StreamResponse) -> None:
     """Handler of `on_response_prepare`: lets a listed origin read the answer, errors included."""
-    if not request.app[app_keys.CONFIG].web.cors_origins:
+    if not request.app[app_keys.SERVICES].config.web.cors_origins:
         return
     vary = response.headers.get("Vary")
     response.headers["Vary"] = f"{vary}, Origin" if vary else "Origin"
@@ -70,4 +70,4 @@ def _is_own(request: web.Request, origin: str | None) -> bool:
 
 
 def _is_listed(request: web.Request) -> bool:
-    return request.headers.get("Origin") in request.app[app_keys.CONFIG].web.cors_origins
+    return request.headers.get("Origin") in request.app[app_keys.SERVICES].config.web.cors_origins

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -26,9 +25,9 @@ async def show_form(request: web.Request) -> web.Response:
 async def login(request: web.Request) -> web.StreamResponse:
     """Raises `http.cross-site`, and `http.too-many` after many wrong tokens."""
     require_own_page(request)
-    secret = await _read_token(request)
+    secret, station = await _read_token(request), request.app[app_keys.SERVICES]
     try:
-        token = await tokens.authenticate(request.app[app_keys.DATABASE], secret, Scope.READ, int(time.time()))
+        token = await tokens.authenticate(station.database, secret, Scope.READ, int(station.clock()))
     except BirthmarkError as error:
         if not error.code.startswith("access."):
             raise

@@ -1,4 +1,4 @@
-"""Decodes all bodies and queries to typed values, and encodes values to JSON.
+"""Decodes all bodies and queries to typed values.
 
 Errors repeat msgspec's messages only where these come from our own types; they never quote the request.
 """
@@ -18,9 +18,6 @@ from station.web.http.problems import InvalidFieldError
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-BODY_BYTES: Final = 64 * 1024
-"""A CSR is 8 KiB at most; the limit for a camera's certificate is 64 KiB of base64, and real ones are far smaller."""
-
 BODY_SECONDS: Final = 20.0
 """Time limit for a whole body: 4 MiB at 2 Mbit/s."""
 
@@ -31,7 +28,7 @@ _EXPECTED: Final = re.compile(r"Expected (?P<limit>`[a-z ]+`[^`]*(?:`[a-z]+`)?)\
 _PATH: Final = re.compile(r"[a-z0-9_.\[\]]{0,64}\Z")
 
 
-async def read_json(request: web.Request, kind: type[T], most: int = BODY_BYTES) -> T:
+async def read_json(request: web.Request, kind: type[T], most: int) -> T:
     """Decode the body as a `kind`.
 
     Raises `http.unsupported-media-type`, `http.too-large`, `http.malformed` and `http.field-invalid`.
@@ -83,11 +80,6 @@ def read_query(request: web.Request, kind: type[T]) -> T:
         if getattr(found, name) is None:  # msgspec decodes the text `null` to None
             raise InvalidFieldError("http.parameter-invalid", name, "it is not one of the values it may have")
     return found
-
-
-def json_response(value: msgspec.Struct, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    """Make a response with `value` as JSON."""
-    return web.Response(body=msgspec.json.encode(value), content_type=JSON, status=status, headers=headers)
 
 
 def _invalid_field(code: ErrorCode, message: str) -> InvalidFieldError:

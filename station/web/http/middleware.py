@@ -172,7 +172,7 @@ MIDDLEWARES: Final[tuple[Middleware, ...]] = (
 
 def _is_ours(request: web.Request, host: str) -> bool:
     name = host_name(host)
-    web_config = request.app[app_keys.CONFIG].web
-    if name in ("", request.app[app_keys.CONFIG].authority.public_host) or name in map(str.lower, web_config.hosts):
+    config = request.app[app_keys.SERVICES].config
+    if name in ("", config.authority.public_host) or name in map(str.lower, config.web.hosts):
         return bool(name)
     return is_loopback_name(name) or is_own_address(request, name)

@@ -1,7 +1,9 @@
 """Answers requests that are not HTTP, without quoting them.
 
 aiohttp's own answer quotes the request and logs it with a traceback; the quote may hold a token of a header. aiohttp
-has no hook for this, so `install` replaces its method.
+has no hook for this: a runner makes the `Server`, which makes the `RequestHandler`, by private names. So `install`
+replaces a public method of `RequestHandler`. pyproject.toml allows only the minor version of aiohttp that the test of
+this module runs with, because another might answer by another method.
 """
 
 from __future__ import annotations

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta
 
 from shared.errors import BirthmarkError, ErrorCode
 from station.provisioning.offline import FIELD_OF
@@ -77,17 +78,14 @@ class TooManyError(BirthmarkError):
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     """Problem details (RFC 9457). `advice`, `code`, `field` and `limit` are extension members."""
 
-    type: str
-    """`urn:birthmark:error:` and the code. A code never changes its meaning."""
+    type: Annotated[str, Meta(description="`urn:birthmark:error:` and the code. A code never changes its meaning.")]
     title: str
     status: int
     detail: str
     advice: str
     code: str
-    field: str = ""
-    """Which field or parameter of the request is wrong."""
-    limit: str = ""
-    """What it must be."""
+    field: Annotated[str, Meta(description="Which field or parameter of the request is wrong.")] = ""
+    limit: Annotated[str, Meta(description="What it must be.")] = ""
 
 
 def problem_of(error: BirthmarkError) -> Problem:

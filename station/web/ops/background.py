@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Final
@@ -43,7 +42,7 @@ async def run(app: web.Application) -> AsyncIterator[None]:
 
 async def _count_sessions(app: web.Application) -> None:
     counter = app[app_keys.METRICS].sessions
-    with app[app_keys.BUS].listen() as events:
+    with app[app_keys.SERVICES].bus.listen() as events:
         while True:
             match await events.get():
                 case PortChanged(state=PortState.DONE):
@@ -69,10 +68,10 @@ async def _check_audit(app: web.Application) -> None:
 async def check_audit(app: web.Application) -> None:
     """Check the log and set the metrics. Raises `registry.unavailable`; then the metrics keep their values."""
     metrics = app[app_keys.METRICS]
-    async with app[app_keys.DATABASE].read() as connection:
+    async with app[app_keys.SERVICES].database.read() as connection:
         found = await audit_check.verify(connection)
     for problem in found.problems:
         log.error("the audit log is not whole: %s", problem.sentence)
     metrics.audit_intact.set(0 if found.problems else 1)
     metrics.audit_rows.set(found.rows)
-    metrics.audit_checked.set(time.time())
+    metrics.audit_checked.set(app[app_keys.SERVICES].clock())

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
 from collections import Counter
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta
 
 from shared.errors import BirthmarkError
 from station.registry import units
 from station.registry.records import COUNTED
+from station.services import Services
 from station.web import app_keys
-from station.web.http.bodies import json_response
+from station.web.endpoint import Reply
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -24,76 +26,70 @@ class Health(msgspec.Struct, frozen=True):
     version: str
     timestamp: str
     uptime_seconds: int
-    total_devices: int
-    """Units that are not released."""
+    total_devices: Annotated[int, Meta(description="Units that are not released.")]
     total_tables: int
-    units: dict[str, int]
-    """Number of units by state."""
-    ports: dict[str, int]
-    """Number of ports by state; only states that a port is in."""
-    vendor_certificates: int
-    """The number of TPM vendors' certificates in use."""
-    vendor_problems: int
-    """The number of their files and certificates that cannot be used; the page and the log name them."""
+    units: Annotated[dict[str, int], Meta(description="Number of units by state.")]
+    ports: Annotated[dict[str, int], Meta(description="Number of ports by state; only states that a port is in.")]
+    vendor_certificates: Annotated[int, Meta(description="The number of TPM vendors' certificates in use.")]
+    vendor_problems: Annotated[
+        int,
+        Meta(
+            description="The number of their files and certificates that cannot be used; "
+            "the page and the log name them.",
+        ),
+    ]
 
 
-async def health(request: web.Request) -> web.Response:
+async def health(request: web.Request) -> Health:
     """Raises `registry.unavailable`: a station without its registry is not healthy."""
-    app = request.app
-    async with app[app_keys.DATABASE].read() as connection:
+    app, station = request.app, request.app[app_keys.SERVICES]
+    async with station.database.read() as connection:
         counts = await units.count_by_state(connection)
-    vendors = app[app_keys.VENDORS].roots
-    now = time.time()
-    body = Health(
+    vendors = station.vendors.roots
+    now = station.clock()
+    return Health(
         service="sma",
         status="healthy",
         version=app[app_keys.VERSION],
         timestamp=dt.datetime.fromtimestamp(int(now), dt.UTC).isoformat(),
         uptime_seconds=max(0, int(now - app[app_keys.STARTED])),
         total_devices=sum(counts[state] for state in COUNTED),
-        total_tables=app[app_keys.CONFIG].tables.count,
+        total_tables=station.config.tables.count,
         units={state.value: count for state, count in counts.items()},
         vendor_certificates=vendors.count,
         vendor_problems=len(vendors.problems),
-        ports=dict(Counter(port.state.value for port in app[app_keys.BUS].ports())),
+        ports=dict(Counter(port.state.value for port in station.bus.ports())),
     )
-    return json_response(body)
 
 
 class Ready(msgspec.Struct, frozen=True):
-    status: str
-    """`ready`, or `not ready` when one of the others is false."""
-    registry: bool
-    """Whether the registry can be read."""
-    authority: bool
-    """Whether the authority's certificates are valid now."""
-    tables: bool
-    """Whether as many key tables are loaded as the settings say."""
+    status: Annotated[str, Meta(description="`ready`, or `not ready` when one of the others is false.")]
+    registry: Annotated[bool, Meta(description="Whether the registry can be read.")]
+    authority: Annotated[bool, Meta(description="Whether the authority's certificates are valid now.")]
+    tables: Annotated[bool, Meta(description="Whether as many key tables are loaded as the settings say.")]
 
 
-async def ready(request: web.Request) -> web.Response:
+async def ready(request: web.Request) -> Reply:
     """Answer 200 when the station can do its work, else 503."""
-    app = request.app
-    registry, authority, tables = await _registry(app), _authority(app), len(app[app_keys.TABLES])
-    whole = tables == app[app_keys.CONFIG].tables.count
+    station = request.app[app_keys.SERVICES]
+    registry, authority = await _registry(station), _authority(station)
+    whole = len(station.tables) == station.config.tables.count
     well = registry and authority and whole
-    return json_response(
-        Ready("ready" if well else "not ready", registry, authority, whole), status=200 if well else 503
-    )
+    return Reply(Ready("ready" if well else "not ready", registry, authority, whole), 200 if well else 503)
 
 
-async def _registry(app: web.Application) -> bool:
+async def _registry(station: Services) -> bool:
     try:
-        async with app[app_keys.DATABASE].read() as connection:
+        async with station.database.read() as connection:
             await units.count_by_state(connection)
     except BirthmarkError:
         return False
     return True
 
 
-def _authority(app: web.Application) -> bool:
-    now = dt.datetime.now(dt.UTC)
-    authority = app[app_keys.AUTHORITY]
+def _authority(station: Services) -> bool:
+    now = dt.datetime.fromtimestamp(station.clock(), dt.UTC)
+    authority = station.authority
     certificates = (
         authority.certificates.root,
         authority.certificates.intermediate,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import prometheus_client
@@ -21,6 +22,8 @@ class Metrics:
     """One application's metrics. Counters count each event; gauges are set when `/metrics` is read."""
 
     def __init__(self, version: str, started: float) -> None:
+        self.gauges_read = -math.inf
+        """When the gauges were last read from the registry, on the monotonic clock."""
         self.registry: Final = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.requests: Final = self._counter(

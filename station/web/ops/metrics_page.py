@@ -13,31 +13,30 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from shared.errors import BirthmarkError
 from station.events import PortState
 from station.registry import certificates, units
+from station.services import Services
 from station.web import app_keys
-from station.web.auth.access import require_metrics
+from station.web.ops.metrics import Metrics
 from station.web.views.overview import EXPIRES_SOON
 
 FRESH_SECONDS: Final = 5.0
 """How long gauges are reused, so that many clients cost no more than one."""
 
 
-async def metrics(request: web.Request) -> web.Response:
-    """Raises `access.*`. An unreadable registry becomes a metric, not an error."""
-    await require_metrics(request)
+async def metrics_page(request: web.Request) -> web.Response:
+    """Serve the metrics. An unreadable registry becomes a metric, not an error."""
     app = request.app
-    now = time.monotonic()
-    if now - app[app_keys.GAUGES_READ][0] >= FRESH_SECONDS:
-        app[app_keys.GAUGES_READ][0] = now
-        await _read_gauges(app)
-    text = await asyncio.to_thread(generate_latest, app[app_keys.METRICS].registry)
+    now, metrics = time.monotonic(), app[app_keys.METRICS]
+    if now - metrics.gauges_read >= FRESH_SECONDS:
+        metrics.gauges_read = now
+        await _read_gauges(metrics, app[app_keys.SERVICES])
+    text = await asyncio.to_thread(generate_latest, metrics.registry)
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-async def _read_gauges(app: web.Application) -> None:
-    metrics = app[app_keys.METRICS]
-    now = int(time.time())
+async def _read_gauges(metrics: Metrics, station: Services) -> None:
+    now = int(station.clock())
     try:
-        async with app[app_keys.DATABASE].read() as connection:
+        async with station.database.read() as connection:
             states = await units.count_by_state(connection)
             metrics.expiring.set(await certificates.count_expiring(connection, now, now + EXPIRES_SOON))
     except BirthmarkError:
@@ -46,10 +45,10 @@ async def _read_gauges(app: web.Application) -> None:
         metrics.registry_up.set(1)
         for state, count in states.items():
             metrics.units.labels(state.value).set(count)
-    ports = [port.state for port in app[app_keys.BUS].ports()]
+    ports = [port.state for port in station.bus.ports()]
     for port_state in PortState:
         metrics.ports.labels(port_state.value).set(ports.count(port_state))
-    authority = app[app_keys.AUTHORITY]
+    authority = station.authority
     named = {
         "root": authority.certificates.root,
         "intermediate": authority.certificates.intermediate,
@@ -57,6 +56,6 @@ async def _read_gauges(app: web.Application) -> None:
     }
     for name, certificate in named.items():
         metrics.certificate_expiry.labels(name).set(certificate.not_valid_after_utc.timestamp())
-    disk = await asyncio.to_thread(shutil.disk_usage, app[app_keys.DATA_DIR])
+    disk = await asyncio.to_thread(shutil.disk_usage, station.data_dir)
     metrics.disk_free.set(disk.free)
     metrics.disk_size.set(disk.total)

@@ -25,8 +25,10 @@ from station.provisioning.public_address import unreachable
 from station.registry import queries, units
 from station.registry.queries import Filter
 from station.registry.records import UnitState
+from station.registry.tokens import Scope
 from station.web import app_keys
-from station.web.auth.access import page_reader
+from station.web.auth.access import Caller, admit, page_is_open
+from station.web.endpoint import Reply
 from station.web.http.negotiation import asks_for_json
 from station.web.views import overview
 
@@ -69,28 +71,25 @@ class ServiceInfo(msgspec.Struct, frozen=True):
     status: str
 
 
-async def root(request: web.Request) -> web.Response:
+def needs_no_token(request: web.Request) -> bool:
+    """Whether anybody may have what `root` answers to this request."""
+    return asks_for_json(request) or page_is_open(request)
+
+
+async def root(request: web.Request, caller: Caller | None) -> web.Response | Reply:
     """Serve the page to browsers; service, version and status to programs."""
-    app = request.app
+    app, station = request.app, request.app[app_keys.SERVICES]
     if asks_for_json(request):
         about = ServiceInfo("Birthmark SMA", app[app_keys.VERSION], "running")
-        return web.Response(
-            body=msgspec.json.encode(about), content_type="application/json", headers={"Vary": "Accept"}
-        )
-    try:
-        reader = await page_reader(request)
-    except BirthmarkError as error:
-        if error.code != "access.required":
-            raise
-        return web.Response(status=303, headers={"Location": "/login", "Vary": "Accept"})
+        return Reply(about, headers={"Vary": "Accept"})
     asked = _page_query(request)
     text = (
         app[app_keys.TEMPLATES]
         .get_template("page.html")
         .render(
-            policy=app[app_keys.POLICY].value,
-            unreachable=await unreachable(app[app_keys.CONFIG].authority, app[app_keys.POLICY], app[app_keys.DATABASE]),
-            reader=reader,
+            policy=station.policy.value,
+            unreachable=await unreachable(station.config.authority, station.policy, station.database),
+            reader=caller,
             search=asked.search,
             notices=Markup(_notices(app)),  # noqa: S704 - rendered, and escaped, by a template of ours
             sessions=Markup(_sessions(app)),  # noqa: S704 - as above
@@ -105,7 +104,7 @@ async def events(request: web.Request) -> web.StreamResponse:
 
     Raises `access.*`, `http.too-many-listeners`.
     """
-    await page_reader(request)
+    await admit(request, Scope.READ, page_is_open)
     asked = _page_query(request)
     streams = request.app[app_keys.STREAMS]
     if len(streams) >= LISTENERS_MAX:
@@ -123,14 +122,14 @@ async def events(request: web.Request) -> web.StreamResponse:
 async def close_streams(app: web.Application) -> None:
     """Handle `on_shutdown`: end the streams, so that the stop does not wait for the pages."""
     app[app_keys.CLOSING].set()
-    app[app_keys.BUS].tell(Lost())
+    app[app_keys.SERVICES].bus.tell(Lost())
 
 
 async def _stream(app: web.Application, asked: PageQuery, response: EventSourceResponse) -> None:
     """Send events until `STREAM_SECONDS` or the station's stop. Nothing cancels it: a query should not be cancelled."""
     ends = time.monotonic() + STREAM_SECONDS
     try:
-        with app[app_keys.BUS].listen() as queue:
+        with app[app_keys.SERVICES].bus.listen() as queue:
             await response.send(app[app_keys.ASSET_VERSION], event="asset_version", retry=1000)
             happened: set[type[BusEvent]] = {Lost}
             while time.monotonic() < ends and not app[app_keys.CLOSING].is_set():
@@ -165,29 +164,34 @@ async def _wait_for_changes(queue: asyncio.Queue[BusEvent]) -> set[type[BusEvent
 
 
 def _notices(app: web.Application) -> str:
-    return app[app_keys.TEMPLATES].get_template("notices.html").render(vendors=app[app_keys.BUS].notice(Topic.VENDORS))
+    return (
+        app[app_keys.TEMPLATES]
+        .get_template("notices.html")
+        .render(vendors=app[app_keys.SERVICES].bus.notice(Topic.VENDORS))
+    )
 
 
 def _sessions(app: web.Application) -> str:
-    ports = app[app_keys.BUS].ports()
+    bus = app[app_keys.SERVICES].bus
+    ports = bus.ports()
     return (
         app[app_keys.TEMPLATES]
         .get_template("sessions.html")
         .render(
             ports=[overview.port_view(port) for port in ports],
             summary=overview.summary(ports),
-            why_none=app[app_keys.BUS].notice(Topic.PORTS),
+            why_none=bus.notice(Topic.PORTS),
         )
     )
 
 
 async def _units(app: web.Application, asked: PageQuery) -> str:
-    wanted = Filter(serial_contains=asked.search)
-    async with app[app_keys.DATABASE].read() as connection:
+    station, wanted = app[app_keys.SERVICES], Filter(serial_contains=asked.search)
+    async with station.database.read() as connection:
         page = await queries.page(connection, wanted, limit=UNITS_PER_PAGE, cursor=asked.cursor)
         found = await queries.count(connection, wanted)
         counts = await units.count_by_state(connection)
-    now = time.time()
+    now = station.clock()
     return (
         app[app_keys.TEMPLATES]
         .get_template("units.html")

@@ -18,6 +18,7 @@ from station.authority import files, profiles
 from station.authority.certificates import AuthorityCertificates
 from station.authority.files import Authority, ExistingAuthority, RootKey
 from station.authority.issuer import CertificateRequest
+from station.authority.key_file import KeyFileIssuer
 from station.authority.profiles import DeviceSubject
 from station.config import AuthorityConfig, StationConfig
 from station.secrets.station_secret import StationSecret
@@ -130,6 +131,7 @@ async def test_an_imported_authority_keeps_its_key_and_its_earlier_issuers(tmp_p
     new.identity.certificate.verify_directly_issued_by(intermediate)
     request = CertificateRequest(SUBJECT, 4711, AT)
     (await new.issuer.issue(request)).verify_directly_issued_by(intermediate)
+    assert isinstance(new.issuer, KeyFileIssuer)
     assert new.issuer.certificates is new.certificates
 
 

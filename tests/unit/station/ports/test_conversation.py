@@ -55,7 +55,7 @@ class SoftUnit:
             case Hello():
                 self.session.send(identity(self.device, now))
             case Challenge():
-                self.session.send(prove(self.device, self._station.provisioner.secret, message, now))
+                self.session.send(prove(self.device, self._station.secret, message, now))
             case Credentials():
                 self.session.send(sign_receipt(self.device.device, receipt_body(self.device, message, now), now))
 

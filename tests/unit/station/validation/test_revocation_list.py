@@ -35,7 +35,7 @@ async def revoke(bare_station: BareStation, serial: str, code: RevocationCode = 
 
 
 async def current(bare_station: BareStation) -> x509.CertificateRevocationList:
-    return x509.load_der_x509_crl(await bare_station.crl.current())
+    return x509.load_der_x509_crl(await bare_station.revocation_list.current())
 
 
 def number(crl: x509.CertificateRevocationList) -> int:
@@ -125,11 +125,11 @@ async def test_a_released_unit_is_revoked_for_good_even_from_hold(tmp_path: Path
 
 async def test_an_unchanged_list_is_given_again_until_half_its_life_is_over(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        first = await bare_station.crl.current()
+        first = await bare_station.revocation_list.current()
         bare_station.clock.now += LIFETIME.total_seconds() / 2 - 1
-        assert await bare_station.crl.current() == first
+        assert await bare_station.revocation_list.current() == first
         bare_station.clock.now += 1
-        renewed = await bare_station.crl.current()
+        renewed = await bare_station.revocation_list.current()
     assert number(x509.load_der_x509_crl(renewed)) == number(x509.load_der_x509_crl(first)) + 1
 
 
@@ -146,8 +146,8 @@ async def test_a_certificate_leaves_the_list_only_well_after_its_own_end(tmp_pat
 
 async def test_every_signed_list_is_in_the_audit_log(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
-        await bare_station.crl.current()
-        await bare_station.crl.current()
+        await bare_station.revocation_list.current()
+        await bare_station.revocation_list.current()
         async with bare_station.database.read() as connection:
             events = [row.event for row in await audit.read(connection)]
     assert events.count("crl-signed") == 1

@@ -64,7 +64,7 @@ async def test_templates_escape_and_refuse_what_is_not_there(testbed: PageTestbe
 async def test_the_end_of_the_tls_certificate_is_a_metric_where_there_is_one(
     testbed: PageTestbed, ends: float | None
 ) -> None:
-    app = create_app(testbed.parts, 1_795_500_000.0, tls_ends=ends)
+    app = create_app(testbed.station, tls_ends=ends)
     value = app[app_keys.METRICS].registry.get_sample_value(
         "birthmark_certificate_expiry_timestamp_seconds", {"certificate": "tls"}
     )

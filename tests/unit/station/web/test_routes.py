@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from station.config import RatesConfig
+from station.registry.tokens import Scope
 from station.web.http.problems import STATUS
 from station.web.routes import ENDPOINTS
 
 
 def test_every_error_an_endpoint_names_has_a_status() -> None:
-    assert {code for endpoint in ENDPOINTS for code in endpoint.errors} <= STATUS.keys()
+    assert {code for endpoint in ENDPOINTS for code in endpoint.codes} <= STATUS.keys()
 
 
 def test_no_two_endpoints_have_the_same_name() -> None:
@@ -18,12 +19,36 @@ def test_no_two_endpoints_have_the_same_name() -> None:
 
 def test_changing_endpoints_document_size_and_origin_errors() -> None:
     for endpoint in ENDPOINTS:
-        assert ({"http.too-large", "http.cross-site"} <= set(endpoint.errors)) == (endpoint.method == "POST")
+        assert ({"http.too-large", "http.cross-site"} <= endpoint.codes) == (endpoint.method == "POST")
 
 
 def test_every_example_of_a_closed_endpoint_sends_a_token_and_no_other_does() -> None:
     for endpoint in ENDPOINTS:
-        assert ("Authorization: Bearer" in endpoint.curl) == (endpoint.scope is not None)
+        assert ("Authorization: Bearer" in endpoint.curl) == endpoint.closed
+
+
+def test_exactly_these_operations_are_open_to_all() -> None:
+    assert {endpoint.path for endpoint in ENDPOINTS if endpoint.scope is None} == {
+        "/api/v1/validate/nuc",
+        "/ca",
+        "/crl",
+        "/docs",
+        "/health",
+        "/openapi.json",
+        "/ready",
+        "/validate",
+        "/validate-cert",
+    }
+
+
+def test_only_page_and_metrics_can_be_opened_by_the_settings() -> None:
+    assert {endpoint.path for endpoint in ENDPOINTS if endpoint.open_when is not None} == {"/", "/metrics"}
+
+
+def test_every_change_of_the_registry_is_closed_to_readers() -> None:
+    for endpoint in ENDPOINTS:
+        if endpoint.scope is not None:
+            assert (endpoint.scope is Scope.READ) == (endpoint.method == "GET")
 
 
 def test_every_rate_is_one_of_the_settings() -> None:

@@ -21,11 +21,11 @@ async def test_the_list_comes_as_der_or_pem(api: Api, query: str, accept: str, k
     answer = await api.client.get(f"/crl{query}", headers={"Accept": accept})
     assert answer.content_type == kind
     load = x509.load_pem_x509_crl if kind.endswith("pem-file") else x509.load_der_x509_crl
-    assert load(await answer.read()).issuer == api.testbed.authority.certificates.intermediate.subject
+    assert load(await answer.read()).issuer == api.testbed.station.authority.certificates.intermediate.subject
 
 
 async def test_the_authoritys_certificates_come_as_pem_and_one_as_der(api: Api) -> None:
-    certificates = api.testbed.authority.certificates
+    certificates = api.testbed.station.authority.certificates
     pem = await (await api.client.get("/ca")).read()
     assert x509.load_pem_x509_certificates(pem) == [certificates.intermediate, certificates.root]
     for name in ("root", "intermediate"):

@@ -21,6 +21,7 @@ from station.registry.schema import audit
 from station.registry.tokens import Scope
 from station.secrets.blind_index import BlindIndex
 from tests.harness.api_client import DEVICES, Api, problem
+from tests.harness.bare_station import with_other
 from tests.harness.certificates import NOW, chain_of_trust
 from tests.harness.page_testbed import APPLICANT, open_page_testbed
 
@@ -68,7 +69,7 @@ async def test_no_answer_about_units_holds_a_secret(api: Api) -> None:
     for path in (DEVICES, f"{DEVICES}/CAM-1", f"{DEVICES}/CAM-1/certificate", "/stats", "/health", "/metrics", "/"):
         text = await (await api.get(path)).text()
         assert not [secret for secret in secrets if secret in text]
-    index = BlindIndex(api.testbed.secret).of_bytes(bytes.fromhex(made["nuc_hash"]))
+    index = BlindIndex(api.testbed.station.secret).of_bytes(bytes.fromhex(made["nuc_hash"]))
     assert index.hex() not in await (await api.get(f"{DEVICES}/CAM-1")).text()
 
 
@@ -90,11 +91,12 @@ async def test_a_certificate_comes_as_a_chain_or_as_der(api: Api) -> None:
 async def test_the_chain_of_a_unit_that_an_earlier_intermediate_issued_is_whole(tmp_path: Path) -> None:
     other = chain_of_trust()
     async with open_page_testbed(tmp_path) as testbed:
-        before = testbed.authority.certificates
-        await testbed.parts.offline_provisioner.provision(ProvisioningRequest("CAM-1"), "test")
+        before = testbed.station.authority.certificates
+        await testbed.station.offline_provisioner.provision(ProvisioningRequest("CAM-1"), "test")
         now = AuthorityCertificates(before.root, other.intermediate, (before.intermediate,))
-        issuer = KeyFileIssuer(testbed.config.authority, now, other.intermediate_key, NOW)
-        testbed.authority = Authority(now, issuer, testbed.authority.identity)
+        issuer = KeyFileIssuer(testbed.station.config.authority, now, other.intermediate_key, NOW)
+        authority = Authority(now, issuer, testbed.station.authority.identity)
+        testbed.station = with_other(testbed.station, authority=authority)
         testbed.new_app()
         async with TestClient(TestServer(testbed.app)) as client:
             api = Api(testbed, client, await testbed.token(Scope.READ))
@@ -105,7 +107,7 @@ async def test_the_chain_of_a_unit_that_an_earlier_intermediate_issued_is_whole(
 
 
 async def test_a_reservation_is_no_unit_of_the_list_and_has_no_certificate(api: Api) -> None:
-    async with api.testbed.database.write() as connection:
+    async with api.testbed.station.database.write() as connection:
         await reservations.reserve_unit(
             connection, APPLICANT, 4711, (TableId(0), TableId(1), TableId(2)), 1_795_500_000
         )
@@ -134,17 +136,17 @@ async def test_a_revocation_shows_at_once_in_validation_list_unit_and_page(api: 
         ("revoke", "revoked", fails, True),
         ("reinstate", "provisioned", passes, False),
     ):
-        with api.testbed.bus.listen() as events:
+        with api.testbed.station.bus.listen() as events:
             answer = await api.post(f"{DEVICES}/CAM-1/{action}", {"reason": f"for {action}"})
             assert (await answer.json())["state"] == state
             assert events.get_nowait().serial == "CAM-1"  # type: ignore[union-attr]
         assert await api.validate(api.token(made)) == verdict
         crl = x509.load_der_x509_crl(await (await api.client.get("/crl")).read())
         assert (crl.get_revoked_certificate_by_serial_number(number) is not None) is listed
-        assert crl.is_signature_valid(api.testbed.authority.certificates.intermediate.public_key())  # type: ignore[arg-type]
+        assert crl.is_signature_valid(api.testbed.station.authority.certificates.intermediate.public_key())  # type: ignore[arg-type]
         page = await (await api.client.get("/", headers={"Accept": "text/html"})).text()
         assert ("Revoked</span>" in page) is listed
-    async with api.testbed.database.read() as connection:
+    async with api.testbed.station.database.read() as connection:
         rows = (await connection.execute(audit.select().where(audit.c.event.in_(["revoked", "reinstated"])))).all()
     assert [json.loads(row.detail)["by"] for row in rows] == ["for everything"] * 2
 

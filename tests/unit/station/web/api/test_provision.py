@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from station.config import ProvisioningConfig, StationConfig
-from station.web import app_keys
 from tests.harness.api_client import BULK, DEVICES, PROVISION, Api, opened, problem
 
 SECRET = "5ec4e7" * 10 + "5ec4"
@@ -66,7 +65,7 @@ async def test_a_serial_with_an_underscore_gets_a_certificate(api: Api) -> None:
 
 
 async def test_a_bug_with_one_unit_of_many_is_its_line_and_no_more(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    offline_provisioner = api.testbed.app[app_keys.OFFLINE_PROVISIONER]
+    offline_provisioner = api.testbed.station.offline_provisioner
     provision = offline_provisioner.provision
 
     async def failing(wanted: Any, origin: str) -> Any:

@@ -19,7 +19,7 @@ async def test_signing_out_and_revoking_the_token_both_end_a_session(api: Api) -
     assert (await api.client.post("/logout", headers=own, allow_redirects=False)).status == 303
     await problem(await api.client.get(DEVICES, headers=own), 401, "access.required")
     session = await api.sign_in(Scope.READ)
-    async with api.testbed.database.write() as connection:
+    async with api.testbed.station.database.write() as connection:
         for token in await tokens.list_all(connection):
             if token.revoked_at is None and token.scopes == {Scope.READ}:
                 await tokens.revoke(connection, token.name, int(time.time()))

@@ -12,8 +12,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from shared.errors import BirthmarkError
 from station.config import AuthorityConfig, RatesConfig, StationConfig, WebConfig
+from station.web.endpoint import BODY_BYTES
 from station.web.http import middleware
-from station.web.http.bodies import BODY_BYTES
 from tests.harness.api_client import DEVICES, PROVISION, Api, opened, problem
 from tests.harness.page_testbed import Client, open_page_testbed
 

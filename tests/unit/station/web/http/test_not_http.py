@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import tomllib
+from importlib import metadata
 
 import pytest
 
 from tests.harness.api_client import Api
+from tests.harness.checkout import ROOT
 from virtual.timeouts import TIMEOUT_SECONDS
 
 SECRET = "5ec4e7" * 10 + "5ec4"
@@ -41,3 +44,10 @@ async def test_a_request_that_is_not_http_is_neither_quoted_nor_logged(
     assert json.loads(body)["code"] == "http.malformed"
     assert SECRET.encode() not in answer
     assert not caplog.records
+
+
+def test_only_the_minor_version_of_aiohttp_that_this_test_runs_with_is_allowed() -> None:
+    major, minor = map(int, metadata.version("aiohttp").split(".")[:2])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    allowed = [name for name in project["optional-dependencies"]["station"] if name.startswith("aiohttp>")]
+    assert allowed == [f"aiohttp>={major}.{minor},<{major}.{minor + 1}"]

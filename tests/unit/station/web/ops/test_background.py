@@ -22,7 +22,7 @@ async def test_a_tampered_audit_log_shows_in_the_metrics(api: Api) -> None:
     await api.provision("CAM-1")
     await background.check_audit(api.testbed.app)
     assert "birthmark_audit_intact 1.0" in await (await api.client.get("/metrics")).text()
-    async with api.testbed.database.write() as connection:
+    async with api.testbed.station.database.write() as connection:
         await connection.exec_driver_sql("DROP TRIGGER audit_no_update")
         await connection.execute(audit.update().where(audit.c.event == "issued").values(serial="CAM-2"))
     await background.check_audit(api.testbed.app)
@@ -46,7 +46,7 @@ async def test_an_ended_session_is_counted_with_its_code_and_one_under_way_is_no
         PortChanged("/dev/ttyACM1", PortState.FAILED, 2, code="csr.subject-differs"),
         PortChanged("/dev/ttyACM1", PortState.WAITING),
     ):
-        api.testbed.bus.tell(event)
+        api.testbed.station.bus.tell(event)
     text = await (await api.client.get("/metrics")).text()
     counted = sorted(line for line in text.splitlines() if line.startswith("birthmark_sessions_total{"))
     assert counted == [

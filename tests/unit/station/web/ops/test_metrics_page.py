@@ -16,7 +16,7 @@ from tests.harness.api_client import Api, opened
 async def test_the_metrics_count_sessions_units_ports_and_disk(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics_page, "FRESH_SECONDS", 0.0)
     await api.provision("CAM-1")
-    api.testbed.bus.tell(PortChanged("/dev/ttyACM0", PortState.FAILED, code="csr.subject-differs"))
+    api.testbed.station.bus.tell(PortChanged("/dev/ttyACM0", PortState.FAILED, code="csr.subject-differs"))
     text = await (await api.client.get("/metrics")).text()
     assert 'birthmark_sessions_total{code="csr.subject-differs",outcome="failed"} 1.0' in text
     assert 'birthmark_units{state="provisioned"} 1.0' in text

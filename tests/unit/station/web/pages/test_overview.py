@@ -102,7 +102,7 @@ async def test_a_unit_without_a_receipt_is_shown_as_not_confirmed(testbed: PageT
 
 async def test_a_revoked_unit_is_shown_with_the_reason(testbed: PageTestbed, client: Client) -> None:
     await testbed.provision("unit")
-    async with testbed.database.write() as connection:
+    async with testbed.station.database.write() as connection:
         await revocation.revoke(connection, "unit", RevocationCode.KEY_COMPROMISE, "stolen <b>van</b>", 1)
     text = await text_of(client)
     assert "Revoked stolen <b>van</b>" in text
@@ -122,7 +122,7 @@ async def test_a_revoked_unit_is_shown_with_the_reason(testbed: PageTestbed, cli
 async def test_each_state_of_a_port_has_a_word(
     testbed: PageTestbed, client: Client, state: PortState, word: str
 ) -> None:
-    testbed.bus.tell(PortChanged("/dev/ttyACM0", state, note="what is going on"))
+    testbed.station.bus.tell(PortChanged("/dev/ttyACM0", state, note="what is going on"))
     text = await text_of(client)
     assert f"Ports 1 {word.lower()} {word}" in text
     assert "What is going on" in text
@@ -131,9 +131,9 @@ async def test_each_state_of_a_port_has_a_word(
 async def test_a_session_shows_its_step_and_a_failure_its_sentence_and_code(
     testbed: PageTestbed, client: Client
 ) -> None:
-    testbed.bus.tell(PortChanged("/dev/ttyACM0", PortState.WORKING, 4, "serial-4", "Pi", "Verifying the proof"))
+    testbed.station.bus.tell(PortChanged("/dev/ttyACM0", PortState.WORKING, 4, "serial-4", "Pi", "Verifying the proof"))
     failed = PortChanged("/dev/ttyACM1", PortState.FAILED, 3, "serial-3", "Pi", "It is false. Unplug it.", "csr.false")
-    testbed.bus.tell(failed)
+    testbed.station.bus.tell(failed)
     text = await text_of(client)
     assert "serial-4" in text
     assert "Step 4 of 6" in text
@@ -146,8 +146,8 @@ async def test_a_session_shows_its_step_and_a_failure_its_sentence_and_code(
 
 async def test_a_devices_names_stay_text(testbed: PageTestbed, client: Client) -> None:
     await testbed.provision(MARKUP, model=MARKUP, ek_trust="unverified", ek_reason=MARKUP)
-    testbed.bus.tell(PortChanged(MARKUP, PortState.FAILED, 3, MARKUP, MARKUP, MARKUP, MARKUP))
-    testbed.bus.tell(PortChanged(MARKUP + "2", PortState.WAITING, note=MARKUP))
+    testbed.station.bus.tell(PortChanged(MARKUP, PortState.FAILED, 3, MARKUP, MARKUP, MARKUP, MARKUP))
+    testbed.station.bus.tell(PortChanged(MARKUP + "2", PortState.WAITING, note=MARKUP))
     body = await (await client.get("/", params={"search": MARKUP}, headers={"Accept": "text/html"})).text()
     assert body.count("&lt;img src=x onerror=") >= 10
     assert "<img src=x" not in body
@@ -250,17 +250,17 @@ async def test_a_browser_without_javascript_renews_the_page_by_itself(client: Cl
 
 
 async def test_why_no_port_can_appear_stands_where_the_ports_would(testbed: PageTestbed, client: Client) -> None:
-    testbed.bus.tell(NoticeChanged(Topic.PORTS, "The udev rule is <b>not</b> installed."))
+    testbed.station.bus.tell(NoticeChanged(Topic.PORTS, "The udev rule is <b>not</b> installed."))
     text = await text_of(client)
     assert "No port is served. The udev rule is <b>not</b> installed." in text
     assert "Nothing is plugged in." not in text
-    testbed.bus.tell(NoticeChanged(Topic.PORTS, ""))
+    testbed.station.bus.tell(NoticeChanged(Topic.PORTS, ""))
     assert "Nothing is plugged in." in await text_of(client)
 
 
 async def test_problems_with_the_vendors_certificates_are_on_the_page(testbed: PageTestbed, client: Client) -> None:
     assert "vendors' certificates" not in await text_of(client)
-    testbed.bus.tell(NoticeChanged(Topic.VENDORS, "TPM vendors' certificates: <b>.pem: bad"))
+    testbed.station.bus.tell(NoticeChanged(Topic.VENDORS, "TPM vendors' certificates: <b>.pem: bad"))
     assert "TPM vendors' certificates: <b>.pem: bad" in await text_of(client)
-    testbed.bus.tell(NoticeChanged(Topic.VENDORS, ""))
+    testbed.station.bus.tell(NoticeChanged(Topic.VENDORS, ""))
     assert "vendors' certificates" not in await text_of(client)

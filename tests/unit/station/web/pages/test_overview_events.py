@@ -43,7 +43,7 @@ async def opened(client: Client | ClientSession, address: str = "/events") -> Cl
 
 
 async def test_a_listener_first_gets_everything_as_it_is(testbed: PageTestbed, client: Client) -> None:
-    testbed.bus.tell(PortChanged(PORT, PortState.WORKING, 2, "serial-2"))
+    testbed.station.bus.tell(PortChanged(PORT, PortState.WORKING, 2, "serial-2"))
     await testbed.provision("unit-1")
     stream = await client.get("/events")
     assert await next_event(stream) == ("asset_version", testbed.app[app_keys.ASSET_VERSION])
@@ -58,11 +58,11 @@ async def test_a_listener_first_gets_everything_as_it_is(testbed: PageTestbed, c
 
 async def test_a_change_on_a_port_is_delivered(testbed: PageTestbed, client: Client) -> None:
     stream = await opened(client)
-    testbed.bus.tell(PortChanged(PORT, PortState.WORKING, 3, "serial-3", note="Verifying"))
+    testbed.station.bus.tell(PortChanged(PORT, PortState.WORKING, 3, "serial-3", note="Verifying"))
     name, data = await next_event(stream)
     assert name == "sessions"
     assert "serial-3" in data
-    testbed.bus.tell(PortGone(PORT))
+    testbed.station.bus.tell(PortGone(PORT))
     name, data = await next_event(stream)
     assert name == "sessions"
     assert "Nothing is plugged in." in data
@@ -71,7 +71,7 @@ async def test_a_change_on_a_port_is_delivered(testbed: PageTestbed, client: Cli
 async def test_a_notice_is_delivered_and_taken_away(testbed: PageTestbed, client: Client) -> None:
     stream = await opened(client)
     for text in ("TPM vendors' certificates: <b>.pem: bad", ""):
-        testbed.bus.tell(NoticeChanged(Topic.VENDORS, text))
+        testbed.station.bus.tell(NoticeChanged(Topic.VENDORS, text))
         name, data = await next_event(stream)
         assert name == "notices"
         assert ("&lt;b&gt;.pem: bad" in data) is bool(text)
@@ -89,7 +89,7 @@ async def test_a_new_unit_is_delivered_to_the_pages_that_show_it(testbed: PageTe
 
 async def test_a_devices_names_are_escaped_in_the_stream_too(testbed: PageTestbed, client: Client) -> None:
     stream = await opened(client)
-    testbed.bus.tell(PortChanged(MARKUP, PortState.FAILED, 1, MARKUP, MARKUP, MARKUP, MARKUP))
+    testbed.station.bus.tell(PortChanged(MARKUP, PortState.FAILED, 1, MARKUP, MARKUP, MARKUP, MARKUP))
     name, data = await next_event(stream)
     assert name == "sessions"
     assert "&lt;img" in data
@@ -99,7 +99,7 @@ async def test_a_devices_names_are_escaped_in_the_stream_too(testbed: PageTestbe
 
 async def test_a_text_cannot_forge_an_event(testbed: PageTestbed, client: Client) -> None:
     stream = await opened(client)
-    testbed.bus.tell(
+    testbed.station.bus.tell(
         PortChanged(PORT, PortState.WORKING, 1, "x\r\n\r\nevent: asset_version\rdata: forged\n\n", note="y")
     )
     name, data = await next_event(stream)
@@ -110,7 +110,7 @@ async def test_a_text_cannot_forge_an_event(testbed: PageTestbed, client: Client
 async def test_a_burst_is_sent_as_one(testbed: PageTestbed, client: Client) -> None:
     stream = await opened(client)
     for step in range(1, 7):
-        testbed.bus.tell(PortChanged(PORT, PortState.WORKING, step, "serial"))
+        testbed.station.bus.tell(PortChanged(PORT, PortState.WORKING, step, "serial"))
     _, data = await next_event(stream)
     assert "Step 6 of 6" in data
 
@@ -119,9 +119,9 @@ async def test_a_slow_listener_gets_everything_again(testbed: PageTestbed, clien
     stream = await opened(client)
     await testbed.provision("unit-before")
     # More events at once than a listener's queue holds: the bus drops them and sends only Lost.
-    with testbed.bus.listen() as witness:
+    with testbed.station.bus.listen() as witness:
         for number in range(1000):
-            testbed.bus.tell(PortChanged(PORT, PortState.WORKING, 1 + number % 6, f"serial-{number}"))
+            testbed.station.bus.tell(PortChanged(PORT, PortState.WORKING, 1 + number % 6, f"serial-{number}"))
         assert any(isinstance(witness.get_nowait(), Lost) for _ in range(witness.qsize()))
     names: dict[str, str] = {}
     while not {"sessions", "units"} <= set(names) or "serial-999" not in names["sessions"]:
@@ -171,11 +171,11 @@ async def test_a_registry_that_fails_ends_the_stream_and_tells_nothing_of_it(
     testbed: PageTestbed, client: Client, tmp_path: Path
 ) -> None:
     stream = await opened(client)
-    await testbed.database.close()
+    await testbed.station.database.close()
     (tmp_path / "registry.sqlite").write_bytes(b"not a database at all" * 1000)
     for suffix in ("-wal", "-shm"):
         (tmp_path / f"registry.sqlite{suffix}").unlink(missing_ok=True)
-    testbed.bus.tell(UnitChanged("unit"))
+    testbed.station.bus.tell(UnitChanged("unit"))
     async with asyncio.timeout(TIMEOUT_SECONDS):
         assert await stream.content.read() == b""
 
