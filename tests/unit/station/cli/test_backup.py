@@ -32,7 +32,11 @@ def test_without_a_terminal_the_passphrase_comes_from_a_file(
     assert not (tmp_path / "file").exists()
 
 
-@pytest.mark.parametrize(("command", "key"), [("backup", f"--recipient={RECIPIENT}"), ("restore", "--identity=-")])
+@pytest.mark.parametrize(
+    ("command", "key"),
+    [("backup", f"--recipient={RECIPIENT}"), ("restore", "--identity=-")],
+    ids=["backup", "restore"],
+)
 def test_a_passphrase_and_a_key_are_not_given_together(
     station: StationCommands, tmp_path: Path, passphrase_file: Path, command: str, key: str
 ) -> None:
