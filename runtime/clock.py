@@ -1,4 +1,4 @@
-"""The system's clock, which only this module asks. What needs the time is given a `Clock`."""
+"""The system's clock, which only this module asks, and how a time is told. What needs the time is given a `Clock`."""
 
 from __future__ import annotations
 
@@ -21,3 +21,13 @@ def unix_time(clock: Clock = SYSTEM_CLOCK) -> int:
 def utc_now(clock: Clock = SYSTEM_CLOCK) -> dt.datetime:
     """Return the time with its zone, UTC."""
     return dt.datetime.fromtimestamp(clock(), dt.UTC)
+
+
+def iso_time(seconds: float) -> str:
+    """Tell a time to programs: ISO 8601, UTC, whole seconds. `seconds` since 1970."""
+    return dt.datetime.fromtimestamp(int(seconds), dt.UTC).isoformat()
+
+
+def local_time(seconds: float) -> str:
+    """Tell a time to people: date, hours and minutes in this machine's time zone. `seconds` since 1970."""
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).astimezone().strftime("%Y-%m-%d %H:%M")

@@ -14,6 +14,7 @@ from device_agent.session.agent import forget
 from device_agent.storage.disk import Disk
 from device_agent.storage.identity import CERTIFICATE, CHAIN, Identity, IdentityStore
 from device_agent.storage.state_dir import check_state_dir, lock_state_dir
+from runtime.clock import iso_time
 from runtime.commands import AS_JSON, print_json
 from runtime.owner import acting_as, owner_of
 from shared.errors import BirthmarkError
@@ -59,7 +60,7 @@ def summary(identity: Identity | None) -> Summary:
         tpm_manufacturer=about.tpm_manufacturer,
         tpm_firmware=about.tpm_firmware,
         certificate_serial=f"{leaf.serial_number:x}",
-        certificate_not_after=leaf.not_valid_after_utc.isoformat(),
+        certificate_not_after=iso_time(leaf.not_valid_after_utc.timestamp()),
         certificate_sha256=leaf.fingerprint(hashes.SHA256()).hex(),
         root_sha256=root.fingerprint(hashes.SHA256()).hex(),
         certificate_file=str(identity.link / CERTIFICATE),

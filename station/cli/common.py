@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import sys
 from pathlib import Path
 from typing import IO, Final
@@ -11,6 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from runtime.clock import local_time
 from runtime.commands import AS_JSON, CommandGroup, print_json
 from shared.errors import BirthmarkError
 
@@ -30,7 +30,7 @@ def format_time(seconds: int | None) -> str:
     """Format a time for people, in the local zone."""
     if seconds is None:
         return "–"
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+    return local_time(seconds)
 
 
 def read_secret_line(file: IO[str]) -> str:

@@ -7,7 +7,6 @@ was made by the station.
 from __future__ import annotations
 
 import base64
-import binascii
 import datetime as dt
 import os
 import time
@@ -18,7 +17,7 @@ from typing import Annotated, Final
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from msgspec import Meta
@@ -30,6 +29,7 @@ from shared.errors import BirthmarkError, ErrorCode
 from shared.text import printable
 from shared.types import BoardSerial, MasterKey, NucHash, TableId, board_serial
 from shared.x509_profile import UNREADABLE, is_p256
+from station.attestation.csr import read_csr
 from station.config import StationConfig
 from station.events import Bus, UnitChanged
 from station.provisioning.issuance import Issuance, Subject
@@ -64,12 +64,18 @@ class ProvisioningRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     """A request for one unit, as it was received; `OfflineProvisioner.provision` checks the fields."""
 
     device_serial: Annotated[str, Meta(max_length=limits.SERIAL_CHARACTERS, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*\Z")]
-    device_family: _Family | None = None
-    """Default: the configured family."""
-    nuc_hash: Annotated[str, Meta(max_length=64, pattern=r"^(?!0{64})([0-9a-fA-F]{64})?\Z")] | None = None
-    """64 hexadecimal digits; absent or empty, the station makes one, as the public SMA does, and returns it."""
-    csr: Annotated[str, Meta(max_length=CSR_CHARACTERS, extra_json_schema={"format": "pkcs10"})] | None = None
-    """PKCS#10, PEM or base64 of DER."""
+    device_family: Annotated[_Family | None, Meta(description="Default: the configured family.")] = None
+    nuc_hash: Annotated[
+        Annotated[str, Meta(max_length=64, pattern=r"^(?!0{64})([0-9a-fA-F]{64})?\Z")] | None,
+        Meta(
+            description="64 hexadecimal digits; absent or empty, "
+            "the station makes one, as the public SMA does, and returns it."
+        ),
+    ] = None
+    csr: Annotated[
+        Annotated[str, Meta(max_length=CSR_CHARACTERS, extra_json_schema={"format": "pkcs10"})] | None,
+        Meta(description="PKCS#10, PEM or base64 of DER."),
+    ] = None
 
     def __repr__(self) -> str:
         return f"ProvisioningRequest({self.device_serial!r})"  # a NUC hash is secret
@@ -154,7 +160,8 @@ class OfflineProvisioner:
         given = parse_nuc_hash(request.nuc_hash) if request.nuc_hash else None
         nuc_hash = given or NucHash(os.urandom(32))
         private_key = self._make_key() if request.csr is None else None
-        public_key = private_key.public_key() if private_key else read_csr((request.csr or "").encode(errors="replace"))
+        csr = (request.csr or "").encode(errors="replace")
+        public_key = private_key.public_key() if private_key else key_of_csr(csr)
         applicant = Applicant(
             serial=serial,
             key_holder=KeyHolder.STATION if private_key else KeyHolder.SOFTWARE,
@@ -244,7 +251,7 @@ def parse_nuc_hash(text: str) -> NucHash:
         raise BirthmarkError("provisioning.nuc-hash-invalid") from None
 
 
-def read_csr(data: bytes) -> ec.EllipticCurvePublicKey:
+def key_of_csr(data: bytes) -> ec.EllipticCurvePublicKey:
     """Return the key that signed a CSR (PKCS#10: PEM, DER, or base64 of DER). Ignores the subject.
 
     Raises `provisioning.csr-malformed` or `provisioning.csr-key-unsupported`.
@@ -252,21 +259,23 @@ def read_csr(data: bytes) -> ec.EllipticCurvePublicKey:
     if len(data) > CSR_CHARACTERS:
         raise BirthmarkError("provisioning.csr-malformed", f"it is larger than {CSR_CHARACTERS} bytes")
     try:
-        request = _parse_csr(data.strip() if data.lstrip().startswith(b"-----BEGIN") else data)
-        key = request.public_key()
-        valid = request.is_signature_valid
-    except (*UNREADABLE, TypeError, InvalidSignature, UnsupportedAlgorithm, binascii.Error):
+        request = read_csr(_der_of(data))
+    except UnsupportedAlgorithm:
+        raise BirthmarkError("provisioning.csr-key-unsupported") from None
+    except ValueError:
         raise BirthmarkError("provisioning.csr-malformed") from None
-    if not is_p256(key):
+    if not is_p256(request.key):
         raise BirthmarkError("provisioning.csr-key-unsupported")
-    if not valid:
+    if not request.signature_valid:
         raise BirthmarkError("provisioning.csr-malformed", "its signature is not its key's")
-    return key
+    return request.key
 
 
-def _parse_csr(data: bytes) -> x509.CertificateSigningRequest:
-    if data.startswith(b"-----BEGIN"):
-        return x509.load_pem_x509_csr(data)
-    if data.startswith(b"\x30"):
-        return x509.load_der_x509_csr(data)
-    return x509.load_der_x509_csr(base64.b64decode(data.strip(), validate=True))
+def _der_of(data: bytes) -> bytes:
+    """DER from PEM, DER or base64 of DER. Raises ValueError."""
+    if data.lstrip().startswith(b"-----BEGIN"):
+        try:
+            return x509.load_pem_x509_csr(data.strip()).public_bytes(Encoding.DER)
+        except (*UNREADABLE, TypeError) as error:
+            raise ValueError("no certificate request") from error
+    return data if data.startswith(b"\x30") else base64.b64decode(data.strip(), validate=True)

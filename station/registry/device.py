@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from runtime.clock import iso_time
 from station.registry.records import KeyHolder, Unit, UnitState
 from station.registry.units import certificate_serial
 
@@ -81,8 +81,4 @@ def device_of(unit: Unit) -> Device:
 
 
 def _iso_or_none(seconds: int | None) -> str | None:
-    return None if seconds is None else _iso(seconds)
-
-
-def _iso(seconds: int) -> str:
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat()
+    return None if seconds is None else iso_time(seconds)

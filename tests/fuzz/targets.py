@@ -32,7 +32,7 @@ from station.attestation.ek.vendor_certificate import VendorCertificate
 from station.attestation.ek.verification import EkTrust, verify_ek
 from station.attestation.tpm2.structures import read_certified, read_public, read_signature
 from station.config import EkPolicy
-from station.provisioning.offline import read_csr
+from station.provisioning.offline import key_of_csr
 from tests.harness.certificates import NOW as CHAIN_NOW
 from tests.harness.certificates import SERIAL as CHAIN_SERIAL
 from tests.harness.certificates import SIGNED, AuthorityChain, chain_of_trust
@@ -99,7 +99,7 @@ def tpm_structures(octets: bytes) -> None:
 def csr(octets: bytes) -> None:
     """A certificate request is accepted or refused, from the cable and from elsewhere."""
     with suppress(BirthmarkError):
-        read_csr(octets)
+        key_of_csr(octets)
     with suppress(BirthmarkError):
         examine_csr(octets, _ek().key, board_serial("10000000abcdef01"))  # type: ignore[arg-type]
 

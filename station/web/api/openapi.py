@@ -40,14 +40,6 @@ _SCOPES: Final = {
     Scope.PROVISION: "Provision units.",
     Scope.ADMIN: "Revoke and reinstate; includes the others.",
 }
-_PROVISIONING_REQUEST: Final = {
-    "device_family": "Default: the configured family.",
-    "nuc_hash": "64 hexadecimal digits; absent or empty, "
-    "the station makes one, as the public SMA does, and returns it.",
-    "csr": "PKCS#10, PEM or base64 of DER.",
-}
-"""The fields of a type that is not the web's; all others carry their descriptions themselves."""
-
 Json = dict[str, Any]
 
 
@@ -57,8 +49,6 @@ def describe(endpoints: Iterable[Endpoint], version: str) -> Json:
     types = _collect_types(listed)
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
     known = dict(zip((id(kind) for kind in types), schemas, strict=True))
-    for name, text in _PROVISIONING_REQUEST.items():
-        components["ProvisioningRequest"]["properties"][name]["description"] = text
     for component in components.values():
         _put_descriptions_last(component.get("properties", {}))
     components["BulkRequest"]["properties"]["devices"]["items"] = {

@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
+from runtime.clock import iso_time
 from shared.errors import BirthmarkError
 from station.registry import units
 from station.registry.records import COUNTED
@@ -51,7 +52,7 @@ async def health(request: web.Request) -> Health:
         service="sma",
         status="healthy",
         version=app[app_keys.VERSION],
-        timestamp=dt.datetime.fromtimestamp(int(now), dt.UTC).isoformat(),
+        timestamp=iso_time(now),
         uptime_seconds=max(0, int(now - app[app_keys.STARTED])),
         total_devices=sum(counts[state] for state in COUNTED),
         total_tables=station.config.tables.count,

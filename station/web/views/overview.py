@@ -5,12 +5,12 @@ Does not escape a device's texts: the templates escape everything.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from runtime.clock import iso_time, local_time
 from shared.protocol.states import MILESTONES
 from station.attestation.ek.verification import EkTrust
 from station.events import PortChanged, PortState
@@ -140,8 +140,7 @@ def _capital(text: str) -> str:
 
 
 def _moment(seconds: int) -> Moment:
-    moment = dt.datetime.fromtimestamp(seconds, dt.UTC)
-    return Moment(moment.isoformat(), moment.astimezone().strftime("%Y-%m-%d %H:%M"))
+    return Moment(iso_time(seconds), local_time(seconds))
 
 
 def _expiry_warning(left: float) -> str:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from runtime.clock import unix_time, utc_now
+from runtime.clock import iso_time, local_time, unix_time, utc_now
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "America/Los_Angeles"])
@@ -24,3 +24,14 @@ def test_the_time_zone_of_the_machine_makes_no_difference(zone: str, monkeypatch
 def test_a_given_clock_is_asked_instead() -> None:
     assert unix_time(lambda: 1_795_000_000.9) == 1_795_000_000
     assert utc_now(lambda: 0.0) == dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+def test_programs_are_told_a_time_in_utc_and_people_in_their_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+    time.tzset()
+    try:
+        assert iso_time(1_795_500_000.9) == "2026-11-24T06:00:00+00:00"
+        assert local_time(1_795_500_000) == "2026-11-24 11:45"
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -31,7 +31,7 @@ from shared.x509_profile import (
 from station.attestation.csr import examine_csr
 from station.attestation.ek.vendor_certificate import VendorCertificate
 from station.authority import profiles
-from station.provisioning.offline import read_csr
+from station.provisioning.offline import key_of_csr
 from tests.harness.certificates import NOW, chain_of_trust
 from tests.harness.soft_device import SERIAL, csr, new_key
 from tests.harness.vendor_lab import Vendor
@@ -63,7 +63,7 @@ def test_a_units_request_is_refused_on_the_cable_and_without_one() -> None:
     with pytest.raises(BirthmarkError, match=r"csr\.malformed"):
         examine_csr(request(), new_key().public_key(), board_serial(SERIAL))
     with pytest.raises(BirthmarkError, match=r"provisioning\.csr-malformed"):
-        read_csr(base64.b64encode(request()))
+        key_of_csr(base64.b64encode(request()))
 
 
 def test_a_stations_is_refused(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from station.events import Bus
 from station.provisioning import files
 from station.provisioning.files import Outcome, ProvisioningFiles, Result, read_csr_file, read_list
 from station.provisioning.issuance import Issuance
-from station.provisioning.offline import CSR_CHARACTERS, OfflineProvisioner, ProvisioningRequest, read_csr
+from station.provisioning.offline import CSR_CHARACTERS, OfflineProvisioner, ProvisioningRequest, key_of_csr
 from station.registry import queries, revocation
 from station.registry.queries import Filter
 from tests.harness.bare_station import NOW, BareStation, open_bare_station
@@ -210,7 +210,7 @@ def test_a_list_is_read_with_the_csr_files_beside_it(tmp_path: Path) -> None:
     first, second = read_list(written(tmp_path, text))
     assert first == ProvisioningRequest("A", "Camera", NUC, None)
     assert (second.device_serial, second.device_family, second.nuc_hash) == ("B", None, None)
-    assert read_csr((second.csr or "").encode()) == key.public_key()
+    assert key_of_csr((second.csr or "").encode()) == key.public_key()
 
 
 @pytest.mark.parametrize(
