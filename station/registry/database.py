@@ -74,7 +74,8 @@ class Database:
 
 def station_of(connection: Connection) -> str:
     """The name of the station whose transaction it is."""
-    name: str = connection.sync_connection.get_execution_options()[_STATION]  # type: ignore[union-attr]
+    opened = connection.sync_connection
+    name: str = opened.get_execution_options()[_STATION] if opened else ""
     return name
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,8 +44,8 @@ async def test_certificates_are_found_by_unit_and_by_digest(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("state", list(CertificateState))
 def test_a_certificate_is_usable_until_it_expires_is_superseded_or_revoked(state: CertificateState) -> None:
-    names = dict.fromkeys(Certificate.__slots__)
-    certificate = Certificate(**{**names, "state": state, "not_after": NOW})  # type: ignore[arg-type]
+    values: Any = dict.fromkeys(Certificate.__slots__) | {"state": state, "not_after": NOW}
+    certificate = Certificate(**values)
     live = state in (CertificateState.ISSUED, CertificateState.ACTIVE)
     assert certificates.is_usable(certificate, NOW - 1) is live
     assert not certificates.is_usable(certificate, NOW)

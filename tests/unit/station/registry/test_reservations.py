@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from shared.errors import BirthmarkError
 from station.registry import audit, reservations, revocation, units
 from station.registry.database import Connection
-from station.registry.records import CertificateState, Reservation, UnitState
+from station.registry.records import CertificateState, Reservation, Unit, UnitState
 from station.registry.reservations import LIFETIME_SECONDS
 from station.registry.revocation import RevocationCode
 from station.registry.schema import assignments, certificates
@@ -110,10 +110,10 @@ async def test_who_comes_with_a_certificate_for_a_reservation_that_was_replaced_
     ],
 )
 async def test_a_unit_revoked_or_released_while_it_is_signed_gets_nothing(
-    connection: Connection, code: str, change: object
+    connection: Connection, code: str, change: Callable[[Connection], Awaitable[Unit]]
 ) -> None:
     reservation = await reserve(connection)
-    await change(connection)  # type: ignore[operator]
+    await change(connection)
     with pytest.raises(BirthmarkError) as caught:
         await reservations.record(connection, reservation, signed(1), FIRST, NOW)
     assert caught.value.code == code
