@@ -108,17 +108,14 @@ async def _serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_station(data_dir, policy) as station:
-        runner = web.AppRunner(
-            create_app(
-                _make_parts(station),
-                time.time(),
-                behind_proxy=listener.behind_proxy,
-                tls_ends=tls.end.timestamp() if tls else None,
-            ),
-            access_log=None,
-            keepalive_timeout=IDLE_SECONDS,
-            shutdown_timeout=2,
+        app = create_app(
+            _make_parts(station),
+            time.time(),
+            behind_proxy=listener.behind_proxy,
+            tls_ends=tls.end.timestamp() if tls else None,
         )
+        listener.arrivals.watch_requests(app)
+        runner = web.AppRunner(app, access_log=None, keepalive_timeout=IDLE_SECONDS, shutdown_timeout=2)
         await runner.setup()
         try:
             address = await listener.start(runner)
@@ -141,6 +138,7 @@ async def _serve(
                 with suppress(asyncio.CancelledError):
                     await task
         finally:
+            await listener.stop()
             await runner.cleanup()
 
 
