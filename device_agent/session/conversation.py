@@ -22,7 +22,7 @@ _LOOK_SECONDS: Final = 0.5
 
 
 class Line(Protocol):
-    """An open serial line. Both raise `link.lost` when it is gone, and `write` `link.silent` when nobody takes it."""
+    """An open serial line. Both raise `link.lost` when it is gone, and `write` `link.unread` when nobody takes it."""
 
     def read(self, seconds: float) -> bytes: ...
 
@@ -92,7 +92,7 @@ class _Conversation:
             elif now - heard_at > self._step_seconds:
                 raise BirthmarkError("link.silent", f"no answer for {self._step_seconds:g} s")
             if now - begun_at > limits.SESSION_SECONDS:
-                raise BirthmarkError("link.silent", f"not done after {limits.SESSION_SECONDS:g} s")
+                raise BirthmarkError("link.slow", f"{limits.SESSION_SECONDS:g} s")
             for event in self._session.receive(data):
                 identity = self._handle(event)
                 if identity is not None:

@@ -13,14 +13,18 @@ from rich.console import Console
 from rich.progress import Progress as Bars
 from rich.progress import TaskID
 
-from shared.errors import BirthmarkError
-from station.cli.common import AS_JSON, FORCE, format_time, print_json, print_replaced, read_secret_line
+from station.cli.common import (
+    AS_JSON,
+    FORCE,
+    check_passphrase,
+    format_time,
+    print_json,
+    print_replaced,
+    read_secret_line,
+)
 from station.cli.data_directory import NEW_DATA_DIR, OWN_DATA_DIR
 from station.setup.backup import backup as backups
 from station.setup.backup.backup import Progress
-
-PASSPHRASE_CHARACTERS: Final = 12
-"""What guesses offline cost is scrypt's; that there are many of them to make is the passphrase's."""
 
 _PASSPHRASE_FILE: Final = click.option(
     "--passphrase-file",
@@ -94,8 +98,7 @@ def _passphrase(file: IO[str] | None, *, twice: bool) -> str:
         passphrase = click.prompt("Passphrase", hide_input=True, confirmation_prompt=twice, err=True)
     else:
         raise click.UsageError("there is no terminal to ask for the passphrase: give --passphrase-file")
-    if len(passphrase) < PASSPHRASE_CHARACTERS:
-        raise BirthmarkError("config.invalid", f"a backup's passphrase has {PASSPHRASE_CHARACTERS} characters or more")
+    check_passphrase(passphrase)
     return passphrase
 
 

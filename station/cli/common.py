@@ -17,7 +17,9 @@ from shared.errors import BirthmarkError
 __all__ = ["AS_JSON", "FORCE", "CommandGroup", "format_time", "print_json", "read_root_passphrase", "read_secret_line"]
 
 _LINE_CHARACTERS: Final = 1024
-_PASSPHRASE_CHARACTERS: Final = 12
+PASSPHRASE_CHARACTERS: Final = 12
+"""What guesses offline cost is scrypt's; that there are many of them to make is the passphrase's."""
+
 
 _PIPE_COLUMNS: Final = 240
 
@@ -42,18 +44,18 @@ def read_secret_line(file: IO[str]) -> str:
 
 
 def read_root_passphrase(file: IO[str] | None) -> str | None:
-    """The passphrase for the root's key, None when no file is given. Raises `config.invalid` for a short one."""
+    """The passphrase for the root's key, None when no file is given. Raises `config.passphrase-short`."""
     if file is None:
         return None
     passphrase = read_secret_line(file)
-    check_root_passphrase(passphrase)
+    check_passphrase(passphrase)
     return passphrase
 
 
-def check_root_passphrase(passphrase: str) -> None:
-    """Raises `config.invalid` for a short one."""
-    if len(passphrase) < _PASSPHRASE_CHARACTERS:
-        raise BirthmarkError("config.invalid", f"a root passphrase has {_PASSPHRASE_CHARACTERS} characters or more")
+def check_passphrase(passphrase: str) -> None:
+    """For what lies where others may get it: the root's key, a backup. Raises `config.passphrase-short`."""
+    if len(passphrase) < PASSPHRASE_CHARACTERS:
+        raise BirthmarkError("config.passphrase-short", f"it has fewer than {PASSPHRASE_CHARACTERS} characters")
 
 
 def print_replaced(data_dir: Path, aside: Path | None) -> None:

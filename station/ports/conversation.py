@@ -119,7 +119,7 @@ class Conversation:
             if waiting:
                 begun_at = now
             elif now - begun_at > limits.SESSION_SECONDS:
-                raise BirthmarkError("link.silent", f"not done after {limits.SESSION_SECONDS:.0f} s")
+                raise BirthmarkError("link.slow", self._came_of_it())
             try:
                 async with asyncio.timeout(self._config.hello_seconds if waiting else self._config.step_seconds):
                     data = await self._line.read()
@@ -175,7 +175,11 @@ class Conversation:
                 async with asyncio.timeout(self._config.step_seconds):
                     await self._line.write(data[start : start + limits.WRITE_BYTES])
             except TimeoutError:
-                raise BirthmarkError("link.silent", "it takes no bytes") from None
+                raise BirthmarkError("link.unread", f"for {self._config.step_seconds:g} s") from None
+
+    def _came_of_it(self) -> str:
+        noise = self._session.noise_bytes
+        return f"{limits.SESSION_SECONDS:g} s" + (f", with {noise} bytes that are no message" if noise else "")
 
     def _tell(self, state: PortState, note: str, code: str = "") -> None:
         self._step = steps_done(self._session.state) or self._step

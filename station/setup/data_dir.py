@@ -12,12 +12,14 @@ import tempfile
 import time
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from runtime.files import sync_directory
 from runtime.owner import acting_as, future_owner, who_may
 from shared.errors import BirthmarkError
+from shared.text import printable
 from station.setup.data_lock import locked
 
 MARK: Final = "station.toml"
@@ -34,6 +36,9 @@ REQUIRED: Final = (
     "authority/station.key",
 )
 """What a whole data directory holds."""
+
+_LOOKED_AT: Final = 1000
+_NAMED: Final = 3
 
 
 def create(data_dir: Path, fill: Callable[[Path], None], *, force: bool) -> Path | None:
@@ -92,12 +97,14 @@ def is_station(data_dir: Path) -> bool:
 def check(data_dir: Path, supplied: Collection[str] = ()) -> None:
     """Refuse a directory that is missing, half made, or readable by others; `supplied` files come from elsewhere.
 
-    Raises `data.missing`, `data.incomplete`, `data.readable-by-others` or `data.unreadable`.
+    Raises `data.missing`, `data.no-station`, `data.incomplete`, `data.readable-by-others` or `data.unreadable`.
     """
     try:
         if not occupied(data_dir):
             raise BirthmarkError("data.missing", str(data_dir))
         required = [name for name in REQUIRED if name not in supplied]
+        if not any((data_dir / name).exists() for name in REQUIRED):
+            raise BirthmarkError("data.no-station", f"{data_dir}{_stations_below(data_dir)}")
         absent = [name for name in required if not (data_dir / name).is_file()]
         if absent:
             raise BirthmarkError("data.incomplete", f"{data_dir} lacks {', '.join(absent)}")
@@ -107,6 +114,13 @@ def check(data_dir: Path, supplied: Collection[str] = ()) -> None:
                 raise BirthmarkError("data.readable-by-others", f"{path} has mode {stat.S_IMODE(status.st_mode):04o}")
     except OSError as error:
         raise _unreadable(error, data_dir) from error
+
+
+def _stations_below(directory: Path) -> str:
+    """Which it could have been: a path that ends one level too high is a common slip."""
+    entries = sorted(islice(directory.iterdir(), _LOOKED_AT))
+    found = [printable(str(entry), 256) for entry in entries if os.path.isfile(entry / MARK)]
+    return f"; there is one in {', '.join(found[:_NAMED])}" if found else ""
 
 
 def _unreadable(error: OSError, data_dir: Path) -> BirthmarkError:

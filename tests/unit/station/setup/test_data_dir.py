@@ -130,6 +130,18 @@ def test_a_directory_with_nothing_in_it_is_missing(tmp_path: Path, place: str) -
     assert refusal(lambda: check(tmp_path / place)).code == "data.missing"
 
 
+def test_a_directory_that_holds_something_else_is_no_stations(tmp_path: Path) -> None:
+    (tmp_path / "notes").touch()
+    error = refusal(lambda: check(tmp_path))
+    assert (error.code, error.detail) == ("data.no-station", str(tmp_path))
+
+
+def test_a_path_one_level_too_high_is_told_where_the_station_is(made: Path) -> None:
+    error = refusal(lambda: check(made.parent))
+    assert (error.code, error.detail) == ("data.no-station", f"{made.parent}; there is one in {made}")
+    assert "backup" not in error.advice
+
+
 @pytest.mark.parametrize("name", REQUIRED)
 def test_each_file_is_required_unless_it_comes_from_elsewhere(made: Path, name: str) -> None:
     (made / name).unlink()
