@@ -22,6 +22,10 @@ CLIENTS_MAX: Final = 20_000
 """Pairs of client and kind that are remembered: about 4 MB. Forgets the least recently seen one first."""
 
 
+_ROUNDING_SECONDS: Final = 1e-6
+"""More than sums of times may be off, and less than anybody has to wait."""
+
+
 class Limiter:
     """Rate limits by `kind` (a rate's name in the configuration) and client."""
 
@@ -36,7 +40,7 @@ class Limiter:
         key = (kind, client)
         due = max(now, self._due.get(key, now)) + 1 / self._rates[kind]
         wait = due - now - max(BURST_SECONDS, 1 / self._rates[kind])
-        if wait > 0:
+        if wait > _ROUNDING_SECONDS:
             return wait
         self._due[key] = due
         self._due.move_to_end(key)
