@@ -21,7 +21,21 @@ from shared.errors import BirthmarkError
 CONFIG_NAME: Final = "station.toml"
 CONFIG_BYTES: Final = 64 * 1024
 
-Name = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]{1,64}\Z")]
+_NAME: Final = r"^[^\x00-\x1f\x7f]{1,64}\Z"
+_ID: Final = r"^[A-Za-z0-9_.-]{1,64}\Z"
+_URL: Final = r"^https?://[^\s]{1,200}\Z"
+_HOST: Final = r"^[A-Za-z0-9.:_-]{1,253}\Z"
+_ORIGIN: Final = r"^https?://[A-Za-z0-9.:\[\]_-]{1,253}\Z"
+_WORDS: Final = {
+    _NAME: "1 to 64 printable characters",
+    _ID: "1 to 64 letters, digits and _.-",
+    _URL: "an address such as https://station.example.org",
+    _HOST: "a host name or an address without a port",
+    _ORIGIN: "an origin such as https://gallery.example.org",
+}
+"""What error messages say in place of each pattern."""
+
+Name = Annotated[str, Meta(pattern=_NAME)]
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 Rate = Annotated[float, Meta(gt=0, le=100_000)]
 
@@ -36,9 +50,9 @@ class EkPolicy(StrEnum):
 
 class AuthorityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     organization: Name = "Birthmark"
-    authority_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}\Z")] = "BIRTHMARK_SMA"
+    authority_id: Annotated[str, Meta(pattern=_ID)] = "BIRTHMARK_SMA"
     """The name that cameras send as `manufacturer_authority_id`."""
-    public_url: Annotated[str, Meta(pattern=r"^https?://[^\s]{1,200}\Z")] = "http://127.0.0.1:8001"
+    public_url: Annotated[str, Meta(pattern=_URL)] = "http://127.0.0.1:8001"
     """The address at which aggregators and cameras reach this authority: the base of the endpoints in certificates."""
     device_days: Annotated[int, Meta(ge=1, le=3650)] = 730
     birthmark_extensions: bool = True
@@ -69,7 +83,7 @@ class TablesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class ProvisioningConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    device_family: Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]{1,64}\Z")] = "Raspberry Pi"
+    device_family: Name = "Raspberry Pi"
     """The device family of units on the cable, and of requests that name none."""
     station_made_keys: bool = True
     """Whether a unit without a TPM and without a certificate request gets a private key made here, and with it the
@@ -119,14 +133,12 @@ class RatesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class WebConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    hosts: list[Annotated[str, Meta(pattern=r"^[A-Za-z0-9.:_-]{1,253}\Z")]] = msgspec.field(default_factory=list)
+    hosts: list[Annotated[str, Meta(pattern=_HOST)]] = msgspec.field(default_factory=list)
     """Names and addresses under which clients reach this station, besides loopback names and the host of
     `public_url`."""
     page: PageAccess = PageAccess.LOOPBACK
     metrics: MetricsAccess = MetricsAccess.LOOPBACK
-    cors_origins: list[Annotated[str, Meta(pattern=r"^https?://[A-Za-z0-9.:\[\]_-]{1,253}\Z")]] = msgspec.field(
-        default_factory=list
-    )
+    cors_origins: list[Annotated[str, Meta(pattern=_ORIGIN)]] = msgspec.field(default_factory=list)
     """Sites whose scripts may call the HTTP interface from a browser, with a bearer token."""
     rates: RatesConfig = msgspec.field(default_factory=RatesConfig)
 
@@ -199,6 +211,8 @@ def _convert(values: object, where: str) -> StationConfig:
         config = msgspec.convert(values, StationConfig, strict=True)
     except msgspec.ValidationError as error:
         text = re.sub(r" - at `\$\.?(.*)`", r" at \1", str(error))
+        for pattern, words in _WORDS.items():
+            text = text.replace(f"Expected `str` matching regex {pattern!r}", f"Expected {words}")
         raise BirthmarkError("config.invalid", where + text) from None
     if not config.authority.public_host:
         raise BirthmarkError("config.invalid", f"{where}authority.public_url names no host")

@@ -12,7 +12,7 @@ from device_agent.tpm.source import DEFAULT_TPM
 
 STATE_DIR: Final = click.option(
     "--state-dir",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),  # check_state_dir says who may read it
     default=DEFAULT_STATE_DIR,
     show_default=True,
     envvar="BIRTHMARK_STATE_DIR",

@@ -25,7 +25,7 @@ _LOOK_SECONDS: Final = 0.5
 class SerialLine(Protocol):
     """An open serial line.
 
-    Both methods raise `link.lost` when it is gone; `write` raises `link.silent` when nobody reads.
+    Both methods raise `link.lost` when it is gone; `write` raises `link.unread` when nobody reads.
     """
 
     def read(self, seconds: float) -> bytes: ...
@@ -150,7 +150,7 @@ class _Conversation:
         elif now - self._heard_at > self._step_seconds:
             raise BirthmarkError("link.silent", f"no answer for {self._step_seconds:g} s")
         if now - self._begun_at > limits.SESSION_SECONDS:
-            raise BirthmarkError("link.silent", f"not done after {limits.SESSION_SECONDS:.0f} s")
+            raise BirthmarkError("link.slow", f"{limits.SESSION_SECONDS:g} s")
         return data
 
     def _wait_for_greeting(self, waited: float) -> None:

@@ -45,13 +45,13 @@ class Link:
     def write(self, data: bytes, seconds: float) -> None:
         """Write `data`.
 
-        Raises `link.lost`, or `link.silent` when the other end has not read all of it after `seconds`.
+        Raises `link.lost`, or `link.unread` when the other end has not read all of it after `seconds`.
         """
         try:
             self._port.write_timeout = seconds
             self._port.write(data)
         except serial.SerialTimeoutException as error:
-            raise BirthmarkError("link.silent", "it takes no bytes") from error
+            raise BirthmarkError("link.unread", f"for {seconds:g} s") from error
         except _LOST as error:
             raise BirthmarkError("link.lost", _reason(error)) from error
 

@@ -13,7 +13,7 @@ import click
 
 from shared.errors import BirthmarkError
 from station.attestation.ek.vendor_files import read_vendor_files
-from station.cli.common import check_root_passphrase, read_root_passphrase
+from station.cli.common import check_passphrase, read_root_passphrase
 from station.cli.init import settings
 from station.config import EkPolicy, StationConfig
 from station.setup.root_key import check_target
@@ -85,7 +85,7 @@ def collect(options: Options, data_dir: Path) -> Answers:
             lambda path: check_target(data_dir, path),
         )
     if passphrase is None:
-        passphrase = _ask("Passphrase for the root key, 12 characters or more", check_root_passphrase, hidden=True)
+        passphrase = _ask("Passphrase for the root key, 12 characters or more", check_passphrase, hidden=True)
     return Answers(config(name, organization, public_url), ek_roots, root_key_to, passphrase)
 
 

@@ -14,14 +14,19 @@ from rich.progress import Progress as Bars
 from rich.progress import TaskID
 
 from shared.errors import BirthmarkError
-from station.cli.common import AS_JSON, FORCE, format_time, print_json, print_replaced, read_secret_line
+from station.cli.common import (
+    AS_JSON,
+    FORCE,
+    check_passphrase,
+    format_time,
+    print_json,
+    print_replaced,
+    read_secret_line,
+)
 from station.cli.data_directory import NEW_DATA_DIR, OWN_DATA_DIR
 from station.setup.backup import backup as backups
 from station.setup.backup.age_file import IDENTITY_BYTES_MAX, Identities, Passphrase, Recipients
 from station.setup.backup.backup import Progress
-
-PASSPHRASE_CHARACTERS: Final = 12
-"""The shortest passphrase. scrypt makes each guess slow; the length makes the number of guesses large."""
 
 _PASSPHRASE_FILE: Final = click.option(
     "--passphrase-file",
@@ -132,8 +137,7 @@ def _passphrase(file: IO[str] | None, *, new: bool) -> Passphrase:
     else:
         other = "--recipient" if new else "--identity"
         raise click.UsageError(f"there is no terminal to ask for the passphrase: give --passphrase-file or {other}")
-    if len(passphrase) < PASSPHRASE_CHARACTERS:
-        raise BirthmarkError("config.invalid", f"a backup's passphrase has {PASSPHRASE_CHARACTERS} characters or more")
+    check_passphrase(passphrase)
     return Passphrase(passphrase)
 
 

@@ -17,7 +17,8 @@ from shared.errors import BirthmarkError
 __all__ = ["AS_JSON", "FORCE", "CommandGroup", "format_time", "print_json", "read_root_passphrase", "read_secret_line"]
 
 _LINE_CHARACTERS: Final = 1024
-_PASSPHRASE_CHARACTERS: Final = 12
+PASSPHRASE_CHARACTERS: Final = 12
+"""The shortest passphrase. scrypt makes each guess slow; the length makes the number of guesses large."""
 
 _PIPE_COLUMNS: Final = 240
 
@@ -42,18 +43,18 @@ def read_secret_line(file: IO[str]) -> str:
 
 
 def read_root_passphrase(file: IO[str] | None) -> str | None:
-    """Read the passphrase for the root's key; None without a file. Raises `config.invalid` for a short one."""
+    """Read the passphrase for the root's key; None without a file. Raises `config.passphrase-short`."""
     if file is None:
         return None
     passphrase = read_secret_line(file)
-    check_root_passphrase(passphrase)
+    check_passphrase(passphrase)
     return passphrase
 
 
-def check_root_passphrase(passphrase: str) -> None:
-    """Check the passphrase's length. Raises `config.invalid` for a short one."""
-    if len(passphrase) < _PASSPHRASE_CHARACTERS:
-        raise BirthmarkError("config.invalid", f"a root passphrase has {_PASSPHRASE_CHARACTERS} characters or more")
+def check_passphrase(passphrase: str) -> None:
+    """Check the length of the root key's passphrase or a backup's. Raises `config.passphrase-short`."""
+    if len(passphrase) < PASSPHRASE_CHARACTERS:
+        raise BirthmarkError("config.passphrase-short", f"it has fewer than {PASSPHRASE_CHARACTERS} characters")
 
 
 def print_replaced(data_dir: Path, aside: Path | None) -> None:

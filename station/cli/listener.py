@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import os
 import socket
 import ssl
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from aiohttp import web
 
 from runtime.systemd import inherited_sockets
 from shared.errors import BirthmarkError
 from shared.text import printable
+from station.cli.arrivals import Arrivals
+
+BACKLOG: Final = 128
+"""How many connections may wait to be accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,8 @@ class Listener:
     port: int
     tls: ssl.SSLContext | None = None
     behind_proxy: bool = False
+    arrivals: Arrivals = field(default_factory=Arrivals)
+    _inherited: list[asyncio.Server] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         self._require_safe(self.host)
@@ -41,11 +49,22 @@ class Listener:
                 await web.TCPSite(runner, self.host, self.port, ssl_context=self.tls).start()
                 return _address(runner.addresses[0], self.tls)
             served = [(listening, self._tls_on(listening)) for listening in inherited]
+            assert runner.server  # noqa: S101 - it was set up
+            accept = self.arrivals.watch(runner.server)
             for listening, tls in served:
-                await web.SockSite(runner, listening, ssl_context=tls).start()
+                self._inherited.append(
+                    await asyncio.get_running_loop().create_server(accept, sock=listening, ssl=tls, backlog=BACKLOG)
+                )
         except OSError as error:
             raise BirthmarkError("http.cannot-listen", f"{self.host}:{self.port}: {error.strerror}") from error
         return " and ".join(_address(listening.getsockname(), tls) for listening, tls in served)
+
+    async def stop(self) -> None:
+        """Stop accepting, and wait for accepted clients' requests; systemd keeps later ones for the next start."""
+        for server in self._inherited:
+            server.close()
+        if self._inherited:
+            await self.arrivals.settle()
 
     def _tls_on(self, listening: socket.socket) -> ssl.SSLContext | None:
         if listening.family == socket.AF_UNIX:

@@ -106,16 +106,13 @@ async def _serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_station(data_dir, policy) as station:
-        runner = web.AppRunner(
-            create_app(
-                station,
-                behind_proxy=listener.behind_proxy,
-                tls_ends=tls.end.timestamp() if tls else None,
-            ),
-            access_log=None,
-            keepalive_timeout=IDLE_SECONDS,
-            shutdown_timeout=2,
+        app = create_app(
+            station,
+            behind_proxy=listener.behind_proxy,
+            tls_ends=tls.end.timestamp() if tls else None,
         )
+        listener.arrivals.watch_requests(app)
+        runner = web.AppRunner(app, access_log=None, keepalive_timeout=IDLE_SECONDS, shutdown_timeout=2)
         await runner.setup()
         try:
             address = await listener.start(runner)
@@ -138,6 +135,7 @@ async def _serve(
                 with suppress(asyncio.CancelledError):
                     await task
         finally:
+            await listener.stop()
             await runner.cleanup()
 
 

@@ -66,7 +66,7 @@ def devices(data_dir: Path, family: str, state: str | None, search: str, as_json
 def _print_units(found: list[Unit]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("serial", "family", "state", "provisioned", "certificate until", "tables", "key"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=heading in ("serial", "state"))  # whole in a narrow terminal, too
     for unit in found:
         # Text, not str: rich would read markup in what a device sent.
         cells = (

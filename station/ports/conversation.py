@@ -173,7 +173,7 @@ class Conversation:
     async def _read_within_step(self) -> bytes:
         """Read from a device in a session, in which neither a step nor the whole may take too long."""
         if time.monotonic() - self._begun_at > limits.SESSION_SECONDS:
-            raise BirthmarkError("link.silent", f"not done after {limits.SESSION_SECONDS:.0f} s")
+            raise BirthmarkError("link.slow", self._describe_slow_session())
         try:
             async with asyncio.timeout(self._config.step_seconds):
                 return await self._line.read()
@@ -187,7 +187,11 @@ class Conversation:
                 async with asyncio.timeout(self._config.step_seconds):
                     await self._line.write(data[start : start + limits.WRITE_BYTES])
             except TimeoutError:
-                raise BirthmarkError("link.silent", "it takes no bytes") from None
+                raise BirthmarkError("link.unread", f"for {self._config.step_seconds:g} s") from None
+
+    def _describe_slow_session(self) -> str:
+        noise = self._session.noise_bytes
+        return f"{limits.SESSION_SECONDS:g} s" + (f", with {noise} bytes that are no message" if noise else "")
 
     def _tell(self, state: PortState, note: str, code: str = "") -> None:
         self._step = steps_done(self._session.state) or self._step

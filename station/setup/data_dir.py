@@ -6,17 +6,20 @@ moment.
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from runtime.files import name_of_replaced, sync_directory
 from runtime.owner import acting_as, future_owner, who_may
 from shared.errors import BirthmarkError
+from shared.text import printable
 from station.registry.location import REGISTRY_NAME
 from station.setup.data_lock import locked
 
@@ -34,6 +37,9 @@ REQUIRED: Final = (
     "authority/station.key",
 )
 """What a whole data directory holds."""
+
+_ENTRIES_SEARCHED: Final = 1000
+_STATIONS_NAMED: Final = 3
 
 
 def create(data_dir: Path, fill: Callable[[Path], None], *, force: bool) -> Path | None:
@@ -92,13 +98,15 @@ def is_station(data_dir: Path) -> bool:
 def check(data_dir: Path, supplied: Collection[str] = ()) -> None:
     """Refuse a directory that is missing, incomplete or readable by others.
 
-    `supplied` names files it need not hold. Raises `data.missing`, `data.incomplete`, `data.readable-by-others` or
-    `data.unreadable`.
+    `supplied` names files it need not hold. Raises `data.missing`, `data.no-station`, `data.incomplete`,
+    `data.readable-by-others` or `data.unreadable`.
     """
     try:
         if not occupied(data_dir):
             raise BirthmarkError("data.missing", str(data_dir))
         required = [name for name in REQUIRED if name not in supplied]
+        if not any((data_dir / name).exists() for name in REQUIRED):
+            raise BirthmarkError("data.no-station", f"{data_dir}{_stations_below(data_dir)}")
         absent = [name for name in required if not (data_dir / name).is_file()]
         if absent:
             raise BirthmarkError("data.incomplete", f"{data_dir} lacks {', '.join(absent)}")
@@ -108,6 +116,13 @@ def check(data_dir: Path, supplied: Collection[str] = ()) -> None:
                 raise BirthmarkError("data.readable-by-others", f"{path} has mode {stat.S_IMODE(status.st_mode):04o}")
     except OSError as error:
         raise _unreadable(error, data_dir) from error
+
+
+def _stations_below(directory: Path) -> str:
+    """Name the stations in `directory`, which may be one level too high: a common mistake."""
+    entries = sorted(islice(directory.iterdir(), _ENTRIES_SEARCHED))
+    found = [printable(str(entry), 256) for entry in entries if os.path.isfile(entry / MARK)]
+    return f"; there is one in {', '.join(found[:_STATIONS_NAMED])}" if found else ""
 
 
 def _unreadable(error: OSError, data_dir: Path) -> BirthmarkError:

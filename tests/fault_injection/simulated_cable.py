@@ -183,7 +183,7 @@ class PiLink:
         for _ in range(int(min(seconds, needed) / LOOK_SECONDS)):
             self._hub.switch()
         if needed > seconds:
-            raise BirthmarkError("link.silent", "it takes no bytes")
+            raise BirthmarkError("link.unread", f"for {seconds:g} s")
         self._cable.write(End.PI, data)
 
     def close(self) -> None:

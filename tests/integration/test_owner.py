@@ -78,6 +78,16 @@ def test_another_user_learns_who_may_run_the_command(machine: ServiceMachine) ->
             assert f"sudo -u {USER} birthmark-station" in denied.stderr
 
 
+def test_another_user_learns_who_may_read_a_pis_state(machine: ServiceMachine) -> None:
+    machine.run("install", "-d", "-m", "0700", "-o", USER, "/var/lib/birthmark-agent")
+    become = ("setpriv", "--reuid=nobody", "--regid=65534", "--clear-groups")
+    for command in (("status",), ("reset", "--yes"), ("run", "--once", "--serial=1", "--port=/dev/null")):
+        denied = machine.run(*become, sys.executable, "-m", "device_agent", *command)
+        assert denied.returncode == 1, denied.stderr
+        assert "[identity.permission]" in denied.stderr
+        assert f"belongs to {USER}; put `sudo -u {USER}` before the command" in denied.stderr
+
+
 def test_roots_own_files_are_read_and_written_as_root(machine: ServiceMachine) -> None:
     """A passphrase, a backup and vendors' certificates that only root can read."""
     vendors = machine.root / "vendors"

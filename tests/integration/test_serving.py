@@ -90,6 +90,7 @@ class Served:
 
     said: str
     certificate: Path
+    process: subprocess.Popen[str]
 
     def get(self, place: str, path: str = "/ready", *, tls: bool = False, **headers: str) -> Answer:
         """`place` is `HOST:PORT` or `unix:PATH`."""
@@ -125,7 +126,7 @@ def served(
     handed = [sys.executable, "-c", AS_SYSTEMD, sockets] if sockets else []
     with tempfile.NamedTemporaryFile("w") as log:
         process = subprocess.Popen([*handed, *command], stdout=log, stderr=log, text=True, env=environment)
-        station = Served("", certificate)
+        station = Served("", certificate, process)
         try:
             while "Serial ports" not in station.said:
                 assert process.poll() is None, f"it ended:\n{station.said}"
@@ -205,6 +206,31 @@ def test_loopback_is_served_in_the_clear_and_others_by_tls(pair: Path, data_dir:
         with pytest.raises((http.client.HTTPException, ConnectionError)):
             it.get(f"127.0.0.1:{out}")
     assert "warning: the TLS" not in it.said
+
+
+def test_a_client_accepted_before_a_stop_is_answered(pair: Path, data_dir: Path) -> None:
+    port = free_port()
+    context = ssl.create_default_context(cafile=str(pair / "tls.pem"))
+    with served(command(data_dir), pair, pair / "tls.pem", f"{EVERYWHERE}:{port}") as it:
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+            assert it.get(f"127.0.0.1:{port}", tls=True).status == 200  # the first connection was accepted first
+            it.process.terminate()
+            time.sleep(0.3)
+            with context.wrap_socket(connection, server_hostname=PUBLIC) as secured:
+                secured.sendall(b"GET /ready HTTP/1.1\r\nHost: sma.example.org\r\nConnection: close\r\n\r\n")
+                assert secured.recv(12) == b"HTTP/1.1 200"
+        assert it.process.wait(30) == 0
+
+
+def test_a_client_without_a_request_does_not_prevent_a_stop(pair: Path, data_dir: Path) -> None:
+    port = free_port()
+    with (
+        served(command(data_dir), pair, pair / "tls.pem", f"{EVERYWHERE}:{port}") as it,
+        socket.create_connection(("127.0.0.1", port), timeout=30),
+    ):
+        it.get(f"127.0.0.1:{port}", tls=True)
+        it.process.terminate()
+        assert it.process.wait(60) == 0
 
 
 def test_a_unix_socket_is_a_proxys_and_the_bench_stays_open(pair: Path, data_dir: Path, tmp_path: Path) -> None:

@@ -5,18 +5,26 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from device_agent.tpm.simulator import Simulator
 from tests.system.guest import Guest, Tpm
-from tests.system.image import build
+from tests.system.image import build, install
+
+Fill = Callable[[Path, Path], None]
 
 
 @pytest.fixture(scope="module")
-def pi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
+def fill() -> Fill:
+    """Return what fills the disk besides Debian; a module may have its own."""
+    return install
+
+
+@pytest.fixture(scope="module")
+def pi(tmp_path_factory: pytest.TempPathFactory, fill: Fill) -> Iterator[Guest]:
     """Make the virtual Pi, which is not yet switched on."""
     work = tmp_path_factory.mktemp("pi")
     sockets = Path(tempfile.mkdtemp(prefix="pi-"))  # short: a socket's path has room for 107 characters
@@ -26,7 +34,9 @@ def pi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
     roots.mkdir()
     for certificate in (work / "simulator").rglob("*cert.pem"):
         shutil.copy(certificate, roots)
-    guest = Guest(build(work, roots), Tpm(work / "simulator", sockets), sockets, work / "console.log")
+    guest = Guest(
+        build(work, lambda root: fill(root, roots)), Tpm(work / "simulator", sockets), sockets, work / "console.log"
+    )
     try:
         yield guest
     finally:

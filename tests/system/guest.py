@@ -1,4 +1,7 @@
-"""A virtual Pi under QEMU: its power, its TPM, its cable, and a shell on its second serial port."""
+"""A virtual Pi under QEMU: its power, its TPM, its cable, and a shell on its second serial port.
+
+On its third a person may type (`console.py`).
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.system.image import Image
+from tests.system.image import USB_DEVICE_MODULE, Image
 
 BOOT_SECONDS: Final = 600.0
+CPU: Final = "max,-avx,-avx2,-f16c,-fma"
+"""A processor without the instructions that QEMU 7.2 (Bookworm) emulates wrongly: numpy crashes on them."""
+
 KERNEL_OPTIONS: Final = (
     "root=/dev/vda rw console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable systemd.journald.forward_to_console=1"
 )
@@ -82,26 +88,34 @@ class Guest:
     def running(self) -> bool:
         return self._qemu is not None
 
-    def start(self) -> float:
-        """Switch it on and wait for its shell. Returns the seconds it took."""
+    def start(self, *, usb_device: bool = True, tpm: bool = True) -> float:
+        """Switch it on and wait for its shell. Returns the seconds it took.
+
+        `usb_device` and `tpm` are what a Pi's firmware makes of the overlays in config.txt: a USB port for devices, and
+        a TPM.
+        """
         begun = time.monotonic()
-        self.tpm.start()
-        for name in ("shell", "qmp"):
+        options = KERNEL_OPTIONS if usb_device else f"{KERNEL_OPTIONS} modprobe.blacklist={USB_DEVICE_MODULE}"
+        chip: list[str] = []
+        if tpm:
+            self.tpm.start()
+            chip = ["-chardev", f"socket,id=chip,path={self.tpm.socket}", "-tpmdev", "emulator,id=tpm,chardev=chip",
+                    "-device", "tpm-tis,tpmdev=tpm"]  # fmt: skip
+        for name in ("shell", "terminal", "qmp"):
             (self._sockets / name).unlink(missing_ok=True)
         with self.console.open("ab") as output:
             self._qemu = subprocess.Popen(
-                ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2",
+                ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", CPU, "-smp", "2",
                  "-m", "1024", "-nodefaults", "-display", "none", "-no-reboot",
                  "-kernel", self._image.kernel, "-initrd", self._image.initrd,
-                 "-append", KERNEL_OPTIONS,
+                 "-append", options,
                  "-drive", f"id=disk,file={self._image.disk},if=virtio,format=raw,cache=writeback",
                  "-serial", "stdio", "-serial", f"unix:{self._sockets}/shell,server=on,wait=off",
-                 "-qmp", f"unix:{self._sockets}/qmp,server=on,wait=off",
-                 "-chardev", f"socket,id=chip,path={self.tpm.socket}", "-tpmdev", "emulator,id=tpm,chardev=chip",
-                 "-device", "tpm-tis,tpmdev=tpm"],
+                 "-serial", f"unix:{self._sockets}/terminal,server=on,wait=off",
+                 "-qmp", f"unix:{self._sockets}/qmp,server=on,wait=off", *chip],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
             )  # fmt: skip
-        self._shell = self._connect("shell")
+        self._shell = self.connect("shell")
         deadline = begun + BOOT_SECONDS
         while True:
             try:
@@ -121,7 +135,12 @@ class Guest:
         """Shut the Pi down in order."""
         assert self._qemu
         self.run("systemctl poweroff --no-block")
-        self._qemu.wait(120)
+        self.went_off()
+
+    def went_off(self, seconds: float = BOOT_SECONDS) -> None:
+        """Wait until the Pi has switched itself off, as a restart does here; `start` completes a restart."""
+        assert self._qemu
+        self._qemu.wait(seconds)
         self._ended()
 
     def _ended(self) -> None:
@@ -183,7 +202,7 @@ class Guest:
 
     def slow_disk(self, writes_per_second: int) -> None:
         """Set the disk's speed; 0 is as fast as possible."""
-        with self._connect("qmp") as qmp, qmp.makefile("rwb") as lines:
+        with self.connect("qmp") as qmp, qmp.makefile("rwb") as lines:
             lines.readline()
             for command, arguments in (
                 ("qmp_capabilities", {}),
@@ -196,7 +215,8 @@ class Guest:
                 while "return" not in (answer := json.loads(lines.readline())):
                     assert "error" not in answer, answer
 
-    def _connect(self, name: str) -> socket.socket:
+    def connect(self, name: str) -> socket.socket:
+        """Connect to `shell`, `terminal` or `qmp`."""
         path = self._sockets / name
         deadline = time.monotonic() + 30
         while True:

@@ -1,4 +1,4 @@
-"""The virtual Pi's disk: Debian, cached between runs, with both packages installed by dpkg and a station set up."""
+"""The virtual Pi's disk: Debian, cached between runs, and what is put on it: here both packages and a station."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import hashlib
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +19,9 @@ SENSOR: Final = "7"
 PUBLIC_URL: Final = "https://sma.example.org"
 NUC_MAP: Final = "/var/lib/birthmark-agent/nuc.map"
 SPARE_NUC_MAP: Final = "/root/nuc.map"
+
+USB_DEVICE_MODULE: Final = "dummy_hcd"
+"""Stands for the dwc2 of a Pi."""
 
 SUITE: Final = "bookworm"
 PACKAGES: Final = (
@@ -84,6 +89,7 @@ def base() -> Path:
     return tar
 
 
+@cache
 def packages() -> dict[str, Path]:
     """Build both packages from this tree, and the agent's once more with a higher version."""
     run(ROOT / "packaging/build")
@@ -98,54 +104,29 @@ def packages() -> dict[str, Path]:
     return found
 
 
-def build(work: Path, ek_roots: Path) -> Image:
-    """Make a fresh disk in `work`. `ek_roots` holds the certificates of the TPM's vendor."""
+def inside(root: Path, *command: str) -> None:
+    """Run a command in the disk's file system."""
+    run("chroot", root, "env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8", *command)
+
+
+def build(work: Path, fill: Callable[[Path], None]) -> Image:
+    """Make a fresh disk in `work`. `fill` gets its root directory, and adds to Debian what the tests need."""
     root = work / "root"
     root.mkdir()
     run("tar", "xf", base(), "-C", root, "--exclude=./dev/*")
-    for path in packages().values():
-        shutil.copy(path, root / "root")
-    shutil.copytree(ek_roots, root / "root/ek-roots")
-
-    def inside(*command: str) -> None:
-        run("chroot", root, "env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8", *command)
-
     for node, minor in (("null", "3"), ("urandom", "9")):
         run("mknod", "-m", "666", root / "dev" / node, "c", "1", minor)
-    inside("sh", "-c", "dpkg -i /root/birthmark-agent_*.deb /root/birthmark-station_*.deb")
-
-    (root / "etc/default/birthmark-agent").write_text(f"BIRTHMARK_SERIAL={SERIAL}\n")
-    (root / "etc/birthmark-station/ports.d/bench.conf").write_text("# another port than the one there is\n99-99\n")
-    inside("birthmark-agent", "nuc", "simulate", "--seed", SENSOR, "--output", SPARE_NUC_MAP)
-    inside("install", "-d", "-m", "0700", "-o", "birthmark-agent", "-g", "birthmark-agent", "/var/lib/birthmark-agent")
-    inside("install", "-m", "0600", "-o", "birthmark-agent", "-g", "birthmark-agent", SPARE_NUC_MAP, NUC_MAP)
-    inside(
-        "install",
-        "-d",
-        "-m",
-        "0700",
-        "-o",
-        "birthmark-station",
-        "-g",
-        "birthmark-station",
-        "/var/lib/birthmark-station",
-    )
-    inside("chmod", "-R", "a+rX", "/root")
-    inside(
-        "setpriv", "--reuid=birthmark-station", "--regid=birthmark-station", "--clear-groups",
-        "birthmark-station", "init", "--data-dir", "/var/lib/birthmark-station/data", "--ek-roots", "/root/ek-roots",
-        "--public-url", PUBLIC_URL,
-    )  # fmt: skip
+    fill(root)
 
     for unit in MASKED:
         (root / "etc/systemd/system" / unit).symlink_to("/dev/null")
     (root / "etc/systemd/system/test-shell.service").write_text(SHELL)
-    inside("systemctl", "enable", "test-shell.service")
-    inside("systemctl", "disable", "nginx.service")
+    inside(root, "systemctl", "enable", "test-shell.service")
+    inside(root, "systemctl", "disable", "nginx.service")
     manager = root / "etc/systemd/system.conf.d/emulated.conf"  # a busy host takes minutes for a start
     manager.parent.mkdir(exist_ok=True)
     manager.write_text("[Manager]\nDefaultTimeoutStartSec=600\n")
-    (root / "etc/modules-load.d/pi.conf").write_text("dummy_hcd\n")  # stands for the dwc2 of a Pi
+    (root / "etc/modules-load.d/pi.conf").write_text(f"{USB_DEVICE_MODULE}\n")
     (root / "etc/hostname").write_text("pi\n")
     (root / "etc/hosts").write_text("127.0.0.1 localhost pi\n::1 localhost\n")
     (root / "etc/fstab").write_text("")
@@ -159,3 +140,28 @@ def build(work: Path, ek_roots: Path) -> Image:
     run("mke2fs", "-q", "-t", "ext4", "-d", root, image.disk)
     shutil.rmtree(root)
     return image
+
+
+def install(root: Path, ek_roots: Path) -> None:
+    """Install both packages, and make a station that serves another port than the existing one.
+
+    `ek_roots` holds the certificates of the TPM's vendor.
+    """
+    for path in packages().values():
+        shutil.copy(path, root / "root")
+    shutil.copytree(ek_roots, root / "root/ek-roots")
+    here = partial(inside, root)
+    here("sh", "-c", "dpkg -i /root/birthmark-agent_*.deb /root/birthmark-station_*.deb")
+
+    (root / "etc/default/birthmark-agent").write_text(f"BIRTHMARK_SERIAL={SERIAL}\n")
+    (root / "etc/birthmark-station/ports.d/bench.conf").write_text("# another port than the one there is\n99-99\n")
+    here("birthmark-agent", "nuc", "simulate", "--seed", SENSOR, "--output", SPARE_NUC_MAP)
+    here("install", "-d", "-m", "0700", "-o", "birthmark-agent", "-g", "birthmark-agent", "/var/lib/birthmark-agent")
+    here("install", "-m", "0600", "-o", "birthmark-agent", "-g", "birthmark-agent", SPARE_NUC_MAP, NUC_MAP)
+    here("sh", "-c", "install -d -m 0700 -o birthmark-station -g birthmark-station /var/lib/birthmark-station")
+    here("chmod", "-R", "a+rX", "/root")
+    here(
+        "setpriv", "--reuid=birthmark-station", "--regid=birthmark-station", "--clear-groups",
+        "birthmark-station", "init", "--data-dir", "/var/lib/birthmark-station/data", "--ek-roots", "/root/ek-roots",
+        "--public-url", PUBLIC_URL,
+    )  # fmt: skip

@@ -65,6 +65,19 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         retry=True,
     ),
     ErrorKind(
+        "link.slow",
+        "the session was not done in the time it has",
+        "Bytes came all the while, so it is not the cable: another program writes to this port, the other end is no "
+        "Birthmark program, or one of the two has too much to do. Plug the unit in again.",
+        retry=True,
+    ),
+    ErrorKind(
+        "link.unread",
+        "the other end does not read what it is sent",
+        "Its program hangs, or is none of Birthmark's: unplug the unit, restart it and plug it in again.",
+        retry=True,
+    ),
+    ErrorKind(
         "message.field-invalid",
         "a field of a message is missing, of the wrong type, or out of its limits",
         "The other end is faulty or hostile; check that both run current versions.",

@@ -25,6 +25,12 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind("config.invalid", "a setting is not valid", "Correct it; `--help` and docs/operator.md name the limits."),
     ErrorKind(
+        "config.passphrase-short",
+        "the passphrase is too short",
+        "Whoever gets what it protects can try without end: take some words that do not belong together. Of a file "
+        "the first line is the passphrase.",
+    ),
+    ErrorKind(
         "data.exists",
         "there is something in that directory already",
         "Choose another directory, or add --force: the old one is then moved aside, not deleted.",
@@ -44,6 +50,12 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "data.missing",
         "there is no data directory",
         "`sudo birthmark-station setup` makes the service's, `birthmark-station init --data-dir DIR` one of your own.",
+    ),
+    ErrorKind(
+        "data.no-station",
+        "there is no station in that directory",
+        "Name the directory that holds station.toml itself. `birthmark-station init --data-dir DIR` makes a station "
+        "where there is nothing yet.",
     ),
     ErrorKind(
         "data.not-a-station",

@@ -22,6 +22,10 @@ CLIENTS_MAX: Final = 20_000
 """The most pairs of client and kind that are remembered: about 4 MB. The least recently seen is forgotten first."""
 
 
+_ROUNDING_SECONDS: Final = 1e-6
+"""More than the rounding error of a sum of times, and less than any wait that matters."""
+
+
 class Limiter:
     """Rate limits by `kind` (a rate's name in the configuration) and client."""
 
@@ -36,7 +40,7 @@ class Limiter:
         key = (kind, client)
         due = max(now, self._due.get(key, now)) + 1 / self._rates[kind]
         wait = due - now - max(BURST_SECONDS, 1 / self._rates[kind])
-        if wait > 0:
+        if wait > _ROUNDING_SECONDS:
             return wait
         self._due[key] = due
         self._due.move_to_end(key)

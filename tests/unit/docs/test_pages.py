@@ -13,6 +13,7 @@ import yaml
 
 from shared.errors.catalogue import CATALOGUE
 from shared.protocol.states import STEPS
+from station.cli.data_directory import SERVICE_DATA_DIR
 from tests.harness.checkout import ROOT, git
 
 PAGES = sorted(name for name in git(ROOT, "ls-files", "*.md").splitlines() if (ROOT / name).is_file())
@@ -103,3 +104,15 @@ def test_the_architecture_names_every_folder() -> None:
     }
     missing = [str(room) for room in sorted(rooms) if room.parts[1:] and f"{room.name}/" not in told]
     assert not missing
+
+
+def test_the_pages_and_the_service_mean_one_data_directory() -> None:
+    service = (ROOT / "systemd" / "birthmark-station.service").read_text(encoding="utf-8")
+    assert f"--data-dir {SERVICE_DATA_DIR} " in service
+    named = {
+        path.rstrip(".,")
+        for page in PAGES
+        for path in re.findall(r"/var/lib/birthmark-station[\w./-]*", (ROOT / page).read_text(encoding="utf-8"))
+    }
+    assert str(SERVICE_DATA_DIR) in named
+    assert {path for path in named if not Path(path).is_relative_to(SERVICE_DATA_DIR)} == set()

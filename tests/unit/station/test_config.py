@@ -76,6 +76,11 @@ def test_a_written_configuration_is_read_again(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("nmae = 'x'", "nmae"),
+        ("name = ''", "Expected 1 to 64 printable characters at name"),
+        ("[authority]\nauthority_id = 'a b'", "Expected 1 to 64 letters, digits and _.- at authority.authority_id"),
+        ("[authority]\npublic_url = 'x'", "Expected an address such as https://station.example.org at authority"),
+        ("[web]\nhosts = ['a b']", "Expected a host name or an address without a port at web.hosts"),
+        ("[web]\ncors_origins = ['x']", "Expected an origin such as https://gallery.example.org at web.cors"),
         ("[authority]\nroot_key = 'x'", "root_key"),
         ("[tables]\ncount = 2", "tables.count"),
         ("[tables]\ncount = '10'", "tables.count"),

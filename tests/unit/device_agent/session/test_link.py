@@ -56,11 +56,11 @@ def test_a_quiet_line_gives_nothing_after_the_time(terminal: tuple[int, Path]) -
         assert link.read(0.01) == b""
 
 
-def test_a_line_that_nobody_reads_is_silent_not_for_ever(terminal: tuple[int, Path]) -> None:
+def test_a_line_that_nobody_reads_is_given_up(terminal: tuple[int, Path]) -> None:
     _, path = terminal
     with closing(Link(path)) as link, pytest.raises(BirthmarkError) as caught:
         link.write(bytes(1 << 20), 0.1)
-    assert caught.value.code == "link.silent"
+    assert caught.value.code == "link.unread"
 
 
 def test_a_hang_up_is_a_lost_link_for_whatever_is_done_next() -> None:

@@ -71,7 +71,7 @@ def test_options_that_say_everything_are_the_answers(tmp_path: Path) -> None:
     [
         ({"public_url": "ftp://sma.example.org"}, "config.invalid"),
         ({"table_count": 2}, "config.invalid"),
-        ({"root_passphrase_file": io.StringIO("short\n")}, "config.invalid"),
+        ({"root_passphrase_file": io.StringIO("short\n")}, "config.passphrase-short"),
     ],
     ids=["address", "tables", "passphrase"],
 )

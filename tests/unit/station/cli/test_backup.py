@@ -68,8 +68,8 @@ def test_no_more_of_an_identity_file_is_read_than_one_can_have(tmp_path: Path, s
 
 def test_a_short_passphrase_is_refused_before_anything_is_written(station: StationCommands, tmp_path: Path) -> None:
     result = station("backup", tmp_path / "file", "--passphrase-file", "-", stdin="elevenchars\n")
-    assert (result.exit_code, "[config.invalid]" in result.stderr) == (1, True)
-    assert "12 characters or more" in result.stderr
+    assert (result.exit_code, "[config.passphrase-short]" in result.stderr) == (1, True)
+    assert "fewer than 12 characters" in result.stderr
     assert not (tmp_path / "file").exists()
 
 

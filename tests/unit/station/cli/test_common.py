@@ -38,7 +38,7 @@ def test_no_more_of_a_file_is_read_than_a_secret_may_have() -> None:
 def test_a_root_passphrase_has_twelve_characters_or_none_is_given() -> None:
     assert read_root_passphrase(None) is None
     assert read_root_passphrase(io.StringIO("twelve chars\n")) == "twelve chars"
-    with pytest.raises(BirthmarkError, match=r"12 characters.*config\.invalid"):
+    with pytest.raises(BirthmarkError, match=r"12 characters.*config\.passphrase-short"):
         read_root_passphrase(io.StringIO("eleven char \n"))
 
 

@@ -54,11 +54,15 @@ def test_only_an_address_of_this_machine_is_warned_of(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [("--public-url", "ftp://sma.example.org"), ("--root-passphrase-file", "-"), ("--tables", "2")],
+    ("wrong", "code"),
+    [
+        (("--public-url", "ftp://sma.example.org"), "config.invalid"),
+        (("--root-passphrase-file", "-"), "config.passphrase-short"),
+        (("--tables", "2"), "config.invalid"),
+    ],
     ids=["address", "empty_passphrase", "tables"],
 )
-def test_init_with_invalid_options_leaves_nothing_behind(tmp_path: Path, wrong: tuple[str, str]) -> None:
+def test_init_with_invalid_options_leaves_nothing_behind(tmp_path: Path, wrong: tuple[str, str], code: str) -> None:
     result = run_station("init", "--data-dir", tmp_path / "a", *wrong, stdin="")
-    assert (result.exit_code, "[config.invalid]" in result.stderr) == (1, True)
+    assert (result.exit_code, f"[{code}]" in result.stderr) == (1, True)
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,6 @@ import pytest
 from aiohttp import ClientSession, web
 
 from shared.errors import BirthmarkError
-from station.cli import listener
 from station.cli.listener import Listener
 
 TLS = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -29,7 +28,7 @@ async def runner() -> AsyncIterator[web.AppRunner]:
 def inherited(monkeypatch: pytest.MonkeyPatch) -> list[socket.socket]:
     """The sockets that systemd passes; a test adds to them."""
     sockets: list[socket.socket] = []
-    monkeypatch.setattr(listener, "inherited_sockets", lambda: sockets)
+    monkeypatch.setattr("station.cli.listener.inherited_sockets", lambda: sockets)
     return sockets
 
 
@@ -79,7 +78,9 @@ async def test_inherited_sockets_take_the_place_of_host_and_port(
 ) -> None:
     inherited += [socket.create_server(("127.0.0.1", 0)), unix_socket(tmp_path / "proxy.sock", 0o660)]
     port = inherited[0].getsockname()[1]
-    address = await Listener("127.0.0.1", 1).start(runner)
+    listener = Listener("127.0.0.1", 1)
+    address = await listener.start(runner)
+    await listener.stop()
     assert address == f"http://127.0.0.1:{port}/ and unix:{tmp_path / 'proxy.sock'}"
 
 
@@ -87,7 +88,9 @@ async def test_of_inherited_sockets_only_those_to_other_machines_speak_tls(
     runner: web.AppRunner, inherited: list[socket.socket]
 ) -> None:
     inherited += [socket.create_server(("127.0.0.1", 0)), socket.create_server(("0.0.0.0", 0))]  # noqa: S104 - by TLS
-    address = await Listener("127.0.0.1", 1, TLS).start(runner)
+    listener = Listener("127.0.0.1", 1, TLS)
+    address = await listener.start(runner)
+    await listener.stop()
     assert address.startswith("http://127.0.0.1:")
     assert " and https://0.0.0.0:" in address
 
@@ -116,4 +119,6 @@ async def test_an_ipv6_address_is_in_brackets(runner: web.AppRunner, inherited: 
         inherited.append(socket.create_server(("::1", 0), family=socket.AF_INET6))
     except OSError:
         pytest.skip("this machine has no IPv6")
-    assert (await Listener("127.0.0.1", 1).start(runner)).startswith("http://[::1]:")
+    listener = Listener("127.0.0.1", 1)
+    assert (await listener.start(runner)).startswith("http://[::1]:")
+    await listener.stop()

@@ -22,6 +22,17 @@ def test_each_unit_is_a_line_with_what_is_known_of_it(station: StationCommands) 
     assert lines[0].rstrip().endswith("station")
 
 
+def test_a_narrow_terminal_cuts_neither_serial_nor_state(
+    station: StationCommands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("station.cli.common._PIPE_COLUMNS", 80)
+    serial = "10000000abcdef01"
+    station.provision(serial)
+    lines = station("devices").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.startswith(f"{serial} ") and " provisioned " in line for line in lines)
+
+
 def test_options_choose_among_the_units(station: StationCommands) -> None:
     for serial in ("CAM-1", "CAM-2"):
         station.provision(serial)

@@ -184,8 +184,37 @@ async def test_a_unit_that_falls_silent_gets_a_refusal(station: Provisioning, mo
 
 async def test_a_session_without_end_is_ended(station: Provisioning, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SESSION_SECONDS", 0.0)
-    assert await refused(station, FakeLine(SoftUnit(station))) == "link.silent"
+    assert await refused(station, FakeLine(SoftUnit(station))) == "link.slow"
     assert (await station.units()) == []
+
+
+async def test_a_session_kept_alive_by_noise_is_not_reported_as_silent(
+    station: Provisioning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Babbling(FakeLine):
+        async def read(self) -> bytes:
+            if self.incoming.empty():
+                await asyncio.sleep(0.01)
+                return b"noise" + bytes(1)
+            return await self.incoming.get()
+
+    monkeypatch.setattr(limits, "SESSION_SECONDS", 0.1)
+    with pytest.raises(BirthmarkError) as caught:
+        await run(station, Babbling(SoftUnit(station, most=1)), LONG_WAITS)
+    assert caught.value.code == "link.slow"
+    assert "bytes that are no message" in caught.value.detail
+    assert "not the cable" in caught.value.advice
+
+
+async def test_a_unit_that_reads_nothing_is_reported_as_such(station: Provisioning) -> None:
+    class Stuffed(FakeLine):
+        async def write(self, data: bytes) -> None:
+            if self.written:
+                await asyncio.Event().wait()
+            await super().write(data)
+
+    line = Stuffed(SoftUnit(station))
+    assert await refused(station, line, SessionConfig(hello_seconds=60.0, step_seconds=0.05)) == "link.unread"
 
 
 async def test_a_units_refusal_is_reported_to_the_operator_with_its_reason(station: Provisioning) -> None:

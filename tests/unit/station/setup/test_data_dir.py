@@ -130,6 +130,18 @@ def test_a_directory_with_nothing_in_it_is_missing(tmp_path: Path, place: str) -
     assert refusal(lambda: check(tmp_path / place)).code == "data.missing"
 
 
+def test_a_directory_with_other_files_only_holds_no_station(tmp_path: Path) -> None:
+    (tmp_path / "notes").touch()
+    error = refusal(lambda: check(tmp_path))
+    assert (error.code, error.detail) == ("data.no-station", str(tmp_path))
+
+
+def test_for_a_path_one_level_too_high_the_error_names_the_station(made: Path) -> None:
+    error = refusal(lambda: check(made.parent))
+    assert (error.code, error.detail) == ("data.no-station", f"{made.parent}; there is one in {made}")
+    assert "backup" not in error.advice
+
+
 @pytest.mark.parametrize("name", REQUIRED)
 def test_each_file_is_required_unless_it_comes_from_elsewhere(made: Path, name: str) -> None:
     (made / name).unlink()

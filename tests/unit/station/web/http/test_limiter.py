@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from station.config import RatesConfig
@@ -16,6 +18,13 @@ def test_ten_seconds_worth_may_come_at_once_and_then_no_more_than_the_rate() -> 
     assert limiter.spend("reading", "b") == 0
     clock[0] = 1.0
     assert [limiter.spend("reading", "a") > 0 for _ in range(6)] == [False] * 5 + [True]
+
+
+def test_a_first_request_is_accepted_at_any_time() -> None:
+    times = [number / 7 for number in range(2000)]
+    assert any(now + 100.0 - now - 100.0 > 0 for now in times), "sums of times are not exact"
+    for now in times:
+        assert Limiter(RatesConfig(reading=0.01), partial(float, now)).spend("reading", "a") == 0.0
 
 
 def test_the_memory_of_clients_is_bounded() -> None:
