@@ -87,13 +87,7 @@ class Issuance:
 
     def signed(self, certificate: x509.Certificate) -> Signed:
         """What the registry records of a certificate."""
-        der = certificate.public_bytes(Encoding.DER)
-        return Signed(
-            der,
-            certificate.serial_number,
-            key_fingerprint(self.issuer.issuer_of(certificate).public_key()),
-            int(certificate.not_valid_after_utc.timestamp()),
-        )
+        return signed_by(self.issuer.issuer_of(certificate), certificate)
 
     async def record(
         self, applicant: Applicant, reservation: Reservation, certificate: x509.Certificate, at: dt.datetime
@@ -102,8 +96,8 @@ class Issuance:
 
         Raises `registry.reservation-lost`, `registry.unit-revoked` or `registry.released-meanwhile`.
         """
+        signed = self.signed(certificate)
         async with self._database.write() as connection:
-            signed = self.signed(certificate)
             return _granted(
                 await reservations.record(connection, reservation, signed, applicant, int(at.timestamp())),
                 resumed=False,
@@ -142,6 +136,16 @@ class Issuance:
                 family=applicant.family,
             )
         return DeviceSubject(applicant.serial, subject.key, subject.hardware_serial, facts, subject.verified)
+
+
+def signed_by(issuer: x509.Certificate, certificate: x509.Certificate) -> Signed:
+    """Return what the registry records of a certificate that `issuer` has signed."""
+    return Signed(
+        certificate.public_bytes(Encoding.DER),
+        certificate.serial_number,
+        key_fingerprint(issuer.public_key()),
+        int(certificate.not_valid_after_utc.timestamp()),
+    )
 
 
 async def _require_unchanged(connection: Connection, unit: Unit) -> None:

@@ -115,16 +115,8 @@ async def take_over(
     unit_id = await units.insert(connection, applicant, UnitState.PROVISIONED, tables, at)
     provisioned = {"issued_at": at, "provisioned_at": at}
     await connection.execute(unit_table.update().where(unit_table.c.id == unit_id).values(provisioned))
-    values = {
-        "unit_id": unit_id,
-        "kind": CertificateKind.DEVICE.value,
-        "state": CertificateState.ACTIVE.value,
-        "key_fingerprint": applicant.device_fingerprint,
-        "requested_at": at,
-        "issued_at": at,
-        "activated_at": at,
-    }
-    await connection.execute(certificates.insert().values(_columns(signed) | values))
+    values = _new_certificate(unit_id, applicant, CertificateState.ACTIVE, at) | _columns(signed)
+    await connection.execute(certificates.insert().values(values | {"issued_at": at, "activated_at": at}))
     await audit.append(
         connection,
         at,
@@ -168,6 +160,16 @@ def _columns(signed: Signed) -> dict[str, Any]:
     }
 
 
+def _new_certificate(unit_id: int, applicant: Applicant, state: CertificateState, at: int) -> dict[str, Any]:
+    return {
+        "unit_id": unit_id,
+        "kind": CertificateKind.DEVICE.value,
+        "state": state.value,
+        "key_fingerprint": applicant.device_fingerprint,
+        "requested_at": at,
+    }
+
+
 async def _reserve(
     connection: Connection,
     unit_id: int,
@@ -176,14 +178,8 @@ async def _reserve(
     tables: tuple[TableId, ...],
     now: int,
 ) -> Reservation:
-    values: dict[str, Any] = {
-        "unit_id": unit_id,
-        "kind": CertificateKind.DEVICE.value,
-        "state": CertificateState.REQUESTED.value,
-        "serial": f"{certificate_serial:x}",
-        "key_fingerprint": applicant.device_fingerprint,
-        "requested_at": now,
-    }
+    values = _new_certificate(unit_id, applicant, CertificateState.REQUESTED, now)
+    values["serial"] = f"{certificate_serial:x}"
     inserted = await connection.execute(certificates.insert().values(values).returning(certificates.c.id))
     await audit.append(
         connection,

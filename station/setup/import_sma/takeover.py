@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from runtime.clock import SYSTEM_CLOCK, Clock, unix_time, utc_now
@@ -13,13 +12,14 @@ from station.authority import files as authority_files
 from station.authority.certificates import AuthorityCertificates
 from station.authority.files import ExistingAuthority, RootKey
 from station.config import AuthorityConfig, StationConfig, TablesConfig
+from station.provisioning.issuance import signed_by
 from station.registry import audit, reservations, revocation
 from station.registry.audit import Event
 from station.registry.database import Connection
-from station.registry.records import Applicant, KeyHolder, Signed
+from station.registry.records import Applicant, KeyHolder
 from station.registry.revocation import RevocationCode
 from station.secrets import key_tables
-from station.secrets.blind_index import BlindIndex, key_fingerprint
+from station.secrets.blind_index import BlindIndex
 from station.secrets.station_secret import StationSecret
 from station.setup.import_sma import checks, files
 from station.setup.import_sma.checks import CheckedUnit
@@ -126,12 +126,7 @@ async def _add_unit(
         device_fingerprint=unit.fingerprint,
         nuc_blind_index=index.of(unit.nuc_hash),
     )
-    signed = Signed(
-        unit.certificate.public_bytes(Encoding.DER),
-        unit.certificate.serial_number,
-        key_fingerprint(certificates.issuer_of(unit.certificate).public_key()),
-        int(unit.certificate.not_valid_after_utc.timestamp()),
-    )
+    signed = signed_by(certificates.issuer_of(unit.certificate), unit.certificate)
     await reservations.take_over(connection, applicant, signed, unit.tables, unit.provisioned_at)
     if unit.blacklisted_at is not None:
         await revocation.revoke(

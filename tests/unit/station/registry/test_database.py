@@ -215,25 +215,6 @@ async def test_a_transaction_knows_its_station(registry: Database) -> None:
         assert database.station_of(connection) == "bench"
 
 
-@pytest.mark.parametrize("url", ["registry.sqlite", "sqlite:", "postgresql://host/db", "sqlite:a\0b"])
-def test_an_address_of_no_registry_is_refused(url: str) -> None:
-    with pytest.raises(BirthmarkError) as caught:
-        Database(url, "bench")
-    assert caught.value.code == "config.invalid"
-
-
-@pytest.mark.parametrize("name", ["a b", "50%", "x?mode=ro#y", "äöü"])
-async def test_a_directory_of_any_name_can_hold_a_registry(tmp_path: Path, name: str) -> None:
-    directory = tmp_path / name
-    directory.mkdir()
-    database.create(registry_url(directory))
-    registry = Database(registry_url(directory), "bench")
-    await write_two(registry, 0)
-    assert await ids(registry) == [0, 1]
-    await registry.close()
-    assert (directory / "registry.sqlite").is_file()
-
-
 async def test_a_commit_is_on_the_disk(registry: Database) -> None:
     async with registry.read() as connection:
         pragmas = [
