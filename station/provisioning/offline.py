@@ -35,7 +35,7 @@ from station.events import Bus, UnitChanged
 from station.provisioning.issuance import Issuance, Subject
 from station.registry import reservations, units
 from station.registry.database import Connection, Database
-from station.registry.records import Applicant, KeyHolder, Reservation
+from station.registry.records import Applicant, KeyHolder, Reservation, Signed
 from station.secrets.blind_index import BlindIndex, key_fingerprint
 from station.secrets.key_tables import KeyTables
 from station.secrets.station_secret import StationSecret
@@ -186,8 +186,9 @@ class OfflineProvisioner:
                 nuc_hash if private_key or given is None else None,
                 {table: self._tables.master_key(table) for table in reservation.tables} if private_key else {},
             )
+            signed = self._issuance.signed(certificate)
             async with self._database.write() as connection:
-                await self._record(connection, reservation, certificate, applicant, now, begun)
+                await self._record(connection, reservation, signed, applicant, now, begun)
                 if keep is not None:  # here, where nobody else can be given this unit, and before it is committed
                     keep(provisioned)
         except BaseException:
@@ -207,12 +208,11 @@ class OfflineProvisioner:
         self,
         connection: Connection,
         reservation: Reservation,
-        certificate: x509.Certificate,
+        signed: Signed,
         applicant: Applicant,
         now: dt.datetime,
         begun: float,
     ) -> None:
-        signed = self._issuance.signed(certificate)
         seconds = int(now.timestamp())
         unit = await reservations.record(connection, reservation, signed, applicant, seconds)
         if unit.certificate is None or unit.certificate.der != signed.der:
