@@ -4,7 +4,7 @@ UNITS ?= 3
 PYTEST = .venv/bin/pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench faults fuzz soak packages release system-test docs pictures ci-full lock clean
+.PHONY: help setup demo test attack lint bench faults fuzz soak packages release system-test docs pictures ci-full lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ demo: setup  ## a station and virtual Pis, live (UNITS=n; ONCE=1 checks the resu
 
 test: setup  ## all tests but the slow ones
 	@$(PYTEST) -m "not slow"
+
+attack: setup  ## every known attack, replayed, as a table: attack, what it got
+	@$(PYTEST) -m attack
 
 lint: setup  ## ruff, mypy, which module may import which; systemd units, udev rules; what is largest
 	@.venv/bin/ruff check .
