@@ -156,7 +156,7 @@ def test_a_half_made_data_directory_is_not_served(data_dir: Path, name: str) -> 
     assert "[data.incomplete]" in failed("serve", "--data-dir", str(data_dir), "--port", "0").stderr
 
 
-@pytest.mark.parametrize("name", [".", "secrets/station.key", "registry.sqlite", "authority/station.key"])
+@pytest.mark.parametrize("name", [".", "secrets/station.key", "registry.sqlite", "authority/station.pem"])
 def test_a_data_directory_that_others_can_read_is_not_served(data_dir: Path, name: str) -> None:
     path = data_dir / name
     path.chmod(path.stat().st_mode | 0o044)
