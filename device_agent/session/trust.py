@@ -95,7 +95,8 @@ def verify_station(
     path = _verified_path(certificates, anchor, valid, "trust.station-untrusted")
     station_list = _newest_list(path, revoked_stations, remembered.station_list)
     at = max(said, remembered.earliest, station_list.issued_at if station_list else remembered.earliest)
-    if not own.not_valid_before_utc <= at <= own.not_valid_after_utc:
+    # Not `at` for its beginning: an honest station never says a time before that, however slow its clock.
+    if said < own.not_valid_before_utc or at > own.not_valid_after_utc:
         lifetime = f"{own.not_valid_before_utc:%Y-%m-%d} to {own.not_valid_after_utc:%Y-%m-%d}"
         raise BirthmarkError("trust.station-expired", f"{lifetime}; judged at {at:%Y-%m-%d}")
     if at != valid:
