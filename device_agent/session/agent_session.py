@@ -202,12 +202,14 @@ class AgentSession:
             tpm=self._context.tpm_name,
             tpm_manufacturer=self._tpm.manufacturer,
             tpm_firmware=self._tpm.firmware,
+            ek=self._tpm.endorsement_key(),
         )
         nuc_map: bytes | Path
         if self._context.nuc_map is not None:
             key = os.urandom(32)
             nuc_map = seal_map(self._context.nuc_map, key)
-            hash_blob, key_blob = self._tpm.seal(self._context.nuc_map.hash.secret()), self._tpm.seal(key)
+            with self._tpm.encrypted():
+                hash_blob, key_blob = self._tpm.seal(self._context.nuc_map.hash.secret()), self._tpm.seal(key)
         else:
             sealed = self._known_map()
             nuc_map, hash_blob, key_blob = sealed.file, sealed.hash, sealed.key

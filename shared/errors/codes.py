@@ -200,6 +200,7 @@ ErrorCode: TypeAlias = Literal[
     "table.not-ours",
     "table.unknown",
     "table.unsealable",
+    "tpm.another-ek",
     "tpm.busy",
     "tpm.failed",
     "tpm.gone",
