@@ -289,6 +289,8 @@ class Tpm:
         if not self._slots[key].public:
             self._wanted = (key,)
             self._load(key)
+        if key is _Key.EK:
+            self._check_ek()
         return self._slots[key].public
 
     def _loaded(self, *keys: _Key) -> tuple[ESYS_TR, ...]:
