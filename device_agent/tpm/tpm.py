@@ -101,8 +101,10 @@ class Tpm:
         self._recent: list[_Key] = []
         self._wanted: tuple[_Key, ...] = ()
         """Keys whose handles are in use; they are not evicted."""
+        self._ek_wanted = ""
+        self._ek_name = ""
+        """TCG's name of the EK's template, once it is found."""
         self._ek_template: TPM2B_PUBLIC | None = None
-        self._ek_is_low_range = True
         self._ek_certificate = b""
         self.manufacturer, self.firmware = self._read_properties()
 
@@ -119,8 +121,15 @@ class Tpm:
     def close(self) -> None:
         self._connection.close()
 
-    def public_areas(self) -> PublicAreas:
-        """Return our keys' public areas; make the keys that are not made yet."""
+    def public_areas(self, ek_template: str | None = None) -> PublicAreas:
+        """Return our keys' public areas; make the keys that are not made yet.
+
+        `ek_template` is TCG's name of the template that the EK is to be of, if the TPM has a certificate for such a
+        one; None leaves it as it was. By itself the TPM shows the first one with a certificate.
+        """
+        if ek_template is not None and ek_template not in (self._ek_wanted, self._ek_name):
+            self._ek_wanted = ek_template
+            self._change_ek()
         ek, ak, srk, device = (self._public(key) for key in (_Key.EK, _Key.AK, _Key.SRK, _Key.DEVICE))
         return PublicAreas(self._ek_certificate, ek, ak, srk, device)
 
@@ -309,7 +318,7 @@ class Tpm:
 
         TCG EK Credential Profile 2.5, annex B.3.
         """
-        if not self._ek_is_low_range:
+        if not self._ek_name.startswith("L-"):
             yield ESYS_TR.PASSWORD
             return
         no_encryption = TPMT_SYM_DEF(algorithm=TPM2_ALG.NULL)
@@ -329,19 +338,31 @@ class Tpm:
             self._flush(session)
 
     def _find_ek(self) -> TPM2B_PUBLIC:
-        """Return the first preferred template that has a certificate; read it once."""
+        """Return the template of the EK to show: the wanted one or the first that has a certificate. Read it once."""
         if self._ek_template is None:
-            for name in templates.EK_TEMPLATES:
-                self._ek_certificate, self._ek_template = self._read_ek(name)
+            preferred = [self._ek_wanted] if self._ek_wanted in templates.EK_TEMPLATES else []
+            for name in dict.fromkeys([*preferred, *templates.EK_TEMPLATES]):
+                self._ek_name = name
+                self._ek_certificate, self._ek_template = self._read_ek(templates.EK_TEMPLATES[name])
                 if self._ek_certificate:
                     break
             else:
-                name = templates.EK_WITHOUT_CERTIFICATE
-                _, self._ek_template = self._read_ek(name)
-            self._ek_is_low_range = "HIGH" not in name
+                self._ek_name = templates.EK_WITHOUT_CERTIFICATE
+                _, self._ek_template = self._read_ek(templates.EK_TEMPLATES[self._ek_name])
         if self._ek_template is None:
             raise BirthmarkError("tpm.no-ek")
         return self._ek_template
+
+    def _change_ek(self) -> None:
+        """Find the EK again, and forget the one that is made if it is of another template."""
+        made, self._ek_template = self._ek_name, None
+        self._find_ek()
+        if made and made != self._ek_name:
+            handle = self._slots[_Key.EK].handle
+            self._slots[_Key.EK] = _Slot()
+            if handle is not None:
+                self._recent.remove(_Key.EK)
+                self._flush(handle)
 
     def _read_ek(self, name: str) -> tuple[bytes, TPM2B_PUBLIC | None]:
         def read(esapi: ESAPI) -> tuple[bytes, TPM2B_PUBLIC | None]:

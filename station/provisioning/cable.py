@@ -37,7 +37,7 @@ from shared.protocol.signing import signed_bytes, stored_digest, verify_signatur
 from shared.text import printable
 from shared.types import BoardSerial, TableId, board_serial
 from station.attestation.ek.vendor_directory import VendorsDirectory
-from station.attestation.ek.verification import EkTrust, EkVerdict, verify_ek
+from station.attestation.ek.verification import EkTrust, EkVerdict, require_template, verify_ek
 from station.attestation.evidence import Claims, examine_identity, examine_import, examine_proof
 from station.attestation.tpm2.credential import make_credential
 from station.attestation.tpm2.wrapping import WrappedKey, wrap_table_key
@@ -119,6 +119,7 @@ class CableProvisioner:
             station=self._config.name,
             chain=self._identity.chain,
             time=int(self._now().timestamp()),
+            ek_template=self._config.attestation.ek_template.value,
         )
 
     def challenge(self, identity: Identity, transcript: bytes) -> ChallengedUnit:
@@ -131,6 +132,7 @@ class CableProvisioner:
         claims = examine_identity(identity)
         vendors = self._vendors.current()
         ek = verify_ek(identity.ek_certificate, vendors, self._policy, now=self._now(), key=claims.ek.key())
+        require_template(ek, claims.ek, self._config.attestation.ek_template)
         secret = os.urandom(32)
         credential = make_credential(claims.ek, claims.ak.name(), secret)
         opener = NucHashDecryptor(ec.generate_private_key(ec.SECP256R1()))

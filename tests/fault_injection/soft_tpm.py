@@ -41,7 +41,7 @@ class SoftTpm:
         keys = self._keys
         return PublicAreas(b"", keys.ek.public, keys.ak.public, keys.srk.public, keys.device.public)
 
-    def public_areas(self) -> PublicAreas:
+    def public_areas(self, ek_template: str | None = None) -> PublicAreas:
         return self._publics
 
     def activate(self, id_object: bytes, encrypted_secret: bytes) -> bytes:

@@ -61,7 +61,7 @@ class Honest(AgentSession):
     def __init__(self) -> None:
         Honest.made += 1
 
-    def identify(self, transcript: bytes) -> IdentityMessage:
+    def identify(self, hello: Hello, transcript: bytes) -> IdentityMessage:
         return samples.identity(transcript)
 
     def prove(self, hello: Hello, challenge: Challenge, before: bytes, after: bytes) -> ProvenUnit:

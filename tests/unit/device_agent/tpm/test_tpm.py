@@ -19,6 +19,7 @@ from device_agent.tpm import Simulator, Tpm
 from device_agent.tpm.connection import handles
 from shared.errors import BirthmarkError
 from shared.types import TableKey
+from station.attestation.ek.templates import template_of
 from station.attestation.tpm2.credential import make_credential
 from station.attestation.tpm2.structures import read_certified, read_public
 from station.attestation.tpm2.wrapping import wrap_table_key
@@ -169,3 +170,37 @@ def test_a_key_wrapped_for_another_tpm_or_malformed_is_not_imported(tpm: Tpm) ->
         (own.public, own.duplicate, b""),
     ):
         assert code(lambda: tpm.import_key(public, duplicate, seed)) == "trust.table-not-for-this-tpm"  # noqa: B023
+
+
+# --- the endorsement key that a station asks for ---
+
+
+def test_a_tpm_shows_the_endorsement_key_that_is_asked_for_and_proves_it(simulator: Simulator) -> None:
+    tpm = Tpm.open(simulator.tcti)
+    try:
+        kinds: dict[str, set[bytes]] = {}
+        for wanted in ("H-3", "L-1", "H-3", "L-1"):
+            public_areas = tpm.public_areas(wanted)
+            template = template_of(read_public(public_areas.ek))
+            assert template is not None
+            assert template.name == wanted
+            certified = x509.load_der_x509_certificate(public_areas.ek_certificate.rstrip(b"\0")).public_key()
+            assert certified == read_public(public_areas.ek).key()
+            kinds.setdefault(wanted, set()).add(public_areas.ek)
+            made = make_credential(read_public(public_areas.ek), read_public(public_areas.ak).name(), b"s" * 32)
+            assert tpm.activate(made.id_object, made.encrypted_secret) == b"s" * 32
+            assert tpm.public_areas() == public_areas
+        assert [len(keys) for keys in kinds.values()] == [1, 1]
+    finally:
+        tpm.close()
+
+
+@pytest.mark.parametrize("wanted", ["L-2", "H-9", "", "EK-RSA2048"])
+def test_a_tpm_without_a_certificate_for_it_shows_the_one_it_has(simulator: Simulator, wanted: str) -> None:
+    tpm = Tpm.open(simulator.tcti)
+    try:
+        template = template_of(read_public(tpm.public_areas(wanted).ek))
+        assert template is not None
+        assert template.name == "H-3"
+    finally:
+        tpm.close()
