@@ -157,6 +157,7 @@ ErrorCode: TypeAlias = Literal[
     "nuc.not-sealed-here",
     "provisioning.csr-key-unsupported",
     "provisioning.csr-malformed",
+    "provisioning.csr-subject-differs",
     "provisioning.family-invalid",
     "provisioning.file-unusable",
     "provisioning.nuc-hash-invalid",

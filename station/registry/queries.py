@@ -10,11 +10,11 @@ from typing import Final
 import sqlalchemy as sa
 
 from shared.errors import BirthmarkError
-from shared.types import TableId
+from shared.types import TableId, serial_key
 from station.registry import certificates, units
 from station.registry.database import Connection
 from station.registry.records import Certificate, Unit, UnitState
-from station.registry.schema import ACTIVE, assignments, key_tables
+from station.registry.schema import ACTIVE, SERIAL_KEY, assignments, key_tables
 from station.registry.schema import units as table
 
 PAGE_UNITS: Final = 500
@@ -105,8 +105,11 @@ def _conditions(wanted: Filter) -> list[sa.ColumnElement[bool]]:
 
 
 async def by_serial(connection: Connection, serial: str) -> Unit:
-    """Return the unit with this serial number; the latest, if all were released. Raises `registry.unknown-unit`."""
-    found = await units.select(connection, table.c.serial == serial)
+    """Return the unit with this serial number, in any case; the latest, if all were released.
+
+    Raises `registry.unknown-unit`.
+    """
+    found = await units.select(connection, serial_key(serial) == SERIAL_KEY)
     if not found:
         raise BirthmarkError("registry.unknown-unit", serial)
     return next((unit for unit in found if unit.state is not UnitState.RELEASED), found[0])

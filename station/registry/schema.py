@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -55,15 +55,20 @@ the query spells out its condition."""
 _ACTIVE_INDEX: Final = sa.text("state != 'released'")
 
 
-def _add_unique_active_index(column: str) -> None:
+SERIAL_KEY: Final = sa.func.lower(units.c.serial)
+"""A unit's serial number as it is compared, with `shared.types.serial_key`. Only ASCII is ever stored."""
+
+
+def _add_unique_active_index(column: str, expression: sa.ColumnElement[Any]) -> None:
     where = _ACTIVE_INDEX
-    sa.Index(f"units_active_{column}", units.c[column], unique=True, sqlite_where=where, postgresql_where=where)
+    sa.Index(f"units_active_{column}", expression, unique=True, sqlite_where=where, postgresql_where=where)
 
 
-for _column in ("serial", "ek_fingerprint", "device_fingerprint", "nuc_blind_index"):
-    _add_unique_active_index(_column)
+_add_unique_active_index("serial", SERIAL_KEY)
+for _column in ("ek_fingerprint", "device_fingerprint", "nuc_blind_index"):
+    _add_unique_active_index(_column, units.c[_column])
 sa.Index("units_issued_at", units.c.issued_at)
-sa.Index("units_serial", units.c.serial)
+sa.Index("units_serial", SERIAL_KEY)
 sa.Index("units_state", units.c.state)
 sa.Index("units_provisioned_at", units.c.provisioned_at)
 

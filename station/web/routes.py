@@ -17,6 +17,7 @@ from station.web.pages import overview
 _PROVISIONING: Final = (
     "provisioning.csr-key-unsupported",
     "provisioning.csr-malformed",
+    "provisioning.csr-subject-differs",
     "provisioning.family-invalid",
     "provisioning.nuc-hash-invalid",
     "provisioning.station-keys-off",
