@@ -34,7 +34,7 @@ EK_TEMPLATES = {
     "H-1": "EK-HIGH-RSA2048",
     "H-6": "EK-HIGH-RSA3072",
 }
-"""TCG's name (EK Credential Profile 2.5) → the library's, in order of preference: an ECC key takes a tenth of the time."""
+"""TCG's name (EK Credential Profile 2.5) → the library's, in order of preference: an ECC key is made much faster."""
 
 EK_WITHOUT_CERTIFICATE = "L-2"
 """Used where no template has a certificate; the station's policy decides whether it accepts that."""

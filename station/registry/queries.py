@@ -10,11 +10,11 @@ from typing import Final
 import sqlalchemy as sa
 
 from shared.errors import BirthmarkError
-from shared.types import TableId, serial_key
+from shared.types import TableId
 from station.registry import certificates, units
 from station.registry.database import Connection
 from station.registry.records import Certificate, Unit, UnitState
-from station.registry.schema import ACTIVE, SERIAL_KEY, assignments, key_tables
+from station.registry.schema import ACTIVE, assignments, has_serial, key_tables
 from station.registry.schema import units as table
 
 PAGE_UNITS: Final = 500
@@ -109,7 +109,7 @@ async def by_serial(connection: Connection, serial: str) -> Unit:
 
     Raises `registry.unknown-unit`.
     """
-    found = await units.select(connection, serial_key(serial) == SERIAL_KEY)
+    found = await units.select(connection, has_serial(serial))
     if not found:
         raise BirthmarkError("registry.unknown-unit", serial)
     return next((unit for unit in found if unit.state is not UnitState.RELEASED), found[0])

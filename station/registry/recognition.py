@@ -12,7 +12,7 @@ from shared.types import serial_key
 from station.registry import certificates, reservations, units
 from station.registry.database import Connection
 from station.registry.records import Applicant, Certificate, Reservation, Unit, UnitState
-from station.registry.schema import ACTIVE, SERIAL_KEY
+from station.registry.schema import ACTIVE, has_serial
 from station.registry.schema import units as table
 
 
@@ -51,7 +51,7 @@ async def recognise(connection: Connection, applicant: Applicant, now: int) -> R
 
 async def _find_matches(connection: Connection, applicant: Applicant) -> list[sa.Row[Any]]:
     """Units that have the applicant's serial number, TPM, device key or sensor; the earliest first."""
-    claims = [serial_key(applicant.serial) == SERIAL_KEY, table.c.device_fingerprint == applicant.device_fingerprint]
+    claims = [has_serial(applicant.serial), table.c.device_fingerprint == applicant.device_fingerprint]
     claims.append(table.c.nuc_blind_index == applicant.nuc_blind_index)
     if applicant.ek_fingerprint is not None:
         claims.append(table.c.ek_fingerprint == applicant.ek_fingerprint)

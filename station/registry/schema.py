@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from shared.types import serial_key
+
 metadata: Final = sa.MetaData()
 
 units: Final = sa.Table(
@@ -55,8 +57,14 @@ the query spells out its condition."""
 _ACTIVE_INDEX: Final = sa.text("state != 'released'")
 
 
-SERIAL_KEY: Final = sa.func.lower(units.c.serial)
-"""A unit's serial number as it is compared, with `shared.types.serial_key`. Only ASCII is ever stored."""
+_SERIAL_KEY: Final[sa.ColumnElement[str]] = sa.func.lower(units.c.serial)
+"""A unit's serial number as `shared.types.serial_key` has it: only ASCII is ever stored."""
+
+
+def has_serial(serial: str) -> sa.ColumnElement[bool]:
+    """The condition for units with this serial number, in whatever case."""
+    key: sa.ColumnElement[str] = _SERIAL_KEY
+    return key == serial_key(serial)
 
 
 def _add_unique_active_index(column: str, expression: sa.ColumnElement[Any]) -> None:
@@ -64,11 +72,11 @@ def _add_unique_active_index(column: str, expression: sa.ColumnElement[Any]) -> 
     sa.Index(f"units_active_{column}", expression, unique=True, sqlite_where=where, postgresql_where=where)
 
 
-_add_unique_active_index("serial", SERIAL_KEY)
+_add_unique_active_index("serial", _SERIAL_KEY)
 for _column in ("ek_fingerprint", "device_fingerprint", "nuc_blind_index"):
     _add_unique_active_index(_column, units.c[_column])
 sa.Index("units_issued_at", units.c.issued_at)
-sa.Index("units_serial", SERIAL_KEY)
+sa.Index("units_serial", _SERIAL_KEY)
 sa.Index("units_state", units.c.state)
 sa.Index("units_provisioned_at", units.c.provisioned_at)
 

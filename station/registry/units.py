@@ -13,12 +13,12 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from shared.errors import BirthmarkError
-from shared.types import TableId, serial_key
+from shared.types import TableId
 from station.registry import audit, certificates
 from station.registry.audit import Event
 from station.registry.database import Connection
 from station.registry.records import Applicant, Certificate, CertificateState, KeyHolder, Unit, UnitState
-from station.registry.schema import ACTIVE, SERIAL_KEY, assignments, units
+from station.registry.schema import ACTIVE, assignments, has_serial, units
 from station.registry.schema import certificates as certificate_table
 
 _BATCH: Final = 500
@@ -106,7 +106,7 @@ async def by_id(connection: Connection, unit_id: int) -> Unit:
 
 async def active(connection: Connection, serial: str) -> Unit:
     """Return the unit with this serial number, in any case, that is not released. Raises `registry.unknown-unit`."""
-    found = await select(connection, sa.and_(serial_key(serial) == SERIAL_KEY, ACTIVE))
+    found = await select(connection, sa.and_(has_serial(serial), ACTIVE))
     if not found:
         raise BirthmarkError("registry.unknown-unit", serial)
     return found[0]
