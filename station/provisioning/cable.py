@@ -45,7 +45,6 @@ from station.authority.station_identity import StationIdentity
 from station.config import EkPolicy, StationConfig
 from station.events import Bus, UnitChanged
 from station.provisioning.issuance import Granted, Issuance, Subject
-from station.provisioning.refusal_limiter import RefusalLimiter
 from station.registry import audit, units
 from station.registry.audit import Event
 from station.registry.database import Database
@@ -109,7 +108,6 @@ class CableProvisioner:
         self._database = database
         self._bus = bus
         self._clock = clock
-        self._refusals = RefusalLimiter()
 
     def hello(self) -> Hello:
         """Make a Hello with a fresh nonce."""
@@ -239,12 +237,11 @@ class CableProvisioner:
     async def refused(self, serial: str, port: str, error: BirthmarkError) -> None:
         """Record a refusal. `serial` is the serial number that the device claims, or empty.
 
-        A port that is refused over and over gets a row only now and then, which counts the refusals without one.
+        A port that is refused over and over gets a row only now and then, which counts the events without one.
         """
-        suppressed = self._refusals.suppressed(port)
+        suppressed = self._issuance.audit_limiter.suppressed(printable(port))
         if suppressed is None:
             return
-        repeated = {"suppressed_before": suppressed} if suppressed else {}
         async with self._database.write() as connection:
             await audit.append(
                 connection,
@@ -254,7 +251,7 @@ class CableProvisioner:
                 code=error.code,
                 detail=error.detail,
                 port=printable(port),
-                **repeated,
+                **audit.after(suppressed),
             )
 
     def _now(self) -> dt.datetime:

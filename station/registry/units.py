@@ -42,14 +42,17 @@ async def insert(
     return unit_id
 
 
-async def resume(connection: Connection, unit_id: int, now: int) -> Unit:
-    """Record that a unit came back for the certificate it has.
+async def resume(connection: Connection, unit_id: int, now: int, port: str = "", suppressed: int | None = 0) -> Unit:
+    """Record that a unit came back, at `port`, for the certificate it has.
 
-    Raises `registry.released-meanwhile` or `registry.unit-revoked`.
+    The audit log gets no row if `suppressed` is None; else it is how many events of the port got none before. Raises
+    `registry.released-meanwhile` or `registry.unit-revoked`.
     """
     unit = await by_id(connection, unit_id)
     require_current(unit)
-    await audit.append(connection, now, Event.RESUMED, unit.serial, certificate=certificate_serial(unit))
+    if suppressed is not None:
+        detail = {"certificate": certificate_serial(unit), "port": port} | audit.after(suppressed)
+        await audit.append(connection, now, Event.RESUMED, unit.serial, **detail)
     return unit
 
 
