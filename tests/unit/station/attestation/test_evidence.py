@@ -206,6 +206,22 @@ def test_a_statement_of_another_session_key_or_ak_is_refused(which: str) -> None
     assert with_statement(*certify(name, HONEST.device)) == "attestation.certify-other-ak"
 
 
+@pytest.mark.parametrize("which", ["device", "srk"])
+def test_a_name_with_another_hash_of_the_same_key_is_another_name(which: str) -> None:
+    """A case of keylime's test_tpm_verify_aik_with_iak, by idea: there, a name may have any hash."""
+    public = getattr(HONEST, which).public
+    for name in (bytes.fromhex("000c") + hashlib.sha384(public).digest(), hashlib.sha256(public).digest()):
+        attest, signature = certify(name, HONEST.ak)
+        proof = HONEST.proof(**{f"{which}_attest": attest, f"{which}_signature": signature})
+        assert proof_refused(proof) == "attestation.certify-other-key"
+
+
+@pytest.mark.parametrize("field", ["secret", "device_attest", "device_signature", "srk_attest", "srk_signature", "csr"])
+def test_a_proof_with_an_empty_part_is_refused(field: str) -> None:
+    """A case of step-ca's device-attest-01, by idea: each part of its statement is left empty in turn."""
+    assert proof_refused(HONEST.proof(**{field: b""})).startswith(("attestation.", "csr."))
+
+
 def test_the_two_statements_cannot_stand_for_each_other() -> None:
     proof = HONEST.proof()
     swapped = HONEST.proof(
@@ -231,7 +247,12 @@ def test_an_imported_key_that_claims_to_be_born_here_is_another_key() -> None:
     [
         ({"magic": b"ABCD"}, "attestation.attest-malformed"),
         ({"type": bytes.fromhex("8018")}, "attestation.not-a-certify"),
+        ({"type": bytes.fromhex("8014")}, "attestation.not-a-certify"),
+        ({"type": bytes.fromhex("8015")}, "attestation.not-a-certify"),
+        ({"type": bytes.fromhex("8016")}, "attestation.not-a-certify"),
+        ({"type": bytes.fromhex("8019")}, "attestation.not-a-certify"),
         ({"type": bytes.fromhex("801a")}, "attestation.not-a-certify"),
+        ({"type": bytes.fromhex("801c")}, "attestation.not-a-certify"),
         ({"clock": bytes(16) + b"\x02"}, "attestation.attest-malformed"),
         ({"qualified": b""}, "attestation.attest-malformed"),
         ({"qualified": bytes.fromhex("00000000")}, "attestation.attest-malformed"),
