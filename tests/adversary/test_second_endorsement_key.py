@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from tpm2_pytss import TPM2B_PUBLIC
 
@@ -85,6 +86,20 @@ def test_an_agent_shows_the_endorsement_key_that_the_station_asks_for(
     outcome = come(station, simulator, tmp_path / "unit", SERIAL, NUC_MAP)
     assert outcome.identity is not None, outcome
     assert shown(outcome) == "H-3"
+
+
+def test_a_known_unit_is_refused_when_the_station_asks_for_another_key_than_before(
+    station: RecordedStation, simulator: Simulator, tmp_path: Path
+) -> None:
+    """As docs/operator.md says: it must be released first."""
+    honest = come(station, simulator, tmp_path / "unit", SERIAL, NUC_MAP)
+    assert honest.identity is not None, honest
+    config = station.station.config
+    attestation = msgspec.structs.replace(config.attestation, ek_template=EkTemplateName.L_1)
+    station.station.provisioner._config = msgspec.structs.replace(config, attestation=attestation)
+    again = come(station, simulator, tmp_path / "again", SERIAL, NUC_MAP)
+    assert shown(again) == "L-1"
+    assert again.recording.refusals(End.STATION) == ["registry.serial-taken"]
 
 
 @pytest.mark.attack("a revoked TPM comes back under its second endorsement key, with new keys, serial number and map")
