@@ -83,11 +83,11 @@ class AgentSession:
         self._context = context
         self._known: Final = store.load()
         self._sealed: Final = self._known.sealed_map if self._known else store.kept_map()
-        self._publics = tpm.public_areas()  # slow on a chip: make it before a station waits for it
+        tpm.public_areas()  # slow on a chip: make it before a station waits for it
 
-    def identify(self, transcript: bytes) -> IdentityMessage:
+    def identify(self, hello: Hello, transcript: bytes) -> IdentityMessage:
         """Answer a Hello. `transcript` is the digest after it."""
-        public_areas = self._publics
+        public_areas = self._tpm.public_areas(hello.ek_template)
         return IdentityMessage(
             version=VERSION,
             hello=transcript,

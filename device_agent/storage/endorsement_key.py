@@ -9,7 +9,7 @@ from msgspec import Meta
 
 
 class EndorsementKey(msgspec.Struct, frozen=True):
-    template: Annotated[str, Meta(pattern="^EK-[A-Z0-9-]{1,32}$")]
-    """One of `device_agent.tpm.templates`: the TPM makes the key again from it."""
+    template: Annotated[str, Meta(pattern="^[LH]-[0-9]{1,2}$")]
+    """TCG's name of the template, as in `device_agent.tpm.templates`: the TPM makes the key again from it."""
     name: Annotated[str, Meta(pattern="^[0-9a-f]{8,136}$")]
     """The key's TPM Name in hexadecimal: the digest of its public area, after that digest's algorithm."""

@@ -108,7 +108,9 @@ class Tpm:
         self._session: ESYS_TR | None = None
         """The session of `encrypted`."""
         self._expected_ek: EndorsementKey | None = None
-        self._ek_template_name = ""
+        self._ek_wanted = ""
+        self._ek_name = ""
+        """TCG's name of the EK's template, once it is found."""
         self._ek_template: TPM2B_PUBLIC | None = None
         self._ek_certificate = b""
         self.manufacturer, self.firmware = self._read_properties()
@@ -126,18 +128,28 @@ class Tpm:
     def close(self) -> None:
         self._connection.close()
 
-    def public_areas(self) -> PublicAreas:
-        """Return our keys' public areas; make the keys that are not made yet."""
+    def public_areas(self, ek_template: str | None = None) -> PublicAreas:
+        """Return our keys' public areas; make the keys that are not made yet.
+
+        `ek_template` is TCG's name of the template that the EK is to be of, if the TPM has a certificate for such a
+        one; None leaves it as it was. By itself the TPM shows the first one with a certificate.
+        """
+        if ek_template is not None and ek_template not in (self._ek_wanted, self._ek_name):
+            self._ek_wanted = ek_template
+            self._change_ek()
         ek, ak, srk, device = (self._public(key) for key in (_Key.EK, _Key.AK, _Key.SRK, _Key.DEVICE))
         return PublicAreas(self._ek_certificate, ek, ak, srk, device)
 
     def endorsement_key(self) -> EndorsementKey:
         """Return which endorsement key this is; `public_areas` tells the station of the same."""
         self._public(_Key.EK)
-        return EndorsementKey(template=self._ek_template_name, name=self._slots[_Key.EK].name.hex())
+        return EndorsementKey(template=self._ek_name, name=self._slots[_Key.EK].name.hex())
 
     def expect_endorsement_key(self, verified: EndorsementKey) -> None:
-        """Encrypt to no other endorsement key from now on: what would use another raises `tpm.another-ek`."""
+        """Encrypt to no other endorsement key from now on: what would use another raises `tpm.another-ek`.
+
+        A station may still ask `public_areas` for a key of another template, which it verifies.
+        """
         self._expected_ek = verified
 
     @contextmanager
@@ -375,7 +387,7 @@ class Tpm:
 
         TCG EK Credential Profile 2.5, annex B.3.
         """
-        if "HIGH" in self._ek_template_name:
+        if not self._ek_name.startswith("L-"):
             yield ESYS_TR.PASSWORD
             return
         no_encryption = TPMT_SYM_DEF(algorithm=TPM2_ALG.NULL)
@@ -395,25 +407,44 @@ class Tpm:
             self._flush(session)
 
     def _find_ek(self) -> TPM2B_PUBLIC:
-        """Return the expected template, else the first preferred one that has a certificate; read it once."""
+        """Return the template of the EK to show; read it once.
+
+        The one that a station wants and the TPM has a certificate for, else the expected one, else the first with a
+        certificate.
+        """
         if self._ek_template is None:
-            expected = self._expected_ek
-            for name in (expected.template,) if expected else templates.EK_TEMPLATES:
-                self._ek_certificate, self._ek_template = self._read_ek(name)
-                if self._ek_certificate or expected:
+            expected = self._expected_ek.template if self._expected_ek else ""
+            known = dict.fromkeys([self._ek_wanted, expected, *templates.EK_TEMPLATES])
+            for name in (name for name in known if name in templates.EK_TEMPLATES):
+                self._ek_name = name
+                self._ek_certificate, self._ek_template = self._read_ek(templates.EK_TEMPLATES[name])
+                if self._ek_certificate or name == expected:
                     break
             else:
-                name = templates.EK_WITHOUT_CERTIFICATE
-                _, self._ek_template = self._read_ek(name)
-            self._ek_template_name = name
+                self._ek_name = templates.EK_WITHOUT_CERTIFICATE
+                _, self._ek_template = self._read_ek(templates.EK_TEMPLATES[self._ek_name])
         if self._ek_template is None:
             raise BirthmarkError("tpm.no-ek")
         return self._ek_template
 
+    def _change_ek(self) -> None:
+        """Find the EK again, and forget the one that is made if it is of another template."""
+        made, self._ek_template = self._ek_name, None
+        self._find_ek()
+        if made and made != self._ek_name:
+            handle = self._slots[_Key.EK].handle
+            self._slots[_Key.EK] = _Slot()
+            if handle is not None:
+                self._recent.remove(_Key.EK)
+                self._flush(handle)
+
     def _check_ek(self) -> None:
-        """Raise `tpm.another-ek` if it is not the expected one."""
-        if self._expected_ek is not None and self._slots[_Key.EK].name.hex() != self._expected_ek.name:
-            raise BirthmarkError("tpm.another-ek", self._ek_template_name)
+        """Raise `tpm.another-ek` if it should be the expected one, and is not."""
+        expected = self._expected_ek
+        if expected is None or expected.template != self._ek_name:  # a station asks for another, and verifies it
+            return
+        if self._slots[_Key.EK].name.hex() != expected.name:
+            raise BirthmarkError("tpm.another-ek", self._ek_name)
 
     def _read_ek(self, name: str) -> tuple[bytes, TPM2B_PUBLIC | None]:
         def read(esapi: ESAPI) -> tuple[bytes, TPM2B_PUBLIC | None]:

@@ -44,11 +44,11 @@ class SoftTpm:
         keys = self._keys
         return PublicAreas(b"", keys.ek.public, keys.ak.public, keys.srk.public, keys.device.public)
 
-    def public_areas(self) -> PublicAreas:
+    def public_areas(self, ek_template: str | None = None) -> PublicAreas:
         return self._publics
 
     def endorsement_key(self) -> EndorsementKey:
-        return EndorsementKey(template="EK-ECC256", name=self._keys.ek.name.hex())
+        return EndorsementKey(template="L-2", name=self._keys.ek.name.hex())
 
     def expect_endorsement_key(self, verified: EndorsementKey) -> None:
         assert verified == self.endorsement_key()

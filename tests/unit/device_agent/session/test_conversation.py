@@ -26,7 +26,7 @@ from shared.protocol.session import Received, Session
 from shared.protocol.states import STEPS, Role, State, Step
 from tests.harness import samples
 
-EK = EndorsementKey(template="EK-ECC256", name="000b" + 32 * "ab")
+EK = EndorsementKey(template="L-2", name="000b" + 32 * "ab")
 NOTHING = Blob(public=b"", private=b"")
 ABOUT = IdentityFile(
     serial="10000000abcdef01",
@@ -64,7 +64,7 @@ class Honest(AgentSession):
     def __init__(self) -> None:
         Honest.made += 1
 
-    def identify(self, transcript: bytes) -> IdentityMessage:
+    def identify(self, hello: Hello, transcript: bytes) -> IdentityMessage:
         return samples.identity(transcript)
 
     def prove(self, hello: Hello, challenge: Challenge, before: bytes, after: bytes) -> ProvenUnit:

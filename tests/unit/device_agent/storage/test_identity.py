@@ -14,7 +14,7 @@ from device_agent.storage.tpm_blob import Blob
 from shared.errors import BirthmarkError
 from tests.harness.certificates import AuthorityChain, chain_of_trust
 
-EK = EndorsementKey(template="EK-ECC256", name="000b" + 32 * "ab")
+EK = EndorsementKey(template="L-2", name="000b" + 32 * "ab")
 BLOB = Blob(public=b"public", private=b"private")
 SECRETS = Secrets(
     tables=tuple(StoredTable(table_id=table, key=BLOB) for table in (1, 2, 3)), nuc_hash=BLOB, nuc_map_key=BLOB

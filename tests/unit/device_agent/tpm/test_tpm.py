@@ -22,6 +22,7 @@ from device_agent.tpm import tpm as module
 from device_agent.tpm.connection import handles
 from shared.errors import BirthmarkError
 from shared.types import TableKey
+from station.attestation.ek.templates import template_of
 from station.attestation.tpm2.credential import make_credential
 from station.attestation.tpm2.structures import read_certified, read_public
 from station.attestation.tpm2.wrapping import wrap_table_key
@@ -178,6 +179,40 @@ def test_a_key_wrapped_for_another_tpm_or_malformed_is_not_imported(tpm: Tpm) ->
         assert code(lambda: tpm.import_key(public, duplicate, seed)) == "trust.table-not-for-this-tpm"  # noqa: B023
 
 
+# --- the endorsement key that a station asks for ---
+
+
+def test_a_tpm_shows_the_endorsement_key_that_is_asked_for_and_proves_it(simulator: Simulator) -> None:
+    tpm = Tpm.open(simulator.tcti)
+    try:
+        kinds: dict[str, set[bytes]] = {}
+        for wanted in ("H-3", "L-1", "H-3", "L-1"):
+            public_areas = tpm.public_areas(wanted)
+            template = template_of(read_public(public_areas.ek))
+            assert template is not None
+            assert template.name == wanted
+            certified = x509.load_der_x509_certificate(public_areas.ek_certificate.rstrip(b"\0")).public_key()
+            assert certified == read_public(public_areas.ek).key()
+            kinds.setdefault(wanted, set()).add(public_areas.ek)
+            made = make_credential(read_public(public_areas.ek), read_public(public_areas.ak).name(), b"s" * 32)
+            assert tpm.activate(made.id_object, made.encrypted_secret) == b"s" * 32
+            assert tpm.public_areas() == public_areas
+        assert [len(keys) for keys in kinds.values()] == [1, 1]
+    finally:
+        tpm.close()
+
+
+@pytest.mark.parametrize("wanted", ["L-2", "H-9", "", "EK-RSA2048"])
+def test_a_tpm_without_a_certificate_for_it_shows_the_one_it_has(simulator: Simulator, wanted: str) -> None:
+    tpm = Tpm.open(simulator.tcti)
+    try:
+        template = template_of(read_public(tpm.public_areas(wanted).ek))
+        assert template is not None
+        assert template.name == "H-3"
+    finally:
+        tpm.close()
+
+
 # --- encryption on the bus; tests/adversary/test_bus_listener.py listens there ---
 
 
@@ -194,11 +229,11 @@ def table_key(tpm: Tpm) -> Blob:
     return tpm.import_key(wrapped.public, wrapped.duplicate, wrapped.seed)
 
 
-@pytest.mark.parametrize("template", ["EK-RSA2048", "EK-ECC256", "EK-HIGH-ECC384"])
+@pytest.mark.parametrize("template", ["L-1", "L-2", "H-3"])
 def test_every_kind_of_endorsement_key_opens_the_salt(
     simulator: Simulator, template: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(templates, "EK_TEMPLATES", ())
+    monkeypatch.setattr(templates, "EK_TEMPLATES", {template: templates.EK_TEMPLATES[template]})
     monkeypatch.setattr(templates, "EK_WITHOUT_CERTIFICATE", template)
     tpm = Tpm.open(simulator.tcti)
     try:
@@ -297,3 +332,14 @@ def test_without_room_for_another_object_the_endorsement_key_goes_first(own: Tpm
         assert own.unseal(own.seal(b"another")) == b"another"
     finally:
         own._flush(other)
+
+
+def test_a_station_may_ask_for_an_endorsement_key_of_another_template_than_the_known_one(own: Tpm) -> None:
+    blob, known = own.seal(b"a secret"), own.endorsement_key()
+    own.expect_endorsement_key(known)
+    own.public_areas("L-1")
+    assert own.unseal(blob) == b"a secret"
+    other = own.endorsement_key()
+    assert (known.template, other.template) == ("H-3", "L-1")
+    own.expect_endorsement_key(msgspec.structs.replace(other, name=known.name))
+    assert code(lambda: own.unseal(blob)) == "tpm.another-ek"
