@@ -53,7 +53,8 @@ class Camera:
         """Open the camera whose identity is in `state_dir`. `tpm` overrides how its TPM is found.
 
         Raises `identity.missing`, `identity.damaged`, `identity.permission`, `tpm.*`, and `tpm.not-this-one` when the
-        identity was made with another TPM.
+        identity was made with another TPM. Methods that use a secret raise `tpm.another-ek` when the TPM shows another
+        endorsement key than the one that the station verified.
         """
         check_state_dir(state_dir)
         identity = IdentityStore(state_dir, Disk()).load()
@@ -66,6 +67,7 @@ class Camera:
             opened = stack.enter_context(open_tpm(name, state_dir)).get()
             if not identity.is_for(opened.device_public_key()):
                 raise BirthmarkError("tpm.not-this-one", str(state_dir))
+            opened.expect_endorsement_key(identity.about.ek)
             yield cls(identity, opened)
 
     @property
@@ -147,8 +149,10 @@ class Camera:
         if chosen not in self._tables:
             raise BirthmarkError("table.not-ours", str(chosen))
         number = KeyIndex(secrets.randbelow(limits.KEYS_PER_TABLE)) if index is None else key_index(index)
-        key = TokenKey(self._tpm.hmac(self._tables[chosen], expand_input(number)))
-        return seal_token(key, os.urandom(NONCE_BYTES), self.nuc_hash(), chosen, number)
+        with self._tpm.encrypted():
+            key = TokenKey(self._tpm.hmac(self._tables[chosen], expand_input(number)))
+            nuc_hash = self.nuc_hash()
+        return seal_token(key, os.urandom(NONCE_BYTES), nuc_hash, chosen, number)
 
     def nuc_hash(self) -> NucHash:
         """Return the sensor's fingerprint, unsealed by the TPM."""

@@ -19,10 +19,15 @@ KeyIndex = NewType("KeyIndex", int)
 """The number of a key of a table: 0 to 999."""
 
 BoardSerial = NewType("BoardSerial", str)
-"""A board's serial number: 1 to 64 ASCII letters, digits and `.`, `_`, `:`, `-`, beginning with a letter or digit."""
+"""A board's serial number: 1 to 64 ASCII letters, digits and `.`, `_`, `:`, `-`, beginning with a letter or digit.
+
+It keeps the case in which it was given; two that differ in nothing else are one board's (`serial_key`)."""
 
 SECRET_BYTES: Final = 32
 """The length of a NUC hash, and of every key of a table."""
+
+RESERVED_SERIALS: Final = frozenset({"provision"})
+"""Words that stand in the place of a serial number in an address of the HTTP interface, so that no unit has one."""
 
 _SERIAL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*\Z")
 
@@ -45,7 +50,14 @@ def board_serial(value: str) -> BoardSerial:
     """Check a board serial. Raises `identity.serial-invalid`, which does not quote the bad value."""
     if len(value) > limits.SERIAL_CHARACTERS or not _SERIAL.match(value):
         raise BirthmarkError("identity.serial-invalid")
+    if serial_key(value) in RESERVED_SERIALS:
+        raise BirthmarkError("identity.serial-invalid", "it is a reserved word")
     return BoardSerial(value)
+
+
+def serial_key(serial: str) -> str:
+    """Return what spellings of one serial number have in common: labels print capitals where the board has none."""
+    return serial.lower() if serial.isascii() else serial  # "K", the sign for Kelvin, is no "k"
 
 
 class _Secret:

@@ -48,6 +48,23 @@ class EkPolicy(StrEnum):
     SIMULATOR = "simulator"
 
 
+class EkTemplateName(StrEnum):
+    """Templates of endorsement keys by TCG's names: those that a unit can show (`station.attestation.ek.templates`)."""
+
+    L_1 = "L-1"
+    """RSA-2048."""
+    L_2 = "L-2"
+    """ECC P-256."""
+    H_1 = "H-1"
+    """RSA-2048, in the high range of indices."""
+    H_2 = "H-2"
+    """ECC P-256, in the high range."""
+    H_3 = "H-3"
+    """ECC P-384."""
+    H_6 = "H-6"
+    """RSA-3072."""
+
+
 class AuthorityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     organization: Name = "Birthmark"
     authority_id: Annotated[str, Meta(pattern=_ID)] = "BIRTHMARK_SMA"
@@ -92,6 +109,9 @@ class ProvisioningConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
 class AttestationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ek_policy: EkPolicy = EkPolicy.REQUIRE
+    ek_template: EkTemplateName = EkTemplateName.L_2
+    """The template whose EK a genuine TPM must show: one for all units of an authority and for good, since a TPM has an
+    EK of each template, and nothing shows that two are one TPM's."""
     ek_roots: str = "ek-roots"
     """Directory of TPM vendors' certificates; a relative path is relative to the data directory."""
 

@@ -17,6 +17,7 @@ from device_agent.session.trusted_authority import TrustedAuthority, load_author
 from device_agent.storage.disk import Disk
 from device_agent.storage.identity import KEPT, Identity, IdentityStore, SealedMap
 from device_agent.storage.sealed_map import NucMap, read_nuc_map
+from device_agent.tpm import Tpm
 from device_agent.tpm.source import TpmSource
 from shared.errors import BirthmarkError
 from shared.types import NucHash
@@ -66,13 +67,9 @@ class Agent:
     def prepare(self) -> None:
         """Open the TPM and make its keys, which takes seconds on a chip, before a station waits for them.
 
-        Raises `tpm.not-this-one` when the existing identity was made with another TPM.
+        Raises `tpm.not-this-one` or `tpm.another-ek` when the existing identity was made with another TPM.
         """
-        tpm = self._tpm.get()
-        tpm.public_areas()
-        known = self.store.load()
-        if known is not None and not known.is_for(tpm.device_public_key()):
-            raise BirthmarkError("tpm.not-this-one", str(self._options.state_dir))
+        self._tpm_of(self.store.load()).public_areas()
 
     def agent_session(self) -> AgentSession:
         """Make the unit's side of one session."""
@@ -95,6 +92,15 @@ class Agent:
             self._disk.sync(self._clear_map.parent)
             self._say(f"The NUC map is sealed in the identity; the clear file {self._clear_map} was removed.")
             self._clear_map = None
+
+    def _tpm_of(self, known: Identity | None) -> Tpm:
+        """Return the TPM, which encrypts only to the endorsement key of `known`, if that is its identity."""
+        tpm = self._tpm.get()
+        if known is not None:
+            if not known.is_for(tpm.device_public_key()):
+                raise BirthmarkError("tpm.not-this-one", str(self._options.state_dir))
+            tpm.expect_endorsement_key(known.about.ek)
+        return tpm
 
     def _authority(self, known: Identity | None) -> TrustedAuthority | None:
         remembered = self._options.state_dir / _AUTHORITY
@@ -136,7 +142,7 @@ class Agent:
 
     def _is_sealed(self, given: NucMap, sealed: SealedMap, known: Identity | None) -> bool:
         try:
-            return NucHash(self._tpm.get().unseal(sealed.hash)) == given.hash
+            return NucHash(self._tpm_of(known).unseal(sealed.hash)) == given.hash
         except BirthmarkError as error:
             if known is None and error.code == "tpm.not-this-one":
                 return False  # this TPM cannot use the kept map: take the given one

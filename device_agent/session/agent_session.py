@@ -83,11 +83,11 @@ class AgentSession:
         self._context = context
         self._known: Final = store.load()
         self._sealed: Final = self._known.sealed_map if self._known else store.kept_map()
-        self._publics = tpm.public_areas()  # slow on a chip: make it before a station waits for it
+        tpm.public_areas()  # slow on a chip: make it before a station waits for it
 
-    def identify(self, transcript: bytes) -> IdentityMessage:
+    def identify(self, hello: Hello, transcript: bytes) -> IdentityMessage:
         """Answer a Hello. `transcript` is the digest after it."""
-        public_areas = self._publics
+        public_areas = self._tpm.public_areas(hello.ek_template)
         return IdentityMessage(
             version=VERSION,
             hello=transcript,
@@ -213,12 +213,14 @@ class AgentSession:
             tpm=self._context.tpm_name,
             tpm_manufacturer=self._tpm.manufacturer,
             tpm_firmware=self._tpm.firmware,
+            ek=self._tpm.endorsement_key(),
         )
         nuc_map: bytes | Path
         if self._context.nuc_map is not None:
             key = os.urandom(32)
             nuc_map = seal_map(self._context.nuc_map, key)
-            hash_blob, key_blob = self._tpm.seal(self._context.nuc_map.hash.secret()), self._tpm.seal(key)
+            with self._tpm.encrypted():
+                hash_blob, key_blob = self._tpm.seal(self._context.nuc_map.hash.secret()), self._tpm.seal(key)
         else:
             sealed = self._known_map()
             nuc_map, hash_blob, key_blob = sealed.file, sealed.hash, sealed.key

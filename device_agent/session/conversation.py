@@ -105,7 +105,7 @@ class _Conversation:
 
     def _answer(self, greeting: Heard[Hello], agent_session: AgentSession) -> Identity:
         hello, _, after = greeting
-        self._session.send(agent_session.identify(after))
+        self._session.send(agent_session.identify(hello, after))
         self._tell("Saying who this is")
 
         challenge, before, after = self._expect(Challenge)

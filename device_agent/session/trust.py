@@ -33,7 +33,7 @@ from device_agent.session.station_list import StationList
 from device_agent.session.trusted_authority import TrustedAuthority, usages, whole
 from shared.errors import BirthmarkError, ErrorCode
 from shared.protocol.signing import verify_signature
-from shared.types import BoardSerial
+from shared.types import BoardSerial, serial_key
 from shared.x509_profile import EKU_STATION, UNREADABLE, is_p256
 
 _DEPTH: Final = 2
@@ -130,7 +130,8 @@ def verify_device_chain(
         raise BirthmarkError("trust.chain-for-another", "its key is not this unit's")
     # serialNumber is a PrintableString, which has no underscore: such a serial is in commonName only.
     attribute = NameOID.COMMON_NAME if "_" in serial else NameOID.SERIAL_NUMBER
-    if [a.value for a in leaf.subject.get_attributes_for_oid(attribute)] != [serial]:
+    names = [str(a.value) for a in leaf.subject.get_attributes_for_oid(attribute)]
+    if [serial_key(name) for name in names] != [serial_key(serial)]:
         raise BirthmarkError("trust.chain-for-another", "its serial number is not this board's")
     if ExtendedKeyUsageOID.CLIENT_AUTH not in (usages(leaf) or ()):
         raise BirthmarkError("trust.chain-untrusted", "its leaf is no device certificate")

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from msgspec import Meta
 
 from device_agent.storage.disk import Disk
+from device_agent.storage.endorsement_key import EndorsementKey
 from device_agent.storage.tpm_blob import Blob
 from runtime.files import read_bounded
 from shared import limits
@@ -86,6 +87,8 @@ class IdentityFile(msgspec.Struct, frozen=True, kw_only=True):
     """How the TPM is found: `simulator`, or a TCTI such as `device:/dev/tpmrm0`."""
     tpm_manufacturer: str
     tpm_firmware: str
+    ek: EndorsementKey
+    """The one that the station verified."""
 
 
 @dataclass(frozen=True, slots=True)

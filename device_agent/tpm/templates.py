@@ -26,17 +26,17 @@ from tpm2_pytss import (
     TPMU_SYM_MODE,
 )
 
-EK_TEMPLATES = (
-    "EK-ECC256",
-    "EK-HIGH-ECC256",
-    "EK-HIGH-ECC384",
-    "EK-RSA2048",
-    "EK-HIGH-RSA2048",
-    "EK-HIGH-RSA3072",
-)
-"""In order of preference: making an ECC key takes a tenth of the time. TCG EK Credential Profile 2.5, L-* and H-*."""
+EK_TEMPLATES = {
+    "L-2": "EK-ECC256",
+    "H-2": "EK-HIGH-ECC256",
+    "H-3": "EK-HIGH-ECC384",
+    "L-1": "EK-RSA2048",
+    "H-1": "EK-HIGH-RSA2048",
+    "H-6": "EK-HIGH-RSA3072",
+}
+"""TCG's name (EK Credential Profile 2.5) → the library's, in order of preference: an ECC key is made much faster."""
 
-EK_WITHOUT_CERTIFICATE = "EK-ECC256"
+EK_WITHOUT_CERTIFICATE = "L-2"
 """Used where no template has a certificate; the station's policy decides whether it accepts that."""
 
 _FIXED = (

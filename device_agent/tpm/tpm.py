@@ -1,5 +1,6 @@
 """The agent's TPM operations: make keys, activate credentials, certify, sign, import, seal and unseal, HMAC.
 
+What is secret crosses the TPM's bus encrypted (`bus_encryption`); the rest is public, or wrapped to a key of the TPM.
 A TPM holds three objects at a time, so at most two of our keys stay loaded; the others are saved contexts, which load
 far faster than a key is made again. Callers pass and receive marshalled structures and need no TPM library.
 """
@@ -43,8 +44,10 @@ from tpm2_pytss import (
 )
 from tpm2_pytss.utils import NoSuchIndex, NVReadEK, create_ek_template
 
+from device_agent.storage.endorsement_key import EndorsementKey
 from device_agent.storage.tpm_blob import Blob
 from device_agent.tpm import templates
+from device_agent.tpm.bus_encryption import Encrypted, encrypt, start_session
 from device_agent.tpm.connection import Connection
 from shared.errors import BirthmarkError, ErrorCode
 
@@ -87,6 +90,7 @@ class _Slot:
     """One of our keys: loaded (`handle`), saved (`context`), or not made yet."""
 
     public: bytes = b""
+    name: bytes = b""
     handle: ESYS_TR | None = None
     context: Any = None
 
@@ -101,8 +105,13 @@ class Tpm:
         self._recent: list[_Key] = []
         self._wanted: tuple[_Key, ...] = ()
         """Keys whose handles are in use; they are not evicted."""
+        self._session: ESYS_TR | None = None
+        """The session of `encrypted`."""
+        self._expected_ek: EndorsementKey | None = None
+        self._ek_wanted = ""
+        self._ek_name = ""
+        """TCG's name of the EK's template, once it is found."""
         self._ek_template: TPM2B_PUBLIC | None = None
-        self._ek_is_low_range = True
         self._ek_certificate = b""
         self.manufacturer, self.firmware = self._read_properties()
 
@@ -119,10 +128,39 @@ class Tpm:
     def close(self) -> None:
         self._connection.close()
 
-    def public_areas(self) -> PublicAreas:
-        """Return our keys' public areas; make the keys that are not made yet."""
+    def public_areas(self, ek_template: str | None = None) -> PublicAreas:
+        """Return our keys' public areas; make the keys that are not made yet.
+
+        `ek_template` is TCG's name of the template that the EK is to be of, if the TPM has a certificate for such a
+        one; None leaves it as it was. By itself the TPM shows the first one with a certificate.
+        """
+        if ek_template is not None and ek_template not in (self._ek_wanted, self._ek_name):
+            self._ek_wanted = ek_template
+            self._change_ek()
         ek, ak, srk, device = (self._public(key) for key in (_Key.EK, _Key.AK, _Key.SRK, _Key.DEVICE))
         return PublicAreas(self._ek_certificate, ek, ak, srk, device)
+
+    def endorsement_key(self) -> EndorsementKey:
+        """Return which endorsement key this is; `public_areas` tells the station of the same."""
+        self._public(_Key.EK)
+        return EndorsementKey(template=self._ek_name, name=self._slots[_Key.EK].name.hex())
+
+    def expect_endorsement_key(self, verified: EndorsementKey) -> None:
+        """Encrypt to no other endorsement key from now on: what would use another raises `tpm.another-ek`.
+
+        A station may still ask `public_areas` for a key of another template, which it verifies.
+        """
+        self._expected_ek = verified
+
+    @contextmanager
+    def encrypted(self) -> Iterator[None]:
+        """Let all commands within use one encrypted session: starting one takes longer than most commands.
+
+        It ends here, and not with the TPM: the kernel's resource manager must save a session each time somebody uses
+        one, and fails for everybody when it has kept one for too long.
+        """
+        with self._encrypted_session():
+            yield
 
     def activate(self, id_object: bytes, encrypted_secret: bytes) -> bytes:
         """Return the credential's secret (TPM2_ActivateCredential).
@@ -131,13 +169,17 @@ class Tpm:
         """
         blob = _unmarshal(TPM2B_ID_OBJECT, id_object, "session.challenge-malformed")
         secret = _unmarshal(TPM2B_ENCRYPTED_SECRET, encrypted_secret, "session.challenge-malformed")
-        ak, ek = self._loaded(_Key.AK, _Key.EK)
         try:
-            with self._ek_session() as session:
-                return self._run(
-                    "activate the credential",
-                    lambda esapi: bytes(esapi.activate_credential(ak, ek, blob, secret, session2=session)),
-                )
+            with self._encrypted_session() as encrypted, self._ek_session() as authorised:
+                ak, ek = self._loaded(_Key.AK, _Key.EK)
+
+                def activate(esapi: ESAPI) -> bytes:
+                    encrypt(esapi, encrypted, Encrypted.ANSWER)
+                    return bytes(
+                        esapi.activate_credential(ak, ek, blob, secret, session2=authorised, session3=encrypted)
+                    )
+
+                return self._run("activate the credential", activate)
         except BirthmarkError as error:
             if error.is_any("tpm.failed", "tpm.not-this-one"):
                 raise BirthmarkError("session.challenge-malformed", error.detail) from error
@@ -203,19 +245,52 @@ class Tpm:
     def seal(self, data: bytes) -> Blob:
         """Seal at most 128 bytes, which only this TPM can unseal."""
         sensitive = TPM2B_SENSITIVE_CREATE(sensitive=TPMS_SENSITIVE_CREATE(data=TPM2B_SENSITIVE_DATA(data)))
-        (srk,) = self._loaded(_Key.SRK)
-        private, public, *_ = self._run("seal", lambda esapi: esapi.create(srk, sensitive, templates.sealed_data()))
+        with self._encrypted_session() as session:
+            (srk,) = self._loaded(_Key.SRK)
+
+            def seal(esapi: ESAPI) -> tuple[Any, ...]:
+                encrypt(esapi, session, Encrypted.COMMAND)
+                return esapi.create(srk, sensitive, templates.sealed_data(), session1=session)  # type: ignore[no-any-return]
+
+            private, public, *_ = self._run("seal", seal)
         return Blob(public=bytes(public.marshal()), private=bytes(private.marshal()))
 
     def unseal(self, blob: Blob) -> bytes:
         """Return the sealed data. Raises `tpm.not-this-one` when another TPM sealed it."""
-        with self._loaded_blob(blob) as handle:
-            return self._run("unseal", lambda esapi: bytes(esapi.unseal(handle)))
+        with self._encrypted_session() as session, self._loaded_blob(blob) as handle:
+
+            def unseal(esapi: ESAPI) -> bytes:
+                encrypt(esapi, session, Encrypted.ANSWER)
+                return bytes(esapi.unseal(handle, session1=session))
+
+            return self._run("unseal", unseal)
 
     def hmac(self, blob: Blob, data: bytes) -> bytes:
         """Return HMAC-SHA256 under an imported key, 32 bytes; `data` is at most 1,024 bytes."""
-        with self._loaded_blob(blob) as handle:
-            return self._run("derive", lambda esapi: bytes(esapi.hmac(handle, TPM2B_MAX_BUFFER(data), TPM2_ALG.SHA256)))
+        with self._encrypted_session() as session, self._loaded_blob(blob) as handle:
+
+            def derive(esapi: ESAPI) -> bytes:
+                encrypt(esapi, session, Encrypted.BOTH)
+                return bytes(esapi.hmac(handle, TPM2B_MAX_BUFFER(data), TPM2_ALG.SHA256, session1=session))
+
+            return self._run("derive", derive)
+
+    # --- encryption on the bus ---
+
+    @contextmanager
+    def _encrypted_session(self) -> Iterator[ESYS_TR]:
+        """Yield the session of the `encrypted` around this one, or a new one."""
+        if self._session is not None:
+            yield self._session
+            return
+        self._wanted = (_Key.EK,)
+        ek = self._load(_Key.EK)
+        self._session = session = self._run("start an encrypted session", lambda esapi: start_session(esapi, ek))
+        try:
+            yield session
+        finally:
+            self._session = None
+            self._flush(session)
 
     # --- loaded and saved keys ---
 
@@ -226,6 +301,8 @@ class Tpm:
         if not self._slots[key].public:
             self._wanted = (key,)
             self._load(key)
+        if key is _Key.EK:
+            self._check_ek()
         return self._slots[key].public
 
     def _loaded(self, *keys: _Key) -> tuple[ESYS_TR, ...]:
@@ -248,16 +325,17 @@ class Tpm:
 
     def _load(self, key: _Key) -> ESYS_TR:
         slot = self._slots[key]
-        if slot.handle is not None:
-            return slot.handle
-        while len(self._recent) >= _LOADED_MAX:
-            self._evict(self._recent[0])
-        if slot.context is not None:
-            slot.handle = self._run(f"load the {key.value}", lambda esapi: esapi.context_load(slot.context))
-        else:
-            slot.handle, public = self._make(key)
-            slot.public = bytes(public.publicArea.marshal())
-        self._recent.append(key)
+        if slot.handle is None:
+            while len(self._recent) >= _LOADED_MAX:
+                self._evict(self._recent[0])
+            if slot.context is not None:
+                slot.handle = self._run(f"load the {key.value}", lambda esapi: esapi.context_load(slot.context))
+            else:
+                slot.handle, public = self._make(key)
+                slot.public, slot.name = bytes(public.publicArea.marshal()), bytes(public.get_name())
+            self._recent.append(key)
+        if key is _Key.EK:
+            self._check_ek()
         return slot.handle
 
     def _make(self, key: _Key) -> tuple[ESYS_TR, TPM2B_PUBLIC]:
@@ -309,7 +387,7 @@ class Tpm:
 
         TCG EK Credential Profile 2.5, annex B.3.
         """
-        if not self._ek_is_low_range:
+        if not self._ek_name.startswith("L-"):
             yield ESYS_TR.PASSWORD
             return
         no_encryption = TPMT_SYM_DEF(algorithm=TPM2_ALG.NULL)
@@ -329,19 +407,44 @@ class Tpm:
             self._flush(session)
 
     def _find_ek(self) -> TPM2B_PUBLIC:
-        """Return the first preferred template that has a certificate; read it once."""
+        """Return the template of the EK to show; read it once.
+
+        The one that a station wants and the TPM has a certificate for, else the expected one, else the first with a
+        certificate.
+        """
         if self._ek_template is None:
-            for name in templates.EK_TEMPLATES:
-                self._ek_certificate, self._ek_template = self._read_ek(name)
-                if self._ek_certificate:
+            expected = self._expected_ek.template if self._expected_ek else ""
+            known = dict.fromkeys([self._ek_wanted, expected, *templates.EK_TEMPLATES])
+            for name in (name for name in known if name in templates.EK_TEMPLATES):
+                self._ek_name = name
+                self._ek_certificate, self._ek_template = self._read_ek(templates.EK_TEMPLATES[name])
+                if self._ek_certificate or name == expected:
                     break
             else:
-                name = templates.EK_WITHOUT_CERTIFICATE
-                _, self._ek_template = self._read_ek(name)
-            self._ek_is_low_range = "HIGH" not in name
+                self._ek_name = templates.EK_WITHOUT_CERTIFICATE
+                _, self._ek_template = self._read_ek(templates.EK_TEMPLATES[self._ek_name])
         if self._ek_template is None:
             raise BirthmarkError("tpm.no-ek")
         return self._ek_template
+
+    def _change_ek(self) -> None:
+        """Find the EK again, and forget the one that is made if it is of another template."""
+        made, self._ek_template = self._ek_name, None
+        self._find_ek()
+        if made and made != self._ek_name:
+            handle = self._slots[_Key.EK].handle
+            self._slots[_Key.EK] = _Slot()
+            if handle is not None:
+                self._recent.remove(_Key.EK)
+                self._flush(handle)
+
+    def _check_ek(self) -> None:
+        """Raise `tpm.another-ek` if it should be the expected one, and is not."""
+        expected = self._expected_ek
+        if expected is None or expected.template != self._ek_name:  # a station asks for another, and verifies it
+            return
+        if self._slots[_Key.EK].name.hex() != expected.name:
+            raise BirthmarkError("tpm.another-ek", self._ek_name)
 
     def _read_ek(self, name: str) -> tuple[bytes, TPM2B_PUBLIC | None]:
         def read(esapi: ESAPI) -> tuple[bytes, TPM2B_PUBLIC | None]:

@@ -45,6 +45,8 @@ class Hello(_Message, frozen=True, tag="hello", kw_only=True):
     """Seconds since 1970, UTC. A Pi without a battery has no other clock to check validity with."""
     revoked_stations: Annotated[bytes, Meta(max_length=limits.STATION_CRL_BYTES)]
     """The authority's CRL of stations, DER; empty while it has signed none."""
+    ek_template: Text = ""
+    """TCG's name of the template whose endorsement key the unit is to show; empty leaves it to the unit."""
 
 
 class Identity(_Message, frozen=True, tag="identity", kw_only=True):

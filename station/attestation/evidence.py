@@ -1,6 +1,7 @@
 """Verifies what a device claims of its keys: takes messages, returns facts.
 
-1. `examine_identity`: the four public areas have the required form. Anybody can copy public areas: this proves nothing.
+1. `examine_identity`: the four public areas are of exactly the required templates. Anybody can copy public areas: this
+   proves nothing.
 2. `examine_proof`: the device returned the credential's secret, so one TPM holds the EK and this AK; the AK, which
    signs only statements that its TPM has put together, certifies the device key and the SRK in this session; and the
    device key signs the CSR.
@@ -38,7 +39,44 @@ from station.secrets.blind_index import key_fingerprint
 _MADE_IN_TPM: Final = Attributes.FIXED_TPM | Attributes.FIXED_PARENT | Attributes.SENSITIVE_DATA_ORIGIN
 """Made in this TPM, cannot leave it. sensitiveDataOrigin alone proves nothing: an imported key may carry it."""
 
-_SRK_AES_BITS: Final = 128
+
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """All that a key of ours is made from, but its unique field; `device_agent.tpm.templates` has the other end.
+
+    Every one is P-256 with SHA-256 as its name's hash, and without a policy: a policy would be another way to use the
+    key. The reader of public areas accepts no key derivation scheme.
+    """
+
+    attributes: Attributes
+    aes_bits: int | None
+    signing_hash: Alg | None
+    """The hash of its ECDSA scheme; None for a key without a scheme."""
+
+    def differences(self, found: Public) -> str:
+        """What of `found` is not of this template; empty if nothing."""
+        key = found.key()
+        aes_bits = found.symmetric.bits if found.symmetric is not None else None
+        unlike = {
+            "another kind of key than P-256": not isinstance(key, ec.EllipticCurvePublicKey) or key.key_size != 256,
+            "its name has another hash than SHA-256": found.name_alg is not Alg.SHA256,
+            "it has a policy": bool(found.policy),
+            "other symmetric parameters": aes_bits != self.aes_bits,
+            "another signature scheme": found.signing_hash is not self.signing_hash,
+            f"attributes that it must not have: {_names(found.attributes & ~self.attributes)}": bool(
+                found.attributes & ~self.attributes
+            ),
+            f"attributes that it lacks: {_names(self.attributes & ~found.attributes)}": bool(
+                self.attributes & ~found.attributes
+            ),
+        }
+        return "; ".join(what for what, is_so in unlike.items() if is_so)
+
+
+_OURS: Final = _MADE_IN_TPM | Attributes.USER_WITH_AUTH | Attributes.NO_DA
+_AK: Final = _Template(_OURS | Attributes.RESTRICTED | Attributes.SIGN, None, Alg.SHA256)
+_DEVICE_KEY: Final = _Template(_OURS | Attributes.SIGN, None, Alg.SHA256)
+_SRK: Final = _Template(_OURS | Attributes.RESTRICTED | Attributes.DECRYPT, 128, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,39 +171,30 @@ def _verify_statement(claims: Claims, attest: bytes, signature: bytes, transcrip
 
 
 def _check_ak(ak: Public) -> None:
-    if not _is_p256(ak) or ak.symmetric is not None or ak.signing_hash is not Alg.SHA256:
-        raise BirthmarkError("attestation.ak-wrong-kind")
     if Attributes.RESTRICTED not in ak.attributes:
         raise BirthmarkError("attestation.ak-not-restricted")
     if _MADE_IN_TPM not in ak.attributes:
         raise BirthmarkError("attestation.ak-not-fixed")
-    if Attributes.SIGN not in ak.attributes or ak.attributes & (Attributes.DECRYPT | Attributes.X509_SIGN):
-        raise BirthmarkError("attestation.ak-wrong-kind", "it must sign, and do nothing else")
+    if found := _AK.differences(ak):
+        raise BirthmarkError("attestation.ak-wrong-kind", found)
 
 
 def _check_device_key(device: Public) -> None:
-    if not _is_p256(device) or device.symmetric is not None or device.signing_hash not in (None, Alg.SHA256):
-        raise BirthmarkError("attestation.device-key-wrong-kind")
     if _MADE_IN_TPM not in device.attributes:
         raise BirthmarkError("attestation.device-key-not-fixed")
-    unwanted = Attributes.RESTRICTED | Attributes.DECRYPT | Attributes.X509_SIGN
-    if Attributes.SIGN not in device.attributes or device.attributes & unwanted:
-        raise BirthmarkError("attestation.device-key-wrong-kind", "it must sign anything, and do nothing else")
+    if found := _DEVICE_KEY.differences(device):
+        raise BirthmarkError("attestation.device-key-wrong-kind", found)
 
 
 def _check_srk(srk: Public) -> None:
-    has_aes = srk.symmetric is not None and srk.symmetric.bits == _SRK_AES_BITS
-    if not _is_p256(srk) or not has_aes or srk.signing_hash is not None:
-        raise BirthmarkError("attestation.srk-wrong-kind")
     if _MADE_IN_TPM not in srk.attributes:
         raise BirthmarkError("attestation.srk-not-fixed")
-    if (Attributes.RESTRICTED | Attributes.DECRYPT) not in srk.attributes or Attributes.SIGN in srk.attributes:
-        raise BirthmarkError("attestation.srk-wrong-kind", "it must be a storage key")
+    if found := _SRK.differences(srk):
+        raise BirthmarkError("attestation.srk-wrong-kind", found)
 
 
-def _is_p256(public: Public) -> bool:
-    key = public.key()
-    return public.name_alg is Alg.SHA256 and isinstance(key, ec.EllipticCurvePublicKey) and key.key_size == 256
+def _names(attributes: Attributes) -> str:
+    return ", ".join(attribute.name.lower().replace("_", " ") for attribute in attributes if attribute.name)
 
 
 def _ec_key_of(public: Public) -> ec.EllipticCurvePublicKey:

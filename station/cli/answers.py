@@ -15,7 +15,7 @@ from shared.errors import BirthmarkError
 from station.attestation.ek.vendor_files import read_vendor_files
 from station.cli.common import check_passphrase, read_root_passphrase
 from station.cli.init import settings
-from station.config import EkPolicy, StationConfig
+from station.config import EkPolicy, EkTemplateName, StationConfig
 from station.setup.root_key import check_target
 
 _LATER: Final = ""
@@ -34,6 +34,7 @@ class Options:
     authority_id: str
     table_count: int
     policy: EkPolicy
+    ek_template: EkTemplateName
     yes: bool
 
 
@@ -61,7 +62,15 @@ def collect(options: Options, data_dir: Path) -> Answers:
         check_target(data_dir, options.root_key_to)
 
     def config(name: str, organization: str, public_url: str) -> StationConfig:
-        return settings(name, organization, options.authority_id, public_url, options.table_count, options.policy)
+        return settings(
+            name,
+            organization,
+            options.authority_id,
+            public_url,
+            options.table_count,
+            options.policy,
+            options.ek_template,
+        )
 
     some = ("station", "organization", "http://station.example")
     name = options.name or _ask("Name of this station", lambda v: config(v, *some[1:]), socket.gethostname())

@@ -13,7 +13,7 @@ from station import config as configuration
 from station.cli.common import AS_JSON, FORCE, print_json, print_replaced, read_root_passphrase
 from station.cli.data_directory import NEW_DATA_DIR
 from station.cli.public_url import PUBLIC_URL, ask_public_url, warn_unreachable
-from station.config import AttestationConfig, AuthorityConfig, EkPolicy, StationConfig, TablesConfig
+from station.config import AttestationConfig, AuthorityConfig, EkPolicy, EkTemplateName, StationConfig, TablesConfig
 from station.setup.init import init_data_dir
 
 TABLES: Final = click.option("--tables", "table_count", default=10, show_default=True, help="Key tables, 3 to 2500.")
@@ -27,6 +27,13 @@ EK_POLICY: Final = click.option(
     show_default=True,
     help="Asked of TPMs.",
 )
+EK_TEMPLATE: Final = click.option(
+    "--ek-template",
+    type=click.Choice([template.value for template in EkTemplateName]),
+    default=EkTemplateName.L_2.value,
+    show_default=True,
+    help="The endorsement key that every TPM must show, by TCG's name (L-2: ECC P-256, L-1: RSA-2048), for good.",
+)
 EK_ROOTS: Final = click.option(
     "--ek-roots",
     type=click.Path(path_type=Path, exists=True),
@@ -35,7 +42,13 @@ EK_ROOTS: Final = click.option(
 
 
 def settings(
-    name: str, organization: str, authority_id: str, public_url: str, table_count: int, policy: EkPolicy
+    name: str,
+    organization: str,
+    authority_id: str,
+    public_url: str,
+    table_count: int,
+    policy: EkPolicy,
+    ek_template: EkTemplateName,
 ) -> StationConfig:
     """Return the settings that the options ask for, checked. Raises `config.invalid`."""
     if not limits.TABLE_COUNT_MIN <= table_count <= limits.TABLE_COUNT_MAX:
@@ -45,7 +58,7 @@ def settings(
             name=name,
             authority=AuthorityConfig(organization=organization, authority_id=authority_id, public_url=public_url),
             tables=TablesConfig(count=table_count),
-            attestation=AttestationConfig(ek_policy=policy),
+            attestation=AttestationConfig(ek_policy=policy, ek_template=ek_template),
         )
     )
 
@@ -58,6 +71,7 @@ def settings(
 @AUTHORITY_ID
 @PUBLIC_URL
 @EK_POLICY
+@EK_TEMPLATE
 @EK_ROOTS
 @click.option(
     "--root-passphrase-file",
@@ -74,6 +88,7 @@ def init(
     authority_id: str,
     public_url: str | None,
     ek_policy: str,
+    ek_template: str,
     ek_roots: Path | None,
     root_passphrase_file: TextIO | None,
     force: bool,
@@ -83,7 +98,7 @@ def init(
     policy = EkPolicy(ek_policy)
     passphrase = read_root_passphrase(root_passphrase_file)
     url = ask_public_url(public_url, policy, ask=not as_json)
-    config = settings(name, organization, authority_id, url, table_count, policy)
+    config = settings(name, organization, authority_id, url, table_count, policy, EkTemplateName(ek_template))
     made = init_data_dir(data_dir, config, force=force, root_passphrase=passphrase, ek_roots=ek_roots)
     warn_unreachable(config.authority, policy)
     if as_json:
@@ -92,6 +107,7 @@ def init(
                 "data_dir": str(made.data_dir),
                 "tables": table_count,
                 "ek_policy": ek_policy,
+                "ek_template": ek_template,
                 "replaced": str(made.replaced) if made.replaced else None,
                 "root_key": str(made.root_key),
                 "root_passphrase_file": str(made.root_passphrase) if made.root_passphrase else None,

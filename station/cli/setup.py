@@ -19,9 +19,9 @@ from station.cli import answers, service
 from station.cli.answers import Options
 from station.cli.common import AS_JSON, print_json
 from station.cli.data_directory import GIVEN_DATA_DIR, SERVICE_DATA_DIR
-from station.cli.init import AUTHORITY_ID, EK_POLICY, EK_ROOTS, TABLES
+from station.cli.init import AUTHORITY_ID, EK_POLICY, EK_ROOTS, EK_TEMPLATE, TABLES
 from station.cli.public_url import warn_unreachable
-from station.config import CONFIG_NAME, EkPolicy, StationConfig
+from station.config import CONFIG_NAME, EkPolicy, EkTemplateName, StationConfig
 from station.secrets.station_secret import StationSecret
 from station.setup import data_dir as data_directory
 from station.setup.init import init_data_dir
@@ -43,6 +43,7 @@ _STEPS: Final = ("Settings", "Authority", "TPM vendors", "Root key", "Service")
 @AUTHORITY_ID
 @TABLES
 @EK_POLICY
+@EK_TEMPLATE
 @click.option("--yes", is_flag=True, help="Leave out vendors' certificates and the root key's move, unless given.")
 @AS_JSON
 def setup(
@@ -56,6 +57,7 @@ def setup(
     authority_id: str,
     table_count: int,
     ek_policy: str,
+    ek_template: str,
     yes: bool,
     as_json: bool,
 ) -> None:
@@ -74,6 +76,7 @@ def setup(
         authority_id,
         table_count,
         EkPolicy(ek_policy),
+        EkTemplateName(ek_template),
         yes,
     )
     done = _Setup(data_dir or SERVICE_DATA_DIR, options, quiet=as_json).run()

@@ -61,12 +61,19 @@ class Conversation:
         self._serial = ""
         self._model = ""
         self._step = 0
+        self.resumed = False
+        """Whether the unit was known already, and was given again what it has."""
         self._events: Iterator[Event] = iter(())
         """What the engine makes of the last bytes that were read."""
         self._taken = 0
         """How many bytes were read in this session, or since the last new Hello."""
         self._greeted_at = self._begun_at = time.monotonic()
         """When the last new Hello was due, and when the session began, or the last wait for an answer to Hello."""
+
+    @property
+    def underway(self) -> bool:
+        """Whether a device has begun a session that is not over."""
+        return self._session.state in UNDERWAY
 
     async def run(self) -> Unit:
         """Send Hello until a device answers, then hold the session. Returns the provisioned unit.
@@ -80,7 +87,7 @@ class Conversation:
             await self._refuse(error)
             raise
         except OSError:
-            if self._session.state in UNDERWAY:
+            if self.underway:
                 self._tell(PortState.FAILED, UNPLUGGED_NOTE, "link.lost")
             raise
         except Exception as error:
@@ -109,8 +116,8 @@ class Conversation:
         receipt, before, _ = await self._expect(Receipt)
         unit = await self._provisioner.confirm(issued, receipt, before)
         self._session.send(Done())
-        known = issued.granted.resumed
-        self._tell(PortState.DONE, "Known already: it has its credentials again" if known else "Provisioned")
+        self.resumed = issued.granted.resumed
+        self._tell(PortState.DONE, "Known already: it has its credentials again" if self.resumed else "Provisioned")
         await self._flush()
         return unit
 
@@ -153,7 +160,7 @@ class Conversation:
         return expected(kind, event, self._session)
 
     async def _read(self) -> bytes:
-        data = await (self._read_within_step() if self._session.state in UNDERWAY else self._read_greeting())
+        data = await (self._read_within_step() if self.underway else self._read_greeting())
         self._taken += len(data)
         if self._taken > LINE_BYTES:
             raise BirthmarkError("link.noise", f"more than {LINE_BYTES} bytes, and nothing came of them")

@@ -17,6 +17,7 @@ from shared.errors import BirthmarkError
 from station.config import SessionConfig
 from station.events import Bus, PortChanged, PortGone, PortState
 from station.ports.conversation import UNPLUGGED_NOTE, Conversation
+from station.ports.restraint import Restraint
 from station.provisioning.cable import CableProvisioner
 
 log = logging.getLogger(__name__)
@@ -84,15 +85,23 @@ def _open_error(path: Path, error: OSError) -> BirthmarkError:
             return BirthmarkError("link.no-port", f"{path}: {error.strerror or error}", "station")
 
 
-async def serve_port(path: Path, provisioner: CableProvisioner, bus: Bus, config: SessionConfig) -> None:
+async def serve_port(
+    path: Path, provisioner: CableProvisioner, bus: Bus, config: SessionConfig, restraint: Restraint | None = None
+) -> None:
     """Provision whatever is plugged into `path`, one unit after another, until cancelled."""
     port = str(path)
+    restraint = restraint or Restraint()
     try:
         while True:
+            if (seconds := restraint.seconds(port)) > 0:
+                bus.tell(
+                    PortChanged(port, PortState.WAITING, note=f"Hung up too often: left alone for {seconds:.0f} s")
+                )
+                await asyncio.sleep(seconds)
             try:
                 async with open_line(path) as line:
                     bus.tell(PortChanged(port, PortState.WAITING, note="Waiting for a unit"))
-                    await _serve_line(line, port, provisioner, bus, config)
+                    await _serve_line(line, port, provisioner, bus, config, restraint)
             except BirthmarkError as error:
                 bus.tell(PortChanged(port, PortState.ABSENT, note=f"{error.sentence}. {error.advice}", code=error.code))
             except OSError as error:
@@ -121,20 +130,32 @@ def _tell_unplugged(port: str, bus: Bus) -> None:
 
 
 async def _serve_line(
-    line: _SerialLine, port: str, provisioner: CableProvisioner, bus: Bus, config: SessionConfig
+    line: _SerialLine, port: str, provisioner: CableProvisioner, bus: Bus, config: SessionConfig, restraint: Restraint
 ) -> None:
-    """Hold sessions on one open line until it hangs up. Pauses after each, longer after each refusal in a row."""
+    """Hold sessions on one open line until it hangs up. Pauses after each, longer after each refusal in a row.
+
+    Counts a hang-up in a session, and one in the pause after it unless a new unit was provisioned.
+    """
     pause = _REFUSED_SECONDS
     while True:
+        conversation = Conversation(line, port, provisioner, bus, config)
+        owes_a_pause = False
         try:
-            unit = await Conversation(line, port, provisioner, bus, config).run()
-            log.info("%s: %s is provisioned", port, unit.serial)
-            pause = _REFUSED_SECONDS
-            await _discard(line, _DONE_SECONDS)
-        except BirthmarkError as error:
-            log.warning("%s: refused: %s", port, error)
-            await _discard(line, pause)
-            pause = min(pause * 2, _REFUSED_SECONDS_MAX)
+            try:
+                unit = await conversation.run()
+                log.info("%s: %s is provisioned", port, unit.serial)
+                pause = _REFUSED_SECONDS
+                owes_a_pause = conversation.resumed
+                await _discard(line, _DONE_SECONDS)
+            except BirthmarkError as error:
+                log.warning("%s: refused: %s", port, error)
+                owes_a_pause = True
+                await _discard(line, pause)
+                pause = min(pause * 2, _REFUSED_SECONDS_MAX)
+        except (OSError, asyncio.CancelledError):  # udev may be faster than the line
+            if owes_a_pause or conversation.underway:
+                restraint.hung_up(port)
+            raise
 
 
 async def _discard(line: _SerialLine, seconds: float) -> None:

@@ -19,6 +19,7 @@ from station.events import Bus, NoticeChanged, Topic
 from station.ports import udev_rule
 from station.ports.allowed import AllowedPorts
 from station.ports.port import serve_port
+from station.ports.restraint import Restraint
 from station.provisioning.cable import CableProvisioner
 
 log = logging.getLogger(__name__)
@@ -98,6 +99,7 @@ async def serve_ports(
     allowed = allowed or AllowedPorts(None)
     udev = _UdevMonitor()
     serving: dict[Path, asyncio.Task[None]] = {}
+    restraint = Restraint()  # it outlives a port's task, which ends with each unplugging
     crowded = False
     try:
         async with asyncio.TaskGroup() as group:
@@ -106,7 +108,7 @@ async def serve_ports(
                 bus.tell(NoticeChanged(Topic.PORTS, why_none(patterns, found, udev_rule.is_installed)))
                 ports = allowed.choose(found)
                 for path in sorted(ports - serving.keys())[: _PORTS_MAX - len(serving)]:
-                    serving[path] = group.create_task(serve_port(path, provisioner, bus, config))
+                    serving[path] = group.create_task(serve_port(path, provisioner, bus, config, restraint))
                 for path in serving.keys() - ports:
                     serving.pop(path).cancel()
                 if not crowded and ports - serving.keys():

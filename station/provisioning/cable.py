@@ -38,7 +38,7 @@ from shared.protocol.signing import signed_bytes, stored_digest, verify_signatur
 from shared.text import printable
 from shared.types import BoardSerial, TableId, board_serial
 from station.attestation.ek.vendor_directory import VendorsDirectory
-from station.attestation.ek.verification import EkTrust, EkVerdict, verify_ek
+from station.attestation.ek.verification import EkTrust, EkVerdict, require_template, verify_ek
 from station.attestation.evidence import Claims, examine_identity, examine_import, examine_proof
 from station.attestation.tpm2.credential import make_credential
 from station.attestation.tpm2.wrapping import WrappedKey, wrap_table_key
@@ -46,7 +46,6 @@ from station.authority.station_identity import StationIdentity
 from station.config import EkPolicy, StationConfig
 from station.events import Bus, UnitChanged
 from station.provisioning.issuance import Granted, Issuance, Subject
-from station.provisioning.refusal_limiter import RefusalLimiter
 from station.registry import audit, units
 from station.registry.audit import Event
 from station.registry.database import Database
@@ -119,7 +118,6 @@ class CableProvisioner:
         self._database = database
         self._bus = bus
         self._clock = clock
-        self._refusals = RefusalLimiter()
 
     def greet(self) -> Greeting:
         """Make a Hello with a fresh nonce."""
@@ -131,6 +129,7 @@ class CableProvisioner:
             chain=station.chain,
             time=int(station.now(utc_now(self._clock)).timestamp()),
             revoked_stations=station.revoked_stations,
+            ek_template=self._config.attestation.ek_template.value,
         )
         return Greeting(hello, station)
 
@@ -145,6 +144,7 @@ class CableProvisioner:
         claims = examine_identity(identity)
         vendors = self._vendors.current()
         ek = verify_ek(identity.ek_certificate, vendors, self._policy, now=self._now(), key=claims.ek.key())
+        require_template(ek, claims.ek, self._config.attestation.ek_template)
         secret = os.urandom(32)
         credential = make_credential(claims.ek, claims.ak.name(), secret)
         opener = NucHashDecryptor(ec.generate_private_key(ec.SECP256R1()))
@@ -251,12 +251,11 @@ class CableProvisioner:
     async def refused(self, serial: str, port: str, error: BirthmarkError) -> None:
         """Record a refusal. `serial` is the serial number that the device claims, or empty.
 
-        A port that is refused over and over gets a row only now and then, which counts the refusals without one.
+        A port that is refused over and over gets a row only now and then, which counts the events without one.
         """
-        suppressed = self._refusals.suppressed(port)
+        suppressed = self._issuance.audit_limiter.suppressed(printable(port))
         if suppressed is None:
             return
-        repeated = {"suppressed_before": suppressed} if suppressed else {}
         async with self._database.write() as connection:
             await audit.append(
                 connection,
@@ -266,7 +265,7 @@ class CableProvisioner:
                 code=error.code,
                 detail=error.detail,
                 port=printable(port),
-                **repeated,
+                **audit.after(suppressed),
             )
 
     def _now(self) -> dt.datetime:

@@ -80,23 +80,24 @@ class ProvisioningFiles:
         for request in requests:
             serial = request.device_serial
             try:
-                if await self._is_provisioned(serial):
-                    yield Result(serial, Outcome.ALREADY, self.path(serial))
+                if (known := await self._provisioned(serial)) is not None:
+                    yield Result(serial, Outcome.ALREADY, self.path(known.serial))
                 else:
                     await self.provision(request)
                     yield Result(serial, Outcome.PROVISIONED, self.path(serial))
             except BirthmarkError as error:
                 yield Result(serial, Outcome.FAILED, error=error)
 
-    async def _is_provisioned(self, serial: str) -> bool:
+    async def _provisioned(self, serial: str) -> Unit | None:
+        """Return the unit that an earlier run provisioned, if its file is there."""
         try:
             async with self._database.read() as connection:
                 unit = await queries.by_serial(connection, serial)
         except BirthmarkError as error:
             if error.code == "registry.unknown-unit":
-                return False
+                return None
             raise
-        return unit.state is not UnitState.RELEASED and self._has_file_of(unit)
+        return unit if unit.state is not UnitState.RELEASED and self._has_file_of(unit) else None
 
     def _has_file_of(self, unit: Unit) -> bool:
         if unit.certificate is None:

@@ -23,6 +23,7 @@ from station.authority.birthmark_extensions import BirthmarkFacts, encrypt_nuc
 from station.authority.issuer import CertificateRequest, Issuer
 from station.authority.profiles import DeviceSubject
 from station.config import StationConfig
+from station.provisioning.audit_limiter import AuditLimiter
 from station.registry import reservations, units
 from station.registry.database import Connection, Database
 from station.registry.recognition import recognise
@@ -62,6 +63,7 @@ class Issuance:
         self._tables = tables
         self.issuer: Final = issuer
         self._database = database
+        self.audit_limiter: Final = AuditLimiter()
 
     async def reserve(self, applicant: Applicant, at: dt.datetime) -> Granted | Reservation:
         """The applicant's unit where it has a valid certificate, else a reservation to sign.
@@ -119,7 +121,9 @@ class Issuance:
                 await _require_unchanged(connection, found.unit)
                 serial = x509.random_serial_number()
                 return await reservations.reserve_certificate(connection, found.unit.id, applicant, serial, now)
-            return _granted(await units.resume(connection, found.unit.id, now), resumed=True)
+            suppressed = self.audit_limiter.suppressed(applicant.port)
+            unit = await units.resume(connection, found.unit.id, now, applicant.port, suppressed)
+            return _granted(unit, resumed=True)
 
     def _device_subject(self, applicant: Applicant, subject: Subject, tables: tuple[TableId, ...]) -> DeviceSubject:
         """With Birthmark's extensions, for a random one of `tables`, when they are configured."""

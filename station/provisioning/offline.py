@@ -20,6 +20,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.x509.oid import NameOID
 from msgspec import Meta
 
 from runtime.clock import SYSTEM_CLOCK, Clock, unix_time, utc_now
@@ -27,7 +28,7 @@ from shared import limits
 from shared.birthmark.provisioning import Provisioning
 from shared.errors import BirthmarkError, ErrorCode
 from shared.text import printable
-from shared.types import BoardSerial, MasterKey, NucHash, TableId, board_serial
+from shared.types import BoardSerial, MasterKey, NucHash, TableId, board_serial, serial_key
 from shared.x509_profile import UNREADABLE, is_p256
 from station.attestation.csr import read_csr
 from station.config import StationConfig
@@ -43,11 +44,14 @@ from station.secrets.station_secret import StationSecret
 FAMILY_CHARACTERS: Final = 64
 CSR_CHARACTERS: Final = 2 * limits.CSR_BYTES
 
+_PUBLIC_NAME: Final = "Birthmark Device "
+
 _Family = Annotated[str, Meta(max_length=FAMILY_CHARACTERS, extra_json_schema={"format": "printable"})]
 
 FIELD_OF: Final[dict[ErrorCode, str]] = {
     "provisioning.csr-key-unsupported": "csr",
     "provisioning.csr-malformed": "csr",
+    "provisioning.csr-subject-differs": "csr",
     "provisioning.family-invalid": "device_family",
     "provisioning.nuc-hash-invalid": "nuc_hash",
     "provisioning.station-keys-off": "csr",
@@ -161,7 +165,7 @@ class OfflineProvisioner:
         nuc_hash = given or NucHash(os.urandom(32))
         private_key = self._make_key() if request.csr is None else None
         csr = (request.csr or "").encode(errors="replace")
-        public_key = private_key.public_key() if private_key else key_of_csr(csr)
+        public_key = private_key.public_key() if private_key else key_of_csr(csr, serial)
         applicant = Applicant(
             serial=serial,
             key_holder=KeyHolder.STATION if private_key else KeyHolder.SOFTWARE,
@@ -251,10 +255,12 @@ def parse_nuc_hash(text: str) -> NucHash:
         raise BirthmarkError("provisioning.nuc-hash-invalid") from None
 
 
-def key_of_csr(data: bytes) -> ec.EllipticCurvePublicKey:
-    """Return the key that signed a CSR (PKCS#10: PEM, DER, or base64 of DER). Ignores the subject.
+def key_of_csr(data: bytes, serial: BoardSerial) -> ec.EllipticCurvePublicKey:
+    """Return the key that signed a CSR (PKCS#10: PEM, DER, or base64 of DER) which names no other unit than `serial`.
 
-    Raises `provisioning.csr-malformed` or `provisioning.csr-key-unsupported`.
+    Its common names may be the serial number or, as in Birthmark's older certificates, `Birthmark Device SERIAL`; its
+    serial numbers are the serial number. The rest of the subject is ignored, and a request may name nobody.
+    Raises `provisioning.csr-malformed`, `provisioning.csr-key-unsupported` or `provisioning.csr-subject-differs`.
     """
     if len(data) > CSR_CHARACTERS:
         raise BirthmarkError("provisioning.csr-malformed", f"it is larger than {CSR_CHARACTERS} bytes")
@@ -268,6 +274,12 @@ def key_of_csr(data: bytes) -> ec.EllipticCurvePublicKey:
         raise BirthmarkError("provisioning.csr-key-unsupported")
     if not request.signature_valid:
         raise BirthmarkError("provisioning.csr-malformed", "its signature is not its key's")
+    own = {
+        NameOID.COMMON_NAME: (serial_key(serial), serial_key(_PUBLIC_NAME + serial)),
+        NameOID.SERIAL_NUMBER: (serial_key(serial),),
+    }
+    if any(serial_key(str(value)) not in own.get(oid, (serial_key(str(value)),)) for oid, value in request.subject):
+        raise BirthmarkError("provisioning.csr-subject-differs")
     return request.key
 
 

@@ -81,6 +81,11 @@ async def append(connection: Connection, at: int, event: Event, serial: str, **d
     await connection.execute(audit_head.update().values(seq=seq, hash=digest))
 
 
+def after(suppressed: int) -> dict[str, int]:
+    """The detail of a row that stands for `suppressed` earlier ones of its port as well."""
+    return {"suppressed_before": suppressed} if suppressed else {}
+
+
 async def recorded_settings(connection: Connection) -> object:
     """Return the settings that the log recorded last (`settings` of INITIALISED or CONFIGURED), or None."""
     events = (Event.CONFIGURED.value, Event.INITIALISED.value)

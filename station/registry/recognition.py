@@ -8,10 +8,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from shared.errors import BirthmarkError
+from shared.types import serial_key
 from station.registry import certificates, reservations, units
 from station.registry.database import Connection
 from station.registry.records import Applicant, Certificate, Reservation, Unit, UnitState
-from station.registry.schema import ACTIVE
+from station.registry.schema import ACTIVE, has_serial
 from station.registry.schema import units as table
 
 
@@ -50,7 +51,7 @@ async def recognise(connection: Connection, applicant: Applicant, now: int) -> R
 
 async def _find_matches(connection: Connection, applicant: Applicant) -> list[sa.Row[Any]]:
     """Units that have the applicant's serial number, TPM, device key or sensor; the earliest first."""
-    claims = [table.c.serial == applicant.serial, table.c.device_fingerprint == applicant.device_fingerprint]
+    claims = [has_serial(applicant.serial), table.c.device_fingerprint == applicant.device_fingerprint]
     claims.append(table.c.nuc_blind_index == applicant.nuc_blind_index)
     if applicant.ek_fingerprint is not None:
         claims.append(table.c.ek_fingerprint == applicant.ek_fingerprint)
@@ -74,15 +75,19 @@ def _gives_way(row: sa.Row[Any], applicant: Applicant, now: int) -> bool:
         return False
     if reservations.has_expired(row.reserved_at, now):
         return True
-    own = row.serial == applicant.serial and row.ek_fingerprint == applicant.ek_fingerprint
+    own = _is_same_serial(row, applicant) and row.ek_fingerprint == applicant.ek_fingerprint
     same = (row.device_fingerprint, row.nuc_blind_index) == (applicant.device_fingerprint, applicant.nuc_blind_index)
     return own and not same
+
+
+def _is_same_serial(row: sa.Row[Any], applicant: Applicant) -> bool:
+    return serial_key(row.serial) == serial_key(applicant.serial)
 
 
 def _identify(applicant: Applicant, rows: list[sa.Row[Any]]) -> int | None:
     """The id of the applicant's unit, None for a new one. Raises the error that names a partial match."""
     for row in rows:
-        serial = row.serial == applicant.serial
+        serial = _is_same_serial(row, applicant)
         if applicant.ek_fingerprint is not None:
             ek = row.ek_fingerprint == applicant.ek_fingerprint
         else:  # a unit without a TPM is never recognised, but its own reservation is

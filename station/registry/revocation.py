@@ -52,7 +52,7 @@ async def revoke(
     """
     unit = await units.active(connection, serial)
     if unit.state is UnitState.REVOKED and (unit.revoked_code != RevocationCode.HOLD or code is RevocationCode.HOLD):
-        raise BirthmarkError("registry.already-revoked", serial)
+        raise BirthmarkError("registry.already-revoked", unit.serial)
     values = {"revoked_at": now, "revoked_reason": reason, "revoked_code": code.value}
     await _update(connection, unit.id, state=UnitState.REVOKED.value, **values)
     await _revoke_certificates(connection, unit.id, code, now)
@@ -60,7 +60,7 @@ async def revoke(
         connection,
         now,
         Event.REVOKED,
-        serial,
+        unit.serial,
         certificate=units.certificate_serial(unit),
         code=code,
         reason=reason,
@@ -76,9 +76,9 @@ async def reinstate(connection: Connection, serial: str, reason: str, now: int, 
     """
     unit = await units.active(connection, serial)
     if unit.state is not UnitState.REVOKED:
-        raise BirthmarkError("registry.not-revoked", serial)
+        raise BirthmarkError("registry.not-revoked", unit.serial)
     if unit.revoked_code != RevocationCode.HOLD:
-        raise BirthmarkError("registry.revoked-for-good", f"{serial}, {unit.revoked_code}")
+        raise BirthmarkError("registry.revoked-for-good", f"{unit.serial}, {unit.revoked_code}")
     if unit.provisioned_at is not None:
         state = UnitState.PROVISIONED
     else:
@@ -98,7 +98,7 @@ async def reinstate(connection: Connection, serial: str, reason: str, now: int, 
         connection,
         now,
         Event.REINSTATED,
-        serial,
+        unit.serial,
         certificate=units.certificate_serial(unit),
         state=state,
         reason=reason,

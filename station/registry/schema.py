@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
+
+from shared.types import serial_key
 
 metadata: Final = sa.MetaData()
 
@@ -55,15 +57,26 @@ the query spells out its condition."""
 _ACTIVE_INDEX: Final = sa.text("state != 'released'")
 
 
-def _add_unique_active_index(column: str) -> None:
+_SERIAL_KEY: Final[sa.ColumnElement[str]] = sa.func.lower(units.c.serial)
+"""A unit's serial number as `shared.types.serial_key` has it: only ASCII is ever stored."""
+
+
+def has_serial(serial: str) -> sa.ColumnElement[bool]:
+    """The condition for units with this serial number, in whatever case."""
+    key: sa.ColumnElement[str] = _SERIAL_KEY
+    return key == serial_key(serial)
+
+
+def _add_unique_active_index(column: str, expression: sa.ColumnElement[Any]) -> None:
     where = _ACTIVE_INDEX
-    sa.Index(f"units_active_{column}", units.c[column], unique=True, sqlite_where=where, postgresql_where=where)
+    sa.Index(f"units_active_{column}", expression, unique=True, sqlite_where=where, postgresql_where=where)
 
 
-for _column in ("serial", "ek_fingerprint", "device_fingerprint", "nuc_blind_index"):
-    _add_unique_active_index(_column)
+_add_unique_active_index("serial", _SERIAL_KEY)
+for _column in ("ek_fingerprint", "device_fingerprint", "nuc_blind_index"):
+    _add_unique_active_index(_column, units.c[_column])
 sa.Index("units_issued_at", units.c.issued_at)
-sa.Index("units_serial", units.c.serial)
+sa.Index("units_serial", _SERIAL_KEY)
 sa.Index("units_state", units.c.state)
 sa.Index("units_provisioned_at", units.c.provisioned_at)
 

@@ -18,7 +18,7 @@ from station.registry import audit, certificates
 from station.registry.audit import Event
 from station.registry.database import Connection
 from station.registry.records import Applicant, Certificate, CertificateState, KeyHolder, Unit, UnitState
-from station.registry.schema import ACTIVE, assignments, units
+from station.registry.schema import ACTIVE, assignments, has_serial, units
 from station.registry.schema import certificates as certificate_table
 
 _BATCH: Final = 500
@@ -42,14 +42,17 @@ async def insert(
     return unit_id
 
 
-async def resume(connection: Connection, unit_id: int, now: int) -> Unit:
-    """Record that a unit came back for the certificate it has.
+async def resume(connection: Connection, unit_id: int, now: int, port: str = "", suppressed: int | None = 0) -> Unit:
+    """Record that a unit came back, at `port`, for the certificate it has.
 
-    Raises `registry.released-meanwhile` or `registry.unit-revoked`.
+    The audit log gets no row if `suppressed` is None; else it is how many events of the port got none before. Raises
+    `registry.released-meanwhile` or `registry.unit-revoked`.
     """
     unit = await by_id(connection, unit_id)
     require_current(unit)
-    await audit.append(connection, now, Event.RESUMED, unit.serial, certificate=certificate_serial(unit))
+    if suppressed is not None:
+        detail = {"certificate": certificate_serial(unit), "port": port} | audit.after(suppressed)
+        await audit.append(connection, now, Event.RESUMED, unit.serial, **detail)
     return unit
 
 
@@ -105,8 +108,8 @@ async def by_id(connection: Connection, unit_id: int) -> Unit:
 
 
 async def active(connection: Connection, serial: str) -> Unit:
-    """Return the unit with this serial number that is not released. Raises `registry.unknown-unit`."""
-    found = await select(connection, sa.and_(units.c.serial == serial, ACTIVE))
+    """Return the unit with this serial number, in any case, that is not released. Raises `registry.unknown-unit`."""
+    found = await select(connection, sa.and_(has_serial(serial), ACTIVE))
     if not found:
         raise BirthmarkError("registry.unknown-unit", serial)
     return found[0]

@@ -17,6 +17,7 @@ from station.web.pages import overview
 _PROVISIONING: Final = (
     "provisioning.csr-key-unsupported",
     "provisioning.csr-malformed",
+    "provisioning.csr-subject-differs",
     "provisioning.family-invalid",
     "provisioning.nuc-hash-invalid",
     "provisioning.station-keys-off",
@@ -27,7 +28,7 @@ _PROVISIONING: Final = (
 )
 _VALIDATION_TEXT: Final = (
     "Decrypts the token under the key of its table and index. It is valid when it holds the NUC hash of a provisioned "
-    "unit that has this table and is not revoked. A FAIL has status 200, gives no reason and takes as long as a PASS."
+    "unit that has this table and is not revoked. A FAIL has status 200, gives no reason and reads as much as a PASS."
 )
 _EXAMPLE: Final = (
     '{"camera_token": {"ciphertext": "b6cf15a3945b37df4168c978f14958952f5c9012c2c40877a374ebeda42fd523", '

@@ -80,8 +80,8 @@ class DishonestAgent(AgentSession):
         """The bytes to send in place of a message's frame."""
         yield encode_frame(payload)
 
-    def identify(self, transcript: bytes) -> Identity:
-        return self.claim(super().identify(transcript))
+    def identify(self, hello: Hello, transcript: bytes) -> Identity:
+        return self.claim(super().identify(hello, transcript))
 
     def prove(self, hello: Hello, challenge: Challenge, before: bytes, after: bytes) -> ProvenUnit:
         self.body = decode_body(ChallengeBody, challenge.body)

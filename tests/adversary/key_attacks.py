@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from typing import ClassVar
 
 from tpm2_pytss import (
@@ -134,6 +135,41 @@ class ImportedAk(DishonestAgent):
         return but(honest, ak_public=soft.Key(soft.AK & ~soft.BORN_HERE).public)
 
 
+def with_a_policy(template: Callable[[], TPM2B_PUBLIC]) -> Callable[[], TPM2B_PUBLIC]:
+    """A template whose key may also be used by whoever fulfils a policy: here, the endorsement hierarchy's password."""
+
+    def make() -> TPM2B_PUBLIC:
+        public = template()
+        public.publicArea.authPolicy = soft.POLICY_A
+        return public
+
+    return make
+
+
+@refused_with("attestation.ak-wrong-kind")
+class AkWithAPolicy(DishonestAgent):
+    """An AK in the TPM that may be used without its password, too."""
+
+    template: ClassVar = {"attestation_key": with_a_policy(templates.attestation_key)}
+
+
+@refused_with("attestation.device-key-wrong-kind")
+class DeviceKeyWithAPolicy(DishonestAgent):
+    template: ClassVar = {"device_key": with_a_policy(templates.device_key)}
+
+
+@refused_with("attestation.srk-wrong-kind")
+class StorageKeyWithAPolicy(DishonestAgent):
+    template: ClassVar = {"storage_key": with_a_policy(templates.storage_key)}
+
+
+@refused_with("attestation.ak-wrong-kind")
+class AkThatLocksUp(DishonestAgent):
+    """An AK in the TPM that is subject to the dictionary attack lockout."""
+
+    template: ClassVar = {"attestation_key": without(templates.attestation_key, TPMA_OBJECT.NODA)}
+
+
 @refused_with("attestation.srk-not-fixed")
 class StorageKeyThatCanLeave(DishonestAgent):
     """A storage key that may leave the TPM: table keys wrapped to it could be read outside."""
@@ -234,7 +270,7 @@ class SecretSolvedByAnotherTpm(DishonestAgent):
 
     def _helped(self, helper: Tpm) -> bytes | None:
         """The helper has the EK and loads the AK's public area."""
-        ak, _ = TPM2B_PUBLIC.unmarshal(sized(self._publics.ak))
+        ak, _ = TPM2B_PUBLIC.unmarshal(sized(self._tpm.public_areas().ak))
         blob, _ = TPM2B_ID_OBJECT.unmarshal(self.body.credential)
         secret, _ = TPM2B_ENCRYPTED_SECRET.unmarshal(self.body.encrypted_secret)
         (ek,) = helper._loaded(_Key.EK)

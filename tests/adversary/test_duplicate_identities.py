@@ -116,7 +116,7 @@ def test_one_device_key_behind_two_endorsement_keys_is_refused(
     station_under_test: RecordedStation, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A TPM has several endorsement keys, each with a certificate, and proves the same device key with each."""
-    monkeypatch.setattr(templates, "EK_TEMPLATES", ("EK-RSA2048",))
+    monkeypatch.setattr(templates, "EK_TEMPLATES", {"L-1": "EK-RSA2048"})
     again = Tpm.open(simulator.tcti)
     try:
         before = station_under_test.contents()

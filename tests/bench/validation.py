@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import statistics
 import tempfile
 import time
 from collections.abc import Mapping
@@ -54,22 +55,29 @@ def _measured(folder: Path, count: int, requests: int) -> dict[str, object]:
         station.init("--tables", "250")
         config = station.data_dir / CONFIG_NAME
         config.write_text(re.sub(r"validation = [0-9.]+", "validation = 100000.0", config.read_text()))
-        bodies = asyncio.run(_fill(station.data_dir, count))
+        bodies, refused = asyncio.run(_fill(station.data_dir, count))
         station.start()
         found: dict[str, object] = {}
         for name, some, valid in (("known units", bodies, True), ("unknown units", _nobody(bodies), False)):
             rate, slow = asyncio.run(_load(station.address, some, requests, valid=valid))
             label = f"{count:,} units: tokens of {name}, {CONNECTIONS} connections"
             found[label] = f"{rate:,.0f} a second, 99 of 100 within {slow * 1000:.1f} ms"
+        known, nobody = asyncio.run(_alternate(station.address, refused, requests // 2))
+        label = f"{count:,} units: a FAIL of a known unit, and of nobody"
+        found[label] = f"{known * 1e6:,.0f} and {nobody * 1e6:,.0f} µs (medians, one connection)"
         return found
 
 
-async def _fill(data_dir: Path, count: int) -> list[bytes]:
-    """Write `count` provisioned units. Returns requests of some of them."""
+async def _fill(data_dir: Path, count: int) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
+    """Write `count` provisioned units.
+
+    Returns requests of some of them, and pairs that fail: of a unit under a table that it does not have, and of nobody.
+    """
     secret = StationSecret.load(data_dir)
     index = BlindIndex(secret)
     database = Database(registry_url(data_dir), "bench")
     bodies: list[bytes] = []
+    refused: list[tuple[bytes, bytes]] = []
     try:
         async with database.write() as connection:
             tables = await key_tables.load(connection, secret)
@@ -82,11 +90,14 @@ async def _fill(data_dir: Path, count: int) -> list[bytes]:
                     given += [{"unit_id": number, "table_id": table_id} for table_id in chosen]
                     if len(bodies) < _TOKENS and number % max(1, count // _TOKENS) == 0:
                         bodies.append(_body(tables.master_key(chosen[0]), nuc_hash, chosen[0]))
+                        other = next(table_id for table_id in tables.ids() if table_id not in chosen)
+                        key, nobody = tables.master_key(other), NucHash(os.urandom(32))
+                        refused.append((_body(key, nuc_hash, other), _body(key, nobody, other)))
                 await connection.execute(table.insert(), rows)
                 await connection.execute(assignments.insert(), given)
     finally:
         await database.close()
-    return bodies
+    return bodies, refused
 
 
 def _row(number: int, nuc_blind_index: bytes) -> dict[str, object]:
@@ -150,3 +161,21 @@ async def _load(address: str, bodies: list[bytes], requests: int, *, valid: bool
         await asyncio.gather(*(client(session) for _ in range(CONNECTIONS)))
         taken = time.perf_counter() - begun
     return len(times) / taken, sorted(times)[int(len(times) * 0.99)]
+
+
+async def _alternate(address: str, pairs: list[tuple[bytes, bytes]], rounds: int) -> tuple[float, float]:
+    """The median times of the first and of the second request of each pair, sent in turn over one connection."""
+    times: tuple[list[float], list[float]] = ([], [])
+    ends = time.perf_counter() + SECONDS_MAX
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session:
+        for number in range(rounds):
+            for kind in (0, 1) if number % 2 else (1, 0):
+                body = pairs[number % len(pairs)][kind]
+                begun = time.perf_counter()
+                async with session.post(f"{address}validate", data=body, headers=_JSON) as answer:
+                    if await answer.read() != b'{"valid":false,"message":"FAIL"}':
+                        raise AssertionError(f"{answer.status}: another answer than expected")
+                times[kind].append(time.perf_counter() - begun)
+            if time.perf_counter() > ends:
+                break
+    return statistics.median(times[0]), statistics.median(times[1])

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 
 from cryptography.hazmat.decrepit.ciphers.modes import CFB
@@ -15,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 
+from device_agent.storage.endorsement_key import EndorsementKey
 from device_agent.storage.tpm_blob import Blob
 from device_agent.tpm.tpm import Certified, PublicAreas
 from station.attestation.tpm2.protection import kdfa, kdfe
@@ -41,8 +44,19 @@ class SoftTpm:
         keys = self._keys
         return PublicAreas(b"", keys.ek.public, keys.ak.public, keys.srk.public, keys.device.public)
 
-    def public_areas(self) -> PublicAreas:
+    def public_areas(self, ek_template: str | None = None) -> PublicAreas:
         return self._publics
+
+    def endorsement_key(self) -> EndorsementKey:
+        return EndorsementKey(template="L-2", name=self._keys.ek.name.hex())
+
+    def expect_endorsement_key(self, verified: EndorsementKey) -> None:
+        assert verified == self.endorsement_key()
+
+    @contextmanager
+    def encrypted(self) -> Iterator[None]:
+        """Encrypt nothing: there is no bus."""
+        yield
 
     def activate(self, id_object: bytes, encrypted_secret: bytes) -> bytes:
         return _unwrap(self._keys.ek, encrypted_secret, b"IDENTITY", self._keys.ak.name, id_object)

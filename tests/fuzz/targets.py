@@ -100,7 +100,7 @@ def tpm_structures(octets: bytes) -> None:
 def csr(octets: bytes) -> None:
     """A certificate request is accepted or refused, from the cable and from elsewhere."""
     with suppress(BirthmarkError):
-        key_of_csr(octets)
+        key_of_csr(octets, board_serial("10000000abcdef01"))
     with suppress(BirthmarkError):
         examine_csr(octets, _ek().key, board_serial("10000000abcdef01"))  # type: ignore[arg-type]
 

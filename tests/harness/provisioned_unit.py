@@ -66,6 +66,7 @@ def make_unit_identity(tpm: Tpm, authority: AuthorityChain, tcti: str) -> UnitId
             tpm=tcti,
             tpm_manufacturer=tpm.manufacturer,
             tpm_firmware=tpm.firmware,
+            ek=tpm.endorsement_key(),
         ),
         secrets=Secrets(tables=tuple(tables), nuc_hash=tpm.seal(MAP.hash.secret()), nuc_map_key=tpm.seal(map_key)),
         chain=replace(authority, device=builder.sign(authority.intermediate_key, hashes.SHA256())),

@@ -32,7 +32,7 @@ from shared.errors import BirthmarkError
 from shared.protocol.framing import FrameDecoder
 from shared.protocol.messages import Message, Refusal, decode
 from shared.types import BoardSerial, board_serial
-from station.config import AttestationConfig, EkPolicy, SessionConfig, StationConfig, TablesConfig
+from station.config import AttestationConfig, EkPolicy, EkTemplateName, SessionConfig, StationConfig, TablesConfig
 from station.ports.conversation import Conversation
 from station.ports.port import open_line
 from station.provisioning.cable import CableProvisioner
@@ -279,10 +279,17 @@ class Served:
 
 @contextmanager
 def open_recorded_station(
-    directory: Path, *, policy: EkPolicy = EkPolicy.SIMULATOR, ek_roots: Path | None = None, tables: int = 10
+    directory: Path,
+    *,
+    policy: EkPolicy = EkPolicy.SIMULATOR,
+    ek_roots: Path | None = None,
+    ek_template: EkTemplateName = EkTemplateName.L_2,
+    tables: int = 10,
 ) -> Iterator[RecordedStation]:
     """Make a station in `directory`, and open it."""
-    config = StationConfig(attestation=AttestationConfig(ek_policy=policy), tables=TablesConfig(count=tables))
+    config = StationConfig(
+        attestation=AttestationConfig(ek_policy=policy, ek_template=ek_template), tables=TablesConfig(count=tables)
+    )
     data_dir = directory / "data"
     init_data_dir(data_dir, config, force=False, root_passphrase=_ROOT_PASSPHRASE, ek_roots=ek_roots)
     loop = asyncio.new_event_loop()

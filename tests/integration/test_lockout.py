@@ -92,6 +92,19 @@ def test_provisionings_that_end_in_a_power_cut_count_as_no_guess(power: Power) -
         assert power.property(PT_LOCKOUT_COUNTER) == 0
 
 
+def test_salting_to_the_endorsement_key_counts_as_no_guess(power: Power) -> None:
+    """A camera salts at each token, and the key has no noDA."""
+    for number in range(6):
+        assert power.tpm.unseal(power.tpm.seal(bytes([number]))) == bytes([number])
+        power.cut()
+        assert power.property(PT_LOCKOUT_COUNTER) == 0
+
+
+def test_a_locked_tpm_still_seals_and_unseals(power: Power) -> None:
+    power.lock()
+    assert power.tpm.unseal(power.tpm.seal(b"a secret")) == b"a secret"
+
+
 def test_a_tpm_locked_by_power_cuts_is_unlocked_by_the_agent_itself(power: Power) -> None:
     power.lock()
     power.activate()

@@ -24,7 +24,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind(
         "attestation.ak-wrong-kind",
-        "the attestation key is not a P-256 key that only signs, with SHA-256",
+        "the attestation key is not of the one kind that is accepted",
         "Update the agent; if it is current, the unit is hostile.",
     ),
     ErrorKind(
@@ -54,7 +54,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind(
         "attestation.device-key-wrong-kind",
-        "the device key is not a P-256 key that signs, and does nothing else",
+        "the device key is not of the one kind that is accepted",
         "Update the agent; if it is current, the unit is hostile.",
     ),
     ErrorKind(
@@ -90,6 +90,13 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "The unit is hostile, or its TPM was swapped while it ran; plug it in again.",
     ),
     ErrorKind(
+        "attestation.ek-other-template",
+        "the endorsement key is of another template than the station asks for",
+        "Update the agent. If this TPM has no certificate for a key of that template, it cannot be a unit here: all "
+        "units of an authority show the same kind, or a revoked TPM could come back with its other key (`ek_template` "
+        "in station.toml, chosen when the station is made).",
+    ),
+    ErrorKind(
         "attestation.ek-self-signed",
         "the endorsement key certificate is signed by itself",
         "No TPM vendor's does; the unit is hostile, or its certificate was made for a test.",
@@ -100,6 +107,11 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "Take that issuer's certificate from the TPM's vendor (a chip may give any address) and put it, PEM or DER, "
         "into the station's directory of them: it counts at once.",
         cases=_SIMULATOR,
+    ),
+    ErrorKind(
+        "attestation.ek-weak-key",
+        "the endorsement key is of a faulty library, and its private half can be computed (CVE-2017-15361)",
+        "Update the TPM's firmware with the vendor's tool and have it make a new key, or use another TPM.",
     ),
     ErrorKind(
         "attestation.not-a-certify",
@@ -133,7 +145,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind(
         "attestation.srk-wrong-kind",
-        "the storage key is not a P-256 storage key with AES-128",
+        "the storage key is not of the one kind that is accepted",
         "Update the agent; if it is current, the unit is hostile.",
     ),
     ErrorKind(

@@ -239,6 +239,12 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "Look at the directory it names; in an image's tree, run the command in a chroot instead of with --prefix.",
     ),
     ErrorKind(
+        "tpm.another-ek",
+        "the TPM shows another endorsement key than the one that the station verified",
+        "Nothing secret was sent to it. Check what sits between board and TPM; if that is in order, "
+        "`birthmark-agent reset --forget-nuc-map` and provision it anew.",
+    ),
+    ErrorKind(
         "tpm.busy",
         "the TPM is busy and stays so",
         "Another program keeps it busy; use /dev/tpmrm0, which shares it, and try again.",

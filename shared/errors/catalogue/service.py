@@ -102,6 +102,11 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "Send a PKCS#10 request, PEM or base64 of DER, as `openssl req -new` makes it.",
     ),
     ErrorKind(
+        "provisioning.csr-subject-differs",
+        "the certificate request names another unit",
+        "Its common name must be the unit's serial number, or `Birthmark Device` and that, or missing.",
+    ),
+    ErrorKind(
         "provisioning.family-invalid",
         "the device family is not 1 to 64 printable characters",
         "Give a short name such as Raspberry Pi.",

@@ -3,7 +3,9 @@
 1. The certificate is read, padding and all (`vendor_certificate`).
 2. It is for the very key that the unit sent. Whatever the policy, another TPM's certificate is refused.
 3. It is an EK certificate: no CA's, for encryption, with the TCG's extended key usage, no unknown critical extension.
-4. A vendor's certificate from the station's directory issued it.
+4. Its key is not of the library whose keys can be computed (`roca`).
+5. A vendor's certificate from the station's directory issued it.
+6. The key is of the one template that the station asks for (`require_template`).
 
 Lifetimes are not enforced: many end while the chips are still in use, and a chip never gets a new certificate.
 Revocation is not checked: a station works without a network.
@@ -18,14 +20,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
+from cryptography.hazmat.primitives.asymmetric import rsa
+
 from shared.errors import BirthmarkError
 from shared.text import printable
 from station.attestation.ek import issuer_hints
+from station.attestation.ek.roca import is_roca
 from station.attestation.ek.roots import EkRoots
+from station.attestation.ek.templates import template_of
 from station.attestation.ek.tpm_facts import TpmFacts, facts_of
 from station.attestation.ek.vendor_certificate import EK_USAGE, VendorCertificate
-from station.attestation.tpm2.structures import PublicKey
-from station.config import EkPolicy
+from station.attestation.tpm2.structures import Public, PublicKey
+from station.config import EkPolicy, EkTemplateName
 
 
 class EkTrust(StrEnum):
@@ -54,10 +60,11 @@ class EkVerdict:
 def verify_ek(der_padded: bytes, roots: EkRoots, policy: EkPolicy, *, now: dt.datetime, key: PublicKey) -> EkVerdict:
     """Judge the certificate `der_padded` (as read from NV; empty if there is none) of the endorsement key `key`.
 
-    `require` raises `attestation.ek-missing`, `-malformed`, `-other-key`, `-not-an-ek`, `-untrusted`, `-self-signed` or
-    `-forged`. `record` raises only `attestation.ek-other-key`; all else makes the unit unverified. `simulator` raises
-    as `require` does, except that a certificate of swtpm (manufacturer id:00001014, model swtpm) needs no known issuer,
-    because swtpm makes a new CA for each TPM. Anybody can write such a certificate, for any key, so it proves nothing.
+    `require` raises `attestation.ek-missing`, `-malformed`, `-other-key`, `-not-an-ek`, `-weak-key`, `-untrusted`,
+    `-self-signed` or `-forged`. `record` raises only `attestation.ek-other-key`; all else makes the unit unverified.
+    `simulator` raises as `require` does, except that a certificate of swtpm (manufacturer id:00001014, model swtpm)
+    needs no known issuer, because swtpm makes a new CA for each TPM. Anybody can write such a certificate, for any key,
+    so it proves nothing.
     """
     facts = None
     try:
@@ -91,9 +98,11 @@ def _read_for(key: PublicKey, der_padded: bytes) -> VendorCertificate:
 
 
 def judge_certificate(certificate: VendorCertificate, roots: EkRoots, now: dt.datetime) -> EkVerdict:
-    """Make steps 3 and 4: judge a certificate by itself, without a TPM. Raises as `require` does."""
+    """Make steps 3 to 5: judge a certificate by itself, without a TPM. Raises as `require` does."""
     if why := _why_no_ek(certificate):
         raise BirthmarkError("attestation.ek-not-an-ek", why)
+    if isinstance(certificate.key, rsa.RSAPublicKey) and is_roca(certificate.key.public_numbers().n):
+        raise BirthmarkError("attestation.ek-weak-key")
     issuer = next((c for c in roots.named(certificate.issuer) if certificate.is_issued_by(c)), None)
     if issuer is None:
         raise _no_issuer(certificate, roots)
@@ -104,6 +113,21 @@ def judge_certificate(certificate: VendorCertificate, roots: EkRoots, now: dt.da
     if facts is not None and facts.is_swtpm:
         oddities.append("it calls itself a TPM simulator")
     return EkVerdict(EkTrust.VERIFIED, "; ".join(oddities), printable(roots.path(issuer)[-1].subject), facts)
+
+
+def require_template(verdict: EkVerdict, ek: Public, wanted: EkTemplateName) -> None:
+    """Make step 6. Raises `attestation.ek-other-template`.
+
+    A genuine TPM has several certified EKs and can hide any of them: only when all units show the one of the same
+    template, an EK stands for a TPM. It is not asked of simulators, whose EKs are files, nor of what no vendor vouches
+    for, since anybody can make any number of either.
+    """
+    if verdict.trust is not EkTrust.VERIFIED or (verdict.facts is not None and verdict.facts.is_swtpm):
+        return
+    template = template_of(ek)
+    found = template.name if template is not None else "of no template"
+    if found != wanted.value:
+        raise BirthmarkError("attestation.ek-other-template", f"it is {found}, and the station asks for {wanted.value}")
 
 
 def _no_issuer(certificate: VendorCertificate, roots: EkRoots) -> BirthmarkError:

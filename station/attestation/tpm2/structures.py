@@ -242,9 +242,12 @@ class _Reader:
         width = (curve.key_size + 7) // 8
         x, y = (int.from_bytes(self.sized(width), "big") for _ in range(2))
         try:
-            return ec.EllipticCurvePublicNumbers(x, y, curve).public_key()
+            key = ec.EllipticCurvePublicNumbers(x, y, curve).public_key()
         except ValueError:
             raise self.error("the point is not on its curve") from None
+        if key.public_numbers() != ec.EllipticCurvePublicNumbers(x, y, curve):  # reduced modulo the field's prime
+            raise self.error("the point is not on its curve")
+        return key
 
     def end(self) -> None:
         if self._at != len(self._octets):

@@ -21,7 +21,17 @@ from shared import limits
 from shared.birthmark.derivation import token_key
 from shared.errors import BirthmarkError
 from shared.text import printable
-from shared.types import SECRET_BYTES, BoardSerial, MasterKey, NucHash, TableId, board_serial, key_index, table_id
+from shared.types import (
+    SECRET_BYTES,
+    BoardSerial,
+    MasterKey,
+    NucHash,
+    TableId,
+    board_serial,
+    key_index,
+    serial_key,
+    table_id,
+)
 from shared.x509_profile import UNREADABLE
 from station.provisioning.offline import FAMILY_CHARACTERS, parse_nuc_hash
 from station.secrets.blind_index import key_fingerprint
@@ -99,7 +109,7 @@ def check_units(files: Files, keys: dict[TableId, MasterKey]) -> list[CheckedUni
         if isinstance(key := c.public_key(), ec.EllipticCurvePublicKey)
     ]
     units = [_check_unit(number, device, files.tables, keys, issuers) for number, device in enumerate(files.devices, 1)]
-    _require_unique(units, "serial number", lambda unit: unit.serial)
+    _require_unique(units, "serial number", lambda unit: serial_key(unit.serial))
     _require_unique(units, "NUC hash or device secret", lambda unit: unit.nuc_hash)
     _require_unique(units, "device key", lambda unit: unit.fingerprint)
     return units

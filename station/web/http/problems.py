@@ -25,6 +25,7 @@ STATUS: Final[dict[ErrorCode, int]] = {
     "access.scope-missing": 403,
     "provisioning.csr-key-unsupported": 400,
     "provisioning.csr-malformed": 400,
+    "provisioning.csr-subject-differs": 400,
     "provisioning.family-invalid": 400,
     "provisioning.nuc-hash-invalid": 400,
     "provisioning.station-keys-off": 403,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -127,3 +128,15 @@ def test_an_identity_of_another_tpm_makes_no_camera(tmp_path: Path, unit_identit
             raise AssertionError("it opened")
 
     assert code(open_camera) == "tpm.not-this-one"
+
+
+def test_a_camera_encrypts_nothing_to_another_endorsement_key_than_the_verified_one(
+    unit_identity: UnitIdentity, tmp_path: Path
+) -> None:
+    known = unit_identity.about.ek
+    other = msgspec.structs.replace(known, name=known.name[:-4] + "0000")
+    replace(unit_identity, about=msgspec.structs.replace(unit_identity.about, ek=other)).store(tmp_path / "state")
+    with Camera.open(tmp_path / "state") as camera:
+        for secret in (camera.token, camera.nuc_hash, camera.nuc_map):
+            assert code(secret) == "tpm.another-ek"
+        verify(camera, camera.sign(b"a picture"), b"a picture")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from shared import limits
 from shared.errors import BirthmarkError
-from shared.types import MasterKey, NucHash, TableKey, TokenKey, board_serial, key_index, table_id
+from shared.types import MasterKey, NucHash, TableKey, TokenKey, board_serial, key_index, serial_key, table_id
 
 
 def test_table_ids_go_from_0_to_2499_and_key_indices_from_0_to_999() -> None:
@@ -54,6 +54,19 @@ def test_anything_else_is_refused_and_not_repeated(serial: str) -> None:
         board_serial(serial)
     assert refused.value.code == "identity.serial-invalid"
     assert refused.value.detail == ""
+
+
+@pytest.mark.parametrize("serial", ["provision", "PROVISION", "Provision"])
+def test_a_word_of_the_http_interface_is_no_serial_number(serial: str) -> None:
+    with pytest.raises(BirthmarkError) as refused:
+        board_serial(serial)
+    assert (refused.value.code, refused.value.detail) == ("identity.serial-invalid", "it is a reserved word")
+    assert board_serial(f"{serial}-1") == f"{serial}-1"
+
+
+def test_spellings_of_a_serial_number_are_alike_in_ascii_only() -> None:
+    assert serial_key("Cam-1") == serial_key("CAM-1")
+    assert serial_key("\N{KELVIN SIGN}am-1") != serial_key("kam-1")
 
 
 @given(st.text(max_size=70))

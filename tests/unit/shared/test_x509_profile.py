@@ -63,7 +63,7 @@ def test_a_units_request_is_refused_on_the_cable_and_without_one() -> None:
     with pytest.raises(BirthmarkError, match=r"csr\.malformed"):
         examine_csr(request(), new_key().public_key(), board_serial(SERIAL))
     with pytest.raises(BirthmarkError, match=r"provisioning\.csr-malformed"):
-        key_of_csr(base64.b64encode(request()))
+        key_of_csr(base64.b64encode(request()), board_serial(SERIAL))
 
 
 def test_a_stations_is_refused(tmp_path: Path) -> None:

@@ -144,12 +144,16 @@ def _units() -> None:
         sqlite_autoincrement=True,
     )
     active = sa.text("state != 'released'")
-    for column in ("device_fingerprint", "ek_fingerprint", "nuc_blind_index", "serial"):
+    serial_key = sa.text("lower(serial)")
+    unique = {"serial": serial_key} | {
+        name: name for name in ("device_fingerprint", "ek_fingerprint", "nuc_blind_index")
+    }
+    for column, expression in unique.items():
         op.create_index(
-            f"units_active_{column}", "units", [column], unique=True, sqlite_where=active, postgresql_where=active
+            f"units_active_{column}", "units", [expression], unique=True, sqlite_where=active, postgresql_where=active
         )
     op.create_index("units_issued_at", "units", ["issued_at"], unique=False)
-    op.create_index("units_serial", "units", ["serial"], unique=False)
+    op.create_index("units_serial", "units", [serial_key], unique=False)
     op.create_index("units_state", "units", ["state"], unique=False)
     op.create_index("units_provisioned_at", "units", ["provisioned_at"], unique=False)
     op.create_table(

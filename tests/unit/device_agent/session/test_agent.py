@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -96,6 +97,16 @@ def test_an_identity_of_another_tpm_is_reported_before_a_station_waits(
 ) -> None:
     replace(unit_identity, chain=chain_of_trust()).store(state_dir)
     assert code(Agent(options(state_dir), tpm).prepare) == "tpm.not-this-one"
+
+
+def test_another_endorsement_key_is_reported_before_a_station_waits(
+    tpm: TpmSource, state_dir: Path, unit_identity: UnitIdentity
+) -> None:
+    known = unit_identity.about.ek
+    other = msgspec.structs.replace(unit_identity.about, ek=msgspec.structs.replace(known, name="000b" + "00" * 32))
+    replace(unit_identity, about=other).store(state_dir)
+    assert code(Agent(options(state_dir), tpm).prepare) == "tpm.another-ek"
+    tpm.drop()  # it is opened afresh, and expects none
 
 
 def test_the_authority_it_trusts_is_the_named_one_then_the_remembered_then_that_of_its_identity(

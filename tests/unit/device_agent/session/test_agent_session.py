@@ -130,7 +130,7 @@ def agent_session(tpm: Tpm, store: IdentityStore, station: Station, nuc_map: Nuc
 
 
 def prove(unit: AgentSession, station: Station) -> tuple[Identity, ProvenUnit]:
-    identity = unit.identify(AFTER_HELLO)
+    identity = unit.identify(station.hello(), AFTER_HELLO)
     return identity, unit.prove(station.hello(), station.challenge(), AFTER_IDENTITY, AFTER_CHALLENGE)
 
 
@@ -154,7 +154,7 @@ def test_a_unit_says_who_it_is_and_that_it_holds_no_certificate_yet(
     tpm: Tpm, store: IdentityStore, station: Station
 ) -> None:
     unit = agent_session(tpm, store, station)
-    one, other = (unit.identify(AFTER_HELLO) for _ in range(2))
+    one, other = (unit.identify(station.hello(), AFTER_HELLO) for _ in range(2))
     assert (one.serial, one.model, one.hello, one.certificate) == (SERIAL, "a Pi", AFTER_HELLO, b"")
     assert one.device_public == tpm.public_areas().device
     assert one.nonce != other.nonce

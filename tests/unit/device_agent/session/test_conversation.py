@@ -14,6 +14,7 @@ from device_agent.board.display import Display
 from device_agent.board.led import find_led
 from device_agent.session.agent_session import AgentSession, ProvenUnit
 from device_agent.session.conversation import converse
+from device_agent.storage.endorsement_key import EndorsementKey
 from device_agent.storage.identity import Identity, IdentityFile, Secrets
 from device_agent.storage.tpm_blob import Blob
 from shared import limits
@@ -25,6 +26,7 @@ from shared.protocol.session import Received, Session
 from shared.protocol.states import STEPS, Role, State, Step
 from tests.harness import samples
 
+EK = EndorsementKey(template="L-2", name="000b" + 32 * "ab")
 NOTHING = Blob(public=b"", private=b"")
 ABOUT = IdentityFile(
     serial="10000000abcdef01",
@@ -36,6 +38,7 @@ ABOUT = IdentityFile(
     tpm="simulator",
     tpm_manufacturer="IBM",
     tpm_firmware="1.0.0.0",
+    ek=EK,
 )
 PROVISIONED = Identity(
     link=Path("/link"),
@@ -61,7 +64,7 @@ class Honest(AgentSession):
     def __init__(self) -> None:
         Honest.made += 1
 
-    def identify(self, transcript: bytes) -> IdentityMessage:
+    def identify(self, hello: Hello, transcript: bytes) -> IdentityMessage:
         return samples.identity(transcript)
 
     def prove(self, hello: Hello, challenge: Challenge, before: bytes, after: bytes) -> ProvenUnit:

@@ -8,11 +8,13 @@ import msgspec
 import pytest
 
 from device_agent.storage.disk import Disk
+from device_agent.storage.endorsement_key import EndorsementKey
 from device_agent.storage.identity import IdentityFile, IdentityStore, Secrets, StoredTable
 from device_agent.storage.tpm_blob import Blob
 from shared.errors import BirthmarkError
 from tests.harness.certificates import AuthorityChain, chain_of_trust
 
+EK = EndorsementKey(template="L-2", name="000b" + 32 * "ab")
 BLOB = Blob(public=b"public", private=b"private")
 SECRETS = Secrets(
     tables=tuple(StoredTable(table_id=table, key=BLOB) for table in (1, 2, 3)), nuc_hash=BLOB, nuc_map_key=BLOB
@@ -30,6 +32,7 @@ def about(serial: str = "abc") -> IdentityFile:
         tpm="simulator",
         tpm_manufacturer="IBM",
         tpm_firmware="1",
+        ek=EK,
     )
 
 

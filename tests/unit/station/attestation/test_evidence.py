@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -70,11 +71,6 @@ def test_claims_name_the_keys_by_the_digest_of_their_spki() -> None:
     assert claims.device_key == HONEST.device.private.public_key()
 
 
-def test_a_device_key_without_a_scheme_of_its_own_is_as_good() -> None:
-    device = HONEST.but(device=Key(DEVICE, scheme=NOTHING))
-    examined(device, device.proof())
-
-
 # --- what is claimed ---
 
 
@@ -97,6 +93,9 @@ def test_a_device_key_without_a_scheme_of_its_own_is_as_good() -> None:
         ({"device": Key(DEVICE | Attributes.RESTRICTED)}, "attestation.device-key-wrong-kind"),
         ({"device": Key(DEVICE | Attributes.DECRYPT)}, "attestation.device-key-wrong-kind"),
         ({"device": Key(DEVICE & ~Attributes.SIGN)}, "attestation.device-key-wrong-kind"),
+        ({"device": Key(DEVICE, scheme=NOTHING)}, "attestation.device-key-wrong-kind"),
+        ({"device": Key(DEVICE, scheme=bytes.fromhex("0018000c"))}, "attestation.device-key-wrong-kind"),
+        ({"device": Key(DEVICE, symmetric=AES_128)}, "attestation.device-key-wrong-kind"),
         ({"srk": Key(SRK & ~Attributes.FIXED_TPM, AES_128, NOTHING)}, "attestation.srk-not-fixed"),
         ({"srk": Key(SRK & ~Attributes.FIXED_PARENT, AES_128, NOTHING)}, "attestation.srk-not-fixed"),
         ({"srk": Key(SRK & ~Attributes.SENSITIVE_DATA_ORIGIN, AES_128, NOTHING)}, "attestation.srk-not-fixed"),
@@ -119,6 +118,60 @@ def test_a_device_key_without_a_scheme_of_its_own_is_as_good() -> None:
 )
 def test_a_key_with_other_attributes_is_refused_by_name(changed: dict[str, Key], code: str) -> None:
     assert identity_refused(HONEST.but(**changed)) == code
+
+
+ACCEPTED = {
+    "ak": (HONEST.ak, "attestation.ak-"),
+    "device": (HONEST.device, "attestation.device-key-"),
+    "srk": (HONEST.srk, "attestation.srk-"),
+    "ek": (HONEST.ek, "attestation.ek-no-template"),
+}
+
+
+@pytest.mark.parametrize("attribute", Attributes, ids=lambda attribute: str(attribute.name))
+@pytest.mark.parametrize("which", ACCEPTED)
+def test_a_key_with_one_attribute_more_or_less_is_refused_by_name(which: str, attribute: Attributes) -> None:
+    """Each of the four keys has exactly its template's attributes, of all that a TPM knows."""
+    key, code = ACCEPTED[which]
+    changed = replace(key, attributes=key.attributes ^ attribute)
+    assert identity_refused(HONEST.but(**{which: changed})).startswith(code)
+
+
+@pytest.mark.parametrize("which", ["ak", "device", "srk"])
+def test_a_key_with_a_policy_is_refused(which: str) -> None:
+    """A policy is another way to use a key than its password."""
+    key, code = ACCEPTED[which]
+    for policy in (POLICY_A, bytes(32)):
+        assert identity_refused(HONEST.but(**{which: replace(key, policy=policy)})) == f"{code}wrong-kind"
+
+
+@pytest.mark.parametrize("which", ["ak", "device", "srk"])
+def test_a_key_whose_name_has_another_hash_is_refused(which: str) -> None:
+    key, code = ACCEPTED[which]
+    assert identity_refused(HONEST.but(**{which: replace(key, name_alg=bytes.fromhex("000c"))})) == f"{code}wrong-kind"
+
+
+def test_the_refusal_of_a_key_says_what_is_unlike() -> None:
+    other = Key(AK & ~Attributes.NO_DA | Attributes.ENCRYPTED_DUPLICATION, policy=POLICY_A)
+    with pytest.raises(BirthmarkError) as caught:
+        examine_identity(HONEST.but(ak=other).identity())
+    assert caught.value.detail == (
+        "it has a policy; attributes that it must not have: encrypted duplication; attributes that it lacks: no da"
+    )
+
+
+@pytest.mark.attack("a TPM shows keys with a policy, or with attributes that ours do not have")
+def test_only_keys_of_exactly_the_templates_pass(got: Callable[[str], None]) -> None:
+    refused = set()
+    tried = 0
+    for which in ("ak", "device", "srk"):
+        key, _ = ACCEPTED[which]
+        others = [replace(key, attributes=key.attributes ^ attribute) for attribute in Attributes]
+        for other in (*others, replace(key, policy=POLICY_A), replace(key, name_alg=bytes.fromhex("000c"))):
+            refused.add(identity_refused(HONEST.but(**{which: other})))
+            tried += 1
+    examined(HONEST, HONEST.proof())
+    got(f"nothing: {tried} of {tried} refused [{', '.join(sorted(refused))}]")
 
 
 def test_keys_of_another_curve_are_refused() -> None:
@@ -153,6 +206,22 @@ def test_a_statement_of_another_session_key_or_ak_is_refused(which: str) -> None
     assert with_statement(*certify(name, HONEST.device)) == "attestation.certify-other-ak"
 
 
+@pytest.mark.parametrize("which", ["device", "srk"])
+def test_a_name_with_another_hash_of_the_same_key_is_another_name(which: str) -> None:
+    """A case of keylime's test_tpm_verify_aik_with_iak, by idea: there, a name may have any hash."""
+    public = getattr(HONEST, which).public
+    for name in (bytes.fromhex("000c") + hashlib.sha384(public).digest(), hashlib.sha256(public).digest()):
+        attest, signature = certify(name, HONEST.ak)
+        proof = HONEST.proof(**{f"{which}_attest": attest, f"{which}_signature": signature})
+        assert proof_refused(proof) == "attestation.certify-other-key"
+
+
+@pytest.mark.parametrize("field", ["secret", "device_attest", "device_signature", "srk_attest", "srk_signature", "csr"])
+def test_a_proof_with_an_empty_part_is_refused(field: str) -> None:
+    """A case of step-ca's device-attest-01, by idea: each part of its statement is left empty in turn."""
+    assert proof_refused(HONEST.proof(**{field: b""})).startswith(("attestation.", "csr."))
+
+
 def test_the_two_statements_cannot_stand_for_each_other() -> None:
     proof = HONEST.proof()
     swapped = HONEST.proof(
@@ -178,7 +247,12 @@ def test_an_imported_key_that_claims_to_be_born_here_is_another_key() -> None:
     [
         ({"magic": b"ABCD"}, "attestation.attest-malformed"),
         ({"type": bytes.fromhex("8018")}, "attestation.not-a-certify"),
+        ({"type": bytes.fromhex("8014")}, "attestation.not-a-certify"),
+        ({"type": bytes.fromhex("8015")}, "attestation.not-a-certify"),
+        ({"type": bytes.fromhex("8016")}, "attestation.not-a-certify"),
+        ({"type": bytes.fromhex("8019")}, "attestation.not-a-certify"),
         ({"type": bytes.fromhex("801a")}, "attestation.not-a-certify"),
+        ({"type": bytes.fromhex("801c")}, "attestation.not-a-certify"),
         ({"clock": bytes(16) + b"\x02"}, "attestation.attest-malformed"),
         ({"qualified": b""}, "attestation.attest-malformed"),
         ({"qualified": bytes.fromhex("00000000")}, "attestation.attest-malformed"),

@@ -14,9 +14,9 @@ from click.testing import CliRunner, Result
 from shared.errors import BirthmarkError
 from station.cli import answers
 from station.cli.answers import Answers, Options
-from station.config import EkPolicy
+from station.config import EkPolicy, EkTemplateName
 
-NOTHING = Options(None, None, None, None, None, None, "BIRTHMARK_SMA", 3, EkPolicy.REQUIRE, False)
+NOTHING = Options(None, None, None, None, None, None, "BIRTHMARK_SMA", 3, EkPolicy.REQUIRE, EkTemplateName.L_2, False)
 PASSPHRASE = "correct horse battery"
 
 

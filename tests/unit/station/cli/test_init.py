@@ -9,18 +9,19 @@ import pytest
 
 from shared.errors import BirthmarkError
 from station.cli.init import settings
-from station.config import EkPolicy
+from station.config import EkPolicy, EkTemplateName
 from tests.harness.station_commands import run_station
 
 
 @pytest.mark.parametrize("count", [2, 2501, -1])
 def test_a_number_of_tables_out_of_range_is_refused_by_the_options_name(count: int) -> None:
     with pytest.raises(BirthmarkError, match=rf"--tables {count} .*config\.invalid"):
-        settings("Bench 3", "Example", "SMA", "http://localhost", count, EkPolicy.REQUIRE)
+        settings("Bench 3", "Example", "SMA", "http://localhost", count, EkPolicy.REQUIRE, EkTemplateName.L_2)
 
 
 def test_every_option_reaches_the_settings() -> None:
-    config = settings("Bench 3", "Example", "SMA", "https://sma.example.org", 2500, EkPolicy.RECORD)
+    config = settings("Bench 3", "Example", "SMA", "https://sma.example.org", 2500, EkPolicy.RECORD, EkTemplateName.L_1)
+    assert config.attestation.ek_template is EkTemplateName.L_1
     authority = config.authority
     assert (config.name, config.tables.count, config.attestation.ek_policy) == ("Bench 3", 2500, EkPolicy.RECORD)
     assert (authority.organization, authority.authority_id) == ("Example", "SMA")
@@ -31,7 +32,8 @@ def test_the_places_of_root_key_and_passphrase_are_printed(tmp_path: Path) -> No
     told = run_station("init", "--data-dir", tmp_path / "a", "--tables", 3)
     assert told.exit_code == 0
     made = json.loads(run_station("init", "--data-dir", tmp_path / "b", "--tables", 3, "--json").stdout)
-    assert (made["tables"], made["ek_policy"], made["replaced"]) == (3, "require", None)
+    assert (made["tables"], made["ek_policy"], made["ek_template"]) == (3, "require", "L-2")
+    assert made["replaced"] is None
     for path in (made["root_key"], made["root_passphrase_file"]):
         assert Path(path).is_file()
         assert path.replace(str(tmp_path / "b"), str(tmp_path / "a")) in told.stdout

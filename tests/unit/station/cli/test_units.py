@@ -95,3 +95,10 @@ def test_a_change_needs_a_reason(station: StationCommands, command: str) -> None
     empty = station(command, "CAM-1", "--reason", " ")
     assert (empty.exit_code, "--reason is empty" in empty.stderr) == (1, True)
     assert station.read_json("device", "CAM-1")["state"] == "provisioned"
+
+
+def test_commands_take_a_serial_number_in_whatever_case(station: StationCommands) -> None:
+    station.provision("Cam-1")
+    assert "device serial           Cam-1" in station("device", "CAM-1").stdout
+    for command, word in (("revoke", "Revoked"), ("reinstate", "Reinstated"), ("release", "Released")):
+        assert station(command, "cAM-1", "--reason", "a label prints capitals").stdout.startswith(f"{word} Cam-1")

@@ -17,8 +17,10 @@ from shared.protocol.session import Received, Session
 from shared.protocol.states import STEPS, UNDERWAY, Role, State
 from station.config import SessionConfig
 from station.events import BusEvent, PortChanged, PortState
-from station.ports import conversation
+from station.ports import conversation, restraint
 from station.ports.conversation import Conversation
+from station.provisioning import audit_limiter
+from station.provisioning.audit_limiter import AuditLimiter
 from station.registry.records import Unit, UnitState
 from tests.harness.soft_device import SERIAL, Device
 from tests.harness.soft_unit import Provisioning, identity, open_provisioning, prove, receipt_body, sign_receipt
@@ -302,3 +304,47 @@ async def test_a_refusal_that_cannot_be_recorded_is_still_sent(
         await run(station, line, SessionConfig(hello_seconds=60.0, step_seconds=0.05))
     assert caught.value.code == "link.silent"
     assert line.said()[-1] == Refusal(code="link.silent")
+
+
+# --- a known unit that comes back over and over ---
+
+
+class HangsUpOnCredentials(FakeLine):
+    """A line that hangs up when the unit has proven itself and would get its credentials again."""
+
+    async def write(self, data: bytes) -> None:
+        await super().write(data)
+        if any(isinstance(message, Credentials) for message in self.said()):
+            raise OSError("hung up")
+
+
+@pytest.mark.attack("a known unit resumes its session and hangs up, over and over, to fill the audit log")
+async def test_a_known_unit_that_resumes_and_hangs_up_puts_few_rows_into_the_audit_log(
+    station: Provisioning, got: Callable[[str], None]
+) -> None:
+    device = Device()
+    await run(station, FakeLine(SoftUnit(station, device)))
+    before = len(await station.log())
+    times = audit_limiter.BURST + 20
+    for _ in range(times):
+        with pytest.raises(OSError, match="hung up"):
+            await run(station, HangsUpOnCredentials(SoftUnit(station, device)))
+    rows = (await station.log())[before:]
+    assert {row.event for row in rows} == {"resumed"}
+    assert len(rows) <= audit_limiter.BURST + 1  # one more if this takes half a minute
+    a_day = audit_limiter.BURST + int(86_400 / audit_limiter.SECONDS_EACH)
+    sessions = restraint.BURST + int(86_400 / restraint.SECONDS_EACH)
+    got(f"{len(rows)} rows of {times} returns; a port's bounds are {a_day} rows and {sessions} sessions a day")
+
+
+async def test_the_next_row_of_a_port_counts_the_returns_without_one(station: Provisioning) -> None:
+    now = 0.0
+    station.bare_station.issuance.audit_limiter = AuditLimiter(lambda: now)  # type: ignore[misc]
+    device = Device()
+    for _ in range(audit_limiter.BURST + 4):  # the first is no return
+        await run(station, FakeLine(SoftUnit(station, device)))
+    now += audit_limiter.SECONDS_EACH
+    await run(station, FakeLine(SoftUnit(station, device)))
+    rows = [msgspec.json.decode(row.detail) for row in await station.log() if row.event == "resumed"]
+    assert [row.get("suppressed_before", 0) for row in rows] == [0] * audit_limiter.BURST + [3]
+    assert {row["port"] for row in rows} == {PORT}

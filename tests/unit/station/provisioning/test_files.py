@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from shared.errors import BirthmarkError
+from shared.types import board_serial
 from station.events import Bus
 from station.provisioning import files
 from station.provisioning.files import Outcome, ProvisioningFiles, Result, read_csr_file, read_list
@@ -205,12 +207,12 @@ def refusal(path: Path) -> str:
 
 def test_a_list_is_read_with_the_csr_files_beside_it(tmp_path: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    (tmp_path / "b.csr").write_bytes(csr(key))
+    (tmp_path / "b.csr").write_bytes(csr(key, ((NameOID.COMMON_NAME, "B"),)))
     text = f"\ufeffdevice_serial,nuc_hash,csr_file,device_family\r\nA, {NUC} ,,Camera\r\nB,,b.csr,\r\n"
     first, second = read_list(written(tmp_path, text))
     assert first == ProvisioningRequest("A", "Camera", NUC, None)
     assert (second.device_serial, second.device_family, second.nuc_hash) == ("B", None, None)
-    assert key_of_csr((second.csr or "").encode()) == key.public_key()
+    assert key_of_csr((second.csr or "").encode(), board_serial("B")) == key.public_key()
 
 
 @pytest.mark.parametrize(

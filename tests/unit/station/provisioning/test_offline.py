@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -66,8 +67,12 @@ def with_signer(bare_station: BareStation) -> tuple[OfflineProvisioner, SlowSign
     ), signer
 
 
-def csr(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey) -> bytes:
-    builder = x509.CertificateSigningRequestBuilder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "anything")]))
+def csr(
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey,
+    *names: tuple[x509.ObjectIdentifier, str],
+) -> bytes:
+    subject = x509.Name([x509.NameAttribute(oid, text) for oid, text in names])
+    builder = x509.CertificateSigningRequestBuilder(subject)
     algorithm = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
     return builder.sign(key, algorithm).public_bytes(Encoding.DER)
 
@@ -352,3 +357,55 @@ async def test_statistics_of_fifty_units_count_every_table_given(tmp_path: Path)
     assert all(usage.values()), "of 150 random picks out of 10 tables one was never made"
     assert times is not None
     assert times.count == 50
+
+
+# --- whom a request names ---
+
+CN, SERIAL_NUMBER = NameOID.COMMON_NAME, NameOID.SERIAL_NUMBER
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        (),
+        ((CN, "CAM-1"),),
+        ((CN, "cam-1"),),
+        ((CN, "Birthmark Device CAM-1"),),
+        ((CN, "CAM-1"), (SERIAL_NUMBER, "CAM-1")),
+        ((NameOID.COUNTRY_NAME, "US"), (NameOID.ORGANIZATION_NAME, "Birthmark"), (CN, "Birthmark Device CAM-1")),
+        ((NameOID.ORGANIZATIONAL_UNIT_NAME, "Raspberry Pi"),),
+    ],
+)
+async def test_a_request_may_name_the_unit_in_birthmarks_forms_or_nobody(
+    tmp_path: Path, names: tuple[tuple[x509.ObjectIdentifier, str], ...]
+) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    async with open_bare_station(tmp_path) as bare_station:
+        provisioned = await provision(bare_station, "CAM-1", csr=in_base64(csr(key, *names)))
+    assert provisioned.public_key == key.public_key()
+
+
+OTHERS = [
+    ((CN, "CAM-2"),),
+    ((CN, "Birthmark Device CAM-2"),),
+    ((CN, "Birthmark Device"),),
+    ((CN, "CAM-1"), (CN, "CAM-2")),
+    ((CN, "CAM-1"), (SERIAL_NUMBER, "CAM-2")),
+    ((SERIAL_NUMBER, "Birthmark Device CAM-1"),),
+    ((CN, "CAM-1 "),),
+    ((CN, "\N{CYRILLIC CAPITAL LETTER ES}AM-1"),),
+]
+
+
+@pytest.mark.attack("a request over HTTP names another unit than the one that it is sent for")
+async def test_a_request_that_names_another_unit_is_refused(tmp_path: Path, got: Callable[[str], None]) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        codes = {
+            await code(bare_station, "CAM-1", csr=in_base64(csr(ec.generate_private_key(ec.SECP256R1()), *names)))
+            for names in OTHERS
+        }
+        assert codes == {"provisioning.csr-subject-differs"}
+        assert FIELD_OF["provisioning.csr-subject-differs"] == "csr"
+        async with bare_station.database.read() as connection:
+            assert await queries.count_all(connection) == 0
+    got(f"nothing: {len(OTHERS)} of {len(OTHERS)} refused [provisioning.csr-subject-differs]")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
@@ -11,10 +12,11 @@ import sqlalchemy as sa
 from shared.errors import BirthmarkError
 from station.provisioning.offline import ProvisionedUnit, ProvisioningRequest
 from station.registry import queries, revocation, units
+from station.registry.database import Connection
 from station.registry.queries import Filter
 from station.registry.records import KeyHolder, UnitState
 from station.registry.revocation import RevocationCode
-from station.registry.schema import ACTIVE
+from station.registry.schema import ACTIVE, has_serial
 from station.registry.schema import units as table
 from tests.harness.bare_station import NOW, BareStation, open_bare_station
 
@@ -153,11 +155,61 @@ async def test_the_registry_knows_who_holds_a_units_key(tmp_path: Path) -> None:
         assert provisioned.key_holder is KeyHolder.STATION
 
 
-@pytest.mark.parametrize("column", ["serial", "ek_fingerprint", "device_fingerprint", "nuc_blind_index"])
-async def test_a_claim_is_looked_up_in_its_index(tmp_path: Path, column: str) -> None:
+@pytest.mark.parametrize(
+    ("column", "claim"),
+    [
+        ("serial", has_serial("x")),
+        ("ek_fingerprint", table.c.ek_fingerprint == b"x"),
+        ("device_fingerprint", table.c.device_fingerprint == b"x"),
+        ("nuc_blind_index", table.c.nuc_blind_index == b"x"),
+    ],
+)
+async def test_a_claim_is_looked_up_in_its_index(tmp_path: Path, column: str, claim: sa.ColumnElement[bool]) -> None:
     async with open_bare_station(tmp_path) as bare_station, bare_station.database.read() as connection:
-        query = sa.select(table.c.id).where(table.c[column] == b"x", ACTIVE)
+        query = sa.select(table.c.id).where(claim, ACTIVE)
         text = str(query.compile(connection.engine, compile_kwargs={"literal_binds": False}))
         explained = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", (b"x",))
         plan = [str(row.detail) for row in explained]
     assert f"USING COVERING INDEX units_active_{column}" in plan[0] or f"USING INDEX units_active_{column}" in plan[0]
+
+
+class Counted:
+    """A connection that counts the rows of each statement."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.rows: list[int] = []
+
+    async def execute(self, *statement: Any) -> Any:
+        result = (await self._connection.execute(*statement)).freeze()
+        self.rows.append(len(result().all()))
+        return result()
+
+
+@pytest.mark.parametrize("state", ["provisioned", "revoked", "nobody's"])
+async def test_a_lookup_reads_as_much_for_a_unit_as_for_nobody(tmp_path: Path, state: str) -> None:
+    """A FAIL must not tell by its time that there is such a unit: one statement, and three rows, for each."""
+    async with open_bare_station(tmp_path) as bare_station:
+        await fill(bare_station, 3)
+        async with bare_station.database.write() as connection:
+            [unit, *_] = await units.select(connection, sa.true())
+            column = sa.select(table.c.nuc_blind_index).where(table.c.id == unit.id)
+            index = (await connection.execute(column)).scalar_one()
+            if state == "revoked":
+                await revocation.revoke(connection, unit.serial, RevocationCode.HOLD, "lost", NOW)
+        wanted = index if state != "nobody's" else b"n" * 32
+        async with bare_station.database.read() as connection:
+            counted = Counted(connection)
+            found = await queries.states_and_tables(cast("Connection", counted), {wanted})
+        assert counted.rows == [3]
+        assert (wanted in found) == (state != "nobody's")
+
+
+async def test_each_of_many_indices_is_answered_whether_or_not_there_is_a_unit(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        made = await fill(bare_station, 5)
+        known = {bare_station.nuc_blind_index.of(one.nuc_hash): one for one in made if one.nuc_hash}
+        nobody = {bytes([number]) * 32 for number in range(5)}
+        async with bare_station.database.read() as connection:
+            found = await queries.states_and_tables(connection, known.keys() | nobody)
+    assert found == {index: (UnitState.PROVISIONED, frozenset(one.tables)) for index, one in known.items()}

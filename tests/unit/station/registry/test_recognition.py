@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import pytest
 
 from shared.errors import BirthmarkError
 from shared.types import board_serial
-from station.registry import reservations, revocation, units
+from station.registry import queries, reservations, revocation, units
 from station.registry.database import Connection
 from station.registry.recognition import Recognition, recognise
 from station.registry.records import Applicant, KeyHolder, Reservation, Unit
@@ -48,6 +48,7 @@ async def refused(connection: Connection, applicant: Applicant) -> str:
 PARTIAL = [
     (replace(FIRST, ek_fingerprint=b"tpm 9"), "registry.serial-taken"),
     (WITHOUT_TPM, "registry.serial-taken"),
+    (replace(FIRST, ek_fingerprint=b"tpm 9", serial=board_serial("10000000ABCDEF01")), "registry.serial-taken"),
     (replace(FIRST, serial=board_serial("10000000abcdef09")), "registry.ek-taken"),
     (replace(SECOND, device_fingerprint=FIRST.device_fingerprint), "registry.device-key-taken"),
     (replace(SECOND, nuc_blind_index=FIRST.nuc_blind_index), "registry.duplicate-nuc"),
@@ -67,6 +68,37 @@ async def test_an_applicant_with_everything_of_a_unit_is_that_unit(connection: C
     unit = await issue(connection, FIRST)
     found = await recognise(connection, replace(FIRST, port="/dev/ttyACM7"), NOW)
     assert found == Recognition(unit, unit.certificate, None, ())
+
+
+async def test_a_unit_is_the_same_in_capitals_and_keeps_the_spelling_it_came_with(connection: Connection) -> None:
+    unit = await issue(connection, FIRST)
+    capitals = replace(FIRST, serial=board_serial(FIRST.serial.upper()))
+    assert await recognise(connection, capitals, NOW) == Recognition(unit, unit.certificate, None, ())
+    for spelling in (capitals.serial, FIRST.serial, "10000000AbCdEf01"):
+        assert await units.active(connection, spelling) == unit
+        assert await queries.by_serial(connection, spelling) == unit
+    assert unit.serial == FIRST.serial
+    revoked = await revocation.revoke(connection, capitals.serial, RevocationCode.HOLD, "lost", NOW)
+    assert revoked.id == unit.id
+    assert await refused(connection, capitals) == await refused(connection, FIRST) == "registry.unit-revoked"
+
+
+async def test_a_letter_that_only_unicode_takes_for_another_is_another(connection: Connection) -> None:
+    await issue(connection, replace(FIRST, serial=board_serial("kamera-1")))
+    with pytest.raises(BirthmarkError) as caught:
+        await units.active(connection, "\N{KELVIN SIGN}amera-1")
+    assert caught.value.code == "registry.unknown-unit"
+
+
+@pytest.mark.attack("a revoked unit's serial number comes back in capitals, with another TPM, key and sensor")
+async def test_a_revoked_serial_number_does_not_come_back_in_capitals(
+    connection: Connection, got: Callable[[str], None]
+) -> None:
+    await issue(connection, FIRST)
+    await revocation.revoke(connection, FIRST.serial, RevocationCode.KEY_COMPROMISE, "stolen", NOW)
+    code = await refused(connection, replace(SECOND, serial=board_serial(FIRST.serial.upper())))
+    assert code == "registry.serial-taken"
+    got(f"nothing: refused [{code}]")
 
 
 @pytest.mark.parametrize(("applicant", "code"), [*PARTIAL, *OTHERWISE])

@@ -9,6 +9,7 @@ import pytest
 
 from shared.errors import BirthmarkError
 from shared.errors.catalogue import CATALOGUE
+from shared.types import board_serial
 from station.registry import reservations, tokens
 from station.registry.database import Database
 from station.registry.location import registry_url
@@ -23,6 +24,7 @@ from tests.harness.bare_station import NOW, open_bare_station
     ("applicant", "number", "code"),
     [
         (replace(SECOND, serial=FIRST.serial), 2, "registry.serial-taken"),
+        (replace(SECOND, serial=board_serial(FIRST.serial.upper())), 2, "registry.serial-taken"),
         (replace(SECOND, ek_fingerprint=FIRST.ek_fingerprint), 2, "registry.ek-taken"),
         (replace(SECOND, device_fingerprint=FIRST.device_fingerprint), 2, "registry.device-key-taken"),
         (replace(SECOND, nuc_blind_index=FIRST.nuc_blind_index), 2, "registry.duplicate-nuc"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shared.types import RESERVED_SERIALS
 from station.config import RatesConfig
 from station.registry.tokens import Scope
 from station.web.http.problems import STATUS
@@ -53,3 +54,15 @@ def test_every_change_of_the_registry_is_closed_to_readers() -> None:
 
 def test_every_rate_is_one_of_the_settings() -> None:
     assert {endpoint.rate for endpoint in ENDPOINTS} <= set(RatesConfig.__struct_fields__)
+
+
+def words_in_place_of(parameter: str) -> set[str]:
+    """Words of other addresses that stand where the addresses of `ENDPOINTS` have a parameter."""
+    parts = [endpoint.path.strip("/").split("/") for endpoint in ENDPOINTS]
+    places = {tuple(path[: path.index(parameter)]) for path in parts if parameter in path}
+    there = {path[len(place)] for path in parts for place in places if tuple(path[:-1])[: len(place)] == place}
+    return there - {parameter}
+
+
+def test_no_unit_can_have_the_name_of_an_address() -> None:
+    assert words_in_place_of("{serial}") == RESERVED_SERIALS

@@ -12,11 +12,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
+from device_agent.tpm import templates as agent_templates
 from shared.errors import BirthmarkError
 from station.attestation.ek.roots import EkRoots, load_ek_roots
-from station.attestation.ek.verification import EkTrust, EkVerdict, verify_ek
-from station.attestation.tpm2.structures import PublicKey
-from station.config import EkPolicy
+from station.attestation.ek.templates import TEMPLATES
+from station.attestation.ek.verification import EkTrust, EkVerdict, require_template, verify_ek
+from station.attestation.tpm2.structures import PublicKey, read_public
+from station.config import EkPolicy, EkTemplateName
+from tests.harness.soft_device import Device
 from tests.harness.vendor_lab import (
     EK_USAGE,
     INFINEON,
@@ -323,3 +326,41 @@ def test_the_simulator_policy_opens_no_door_for_those_who_claim_to_be_hardware(r
     assert judged(VENDOR.ek(KEY), roots, EkPolicy.SIMULATOR).trust is EkTrust.VERIFIED
     ca = Vendor("swtpm-localca").ek(KEY, tpm=one_rdn_each(SWTPM), constraints=x509.BasicConstraints(True, None))
     assert refusal(ca, roots, EkPolicy.SIMULATOR).code == "attestation.ek-not-an-ek"
+
+
+# --- the one template ---
+
+
+def template_refused(verdict: EkVerdict, device: Device, wanted: EkTemplateName) -> str:
+    try:
+        require_template(verdict, read_public(device.ek.public), wanted)
+    except BirthmarkError as error:
+        return error.code
+    return ""
+
+
+def test_a_verified_tpm_must_show_the_key_of_the_stations_template(roots: EkRoots) -> None:
+    device = Device()  # its EK is of L-2
+    genuine = judged(VENDOR.ek(KEY), roots)
+    assert template_refused(genuine, device, EkTemplateName.L_2) == ""
+    for other in set(EkTemplateName) - {EkTemplateName.L_2}:
+        assert template_refused(genuine, device, other) == "attestation.ek-other-template"
+
+
+def test_simulators_and_tpms_that_nobody_vouches_for_show_any(roots: EkRoots) -> None:
+    device = Device()
+    simulators = Vendor("Simulators")
+    swtpm = simulators.ek(KEY, tpm=one_rdn_each(SWTPM))
+    for verdict in (
+        judged(swtpm, roots, EkPolicy.SIMULATOR),
+        judged(VENDOR.ek(KEY, tpm=one_rdn_each(SWTPM)), roots),
+        judged(b"", roots, EkPolicy.RECORD),
+        judged(simulators.ek(KEY), roots, EkPolicy.RECORD),
+    ):
+        assert template_refused(verdict, device, EkTemplateName.H_3) == ""
+
+
+def test_every_template_that_a_station_may_ask_for_is_known_to_it_and_to_agents() -> None:
+    names = {name.value for name in EkTemplateName}
+    assert names == set(agent_templates.EK_TEMPLATES)
+    assert names <= {template.name for template in TEMPLATES}

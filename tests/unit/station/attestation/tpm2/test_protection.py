@@ -120,3 +120,21 @@ def test_a_key_without_symmetric_parameters_protects_nothing() -> None:
     with pytest.raises(BirthmarkError) as caught:
         outer_wrap(replace(TARGET, symmetric=None), SEED, NAME, b"content")
     assert caught.value.code == "attestation.not-a-storage-key"
+
+
+def test_a_coordinate_with_a_leading_zero_keeps_its_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A case of keylime's test_tpm2_objects, by idea: one key in 128 has such a coordinate."""
+
+    def seldom() -> ec.EllipticCurvePrivateKey:
+        keys = (ec.generate_private_key(ec.SECP256R1()) for _ in range(10_000))
+        return next(key for key in keys if key.public_key().public_numbers().x < 1 << 248)
+
+    ephemeral, private = seldom(), seldom()
+    storage_key = read_public(replace(STORAGE_KEY, private=private).public)
+    monkeypatch.setattr(ec, "generate_private_key", lambda _curve: ephemeral)
+    seed, shared = share_seed(storage_key, b"DUPLICATE")
+    point = shared[2:]
+    assert (shared[:2], point[:3], point[34:36]) == (b"\0\x44", b"\0\x20\0", b"\0\x20")
+    ours, theirs = (key.public_key().public_numbers().x.to_bytes(32, "big") for key in (ephemeral, private))
+    z = private.exchange(ec.ECDH(), ephemeral.public_key())
+    assert seed == kdfe(hashlib.sha256, z, b"DUPLICATE", ours, theirs, 256)

@@ -20,7 +20,7 @@ from station.registry import reservations
 from station.registry.schema import audit
 from station.registry.tokens import Scope
 from station.secrets.blind_index import BlindIndex
-from tests.harness.api_client import DEVICES, Api, problem
+from tests.harness.api_client import DEVICES, PROVISION, Api, problem
 from tests.harness.bare_station import with_other
 from tests.harness.certificates import NOW, chain_of_trust
 from tests.harness.page_testbed import APPLICANT, open_page_testbed
@@ -169,3 +169,16 @@ async def test_a_unit_that_there_is_not_is_a_404(api: Api, serial: str, what: st
     answer = await api.get(f"{DEVICES}/{serial}{what}")
     assert answer.status == 404
     assert "CAM-9" not in await answer.text()
+
+
+async def test_a_serial_number_is_one_units_in_whatever_case(api: Api) -> None:
+    await api.provision("Cam-1")
+    for spelling in ("Cam-1", "CAM-1", "cam-1"):
+        unit = await (await api.get(f"{DEVICES}/{spelling}")).json()
+        assert unit["device_serial"] == "Cam-1"
+    taken = await api.post(PROVISION, {"device_serial": "CAM-1"})
+    await problem(taken, 409, "registry.serial-taken")
+    assert (await api.post(f"{DEVICES}/CAM-1/revoke", {"reason": "lost"})).status == 200
+    assert (await (await api.get(f"{DEVICES}/Cam-1")).json())["state"] == "revoked"
+    assert (await api.post(f"{DEVICES}/cam-1/reinstate", {"reason": "found"})).status == 200
+    assert (await api.get(f"{DEVICES}/cAM-1/certificate")).status == 200

@@ -1,4 +1,4 @@
-"""The audit log records a bounded number of refusals of one port, and counts the others."""
+"""The audit log records a bounded number of a port's refusals and returns, and counts the others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shared.errors import BirthmarkError
 from station.config import StationConfig
-from station.provisioning.refusal_limiter import _PORTS_MAX, BURST, SECONDS_EACH, RefusalLimiter
+from station.provisioning.audit_limiter import _PORTS_MAX, BURST, SECONDS_EACH, AuditLimiter
 from station.setup.init import init_data_dir
 from station.setup.open import open_station
 
@@ -22,7 +22,7 @@ class Clock:
 
 def test_a_burst_is_recorded_one_by_one_and_then_now_and_then_with_the_count_of_the_rest() -> None:
     clock = Clock()
-    refusals = RefusalLimiter(clock)
+    refusals = AuditLimiter(clock)
     assert [refusals.suppressed("a") for _ in range(BURST)] == [0] * BURST
     assert [refusals.suppressed("a") for _ in range(7)] == [None] * 7
     clock.now += SECONDS_EACH
@@ -34,7 +34,7 @@ def test_a_burst_is_recorded_one_by_one_and_then_now_and_then_with_the_count_of_
 
 
 def test_one_port_takes_no_rows_from_another() -> None:
-    refusals = RefusalLimiter(Clock())
+    refusals = AuditLimiter(Clock())
     for _ in range(2 * BURST):
         refusals.suppressed("a")
     assert refusals.suppressed("b") == 0
@@ -42,7 +42,7 @@ def test_one_port_takes_no_rows_from_another() -> None:
 
 def test_a_day_of_refusals_at_any_rate_is_a_bounded_number_of_rows() -> None:
     clock = Clock()
-    refusals = RefusalLimiter(clock)
+    refusals = AuditLimiter(clock)
     rows = 0
     for _ in range(200_000):
         clock.now += 86_400 / 200_000
@@ -51,7 +51,7 @@ def test_a_day_of_refusals_at_any_rate_is_a_bounded_number_of_rows() -> None:
 
 
 def test_the_number_of_ports_remembered_is_bounded() -> None:
-    refusals = RefusalLimiter(Clock())
+    refusals = AuditLimiter(Clock())
     for number in range(2 * _PORTS_MAX):
         refusals.suppressed(str(number))
     assert len(refusals._ports) == _PORTS_MAX
@@ -62,7 +62,7 @@ async def test_an_audit_row_counts_the_refusals_without_a_row(tmp_path: Path) ->
     await _init(directory)
     async with open_station(directory) as station:
         clock = Clock()
-        station.provisioner._refusals = RefusalLimiter(clock)
+        station.issuance.audit_limiter = AuditLimiter(clock)  # type: ignore[misc]
         for _ in range(BURST + 5):
             await station.provisioner.refused("s", "port", BirthmarkError("link.noise"))
         clock.now += SECONDS_EACH
