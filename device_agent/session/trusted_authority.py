@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from runtime.files import read_bounded
+from runtime.files import read_bounded, read_regular
 from shared.errors import BirthmarkError, ErrorCode
 from shared.x509_profile import EKU_STATION, UNREADABLE
 
@@ -81,7 +81,7 @@ def whole(certificate: x509.Certificate) -> x509.Certificate:
 def load_authority(path: Path) -> TrustedAuthority:
     """What `TrustedAuthority.pem` wrote. Raises `trust.root-unreadable`."""
     try:
-        root, *more = map(whole, x509.load_pem_x509_certificates(read_bounded(path, _FILE_BYTES)))
+        root, *more = map(whole, x509.load_pem_x509_certificates(read_regular(path, _FILE_BYTES)))
     except (OSError, *UNREADABLE) as error:
         raise BirthmarkError("trust.root-unreadable", str(path)) from error
     return TrustedAuthority(root, more[0] if more else None)
