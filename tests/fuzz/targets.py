@@ -13,7 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -35,7 +34,7 @@ from station.config import EkPolicy
 from station.provisioning.offline import key_of_csr
 from tests.harness.certificates import NOW as CHAIN_NOW
 from tests.harness.certificates import SERIAL as CHAIN_SERIAL
-from tests.harness.certificates import SIGNED, AuthorityChain, chain_of_trust
+from tests.harness.certificates import SIGNED, AuthorityChain, chain_of_trust, signed_certificate
 from tests.harness.samples import session_in
 
 HERE: Final = Path(__file__).parent
@@ -133,8 +132,8 @@ def agent_chains(octets: bytes) -> None:
     nothing is believed that does not name its usage.
     """
     ours, time = agent_authority(), int(CHAIN_NOW.timestamp())
-    leaf = _signed(octets, ours.intermediate_key)
-    issuer, root = _signed(octets, ours.root_key), ours.root.public_bytes(Encoding.DER)
+    leaf = signed_certificate(octets, ours.intermediate_key)
+    issuer, root = signed_certificate(octets, ours.root_key), ours.root.public_bytes(Encoding.DER)
     known = TrustedAuthority(ours.root)
     station = ours.chain(ours.station)
     for chain in ((leaf, *station[1:]), (station[0], issuer, root)):
@@ -149,14 +148,6 @@ def agent_chains(octets: bytes) -> None:
         with suppress(BirthmarkError):
             verify_device_chain(chain, proven, ours.device_key.public_key(), CHAIN_SERIAL)
             assert _CLIENT_NAMED in octets
-
-
-def _signed(octets: bytes, issuer: ec.EllipticCurvePrivateKey) -> bytes:
-    """A certificate of `octets` (tbsCertificate), signed by ECDSA with SHA-256."""
-    signature = b"\0" + issuer.sign(octets, ec.ECDSA(hashes.SHA256()))
-    inside = octets + bytes.fromhex("300a06082a8648ce3d040302") + b"\x03" + bytes([len(signature)]) + signature
-    size = len(inside).to_bytes(2, "big").lstrip(b"\0")
-    return b"\x30" + (size if len(inside) < 128 else bytes([0x80 | len(size)]) + size) + inside
 
 
 @cache
