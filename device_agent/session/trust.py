@@ -25,11 +25,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store, VerificationError
 
-from device_agent.session.trusted_authority import TrustedAuthority, usages, whole
+from device_agent.session.trusted_authority import TrustedAuthority, usages
 from shared.errors import BirthmarkError, ErrorCode
 from shared.protocol.signing import verify_signature
 from shared.types import BoardSerial
-from shared.x509_profile import EKU_STATION, UNREADABLE, is_p256
+from shared.x509_profile import EKU_STATION, UNREADABLE, is_p256, whole
 
 _DEPTH: Final = 2
 

@@ -12,24 +12,15 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from runtime.files import read_bounded, read_regular
 from shared.errors import BirthmarkError, ErrorCode
-from shared.x509_profile import EKU_STATION, UNREADABLE
+from shared.x509_profile import EKU_STATION, UNREADABLE, UNREADABLE_PART, whole
 
 _FILE_BYTES: Final = 64 * 1024
-
-_UNREADABLE: Final = (
-    *UNREADABLE,
-    TypeError,
-    UnsupportedAlgorithm,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
-"""What cryptography raises for a part of a certificate, when that is read. TypeError was found by `make fuzz`."""
 
 Usages = frozenset[x509.ObjectIdentifier]
 
@@ -64,18 +55,8 @@ def usages(certificate: x509.Certificate) -> Usages | None:
         return frozenset(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
     except x509.ExtensionNotFound:
         return None
-    except _UNREADABLE:
+    except UNREADABLE_PART:
         return frozenset()
-
-
-def whole(certificate: x509.Certificate) -> x509.Certificate:
-    """`certificate`, whose parser is lazy. Raises ValueError when its subject, key or lifetime cannot be read."""
-    try:
-        _ = (certificate.subject, certificate.public_key())
-        _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
-    except _UNREADABLE as error:
-        raise ValueError(str(error)) from error
-    return certificate
 
 
 def load_authority(path: Path) -> TrustedAuthority:
@@ -149,7 +130,7 @@ def _read_authority(data: bytes, code: ErrorCode) -> x509.Certificate:
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
         raise BirthmarkError(code, "it is no authority's") from None
-    except _UNREADABLE:
+    except UNREADABLE_PART:
         raise BirthmarkError(code, "its certificate cannot be read") from None
     if not constraints.ca or not usage.key_cert_sign:
         raise BirthmarkError(code, "it is no authority's")

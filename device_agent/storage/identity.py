@@ -27,7 +27,7 @@ from device_agent.storage.tpm_blob import Blob
 from runtime.files import read_regular
 from shared import limits
 from shared.errors import BirthmarkError
-from shared.x509_profile import UNREADABLE
+from shared.x509_profile import UNREADABLE, whole
 
 LINK: Final = "identity"
 _PREFIX: Final = ".identity-"
@@ -128,8 +128,8 @@ class IdentityStore:
             raise BirthmarkError("identity.damaged", str(link)) from error
         about = _decoded(path / "identity.json", msgspec.json.Decoder(IdentityFile).decode)
         kept = _decoded(path / _SECRETS, msgspec.msgpack.Decoder(Secrets).decode)
-        chain = _decoded(path / CHAIN, x509.load_pem_x509_certificates)
-        return Identity(link, path, about, kept, tuple(chain), os.path.lexists(path / PROVISIONED))
+        chain = _decoded(path / CHAIN, read_chain)
+        return Identity(link, path, about, kept, chain, os.path.lexists(path / PROVISIONED))
 
     def kept_map(self) -> SealedMap | None:
         """Return the kept NUC map of a removed identity, if any. Raises `identity.damaged`."""
@@ -245,6 +245,11 @@ class IdentityStore:
         disk.remove(self._state_dir / KEPT)  # left by an earlier try: the identity is still there
         disk.rename(new, self._state_dir / KEPT)
         disk.sync(self._state_dir)
+
+
+def read_chain(pem: bytes) -> tuple[x509.Certificate, ...]:
+    """Return the certificates of an identity. Raises what `shared.x509_profile.UNREADABLE` holds."""
+    return tuple(whole(certificate) for certificate in x509.load_pem_x509_certificates(pem))
 
 
 Decoded = TypeVar("Decoded")

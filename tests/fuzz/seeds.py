@@ -10,6 +10,7 @@ from shared.protocol.states import State
 from tests.fuzz.targets import VENDOR, agent_authority
 from tests.harness import samples
 from tests.harness.certificates import chain_of_trust
+from tests.harness.rough_authorities import rough_authorities
 from tests.harness.rough_vendors import rough_vendors
 from tests.harness.soft_device import Device, certify
 from tests.harness.soft_device import csr as request_of
@@ -46,7 +47,10 @@ def _agent_chains() -> list[bytes]:
     ours = agent_authority()
     silent = chain_of_trust(keys=(ours.root_key, ours.intermediate_key, ours.station_key, ours.device_key), usages=None)
     certificates = (ours.station, ours.device, ours.intermediate, silent.intermediate, ours.root)
-    return [certificate.tbs_certificate_bytes for certificate in certificates]
+    return [
+        *(certificate.tbs_certificate_bytes for certificate in certificates),
+        *rough_authorities(ours).values(),
+    ]
 
 
 SEEDS: dict[str, Callable[[], list[bytes]]] = {
@@ -57,4 +61,5 @@ SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "csr": lambda: [request_of(Device().device.private)],
     "ek_certificates": _ek_certificates,
     "agent_chains": _agent_chains,
+    "agent_files": _agent_chains,
 }

@@ -6,24 +6,38 @@ it found (`test_corpus.py`, in `make test`).
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Final
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from device_agent.cli.status import summary
 from device_agent.session.trust import TrustedStation, verify_device_chain, verify_station
-from device_agent.session.trusted_authority import TrustedAuthority
+from device_agent.session.trusted_authority import (
+    TrustedAuthority,
+    load_authority,
+    load_intermediate,
+    load_root,
+    read_intermediate,
+    read_root,
+)
+from device_agent.storage.identity import Identity, IdentityFile, Secrets, StoredTable, read_chain
+from device_agent.storage.tpm_blob import Blob
 from shared import limits
 from shared.errors import BirthmarkError
 from shared.protocol.framing import FrameDecoder, encode_frame
 from shared.protocol.messages import BodyT, ChallengeBody, CredentialsBody, ReceiptBody, decode, decode_body, encode
 from shared.protocol.states import Role, State
 from shared.types import board_serial
+from shared.x509_profile import UNREADABLE
 from station.attestation.csr import examine_csr
 from station.attestation.ek.der_repair import repair_der, strip_padding
 from station.attestation.ek.roots import EkRoots, load_ek_roots
@@ -44,6 +58,20 @@ VENDOR: Final = HERE / "vendor"
 _STATION_NAMED: Final = bytes.fromhex("060a2b0601040183d4600301")
 _CLIENT_NAMED: Final = bytes.fromhex("06082b06010505070302")
 """The two extended key usages in DER."""
+
+_BLOB: Final = Blob(public=b"", private=b"")
+_SECRETS: Final = Secrets(tables=(StoredTable(table_id=1, key=_BLOB),), nuc_hash=_BLOB, nuc_map_key=_BLOB)
+_ABOUT: Final = IdentityFile(
+    serial="a",
+    model="m",
+    authority_id="a",
+    validation_endpoint="u",
+    station="s",
+    table_ids=(1,),
+    tpm="simulator",
+    tpm_manufacturer="t",
+    tpm_firmware="1",
+)
 
 _NOW: Final = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
 
@@ -150,6 +178,40 @@ def agent_chains(octets: bytes) -> None:
             assert _CLIENT_NAMED in octets
 
 
+def agent_files(octets: bytes) -> None:
+    """A root, an intermediate and an identity's chain are read from files or refused, with `octets` in each.
+
+    What is read can be shown, compared and remembered.
+    """
+    ours = agent_authority()
+    for issuer in (ours.root_key, ours.intermediate_key):
+        der = signed_certificate(octets, issuer)
+        pem = b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(der) + b"-----END CERTIFICATE-----\n"
+        with suppress(BirthmarkError):
+            read_root(pem)
+        with suppress(BirthmarkError):
+            read_intermediate(pem, ours.root)
+        for data in (pem, der):
+            _file().write_bytes(data)
+            for load in (load_root, load_intermediate, load_authority):
+                with suppress(BirthmarkError):
+                    load(_file())
+        with suppress(BirthmarkError):
+            read_intermediate(ours.intermediate.public_bytes(Encoding.PEM), load_root(_file()))
+        with suppress(*UNREADABLE):
+            chain = read_chain(pem + ours.intermediate.public_bytes(Encoding.PEM) + pem)
+            identity = Identity(Path(), Path(), _ABOUT, _SECRETS, chain, provisioned=True)
+            msgspec.json.encode(summary(identity))
+            identity.is_for(ours.device_key.public_key())
+            _file().write_bytes(TrustedAuthority.of(chain).pem())
+            load_authority(_file())
+
+
+@cache
+def _file() -> Path:
+    return Path(tempfile.mkdtemp(prefix="birthmark-fuzz-")) / "certificate"
+
+
 @cache
 def agent_authority() -> AuthorityChain:
     """The authority of `agent_chains`: the same keys each time, for what was kept to reach what it did."""
@@ -176,7 +238,7 @@ def _roots() -> EkRoots:
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     target.__name__: target
-    for target in (frames, messages, sessions, tpm_structures, csr, ek_certificates, agent_chains)
+    for target in (frames, messages, sessions, tpm_structures, csr, ek_certificates, agent_chains, agent_files)
 }
 
 MOST_BYTES: Final = {"frames": 8192, "messages": 4096, "sessions": 4096, "tpm_structures": 1024}
