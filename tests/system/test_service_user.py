@@ -43,3 +43,17 @@ def test_systemd_reads_no_file_of_roots_through_a_link_of_the_stations_user(pi: 
     pi.good(f"{AS_STATION} sh -euc 'mv -f {HOME}/kept {SECRET}'")
     pi.good(f"systemctl start {UNITS}", 600)
     assert "root:" not in stolen
+
+
+def test_a_secret_that_is_roots_alone_reaches_the_station_by_the_guides_drop_in(pi: Guest) -> None:
+    """The commands of docs/operator.md: Ports, and the station secret."""
+    drop_in = "/etc/systemd/system/birthmark-station.service.d/secret.conf"
+    pi.good(f"systemctl stop {UNITS}")
+    pi.good(f"mv {SECRET} /root/station.key && chown root:root /root/station.key && chmod 0600 /root/station.key")
+    pi.good(f"mkdir -p $(dirname {drop_in})")
+    pi.good(
+        f"printf '[Service]\\nLoadCredential=station.key:/root/station.key\\n' > {drop_in} && systemctl daemon-reload"
+    )
+    pi.good(f"systemctl start {UNITS}", 600)
+    pi.eventually("curl -sS --fail --max-time 90 http://127.0.0.1:8001/health", 300)
+    assert pi.run(f"test -e {SECRET}").code == 1
