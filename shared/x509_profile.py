@@ -12,20 +12,24 @@ from cryptography.x509 import InvalidVersion, ObjectIdentifier
 UNREADABLE: Final = (ValueError, InvalidVersion)
 """What cryptography raises for a malformed certificate or request; InvalidVersion is no ValueError."""
 
-UNREADABLE_PART: Final = (
+UNREADABLE_PARTS: Final = (
     *UNREADABLE,
     TypeError,
     UnsupportedAlgorithm,
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
 )
-"""What cryptography raises for a part of a certificate, when that is read. TypeError was found by `make fuzz`."""
+"""What cryptography raises for a part of a certificate or CRL, when it is read. `make fuzz` found TypeError."""
 
 BIRTHMARK_ARC: Final = "1.3.6.1.4.1.60000"
 """The OID arc that Birthmark's public code uses."""
 
 EKU_STATION: Final = ObjectIdentifier(f"{BIRTHMARK_ARC}.3.1")
 """Extended key usage of a station's certificate. A device certificate has another, so no device acts as a station."""
+
+STATION_CRL_SCOPE: Final = f"urn:oid:{EKU_STATION.dotted_string}"
+"""The distribution point that a CRL of stations names in its issuingDistributionPoint (RFC 5280 section 5.2.5): no
+verifier takes it for the authority's CRL of devices, nor that one for it."""
 
 HARDWARE_MODULE_NAME: Final = ObjectIdentifier("1.3.6.1.5.5.7.8.4")
 """otherName of RFC 4108 section 5, which IEEE 802.1AR and the TCG device identity profile require."""
@@ -46,7 +50,7 @@ def whole(certificate: x509.Certificate) -> x509.Certificate:
     try:
         _ = (certificate.subject, certificate.public_key())
         _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
-    except UNREADABLE_PART as error:
+    except UNREADABLE_PARTS as error:
         raise ValueError(str(error)) from error
     if certificate.serial_number <= 0:
         raise ValueError("its serial number is not above zero")

@@ -18,7 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from runtime.files import read_bounded, read_regular
 from shared.errors import BirthmarkError, ErrorCode
-from shared.x509_profile import EKU_STATION, UNREADABLE, UNREADABLE_PART, whole
+from shared.x509_profile import EKU_STATION, UNREADABLE, UNREADABLE_PARTS, whole
 
 _FILE_BYTES: Final = 64 * 1024
 
@@ -55,7 +55,7 @@ def usages(certificate: x509.Certificate) -> Usages | None:
         return frozenset(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
     except x509.ExtensionNotFound:
         return None
-    except UNREADABLE_PART:
+    except UNREADABLE_PARTS:
         return frozenset()
 
 
@@ -130,7 +130,7 @@ def _read_authority(data: bytes, code: ErrorCode) -> x509.Certificate:
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
         raise BirthmarkError(code, "it is no authority's") from None
-    except UNREADABLE_PART:
+    except UNREADABLE_PARTS:
         raise BirthmarkError(code, "its certificate cannot be read") from None
     if not constraints.ca or not usage.key_cert_sign:
         raise BirthmarkError(code, "it is no authority's")

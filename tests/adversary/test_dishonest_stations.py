@@ -38,7 +38,7 @@ from tests.adversary.dishonest_station import (
     with_station_key,
 )
 from tests.harness import soft_device as soft
-from tests.harness.certificates import signed_certificate
+from tests.harness.certificates import signed_octets
 from tests.harness.recorded_station import (
     NUC_MAP,
     SERIAL,
@@ -195,7 +195,7 @@ class _NamedByAMalformedTag(DishonestStation):
         signed = station.sign(intermediate_key(honest), hashes.SHA256()).tbs_certificate_bytes
         named = b"\x0c\x05bench"
         assert signed.count(named) == 1
-        malformed = signed_certificate(signed.replace(named, b"\x1d\x05bench"), intermediate_key(honest))
+        malformed = signed_octets(signed.replace(named, b"\x1d\x05bench"), intermediate_key(honest))
         return with_station_key(honest, x509.load_der_x509_certificate(malformed), key)
 
 

@@ -37,6 +37,7 @@ Got = Callable[[str], None]
 LINKS = """
 ln -sf {victim} lock
 ln -sf {victim} root.pem
+ln -sf {victim} revoked-stations.crl
 ln -sf {victim} nuc.map
 ln -sf {victim} swtpm.log
 ln -sf {victim} simulator/swtpm.log

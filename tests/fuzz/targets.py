@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from device_agent.cli.status import summary
+from device_agent.session.station_list import StationList
 from device_agent.session.trust import TrustedStation, verify_device_chain, verify_station
 from device_agent.session.trusted_authority import (
     TrustedAuthority,
@@ -50,7 +51,7 @@ from station.config import EkPolicy
 from station.provisioning.offline import key_of_csr
 from tests.harness.certificates import NOW as CHAIN_NOW
 from tests.harness.certificates import SERIAL as CHAIN_SERIAL
-from tests.harness.certificates import SIGNED, AuthorityChain, chain_of_trust, signed_certificate
+from tests.harness.certificates import SIGNED, AuthorityChain, chain_of_trust, signed_octets
 from tests.harness.samples import session_in
 
 HERE: Final = Path(__file__).parent
@@ -162,8 +163,8 @@ def agent_chains(octets: bytes) -> None:
     nothing is believed that does not name its usage.
     """
     ours, time = agent_authority(), int(CHAIN_NOW.timestamp())
-    leaf = signed_certificate(octets, ours.intermediate_key)
-    issuer, root = signed_certificate(octets, ours.root_key), ours.root.public_bytes(Encoding.DER)
+    leaf = signed_octets(octets, ours.intermediate_key)
+    issuer, root = signed_octets(octets, ours.root_key), ours.root.public_bytes(Encoding.DER)
     known = TrustedAuthority(ours.root)
     station = ours.chain(ours.station)
     for chain in ((leaf, *station[1:]), (station[0], issuer, root)):
@@ -187,7 +188,7 @@ def agent_files(octets: bytes) -> None:
     """
     ours = agent_authority()
     for issuer in (ours.root_key, ours.intermediate_key):
-        der = signed_certificate(octets, issuer)
+        der = signed_octets(octets, issuer)
         pem = b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(der) + b"-----END CERTIFICATE-----\n"
         with suppress(BirthmarkError):
             read_root(pem)
@@ -217,6 +218,18 @@ def _file() -> Path:
     return Path(folder) / "certificate"
 
 
+def station_lists(octets: bytes) -> None:
+    """A list of revoked stations is read or refused, and counts only when the station's issuer signed it."""
+    ours, known = agent_authority(), TrustedAuthority(agent_authority().root)
+    chain, time = ours.chain(ours.station), int(CHAIN_NOW.timestamp())
+    for sent in (octets, signed_octets(octets, ours.intermediate_key)):
+        with suppress(ValueError):
+            assert len(StationList.read(sent).revoked) <= limits.REVOKED_STATIONS
+        with suppress(BirthmarkError):
+            verify_station(chain, time, SIGNED, ours.sign(), known, revoked_stations=sent)
+            assert not sent or sent is not octets
+
+
 @cache
 def agent_authority() -> AuthorityChain:
     """The authority of `agent_chains`: the same keys each time, for what was kept to reach what it did."""
@@ -243,7 +256,17 @@ def _roots() -> EkRoots:
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     target.__name__: target
-    for target in (frames, messages, sessions, tpm_structures, csr, ek_certificates, agent_chains, agent_files)
+    for target in (
+        frames,
+        messages,
+        sessions,
+        tpm_structures,
+        csr,
+        ek_certificates,
+        agent_chains,
+        agent_files,
+        station_lists,
+    )
 }
 
 MOST_BYTES: Final = {"frames": 8192, "messages": 4096, "sessions": 4096, "tpm_structures": 1024}
