@@ -28,7 +28,7 @@ from device_agent.storage.identity import Identity, IdentityStore
 from device_agent.storage.sealed_map import open_map
 from device_agent.storage.state_dir import DEFAULT_STATE_DIR, check_state_dir, lock_state_dir
 from device_agent.tpm import Tpm
-from device_agent.tpm.source import SIMULATOR, open_tpm
+from device_agent.tpm.source import SIMULATOR, name_from_file, open_tpm
 from shared import limits
 from shared.birthmark.bundle import signed_text
 from shared.birthmark.derivation import expand_input
@@ -50,8 +50,9 @@ class Camera:
     @classmethod
     @contextmanager
     def open(cls, state_dir: Path = DEFAULT_STATE_DIR, tpm: str | None = None) -> Iterator[Camera]:
-        """Open the camera whose identity is in `state_dir`. `tpm` overrides how its TPM is found.
+        """Open the camera whose identity is in `state_dir`, which must be this user's own.
 
+        `tpm` says how its TPM is found where that is neither the simulator in `state_dir` nor one of the kernel's.
         Raises `identity.missing`, `identity.damaged`, `identity.permission`, `tpm.*`, and `tpm.not-this-one` when the
         identity was made with another TPM. Methods that use a secret raise `tpm.another-ek` when the TPM shows another
         endorsement key than the one that the station verified.
@@ -60,7 +61,7 @@ class Camera:
         identity = IdentityStore(state_dir, Disk()).load()
         if identity is None:
             raise BirthmarkError("identity.missing", str(state_dir))
-        name = tpm or identity.about.tpm
+        name = tpm or name_from_file(identity.about.tpm)
         with ExitStack() as stack:
             if name == SIMULATOR:  # a simulator serves one program at a time; a chip's resource manager serves many
                 stack.enter_context(lock_state_dir(state_dir))

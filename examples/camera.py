@@ -12,6 +12,8 @@ token, and the authority never learns of the picture.
 `certificate_bundle` is the body for the authority's /validate-cert: the hash, signed with the key that was made in this
 camera's TPM.
 
+Run it as the user who owns the state directory (on a Pi: sudo -u birthmark-agent); not even root opens another's.
+
 A real camera differs in one thing: its picture comes from the sensor. Everything else is `device_agent.camera.Camera`.
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,10 +19,44 @@ class TooLargeError(OSError):
         return str(self.strerror)
 
 
+class NotRegularError(OSError):
+    """A link, a pipe or a device stands where a file should."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
 def read_bounded(path: Path, most: int) -> bytes:
-    """Read a whole file. Raises OSError, and of that TooLargeError for one of more than `most` bytes."""
+    """Read a whole file that a person names. Raises OSError, and of that TooLargeError for more than `most` bytes."""
     with path.open("rb") as file:
-        data = file.read(most + 1)
+        return _read(file, path, most)
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """Read a whole file of a program's own. Follows no link in its place, and waits for no pipe.
+
+    Raises OSError, and of that NotRegularError and, for more than `most` bytes, TooLargeError.
+    """
+    with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+        return _read(file, path, most)
+
+
+def open_regular(path: Path, flags: int) -> int:
+    """Open a regular file, with mode 0600 if the flags say that it is made. Raises OSError, NotRegularError."""
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise NotRegularError(errno.ELOOP, "it is a link", str(path)) from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NotRegularError(errno.EINVAL, "it is not a regular file", str(path))
+    return descriptor
+
+
+def _read(file: BinaryIO, path: Path, most: int) -> bytes:
+    data = file.read(most + 1)
     if len(data) > most:
         raise TooLargeError(errno.EFBIG, f"it is larger than {most} bytes", str(path))
     return data

@@ -1,6 +1,6 @@
-"""Finds the owner of a path, and acts as that user: root changes a station's files only as their owner.
+"""Finds the owner of a path, and acts as that user: root works on a service's files only as their owner.
 
-Otherwise root would leave files there that the station itself cannot read, and follow links that the station's user
+Otherwise root would leave files there that the service itself cannot read, and follow links that the service's user
 made.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from stat import S_IMODE, S_IRWXG, S_IRWXO, S_ISLNK
+from stat import S_ISLNK
 from typing import Final
 
 from shared.errors import BirthmarkError
@@ -52,42 +52,51 @@ def user_named(name: str) -> User | None:
     return User(entry.pw_uid, entry.pw_gid, entry.pw_name)
 
 
-def owner_of(path: Path) -> User | None:
-    """Return the owner of `path`, or None if it cannot be read. Follows a link only if root owns the link."""
+def owner_of(path: Path) -> User:
+    """Return the user who decides what is at `path`, as whom root reads, makes or replaces it.
+
+    That is its owner; of a path that is not there, the owner of the directory that it will lie in. Where that is root,
+    it is another user whose directory the path leads through, and who could put something else there. Follows a link
+    only if root owns the link.
+    """
+    for place in (path.absolute(), *path.absolute().parents):
+        if user := _user_at(place):
+            return user if user.uid != ROOT else _first_of_another(place) or user
+    raise AssertionError("there is always a /")
+
+
+def _user_at(place: Path) -> User | None:
     try:
-        status = path.lstat()
+        status = place.lstat()
         if S_ISLNK(status.st_mode) and status.st_uid == ROOT:
-            status = path.stat()
+            status = place.stat()
     except OSError:
         return None
     return user_of(status.st_uid, status.st_gid)
 
 
-def future_owner(path: Path) -> User | None:
-    """Return the user as whom root makes or replaces `path`: its owner, or its private directory's owner."""
-    if owner := owner_of(path):
-        return owner
-    try:
-        status = path.parent.lstat()
-    except OSError:
-        return None
-    private = not S_IMODE(status.st_mode) & (S_IRWXG | S_IRWXO)
-    return user_of(status.st_uid, status.st_gid) if private else None
+def _first_of_another(path: Path) -> User | None:
+    """The owner of the topmost directory or link on the way to `path` that is not root's."""
+    for place in (*reversed(path.parents), *reversed(path.resolve().parents)):
+        user = _user_at(place)
+        if user is not None and user.uid != ROOT:
+            return user
+    return None
 
 
 def who_may(path: Path) -> str:
     """Return the end of an error about `path`: who owns it and how to run as that user. Empty if this user owns it."""
     for place in (path, *path.absolute().parents):
-        if owner := owner_of(place):
+        if owner := _user_at(place):
             if owner.uid == os.geteuid():
                 return ""
             return f"; {place} belongs to {owner.name}, run it as: {owner.sudo} birthmark-station …"
     return ""
 
 
-def become(user: User | None) -> None:
+def become(user: User) -> None:
     """Become `user` for the rest of the process, if root runs this. Raises `data.unreadable`."""
-    if user is None or os.geteuid() != ROOT or user.uid == ROOT:
+    if os.geteuid() != ROOT or user.uid == ROOT:
         return
     with _told(user):
         _set_groups(user)
@@ -96,21 +105,24 @@ def become(user: User | None) -> None:
 
 
 @contextmanager
-def acting_as(user: User | None) -> Iterator[None]:
-    """Act as `user` until the block ends, if root runs this. Raises `data.unreadable`."""
-    if user is None or os.geteuid() != ROOT or user.uid == ROOT:
+def acting_as(user: User) -> Iterator[None]:
+    """Act as `user` until the block ends, if root runs this. Raises `data.unreadable`.
+
+    A program that is started meanwhile is that user's for good: only this process keeps the way back.
+    """
+    if os.geteuid() != ROOT or user.uid == ROOT:
         yield
         return
-    groups, group = os.getgroups(), os.getegid()
+    groups, gids, uids = os.getgroups(), os.getresgid(), os.getresuid()
     try:
         with _told(user):
             _set_groups(user)
-            os.setegid(user.gid)
-            os.seteuid(user.uid)
+            os.setresgid(user.gid, user.gid, gids[1])
+            os.setresuid(user.uid, user.uid, ROOT)
         yield
     finally:
-        os.seteuid(ROOT)
-        os.setegid(group)
+        os.setresuid(*uids)
+        os.setresgid(*gids)
         os.setgroups(groups)
 
 

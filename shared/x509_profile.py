@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from typing import Final, TypeGuard
 
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import InvalidVersion, ObjectIdentifier
 
 UNREADABLE: Final = (ValueError, InvalidVersion)
 """What cryptography raises for a malformed certificate or request; InvalidVersion is no ValueError."""
+
+UNREADABLE_PARTS: Final = (
+    *UNREADABLE,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What cryptography raises for a part of a certificate or CRL, when it is read. `make fuzz` found TypeError."""
 
 BIRTHMARK_ARC: Final = "1.3.6.1.4.1.60000"
 """The OID arc that Birthmark's public code uses."""
@@ -29,6 +40,21 @@ VERIFIED_TPM_FIXED: Final = ObjectIdentifier("2.23.133.11.1.2")
 
 TPM_HARDWARE_TYPE: Final = ObjectIdentifier("2.23.133.1.2")
 """hwType in the hardware module name: tcg-tpm20 of TCG's "TPM 2.0 Keys for Device Identity and Attestation", 8.1."""
+
+
+def whole(certificate: x509.Certificate) -> x509.Certificate:
+    """`certificate`, whose parser is lazy. Raises ValueError when its subject, key or lifetime cannot be read.
+
+    Or when its serial number is not above zero (RFC 5280, 4.1.2.2).
+    """
+    try:
+        _ = (certificate.subject, certificate.public_key())
+        _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+    except UNREADABLE_PARTS as error:
+        raise ValueError(str(error)) from error
+    if certificate.serial_number <= 0:
+        raise ValueError("its serial number is not above zero")
+    return certificate
 
 
 def is_p256(key: object) -> TypeGuard[ec.EllipticCurvePublicKey]:

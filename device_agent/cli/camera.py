@@ -12,10 +12,10 @@ import click
 import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from device_agent.camera import Camera
-from device_agent.cli.common import OTHER_TPM, STATE_DIR
+from device_agent.cli.common import OTHER_TPM, STATE_DIR, open_camera
 from runtime.commands import AS_JSON, print_json
 from runtime.files import TooLargeError, read_bounded, write_private
+from runtime.owner import acting_as, owner_of
 from shared.birthmark.provisioning import Provisioning
 from shared.errors import BirthmarkError
 
@@ -40,7 +40,7 @@ class _Exported(Provisioning, frozen=True, omit_defaults=True):
 @click.option("--index", type=int, help="0 to 999; chance unless given.")
 def token(state_dir: Path, tpm: str | None, table: int | None, index: int | None) -> None:
     """Print a fresh NUC token: the JSON of Birthmark's `camera_token`."""
-    with Camera.open(state_dir, tpm) as camera:
+    with open_camera(state_dir, tpm) as camera:
         print_json(camera.token(table, index))
 
 
@@ -59,11 +59,11 @@ def sign(state_dir: Path, tpm: str | None, file: Path | None, bundle: Path | Non
         raise click.UsageError("give either a FILE or --bundle")
     if bundle is not None:
         content = _read_bundle(bundle)
-        with Camera.open(state_dir, tpm) as camera:
+        with open_camera(state_dir, tpm) as camera:
             print_json(camera.sign_bundle(content))
     elif file is not None:
         digest = _hash_file(file)
-        with Camera.open(state_dir, tpm) as camera:
+        with open_camera(state_dir, tpm) as camera:
             signature = b64encode(camera.sign_digest(digest)).decode()
         if as_json:
             print_json({"file": str(file), "sha256": digest.hex(), "signature": signature})
@@ -88,7 +88,7 @@ def export(state_dir: Path, tpm: str | None, kind: str, output: Path, as_json: b
 
     The file names them under `not_exported` with the reason, and so does stderr.
     """
-    with Camera.open(state_dir, tpm) as camera:
+    with open_camera(state_dir, tpm) as camera:
         public = camera.certificate.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         chain = b"".join(certificate.public_bytes(Encoding.PEM) for certificate in camera.certificate_chain[1:])
         exported = _Exported(
@@ -138,6 +138,7 @@ def _hash_file(path: Path) -> bytes:
 
 def _write_private(path: Path, data: bytes) -> None:
     try:
-        write_private(path, data)
+        with acting_as(owner_of(path)):
+            write_private(path, data)
     except OSError as error:
         raise BirthmarkError("file.unwritable", f"{path}: {error.strerror}") from error

@@ -1,14 +1,18 @@
-"""What the agent's commands share: the options for the state directory and the TPM."""
+"""What the agent's commands share: the options for the state directory and the TPM, and the camera they name."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import click
 
+from device_agent.camera import Camera
 from device_agent.storage.state_dir import DEFAULT_STATE_DIR
 from device_agent.tpm.source import DEFAULT_TPM
+from runtime.owner import acting_as, owner_of
 
 STATE_DIR: Final = click.option(
     "--state-dir",
@@ -25,4 +29,13 @@ TPM: Final = click.option(
     envvar="BIRTHMARK_TPM",
     help="device:/dev/tpmrm0, simulator, or another TCTI such as swtpm:path=SOCKET (or BIRTHMARK_TPM).",
 )
-OTHER_TPM: Final = click.option("--tpm", help="Another TPM than the one the identity was made with.")
+OTHER_TPM: Final = click.option(
+    "--tpm", help="The TPM, where it is not the simulator or the chip that the identity names."
+)
+
+
+@contextmanager
+def open_camera(state_dir: Path, tpm: str | None) -> Iterator[Camera]:
+    """Open the camera. Root acts as the owner of its state directory meanwhile."""
+    with acting_as(owner_of(state_dir)), Camera.open(state_dir, tpm) as camera:
+        yield camera

@@ -6,6 +6,7 @@ The commands import numpy and what needs it: the rest of the agent must start wi
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,12 +16,12 @@ from typing import TYPE_CHECKING, Final
 import click
 import msgspec
 
-from device_agent.camera import Camera
-from device_agent.cli.common import OTHER_TPM, STATE_DIR
+from device_agent.cli.common import OTHER_TPM, STATE_DIR, open_camera
 from device_agent.nuc_map import format as map_file
 from device_agent.storage.disk import Disk
 from device_agent.storage.sealed_map import read_nuc_map
 from runtime.commands import AS_JSON, print_json
+from runtime.owner import acting_as, owner_of
 from shared.errors import BirthmarkError
 
 if TYPE_CHECKING:
@@ -129,8 +130,10 @@ def check(nuc_map: Path | None, state_dir: Path, tpm: str | None, origin: str, f
 
 
 def _captured(origin: str, frames: int, output: Path, force: bool) -> Captured:
-    if output.exists() and not force:
-        raise BirthmarkError("nuc.map-exists", str(output))
+    writer = owner_of(output)
+    with acting_as(writer):
+        if os.path.lexists(output) and not force:
+            raise BirthmarkError("nuc.map-exists", str(output))
     with _opened(origin) as source:
         from device_agent.nuc_map import calibrate
         from device_agent.nuc_map.frames import colour_planes
@@ -146,7 +149,8 @@ def _captured(origin: str, frames: int, output: Path, force: bool) -> Captured:
     del flats, darks  # a Pi Zero has no memory for them beside the file
     header = made.header
     data = map_file.encode(made)
-    Disk().replace(output, data)
+    with acting_as(writer):
+        Disk().replace(output, data)
     return Captured(
         file=str(output),
         bytes=len(data),
@@ -218,7 +222,7 @@ def _advance(update: Callable[[int], None]) -> Progress:
 def _map_bytes(nuc_map: Path | None, state_dir: Path, tpm: str | None) -> bytes:
     if nuc_map is not None:
         return read_nuc_map(nuc_map).data
-    with Camera.open(state_dir, tpm) as camera:
+    with open_camera(state_dir, tpm) as camera:
         return camera.nuc_map()
 
 

@@ -19,6 +19,7 @@ from device_agent.session.service import Timeouts, serve, serve_once
 from device_agent.storage.state_dir import lock_state_dir, prepare_state_dir
 from device_agent.tpm.source import open_tpm
 from runtime.commands import AS_JSON, print_json
+from runtime.owner import become, owner_of
 from shared import limits
 from shared.errors import BirthmarkError
 
@@ -81,12 +82,14 @@ def run(
 ) -> None:
     """Wait for a station on the port, prove this unit's identity, and store what the station sends.
 
-    Progress goes to stderr. Once a station has recorded this unit, the file of --nuc-map is removed.
+    Progress goes to stderr. Root becomes the owner of the state directory. Once a station has recorded this unit, the
+    file of --nuc-map is removed.
 
     Exit status with --once: 0 provisioned, 75 try again, 1 refused or impossible.
     """
     if intermediate_certificate is not None and root_certificate is None:
         raise click.UsageError("--intermediate-certificate needs --root-certificate.")
+    become(owner_of(state_dir))
     prepare_state_dir(state_dir)
     options = Options(state_dir, tpm, nuc_map, keep_nuc_map, serial, root_certificate, model, intermediate_certificate)
     timeouts = Timeouts(wait, step_seconds)

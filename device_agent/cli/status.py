@@ -18,6 +18,9 @@ from runtime.clock import iso_time
 from runtime.commands import AS_JSON, print_json
 from runtime.owner import acting_as, owner_of
 from shared.errors import BirthmarkError
+from shared.text import printable
+
+_SHOWN_CHARACTERS: Final = 1024
 
 
 class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -75,8 +78,9 @@ def status(state_dir: Path, as_json: bool) -> None:
     """Show this unit's identity. Exit status: 0 provisioned, 1 not, or not completely."""
     identity = None
     try:
-        check_state_dir(state_dir)
-        identity = IdentityStore(state_dir, Disk()).load()
+        with acting_as(owner_of(state_dir)):
+            check_state_dir(state_dir)
+            identity = IdentityStore(state_dir, Disk()).load()
     except BirthmarkError as error:
         if error.code != "identity.missing":
             raise
@@ -88,7 +92,9 @@ def status(state_dir: Path, as_json: bool) -> None:
     else:
         for name, value in msgspec.to_builtins(told).items():
             text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
-            click.echo(f"{name.replace('_', ' '):24}{text}")
+            click.echo(
+                f"{name.replace('_', ' '):24}{printable(text, _SHOWN_CHARACTERS)}"
+            )  # a stolen card may say anything
     if not (identity and identity.provisioned):
         raise SystemExit(1)
 
@@ -107,11 +113,13 @@ def reset(state_dir: Path, forget_root: bool, forget_nuc_map: bool, yes: bool, a
     With --forget-nuc-map the map goes too. The same station then takes the unit back only with a file of that same map;
     with a new one it refuses (registry.nuc-changed) until `birthmark-station release SERIAL`.
     """
-    check_state_dir(state_dir)
+    owner = owner_of(state_dir)
+    with acting_as(owner):
+        check_state_dir(state_dir)
     if not yes:
         what = "the identity and the sealed NUC map" if forget_nuc_map else "the identity, and keep the NUC map,"
         click.confirm(f"Remove {what} in {state_dir}?", abort=True, err=True)
-    with acting_as(owner_of(state_dir)), lock_state_dir(state_dir):
+    with acting_as(owner), lock_state_dir(state_dir):
         removed = forget(state_dir, forget_root=forget_root, forget_map=forget_nuc_map)
     if not removed.anything:
         raise BirthmarkError("identity.missing", str(state_dir))
@@ -119,7 +127,11 @@ def reset(state_dir: Path, forget_root: bool, forget_nuc_map: bool, yes: bool, a
         serial = removed.identity.about.serial if removed.identity else None
         print_json({"removed": serial, "root_forgotten": forget_root, "nuc_map_kept": removed.map_kept})
         return
-    what = f"the identity of {removed.identity.about.serial}" if removed.identity else f"what was in {state_dir}"
+    what = (
+        f"the identity of {printable(removed.identity.about.serial)}"
+        if removed.identity
+        else f"what was in {state_dir}"
+    )
     click.echo(f"Removed {what}. {_AFTER_KEPT if removed.map_kept else _AFTER_FORGOTTEN}")
 
 

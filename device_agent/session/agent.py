@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ class Agent:
         remembered = self._options.state_dir / _AUTHORITY
         if self._pinned:
             return self._pinned
-        if remembered.exists():
+        if os.path.lexists(remembered):
             return load_authority(remembered)
         return TrustedAuthority.of(known.chain) if known else None
 
@@ -125,7 +126,7 @@ class Agent:
         known = self.store.load()
         sealed = known.sealed_map if known else self.store.kept_map()
         path = self._options.nuc_map
-        if path is None or (sealed is not None and not path.exists()):
+        if path is None or (sealed is not None and not os.path.exists(path)):
             if sealed is None:
                 raise BirthmarkError("nuc.map-missing", str(path) if path else "")
             if known is None:
@@ -179,11 +180,11 @@ def forget(state_dir: Path, *, forget_root: bool, forget_map: bool) -> Forgotten
     with suppress(BirthmarkError):  # a damaged identity must be removable, too
         known = store.load()
     remembered = state_dir / _AUTHORITY
-    root_known = remembered.exists()
+    root_known = os.path.lexists(remembered)
     if not forget_root and known is not None and not root_known:
         disk.write(remembered, TrustedAuthority.of(known.chain).pem())
     found = store.forget(keep_map=not forget_map)
     if forget_root:
         disk.remove(remembered)
         store.forget_station_list()
-    return Forgotten(known, found or (forget_root and root_known), (state_dir / KEPT).exists())
+    return Forgotten(known, found or (forget_root and root_known), os.path.lexists(state_dir / KEPT))

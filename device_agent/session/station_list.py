@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from cryptography import x509
 
-from device_agent.session.trusted_authority import UNREADABLE_PARTS
 from shared import limits
-from shared.x509_profile import STATION_CRL_SCOPE, is_p256
+from shared.x509_profile import STATION_CRL_SCOPE, UNREADABLE_PARTS, is_p256
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,11 +30,11 @@ from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyB
 
 from device_agent.build_date import BUILD_DATE
 from device_agent.session.station_list import StationList
-from device_agent.session.trusted_authority import TrustedAuthority, usages, whole
+from device_agent.session.trusted_authority import TrustedAuthority, usages
 from shared.errors import BirthmarkError, ErrorCode
 from shared.protocol.signing import verify_signature
 from shared.types import BoardSerial, serial_key
-from shared.x509_profile import EKU_STATION, UNREADABLE, is_p256
+from shared.x509_profile import EKU_STATION, UNREADABLE, is_p256, whole
 
 _DEPTH: Final = 2
 

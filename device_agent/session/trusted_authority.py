@@ -12,24 +12,15 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from runtime.files import read_bounded
+from runtime.files import read_bounded, read_regular
 from shared.errors import BirthmarkError, ErrorCode
-from shared.x509_profile import EKU_STATION, UNREADABLE
+from shared.x509_profile import EKU_STATION, UNREADABLE, UNREADABLE_PARTS, whole
 
 _FILE_BYTES: Final = 64 * 1024
-
-UNREADABLE_PARTS: Final = (
-    *UNREADABLE,
-    TypeError,
-    UnsupportedAlgorithm,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
-"""What cryptography raises for a part of a certificate or CRL, when it is read. `make fuzz` found TypeError."""
 
 Usages = frozenset[x509.ObjectIdentifier]
 
@@ -68,20 +59,10 @@ def usages(certificate: x509.Certificate) -> Usages | None:
         return frozenset()
 
 
-def whole(certificate: x509.Certificate) -> x509.Certificate:
-    """`certificate`, whose parser is lazy. Raises ValueError when its subject, key or lifetime cannot be read."""
-    try:
-        _ = (certificate.subject, certificate.public_key())
-        _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
-    except UNREADABLE_PARTS as error:
-        raise ValueError(str(error)) from error
-    return certificate
-
-
 def load_authority(path: Path) -> TrustedAuthority:
     """What `TrustedAuthority.pem` wrote. Raises `trust.root-unreadable`."""
     try:
-        root, *more = map(whole, x509.load_pem_x509_certificates(read_bounded(path, _FILE_BYTES)))
+        root, *more = map(whole, x509.load_pem_x509_certificates(read_regular(path, _FILE_BYTES)))
     except (OSError, *UNREADABLE) as error:
         raise BirthmarkError("trust.root-unreadable", str(path)) from error
     return TrustedAuthority(root, more[0] if more else None)

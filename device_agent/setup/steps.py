@@ -6,6 +6,7 @@ Run again, it finds everything in place and changes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
@@ -20,11 +21,12 @@ from device_agent.session.trusted_authority import read_intermediate, read_root
 from device_agent.setup import system as places
 from device_agent.setup.config_txt import USB_DEVICE, Edit, with_overlays
 from device_agent.setup.settings import setting, with_setting, without_setting
-from device_agent.setup.system import System, User
+from device_agent.setup.system import System
 from device_agent.storage.sealed_map import read_nuc_map
-from device_agent.tpm.source import DEFAULT_TPM, open_tpm
+from device_agent.tpm.source import DEFAULT_TPM, SIMULATOR, open_tpm
 from runtime.clock import utc_now
 from runtime.files import read_bounded
+from runtime.owner import User
 from shared.errors import BirthmarkError
 from shared.text import printable
 
@@ -157,9 +159,11 @@ class _Root:
             return
         self._data = _read_file(answers.root)
         self.certificate = read_root(self._data)
-        self._there = system.read(places.ROOT)
-        if self._there not in (None, self._data) or self._set not in ("", str(places.ROOT)):
-            answers.replace(f"Another root certificate is trusted already ({self._set or places.ROOT}). Replace it?")
+        self._there = system.read(places.ROOT_CERTIFICATE)
+        if self._there not in (None, self._data) or self._set not in ("", str(places.ROOT_CERTIFICATE)):
+            answers.replace(
+                f"Another root certificate is trusted already ({self._set or places.ROOT_CERTIFICATE}). Replace it?"
+            )
 
     def apply(self) -> Step:
         if not self._data:
@@ -171,14 +175,14 @@ class _Root:
                 "None: the first station that provisions this Pi is trusted, whoever's it is.",
             )
         about = _about(self.certificate)
-        settings = with_setting(self._settings, ROOT_SETTING, places.ROOT)
+        settings = with_setting(self._settings, ROOT_SETTING, places.ROOT_CERTIFICATE)
         if self._there == self._data and settings == self._settings:
-            return Step("Root certificate", Outcome.ALREADY, f"{places.ROOT} is trusted ({about}).")
-        self._system.write(places.ROOT, self._data)
+            return Step("Root certificate", Outcome.ALREADY, f"{places.ROOT_CERTIFICATE} is trusted ({about}).")
+        self._system.write(places.ROOT_CERTIFICATE, self._data)
         if settings != self._settings:
             self._system.write(places.SETTINGS, settings.encode())
         self.changed = True
-        text = f"{places.ROOT} is trusted from now on ({about}), as {places.SETTINGS} says."
+        text = f"{places.ROOT_CERTIFICATE} is trusted from now on ({about}), as {places.SETTINGS} says."
         return Step("Root certificate", Outcome.DONE, text)
 
 
@@ -269,7 +273,7 @@ class _NucMap:
 def _root_set(system: System) -> str:
     """Return the path of the root certificate in the settings; empty if not set."""
     path = setting(_settings(system), ROOT_SETTING)
-    return "" if path == str(places.ROOT) and system.read(places.ROOT) is None else path
+    return "" if path == str(places.ROOT_CERTIFICATE) and system.read(places.ROOT_CERTIFICATE) is None else path
 
 
 def _read_trusted(system: System, path: str) -> bytes:
@@ -297,7 +301,8 @@ def _tpm_step(system: System, answers: Answers) -> Step:
     name = answers.tpm or (DEFAULT_TPM if system.has_tpm() else None)
     if name is not None:
         try:
-            with open_tpm(name, system.place(places.STATE)) as source:
+            as_whom = system.as_owner_of_state() if name == SIMULATOR else nullcontext()
+            with as_whom, open_tpm(name, system.place(places.STATE)) as source:
                 tpm = source.get()
                 return Step(
                     "TPM", Outcome.ALREADY, f"{printable(tpm.manufacturer)}, firmware {printable(tpm.firmware)}."

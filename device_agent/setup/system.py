@@ -1,40 +1,35 @@
 """Reads and writes the files of the system that is set up: this one, or an image's tree.
 
 It runs as root. It follows no link in a file's place, and no link of a directory that leads out of the prefix. In the
-directory of the service's user it only makes new files and renames whole ones, so that root follows no link of that
-user.
+state directory of a running system it acts as the user whose that is; in an image's, where nobody runs, it only makes
+new files, gives them to that user (by whichever number the image knows them), and renames whole ones.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 import subprocess
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from device_agent.storage.disk import Disk
 from device_agent.storage.state_dir import DEFAULT_STATE_DIR
 from device_agent.tpm.source import DEFAULT_TPM
+from runtime.files import NotRegularError, TooLargeError, read_regular
+from runtime.owner import ROOT, User, acting_as, owner_of
 from shared import limits
 from shared.errors import BirthmarkError
 
 CONFIG_TXT: Final = (PurePosixPath("/boot/firmware/config.txt"), PurePosixPath("/boot/config.txt"))
 SETTINGS: Final = PurePosixPath("/etc/default/birthmark-agent")
-ROOT: Final = PurePosixPath("/etc/birthmark-agent/root.pem")
+ROOT_CERTIFICATE: Final = PurePosixPath("/etc/birthmark-agent/root.pem")
 INTERMEDIATE: Final = PurePosixPath("/etc/birthmark-agent/intermediate.pem")
 STATE: Final = PurePosixPath(DEFAULT_STATE_DIR)
 NUC_MAP: Final = STATE / "nuc.map"
 SERVICE_USER: Final = "birthmark-agent"
 _TEXT_BYTES: Final = 256 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    uid: int
-    gid: int
 
 
 class System:
@@ -67,21 +62,13 @@ class System:
         """Read a regular file; None if there is none. Raises `setup.file-unfit`, `file.unreadable`."""
         there = self.place(path)
         try:
-            descriptor = os.open(there, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            return read_regular(there, most)
         except FileNotFoundError:
             return None
+        except (NotRegularError, TooLargeError) as error:
+            raise BirthmarkError("setup.file-unfit", f"{there}: {error}") from error
         except OSError as error:
-            if error.errno == errno.ELOOP:
-                raise BirthmarkError("setup.file-unfit", f"{there} is a link") from error
             raise BirthmarkError("file.unreadable", f"{there}: {error.strerror}") from error
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise BirthmarkError("setup.file-unfit", str(there))
-        with os.fdopen(descriptor, "rb") as file:
-            data = file.read(most + 1)
-        if len(data) > most:
-            raise BirthmarkError("setup.file-unfit", f"{there} has more than {most >> 10} KiB")
-        return data
 
     def write(self, path: PurePosixPath, data: bytes) -> None:
         """Write a file of root's that everybody may read, as a whole or not at all. Raises `disk.*`."""
@@ -96,30 +83,39 @@ class System:
     def make_state(self, user: User) -> None:
         """Make the state directory, as the service would."""
         state = self.place(STATE)
-        if not state.exists():
+        if not os.path.lexists(state):
             self._disk.make_directory(state)
-            if os.geteuid() == 0:
-                os.chown(state, user.uid, user.gid, follow_symlinks=False)
+            if os.geteuid() == ROOT:
+                descriptor = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                os.fchown(descriptor, user.uid, user.gid)
+                os.close(descriptor)
             self._disk.sync(state.parent)
+
+    def as_owner_of_state(self) -> AbstractContextManager[None]:
+        """Act as the user who owns the state directory, in a running system. Raises `data.unreadable`."""
+        return acting_as(owner_of(self.place(STATE))) if self.live else nullcontext()
 
     def write_map(self, data: bytes) -> None:
         """Write the clear NUC map, which only the owner of the state directory can read."""
-        self._disk.replace(self.place(NUC_MAP), data)
+        with self.as_owner_of_state():
+            self._disk.replace(self.place(NUC_MAP), data)
 
     def map_there(self) -> bytes | None:
         """Return the clear NUC map that waits for the agent, or None."""
-        return self.read(NUC_MAP, limits.NUC_MAP_BYTES)
+        with self.as_owner_of_state():
+            return self.read(NUC_MAP, limits.NUC_MAP_BYTES)
 
     def map_sealed(self) -> bool:
         """Whether there is an identity, or a map kept from one, by their names."""
-        return any(os.path.lexists(self.place(STATE / name)) for name in ("identity", "kept-nuc-map"))
+        with self.as_owner_of_state():
+            return any(os.path.lexists(self.place(STATE / name)) for name in ("identity", "kept-nuc-map"))
 
     def service_user(self) -> User:
         """Find the service's user in that system's own passwd(5). Raises `setup.no-service-user`."""
         for line in (self.read(PurePosixPath("/etc/passwd")) or b"").decode("utf-8", "replace").splitlines():
             name, *fields = line.split(":")
             if name == SERVICE_USER and len(fields) > 2 and fields[1].isdecimal() and fields[2].isdecimal():
-                return User(int(fields[1]), int(fields[2]))
+                return User(int(fields[1]), int(fields[2]), SERVICE_USER)
         raise BirthmarkError("setup.no-service-user", str(self.place(PurePosixPath("/etc/passwd"))))
 
     def has_tpm(self) -> bool:

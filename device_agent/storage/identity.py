@@ -8,6 +8,7 @@ sealed NUC map, the map waits in `kept-nuc-map` for the next identity.
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,10 +25,10 @@ from msgspec import Meta
 from device_agent.storage.disk import Disk
 from device_agent.storage.endorsement_key import EndorsementKey
 from device_agent.storage.tpm_blob import Blob
-from runtime.files import read_bounded
+from runtime.files import read_regular
 from shared import limits
 from shared.errors import BirthmarkError
-from shared.x509_profile import UNREADABLE
+from shared.x509_profile import UNREADABLE, whole
 
 LINK: Final = "identity"
 _PREFIX: Final = ".identity-"
@@ -127,15 +128,17 @@ class IdentityStore:
             path = link.resolve(strict=True)
         except FileNotFoundError:
             return None
+        except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+            raise BirthmarkError("identity.damaged", str(link)) from error
         about = _decoded(path / "identity.json", msgspec.json.Decoder(IdentityFile).decode)
         kept = _decoded(path / _SECRETS, msgspec.msgpack.Decoder(Secrets).decode)
-        chain = _decoded(path / CHAIN, x509.load_pem_x509_certificates)
-        return Identity(link, path, about, kept, tuple(chain), (path / PROVISIONED).exists())
+        chain = _decoded(path / CHAIN, read_chain)
+        return Identity(link, path, about, kept, chain, os.path.lexists(path / PROVISIONED))
 
     def kept_map(self) -> SealedMap | None:
         """Return the kept NUC map of a removed identity, if any. Raises `identity.damaged`."""
         path = self._state_dir / KEPT
-        if not path.exists():
+        if not os.path.lexists(path):
             return None
         kept = _decoded(path / _KEPT_KEYS, msgspec.msgpack.Decoder(_KeptMap).decode)
         return SealedMap(path / _MAP, kept.nuc_hash, kept.nuc_map_key)
@@ -152,7 +155,9 @@ class IdentityStore:
         """Write a new identity and make it the current one.
 
         `nuc_map` is the sealed map, or the existing one; `provisioned` says whether the station has recorded it before.
+        There are two identities on the disk while it is written, never more, however often a station has it done.
         """
+        self.tidy()
         path = self._state_dir / (_PREFIX + secrets.token_hex(8))
         try:
             self._write(path, about, kept, chain, nuc_map, provisioned=provisioned)
@@ -160,6 +165,8 @@ class IdentityStore:
             with suppress(BirthmarkError):  # the next start removes what cannot be removed now
                 self.tidy()  # a full disk must not fill further with each try
             raise
+        with suppress(BirthmarkError):  # the new one is there; the next `store` fails where this cannot be removed
+            self.tidy()
 
     def _write(
         self,
@@ -194,14 +201,14 @@ class IdentityStore:
     def mark_provisioned(self) -> None:
         """Record that the station has the receipt."""
         path = (self._state_dir / LINK).resolve(strict=True)
-        if not (path / PROVISIONED).exists():
+        if not os.path.lexists(path / PROVISIONED):
             self._disk.write(path / PROVISIONED, b"")
             self._disk.sync(path)
 
     def station_list(self) -> bytes | None:
         """Return the list of revoked stations that is kept, DER, if any. Raises `identity.*`."""
         path = self._state_dir / STATION_LIST
-        return _decoded(path, bytes) if path.exists() else None
+        return _decoded(path, bytes) if os.path.lexists(path) else None
 
     def keep_station_list(self, der: bytes) -> None:
         """Keep this list of revoked stations in place of the earlier one."""
@@ -217,7 +224,7 @@ class IdentityStore:
         for path in self._state_dir.glob(_PREFIX + "*"):
             if path.name != current:
                 self._disk.remove(path)
-        if link.exists():  # the identity has a map of its own
+        if os.path.exists(link):  # the identity has a map of its own
             self._disk.remove(self._state_dir / KEPT)
 
     def forget(self, *, keep_map: bool) -> bool:
@@ -232,7 +239,7 @@ class IdentityStore:
             if found:
                 self._keep_map(link)
         else:
-            found = found or (self._state_dir / KEPT).exists()
+            found = found or os.path.lexists(self._state_dir / KEPT)
             self._disk.remove(self._state_dir / KEPT)
         self._disk.remove(link)
         self._disk.sync(self._state_dir)
@@ -256,12 +263,17 @@ class IdentityStore:
         disk.sync(self._state_dir)
 
 
+def read_chain(pem: bytes) -> tuple[x509.Certificate, ...]:
+    """Return the certificates of an identity. Raises what `shared.x509_profile.UNREADABLE` holds."""
+    return tuple(whole(certificate) for certificate in x509.load_pem_x509_certificates(pem))
+
+
 Decoded = TypeVar("Decoded")
 
 
 def _decoded(path: Path, decode: Callable[[bytes], Decoded]) -> Decoded:
     try:
-        return decode(read_bounded(path, _READ_BYTES))
+        return decode(read_regular(path, _READ_BYTES))
     except PermissionError as error:
         raise BirthmarkError("identity.permission", str(path)) from error
     except (OSError, *UNREADABLE, RecursionError) as error:  # msgspec's errors are ValueErrors

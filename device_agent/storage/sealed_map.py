@@ -12,13 +12,14 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from runtime.files import TooLargeError, read_bounded
+from runtime.files import TooLargeError, read_bounded, read_regular
 from shared import limits
 from shared.errors import BirthmarkError
 from shared.types import NucHash
 
 _ASSOCIATED: Final = b"birthmark nuc map"
 _NONCE_BYTES: Final = 12
+_TAG_BYTES: Final = 16
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def seal_map(nuc_map: NucMap, key: bytes) -> bytes:
 def open_map(sealed: Path, key: bytes) -> NucMap:
     """Decrypt a sealed map. Raises `identity.damaged` for an unreadable file or another `key`."""
     try:
-        data = sealed.read_bytes()
+        data = read_regular(sealed, limits.NUC_MAP_BYTES + _NONCE_BYTES + _TAG_BYTES)
         return NucMap(AESGCM(key).decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], _ASSOCIATED))
     except (OSError, InvalidTag, ValueError):
         raise BirthmarkError("identity.damaged", str(sealed)) from None

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from device_agent.storage.disk import Disk, give_to_owner
+from device_agent.storage.disk import Disk
+from runtime.files import NotRegularError, open_regular
 from runtime.owner import user_of
 from shared.errors import BirthmarkError
 
@@ -32,14 +33,18 @@ def prepare_state_dir(path: Path) -> None:
 
 
 def check_state_dir(path: Path) -> None:
-    """Raises `identity.missing`, `identity.state-dir-open` or `identity.permission`."""
+    """Refuse a directory that is not private to this process's user: others could have put anything into it.
+
+    Not even root takes another user's; the commands become that user first (`runtime.owner`). Raises
+    `identity.missing`, `identity.state-dir-open` or `identity.permission`.
+    """
     try:
         found = path.stat()
     except FileNotFoundError:
         raise BirthmarkError("identity.missing", f"there is no {path}") from None
     except OSError as error:
         raise BirthmarkError("identity.permission", f"{path}: {error.strerror}") from error
-    if os.geteuid() not in (0, found.st_uid):
+    if os.geteuid() != found.st_uid:
         owner = user_of(found.st_uid, found.st_gid)
         raise BirthmarkError(
             "identity.permission", f"{path} belongs to {owner.name}; put `{owner.sudo}` before the command"
@@ -51,13 +56,21 @@ def check_state_dir(path: Path) -> None:
 
 @contextmanager
 def lock_state_dir(state_dir: Path) -> Iterator[None]:
-    """Lock the state directory for this process. Raises `identity.state-dir-busy`, `identity.permission`."""
+    """Lock the state directory for this process.
+
+    Raises `identity.state-dir-busy`, `identity.lock-unfit`, `identity.permission`.
+    """
+    path = state_dir / _LOCK
     try:
-        descriptor = os.open(state_dir / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = open_regular(path, os.O_RDWR | os.O_CREAT)
+    except NotRegularError as error:
+        raise BirthmarkError("identity.lock-unfit", f"{path}: {error}") from error
     except OSError as error:
         raise BirthmarkError("identity.permission", f"{state_dir}: {error.strerror}") from error
     try:
-        give_to_owner(descriptor, state_dir)
+        status = os.fstat(descriptor)
+        if status.st_nlink != 1 or status.st_uid != os.geteuid():
+            raise BirthmarkError("identity.lock-unfit", f"{path}: it has another name, or another owner")
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -34,8 +34,11 @@ BUSY_SECONDS: Final = 10.0
 
 _BUSY_PAUSE_SECONDS: Final = 0.05
 
-_TCTIS: Final = frozenset({"device", "swtpm", "mssim", "tabrmd", "cmd", "pcap", "libtpms", "spi-helper", "i2c-helper"})
-"""The TCTIs of tpm2-tss that lead to a TPM, as Tss2_TctiLdr_Initialize(3) takes them: NAME or NAME:CONFIGURATION."""
+_TCTIS: Final = frozenset({"device", "swtpm", "mssim", "tabrmd"})
+"""The TCTIs of tpm2-tss that only speak to a TPM, as Tss2_TctiLdr_Initialize(3) takes them: NAME or NAME:CONFIGURATION.
+
+Not the others, though a person may have typed them: `cmd` runs a command, `pcap` leads to any other TCTI and writes a
+file, `libtpms` makes a TPM inside this process, and what the library knows no TCTI by, it loads as a file of code."""
 
 # TPM 2.0 Part 2, 6.6.3: response codes. Format-one codes are compared without parameter, handle or session number.
 _RC_RETRIED: Final = frozenset({0x908, 0x90A, 0x920, 0x922, 0x923})

@@ -57,6 +57,14 @@ class Simulator:
         Returns when it answers.
         """
         self.stop()
+        try:
+            self._start()
+        except OSError as error:
+            raise BirthmarkError(
+                "tpm.simulator-failed", f"{error.filename or self._state}: {error.strerror}"
+            ) from error
+
+    def _start(self) -> None:
         if not self._state.is_dir():
             _manufacture(self._state)
         for stale in self._directory.iterdir():

@@ -11,7 +11,7 @@ from typing import Final, TextIO
 import click
 
 from runtime.files import write_private
-from runtime.owner import ROOT, acting_as, future_owner
+from runtime.owner import ROOT, acting_as, owner_of
 from station import config as configuration
 from station.attestation.ek.roots import load_ek_roots
 from station.attestation.ek.vendor_files import read_vendor_files
@@ -159,7 +159,7 @@ class _Setup:
         given = read_vendor_files(self._options.ek_roots) if self._options.ek_roots and not self._made else {}
         with self._as_owner():
             for name, content in given.items():
-                if not (directory / name).exists():
+                if not os.path.lexists(directory / name):
                     write_private(directory / name, content)
             roots = load_ek_roots(directory)
         self._step(3, f"{roots.count} certificates known")
@@ -205,7 +205,7 @@ class _Setup:
     # --- output ---
 
     def _as_owner(self) -> AbstractContextManager[None]:
-        return acting_as(future_owner(self._data_dir))
+        return acting_as(owner_of(self._data_dir))
 
     def _root_key_left(self) -> bool:
         return self._left(ROOT_KEY_NAME)

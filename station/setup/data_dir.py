@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from runtime.files import name_of_replaced, sync_directory
-from runtime.owner import acting_as, future_owner, who_may
+from runtime.owner import acting_as, owner_of, who_may
 from shared.errors import BirthmarkError
 from shared.text import printable
 from station.registry.location import REGISTRY_NAME
@@ -45,12 +45,12 @@ def create(data_dir: Path, fill: Callable[[Path], None], *, force: bool) -> Path
     """Make a whole data directory or none: `fill` fills a private directory beside it, which is then renamed.
 
     With `force`, moves the station that was there aside, never deletes it, and returns its new path. Root acts as the
-    owner of the directory, or of the private directory around it. Raises `data.exists` without `force`,
+    owner of the directory, or of the one around it. Raises `data.exists` without `force`,
     `data.not-a-station`, `data.in-use` while a station runs on it, and `data.unwritable`.
     """
     with ExitStack() as held:
         try:
-            held.enter_context(acting_as(future_owner(data_dir)))
+            held.enter_context(acting_as(owner_of(data_dir)))
             there = occupied(data_dir)
             if there:
                 if not (data_dir / MARK).is_file():

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 from typing import Final
 
-from runtime.files import sync_directory, write_private
+from runtime.files import read_regular, sync_directory, write_private
 from runtime.owner import acting_as, owner_of
 from shared.errors import BirthmarkError
 
@@ -46,12 +45,12 @@ def move_root_key(data_dir: Path, target: Path) -> Path:
     owner = owner_of(data_dir)
     try:
         with acting_as(owner):
-            key = _read(source)
-        if not (os.path.lexists(file) and _read(file) == key):
+            key = read_regular(source, _KEY_BYTES)
+        if not (os.path.lexists(file) and read_regular(file, _KEY_BYTES) == key):
             check_target(data_dir, target)
             write_private(file, key)
             sync_directory(file.parent)
-            if _read(file) != key:
+            if read_regular(file, _KEY_BYTES) != key:
                 raise BirthmarkError("data.root-key-unmoved", f"{file} does not hold what was written to it")
         with acting_as(owner):
             source.unlink()
@@ -64,11 +63,3 @@ def move_root_key(data_dir: Path, target: Path) -> Path:
 def _require_elsewhere(data_dir: Path, file: Path) -> None:
     if file.resolve().is_relative_to(data_dir.resolve()):
         raise BirthmarkError("data.root-key-unmoved", f"{file} is in the data directory itself")
-
-
-def _read(path: Path) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise BirthmarkError("data.root-key-unmoved", f"{path} is not a regular file")
-        return file.read(_KEY_BYTES)

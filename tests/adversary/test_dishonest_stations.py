@@ -7,24 +7,48 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from device_agent.session.agent_session import AgentSession
+from device_agent.storage.disk import Disk
+from device_agent.storage.identity import IdentityStore
 from device_agent.storage.sealed_map import NucMap
-from device_agent.tpm import Simulator
+from device_agent.tpm import Simulator, Tpm
 from shared.birthmark.derivation import extract
 from shared.protocol.framing import encode_frame
+from shared.protocol.messages import Receipt
+from station.authority import profiles
+from station.authority.files import Authority
+from station.provisioning.cable import IssuedUnit
+from station.registry.records import Unit
 from tests.adversary.dishonest_station import (
     FALSE_FROM_THE_START,
     FALSE_IN_THE_END,
+    NOW,
     ChainThatEndsInAnotherRoot,
     DishonestStation,
+    intermediate_key,
+    with_station_key,
 )
-from tests.harness.recorded_station import NUC_MAP, SERIAL, RecordedStation, Recording, open_recorded_station, private
+from tests.harness import soft_device as soft
+from tests.harness.certificates import signed_octets
+from tests.harness.recorded_station import (
+    NUC_MAP,
+    SERIAL,
+    BegunAnew,
+    RecordedStation,
+    Recording,
+    context,
+    open_recorded_station,
+    private,
+)
 from virtual.cable import End
 from virtual.pi import AGENT
 from virtual.timeouts import TIMEOUT_SECONDS, WAIT_OPTIONS
@@ -137,9 +161,15 @@ def test_credentials_of_another_unit_are_not_stored_though_signed(
     assert recording.kinds(End.PI) == ["Identity", "Proof", "Refusal"]
 
 
+@pytest.mark.attack("a station of the authority ends its chain in another root, to be the one remembered")
 @pytest.mark.parametrize("known", [False, True])
 def test_a_station_cannot_swap_the_root_that_a_unit_remembers(
-    new: Pi, provisioned: Pi, station_under_test: RecordedStation, tmp_path: Path, known: bool
+    new: Pi,
+    provisioned: Pi,
+    station_under_test: RecordedStation,
+    tmp_path: Path,
+    known: bool,
+    got: Callable[[str], None],
 ) -> None:
     """No root is pinned: the unit goes by that of its identity, or takes that of the first station that it meets."""
     state = tmp_path / "state"
@@ -150,6 +180,75 @@ def test_a_station_cannot_swap_the_root_that_a_unit_remembers(
     for _ in range(2):  # the second time by the root of its new identity
         ended, _recording = pi.meet(station_under_test, None)
         assert ended.returncode == 0, ended.stderr
+    whose = "a provisioned unit" if known else "a new unit"
+    got(f"nothing: {whose} refused it [{ChainThatEndsInAnotherRoot.code}] and took the honest station's twice")
+
+
+class _NamedByAMalformedTag(DishonestStation):
+    """Its certificate, which its intermediate has signed, has a subject that no parser can read."""
+
+    code = "trust.station-untrusted"
+
+    def authority(self, honest: Authority, folder: Path) -> Authority:
+        key = soft.new_key()
+        station = profiles.station("Birthmark", "bench", key.public_key(), NOW, honest.certificates.intermediate)
+        signed = station.sign(intermediate_key(honest), hashes.SHA256()).tbs_certificate_bytes
+        named = b"\x0c\x05bench"
+        assert signed.count(named) == 1
+        malformed = signed_octets(signed.replace(named, b"\x1d\x05bench"), intermediate_key(honest))
+        return with_station_key(honest, x509.load_der_x509_certificate(malformed), key)
+
+
+@pytest.mark.attack("a station of the authority shows a certificate whose subject has a malformed tag, in Hello")
+def test_a_certificate_that_cannot_be_read_is_refused_and_ends_no_agent(
+    pi: Pi, station_under_test: RecordedStation, tmp_path: Path, got: Callable[[str], None]
+) -> None:
+    dishonest = _NamedByAMalformedTag(station_under_test, tmp_path)
+    with pytest.raises(ValueError, match="parsing"):
+        _ = dishonest.shown.identity.certificate.subject
+    recording = keeps_nothing(pi, station_under_test, dishonest)
+    assert recording.kinds(End.PI) == ["Identity", "Refusal"]
+    got(f"nothing: refused [{dishonest.code}]")
+
+
+class _HelloAfterEachReceipt(DishonestStation):
+    """It never says Done before the last of its sessions; the unit stores what each gives it."""
+
+    sessions = 25
+
+    async def confirm(self, issued: IssuedUnit, receipt: Receipt, before: bytes) -> Unit:
+        self.sessions -= 1
+        if self.sessions:
+            raise BegunAnew
+        return await super().confirm(issued, receipt, before)
+
+
+class _WatchedDisk(Disk):
+    """Counts the identities in the state directory after each change that can add one."""
+
+    most = 0
+
+    def make_directory(self, path: Path) -> None:
+        super().make_directory(path)
+        self.most = max(self.most, len(list(path.parent.glob(".identity-*"))))
+
+
+@pytest.mark.attack("a trusted station says Hello again after each Receipt, to fill the unit's card")
+def test_a_station_cannot_fill_the_card_with_identities(
+    station_under_test: RecordedStation, tpm: Tpm, tmp_path: Path, got: Callable[[str], None]
+) -> None:
+    state, disk = private(tmp_path / "state"), _WatchedDisk()
+    dishonest = _HelloAfterEachReceipt(station_under_test, tmp_path)
+    outcome = station_under_test.meet(
+        lambda: AgentSession(tpm, IdentityStore(state, disk), context()), provisioner=dishonest
+    )
+    assert outcome.error is None, outcome
+    stored = outcome.recording.messages(End.PI)
+    receipts = sum(isinstance(message, Receipt) for message in stored)
+    assert receipts == _HelloAfterEachReceipt.sessions
+    assert disk.most == 2
+    assert len(list(state.glob(".identity-*"))) == 1
+    got(f"{disk.most} identities on the card at most, in {receipts} sessions that each stored one")
 
 
 def test_a_station_that_tells_no_lie_is_believed_by_the_same_agents_and_no_secret_crosses(

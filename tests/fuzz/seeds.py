@@ -15,6 +15,7 @@ from station.registry.records import CrlScope
 from tests.fuzz.targets import VENDOR, agent_authority
 from tests.harness import samples
 from tests.harness.certificates import NOW, chain_of_trust
+from tests.harness.rough_authorities import rough_authorities
 from tests.harness.rough_vendors import rough_vendors
 from tests.harness.soft_device import Device, certify
 from tests.harness.soft_device import csr as request_of
@@ -51,7 +52,10 @@ def _agent_chains() -> list[bytes]:
     ours = agent_authority()
     silent = chain_of_trust(keys=(ours.root_key, ours.intermediate_key, ours.station_key, ours.device_key), usages=None)
     certificates = (ours.station, ours.device, ours.intermediate, silent.intermediate, ours.root)
-    return [certificate.tbs_certificate_bytes for certificate in certificates]
+    return [
+        *(certificate.tbs_certificate_bytes for certificate in certificates),
+        *rough_authorities(ours).values(),
+    ]
 
 
 def _station_lists() -> list[bytes]:
@@ -69,5 +73,6 @@ SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "csr": lambda: [request_of(Device().device.private)],
     "ek_certificates": _ek_certificates,
     "agent_chains": _agent_chains,
+    "agent_files": _agent_chains,
     "station_lists": _station_lists,
 }

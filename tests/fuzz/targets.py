@@ -6,26 +6,42 @@ it found (`test_corpus.py`, in `make test`).
 
 from __future__ import annotations
 
+import atexit
+import base64
 import datetime as dt
+import shutil
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Final
 
-from cryptography.hazmat.primitives import hashes
+import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from device_agent.cli.status import summary
 from device_agent.session.station_list import StationList
 from device_agent.session.trust import TrustedStation, verify_device_chain, verify_station
-from device_agent.session.trusted_authority import TrustedAuthority
+from device_agent.session.trusted_authority import (
+    TrustedAuthority,
+    load_authority,
+    load_intermediate,
+    load_root,
+    read_intermediate,
+    read_root,
+)
+from device_agent.storage.endorsement_key import EndorsementKey
+from device_agent.storage.identity import Identity, IdentityFile, Secrets, StoredTable, read_chain
+from device_agent.storage.tpm_blob import Blob
 from shared import limits
 from shared.errors import BirthmarkError
 from shared.protocol.framing import FrameDecoder, encode_frame
 from shared.protocol.messages import BodyT, ChallengeBody, CredentialsBody, ReceiptBody, decode, decode_body, encode
 from shared.protocol.states import Role, State
 from shared.types import board_serial
+from shared.x509_profile import UNREADABLE
 from station.attestation.csr import examine_csr
 from station.attestation.ek.der_repair import repair_der, strip_padding
 from station.attestation.ek.roots import EkRoots, load_ek_roots
@@ -36,7 +52,7 @@ from station.config import EkPolicy
 from station.provisioning.offline import key_of_csr
 from tests.harness.certificates import NOW as CHAIN_NOW
 from tests.harness.certificates import SERIAL as CHAIN_SERIAL
-from tests.harness.certificates import SIGNED, AuthorityChain, chain_of_trust
+from tests.harness.certificates import SIGNED, AuthorityChain, chain_of_trust, signed_octets
 from tests.harness.samples import session_in
 
 HERE: Final = Path(__file__).parent
@@ -46,6 +62,21 @@ VENDOR: Final = HERE / "vendor"
 _STATION_NAMED: Final = bytes.fromhex("060a2b0601040183d4600301")
 _CLIENT_NAMED: Final = bytes.fromhex("06082b06010505070302")
 """The two extended key usages in DER."""
+
+_BLOB: Final = Blob(public=b"", private=b"")
+_SECRETS: Final = Secrets(tables=(StoredTable(table_id=1, key=_BLOB),), nuc_hash=_BLOB, nuc_map_key=_BLOB)
+_ABOUT: Final = IdentityFile(
+    serial="a",
+    model="m",
+    authority_id="a",
+    validation_endpoint="u",
+    station="s",
+    table_ids=(1,),
+    tpm="simulator",
+    tpm_manufacturer="t",
+    tpm_firmware="1",
+    ek=EndorsementKey(template="EK-L-2", name="000b" + "00" * 32),
+)
 
 _NOW: Final = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
 
@@ -134,8 +165,8 @@ def agent_chains(octets: bytes) -> None:
     nothing is believed that does not name its usage.
     """
     ours, time = agent_authority(), int(CHAIN_NOW.timestamp())
-    leaf = _signed(octets, ours.intermediate_key)
-    issuer, root = _signed(octets, ours.root_key), ours.root.public_bytes(Encoding.DER)
+    leaf = signed_octets(octets, ours.intermediate_key)
+    issuer, root = signed_octets(octets, ours.root_key), ours.root.public_bytes(Encoding.DER)
     known = TrustedAuthority(ours.root)
     station = ours.chain(ours.station)
     for chain in ((leaf, *station[1:]), (station[0], issuer, root)):
@@ -152,24 +183,53 @@ def agent_chains(octets: bytes) -> None:
             assert _CLIENT_NAMED in octets
 
 
+def agent_files(octets: bytes) -> None:
+    """A root, an intermediate and an identity's chain are read from files or refused, with `octets` in each.
+
+    What is read can be shown, compared and remembered.
+    """
+    ours = agent_authority()
+    for issuer in (ours.root_key, ours.intermediate_key):
+        der = signed_octets(octets, issuer)
+        pem = b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(der) + b"-----END CERTIFICATE-----\n"
+        with suppress(BirthmarkError):
+            read_root(pem)
+        with suppress(BirthmarkError):
+            read_intermediate(pem, ours.root)
+        for data in (pem, der):
+            _file().write_bytes(data)
+            for load in (load_root, load_intermediate, load_authority):
+                with suppress(BirthmarkError):
+                    load(_file())
+        with suppress(BirthmarkError):
+            read_intermediate(ours.intermediate.public_bytes(Encoding.PEM), load_root(_file()))
+        with suppress(*UNREADABLE):
+            chain = read_chain(pem + ours.intermediate.public_bytes(Encoding.PEM) + pem)
+            identity = Identity(Path(), Path(), _ABOUT, _SECRETS, chain, provisioned=True)
+            msgspec.json.encode(summary(identity))
+            identity.is_for(ours.device_key.public_key())
+            _file().write_bytes(TrustedAuthority.of(chain).pem())
+            load_authority(_file())
+
+
+@cache
+def _file() -> Path:
+    memory = Path("/dev/shm")  # many times as fast as a disk
+    folder = tempfile.mkdtemp(prefix="birthmark-fuzz-", dir=memory if memory.is_dir() else None)
+    atexit.register(shutil.rmtree, folder)
+    return Path(folder) / "certificate"
+
+
 def station_lists(octets: bytes) -> None:
     """A list of revoked stations is read or refused, and counts only when the station's issuer signed it."""
     ours, known = agent_authority(), TrustedAuthority(agent_authority().root)
     chain, time = ours.chain(ours.station), int(CHAIN_NOW.timestamp())
-    for sent in (octets, _signed(octets, ours.intermediate_key)):
+    for sent in (octets, signed_octets(octets, ours.intermediate_key)):
         with suppress(ValueError):
             assert len(StationList.read(sent).revoked) <= limits.REVOKED_STATIONS
         with suppress(BirthmarkError):
             verify_station(chain, time, SIGNED, ours.sign(), known, revoked_stations=sent)
             assert not sent or sent is not octets
-
-
-def _signed(octets: bytes, issuer: ec.EllipticCurvePrivateKey) -> bytes:
-    """A certificate or CRL of `octets` (what is signed), signed by ECDSA with SHA-256."""
-    signature = b"\0" + issuer.sign(octets, ec.ECDSA(hashes.SHA256()))
-    inside = octets + bytes.fromhex("300a06082a8648ce3d040302") + b"\x03" + bytes([len(signature)]) + signature
-    size = len(inside).to_bytes(2, "big").lstrip(b"\0")
-    return b"\x30" + (size if len(inside) < 128 else bytes([0x80 | len(size)]) + size) + inside
 
 
 @cache
@@ -198,7 +258,17 @@ def _roots() -> EkRoots:
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     target.__name__: target
-    for target in (frames, messages, sessions, tpm_structures, csr, ek_certificates, agent_chains, station_lists)
+    for target in (
+        frames,
+        messages,
+        sessions,
+        tpm_structures,
+        csr,
+        ek_certificates,
+        agent_chains,
+        agent_files,
+        station_lists,
+    )
 }
 
 MOST_BYTES: Final = {"frames": 8192, "messages": 4096, "sessions": 4096, "tpm_structures": 1024}

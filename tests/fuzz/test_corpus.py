@@ -16,6 +16,8 @@ def test_every_target_has_a_corpus() -> None:
     assert all(KEPT.values())
 
 
+# What cryptography says of certificates that it reads all the same.
+@pytest.mark.filterwarnings("ignore:Attribute's length", "ignore:Parsed a serial number")
 @pytest.mark.parametrize("target", TARGETS)
 def test_inputs_that_once_broke_a_target_break_it_no_more(target: str) -> None:
     for octets in (*SEEDS[target](), *(kept.octets for kept in KEPT[target])):

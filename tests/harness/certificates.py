@@ -85,3 +85,11 @@ def chain_of_trust(
         intermediate_key, hashes.SHA256()
     )
     return AuthorityChain(root, root_key, intermediate, intermediate_key, station, station_key, device, device_key)
+
+
+def signed_octets(octets: bytes, issuer: ec.EllipticCurvePrivateKey) -> bytes:
+    """A certificate or CRL of `octets` (what is signed), signed by ECDSA with SHA-256."""
+    signature = b"\0" + issuer.sign(octets, ec.ECDSA(hashes.SHA256()))
+    inside = octets + bytes.fromhex("300a06082a8648ce3d040302") + b"\x03" + bytes([len(signature)]) + signature
+    size = len(inside).to_bytes(2, "big").lstrip(b"\0")
+    return b"\x30" + (size if len(inside) < 128 else bytes([0x80 | len(size)]) + size) + inside

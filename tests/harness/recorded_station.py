@@ -130,6 +130,10 @@ class SessionOutcome:
         return f"Meeting({said}, refusals {refused}, the agent's end: {self.error})"
 
 
+class BegunAnew(BaseException):
+    """Raised by a dishonest station's step, to leave the session there and then and say Hello again."""
+
+
 @dataclass(frozen=True)
 class _ShortWait:
     """A SessionConfig whose step time is the product's until the agent has sent its last honest message, then short."""
@@ -202,7 +206,7 @@ class RecordedStation:
     def plugged(
         self, provisioner: CableProvisioner | None = None, *, short_wait_after: type[Message] | None = None
     ) -> Iterator[Served]:
-        """Open a cable of which the station serves one end for one session."""
+        """Open a cable of which the station serves one end for one session, and one more after each BegunAnew."""
         recording = Recording()
         config: Any = SessionConfig(hello_seconds=HELLO_SECONDS)
         if short_wait_after:
@@ -210,9 +214,14 @@ class RecordedStation:
 
         async def serve(path: Path) -> None:
             async with open_line(path) as line:
-                await Conversation(
-                    line, str(path), provisioner or self.station.provisioner, self.station.bus, config
-                ).run()
+                while True:
+                    try:
+                        await Conversation(
+                            line, str(path), provisioner or self.station.provisioner, self.station.bus, config
+                        ).run()
+                        return
+                    except BegunAnew:
+                        continue
 
         with Cable(self._directory, recording) as cable:
             served = Served(cable.paths[End.PI], recording, lambda: serve(cable.paths[End.STATION]), self._loop)

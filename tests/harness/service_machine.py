@@ -1,4 +1,4 @@
-"""A machine with the package's user and an empty /var/lib, in its own mount namespace, which leaves nothing behind."""
+"""A machine with the packages' users and an empty /var/lib, in its own mount namespace, which leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ CHECKOUT: Final = Path(__file__).resolve().parents[2]
 DATA_DIR: Final = Path("/var/lib/birthmark-station/data")
 UID: Final = 54321
 USER: Final = "birthmark-station"
+AGENT_STATE: Final = Path("/var/lib/birthmark-agent")
+AGENT_UID: Final = 54322
+AGENT_USER: Final = "birthmark-agent"
 
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0
@@ -56,7 +59,7 @@ exec sleep infinity
 
 
 class ServiceMachine:
-    """Runs `birthmark-station` with the service's real directory. Only root can read `root`."""
+    """Runs both programs with their services' real directories. Only root can read `root`."""
 
     def __init__(self, work: Path) -> None:
         self.root: Final = work / "root"
@@ -65,9 +68,11 @@ class ServiceMachine:
 
     def __enter__(self) -> ServiceMachine:
         self.root.mkdir(mode=0o700)
-        for name, line in (("passwd", f"{USER}:x:{UID}:{UID}::/:/usr/sbin/nologin"), ("group", f"{USER}:x:{UID}:")):
+        users = ((USER, UID), (AGENT_USER, AGENT_UID))
+        for name, line in (("passwd", "{0}:x:{1}:{1}::/:/usr/sbin/nologin"), ("group", "{0}:x:{1}:")):
             path = self._work / name
-            path.write_text(f"{Path('/etc', name).read_text().rstrip()}\n{line}\n")
+            lines = "".join(f"{line.format(*user)}\n" for user in users)
+            path.write_text(f"{Path('/etc', name).read_text().rstrip()}\n{lines}")
             path.chmod(0o644)
         paths = {"WORK": self._work, "BASE": sys.base_prefix, "PREFIX": sys.prefix, "CHECKOUT": CHECKOUT}
         self._holder = subprocess.Popen(
@@ -108,6 +113,15 @@ class ServiceMachine:
         """Run `birthmark-station …` as root, or as another `user`."""
         become = ("setpriv", f"--reuid={user}", "--regid=65534", "--clear-groups") if user else ()
         return self.run(*become, sys.executable, "-m", "station", *arguments)
+
+    def agent(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `birthmark-agent …` as root."""
+        return self.run(sys.executable, "-m", "device_agent", *arguments)
+
+    def shell(self, script: str, uid: int) -> None:
+        """Run a script that must succeed as the user with this number, of no group but its own."""
+        done = self.run("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "sh", "-euc", script)
+        assert done.returncode == 0, done.stderr
 
     def good(self, *arguments: str) -> str:
         """Run a command that must succeed, and return what it prints."""

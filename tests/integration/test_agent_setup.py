@@ -109,6 +109,9 @@ def test_the_agent_is_provisioned_with_what_setup_installed(tree: Path, tmp_path
         run_agent("setup", "--prefix", str(tree), "--root", str(root), "--nuc-map", str(pi.nuc_map))
         settings = dict(line.split("=", 1) for line in (tree / "etc/default/birthmark-agent").read_text().splitlines())
         state = tree / "var/lib/birthmark-agent"
+        for path in (state, *state.iterdir()):  # on the Pi it is the service's user that runs it; here we are
+            assert (path.stat().st_uid, path.stat().st_gid) == IDS
+            os.chown(path, os.getuid(), os.getgid())
         with pi.cable:
             agent = run_agent(
                 *("run", "--once", "--wait", "30", "--tpm", "simulator", "--serial", pi.serial),

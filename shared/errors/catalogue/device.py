@@ -69,6 +69,11 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "Remove it with `birthmark-agent reset` and plug it in again: the NUC map stays, it gets the same certificate.",
     ),
     ErrorKind(
+        "identity.lock-unfit",
+        "the lock in the state directory is not a file of its own",
+        "Look at it (`ls -l DIR/lock`) and who put it there, and remove it: an agent makes it again.",
+    ),
+    ErrorKind(
         "identity.missing",
         "this unit is not provisioned yet",
         "Plug it into a station while `birthmark-agent run` runs.",
@@ -81,7 +86,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ErrorKind(
         "identity.permission",
         "no permission to read the identity",
-        "Only root and the user who owns the state directory may; on a Pi that is birthmark-agent.",
+        "Only the user who owns the state directory may; on a Pi that is birthmark-agent, as whom root's commands act.",
     ),
     ErrorKind(
         "identity.state-dir-busy",
@@ -276,7 +281,13 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ErrorKind(
         "tpm.name-unknown",
         "the name is not a TPM's",
-        "Give device:/dev/tpmrm0 for a chip, simulator for none, or another TCTI: swtpm:…, mssim:…, tabrmd:…, cmd:….",
+        "Give device:/dev/tpmrm0 for a chip, simulator for none, or one of the TCTIs swtpm:…, mssim:… and tabrmd:….",
+    ),
+    ErrorKind(
+        "tpm.name-untyped",
+        "the identity names a TPM that is not taken from a file",
+        "A file may name simulator or device:/dev/tpm…; type the name of another yourself, with --tpm. If nobody "
+        "provisioned this unit with that TPM, somebody has changed its identity.",
     ),
     ErrorKind(
         "tpm.no-device",

@@ -128,13 +128,20 @@ def _files(directory: Path, problems: list[str]) -> list[Path] | None:
     """Return the files; None if the directory cannot be read, which then is the last of `problems`."""
     try:
         with os.scandir(directory) as entries:
-            paths = [Path(entry.path) for entry in entries if not entry.name.startswith(".") and entry.is_file()]
+            paths = [Path(entry.path) for entry in entries if not entry.name.startswith(".") and _is_file(entry)]
     except OSError as error:
         problems.append(f"{directory}: {error.strerror}")
         return None
     if len(paths) > FILES_MAX:
         problems.append(f"{directory}: only the first {FILES_MAX} of {len(paths)} files were read")
     return sorted(paths)[:FILES_MAX]
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link to where this user may not go: reading it says so
+        return True
 
 
 def _read(path: Path, before: Certificates, problems: list[str]) -> Certificates:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -34,8 +35,13 @@ def state_dir(unit_identity: UnitIdentity, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="module")
 def camera(state_dir: Path) -> Iterator[Camera]:
-    with Camera.open(state_dir) as camera:
+    with Camera.open(state_dir, tcti_of(state_dir)) as camera:
         yield camera
+
+
+def tcti_of(state_dir: Path) -> str:
+    """The TPM, which is not the simulator in the state directory, must be named: a file's word is not enough for it."""
+    return str(json.loads((state_dir / "identity" / "identity.json").read_text())["tpm"])
 
 
 def code(action: Callable[[], object]) -> str:
@@ -124,7 +130,7 @@ def test_an_identity_of_another_tpm_makes_no_camera(tmp_path: Path, unit_identit
     replace(unit_identity, chain=chain_of_trust()).store(tmp_path)
 
     def open_camera() -> None:
-        with Camera.open(tmp_path):
+        with Camera.open(tmp_path, tcti_of(tmp_path)):
             raise AssertionError("it opened")
 
     assert code(open_camera) == "tpm.not-this-one"
@@ -136,7 +142,25 @@ def test_a_camera_encrypts_nothing_to_another_endorsement_key_than_the_verified_
     known = unit_identity.about.ek
     other = msgspec.structs.replace(known, name=known.name[:-4] + "0000")
     replace(unit_identity, about=msgspec.structs.replace(unit_identity.about, ek=other)).store(tmp_path / "state")
-    with Camera.open(tmp_path / "state") as camera:
+    with Camera.open(tmp_path / "state", tcti_of(tmp_path / "state")) as camera:
         for secret in (camera.token, camera.nuc_hash, camera.nuc_map):
             assert code(secret) == "tpm.another-ek"
         verify(camera, camera.sign(b"a picture"), b"a picture")
+
+
+def test_a_tpm_that_only_the_identity_names_is_not_spoken_to(state_dir: Path) -> None:
+    def open_camera() -> None:
+        with Camera.open(state_dir):
+            raise AssertionError("it opened")
+
+    assert tcti_of(state_dir).startswith("swtpm:")
+    assert code(open_camera) == "tpm.name-untyped"
+
+
+def test_not_even_root_opens_another_users_camera(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_camera() -> None:
+        with Camera.open(state_dir, tcti_of(state_dir)):
+            raise AssertionError("it opened")
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0 if state_dir.stat().st_uid else 1)
+    assert code(open_camera) == "identity.permission"

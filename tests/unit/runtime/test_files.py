@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from runtime.files import TooLargeError, name_of_replaced, new_private_file, read_bounded, sync_directory, write_private
+from runtime.files import (
+    NotRegularError,
+    TooLargeError,
+    name_of_replaced,
+    new_private_file,
+    read_bounded,
+    read_regular,
+    sync_directory,
+    write_private,
+)
 
 
 @pytest.fixture
@@ -85,3 +95,19 @@ def test_what_is_replaced_is_kept_beside_it(tmp_path: Path) -> None:
     kept = name_of_replaced(tmp_path / "data")
     assert kept.parent == tmp_path
     assert kept.name.startswith("data.replaced-")
+
+
+def test_a_programs_own_file_is_read_but_no_link_no_pipe_and_nothing_too_long(tmp_path: Path) -> None:
+    file, link, pipe = (tmp_path / name for name in ("file", "link", "pipe"))
+    file.write_bytes(b"12345")
+    link.symlink_to(file)
+    os.mkfifo(pipe)
+    assert read_regular(file, 5) == b"12345"
+    with pytest.raises(TooLargeError):
+        read_regular(file, 4)
+    for path, number in ((link, errno.ELOOP), (pipe, errno.EINVAL)):
+        with pytest.raises(NotRegularError) as caught:
+            read_regular(path, 5)
+        assert caught.value.errno == number
+    with pytest.raises(FileNotFoundError):
+        read_regular(tmp_path / "none", 5)

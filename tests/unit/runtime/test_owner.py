@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from runtime import owner
-from runtime.owner import User, acting_as, become, future_owner, owner_of, user_named, user_of, who_may
+from runtime.owner import User, acting_as, become, owner_of, user_named, user_of, who_may
 from shared.errors import BirthmarkError
 
 NAMELESS = 3_999_999_999
@@ -36,21 +36,11 @@ def test_a_user_is_named_as_sudo_takes_it() -> None:
     assert user_named("no-such-user") is None
 
 
-def test_a_missing_path_has_no_owner(tmp_path: Path) -> None:
-    assert owner_of(tmp_path / "none") is None
-    assert future_owner(tmp_path / "none" / "file") is None
-    ours = owner_of(tmp_path)
-    assert ours is not None
-    assert ours.uid == os.geteuid()
-
-
-def test_a_new_file_is_the_directorys_owners_only_where_the_directory_is_private(tmp_path: Path) -> None:
-    tmp_path.chmod(0o700)
-    assert future_owner(tmp_path / "new") == owner_of(tmp_path)
-    tmp_path.chmod(0o755)
-    assert future_owner(tmp_path / "new") is None
-    (tmp_path / "old").touch()
-    assert future_owner(tmp_path / "old") == owner_of(tmp_path / "old")
+@pytest.mark.parametrize("mode", [0o700, 0o755])
+def test_a_missing_path_is_of_the_directory_that_it_will_lie_in(tmp_path: Path, mode: int) -> None:
+    tmp_path.chmod(mode)
+    assert owner_of(tmp_path).uid == os.geteuid()
+    assert owner_of(tmp_path / "none") == owner_of(tmp_path / "none" / "file") == owner_of(tmp_path)
 
 
 def test_an_error_names_the_user_who_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,11 +58,15 @@ def test_only_root_becomes_another_user(monkeypatch: pytest.MonkeyPatch) -> None
 
     for name in ("setgroups", "initgroups", "setresuid", "setresgid", "seteuid", "setegid"):
         monkeypatch.setattr(os, name, never)
-    for uid, user in ((1000, user_of(NAMELESS, 7)), (0, None), (0, user_of(0, 0))):
+    for uid, user in ((1000, user_of(NAMELESS, 7)), (0, user_of(0, 0))):
         monkeypatch.setattr(os, "geteuid", lambda uid=uid: uid)
         become(user)
         with acting_as(user):
             pass
+
+
+def nobody() -> User:
+    return User(NOBODY.pw_uid, NOBODY.pw_gid, "nobody")
 
 
 @root_only
@@ -83,7 +77,23 @@ def test_a_link_that_is_not_roots_counts_as_it_stands(tmp_path: Path) -> None:
     link.symlink_to("file")
     assert owner_of(link) == user_of(NAMELESS, 7)
     os.chown(link, NOBODY.pw_uid, NOBODY.pw_gid, follow_symlinks=False)
-    assert owner_of(link) == user_named("nobody")
+    assert owner_of(link) == nobody()
+
+
+@root_only
+def test_what_lies_in_another_users_directory_is_that_users_though_root_owns_it(tmp_path: Path) -> None:
+    """That user can put anything else in its place."""
+    theirs, through = tmp_path / "theirs", tmp_path / "through"
+    (theirs / "roots").mkdir(parents=True)
+    through.symlink_to(theirs / "roots")
+    os.chown(theirs, NAMELESS, 7)
+    for path in (theirs / "roots", theirs / "roots" / "none", through, through / "none"):
+        assert owner_of(path) == user_of(NAMELESS, 7), path
+    os.chown(theirs / "roots", NOBODY.pw_uid, NOBODY.pw_gid)
+    assert owner_of(theirs / "roots" / "none") == nobody()
+    circle = theirs / "circle"
+    circle.symlink_to(circle)
+    assert owner_of(circle / "none") == user_of(NAMELESS, 7)
 
 
 @root_only
@@ -95,7 +105,7 @@ def test_root_acts_as_the_owner_and_is_root_again_even_after_a_failure(tmp_path:
     before = (os.geteuid(), os.getegid(), os.getgroups())
 
     def act() -> None:
-        with acting_as(user_named("nobody")):
+        with acting_as(nobody()):
             assert (os.geteuid(), os.getegid()) == (NOBODY.pw_uid, NOBODY.pw_gid)
             assert set(os.getgroups()) == set(os.getgrouplist("nobody", NOBODY.pw_gid))
             assert not os.access(secret, os.R_OK, effective_ids=True)
@@ -111,7 +121,7 @@ def test_root_acts_as_the_owner_and_is_root_again_even_after_a_failure(tmp_path:
 
 
 def refused() -> None:
-    with acting_as(user_named("nobody")):
+    with acting_as(nobody()):
         raise AssertionError("it went on")
 
 
@@ -135,12 +145,24 @@ def test_a_user_that_root_cannot_become_is_reported_with_the_systems_reason(monk
         raise OSError(22, "Invalid argument")
 
     with monkeypatch.context() as patched:
-        seteuid = os.seteuid
-        patched.setattr(os, "seteuid", lambda uid: seteuid(uid) if uid == 0 else unmapped(uid))
+        real = os.setresuid
+        patched.setattr(os, "setresuid", lambda *uids: real(*uids) if uids[0] == 0 else unmapped(uids[0]))
         with pytest.raises(BirthmarkError, match="root cannot act as its owner nobody: Invalid argument") as caught:
             refused()
     assert caught.value.code == "data.unreadable"
     assert (os.geteuid(), os.getegid()) == (0, os.getgid())
+
+
+@root_only
+@pytest.mark.usefixtures("readable_program")
+def test_a_program_that_root_starts_meanwhile_is_the_owners_for_good() -> None:
+    with acting_as(nobody()):
+        assert os.getresuid() == (NOBODY.pw_uid, NOBODY.pw_uid, 0)
+        told = subprocess.run(["grep", "-E", "^(Uid|Gid|Groups):", "/proc/self/status"], capture_output=True, text=True)
+    uids, gids, groups = told.stdout.splitlines()
+    assert uids.split() == ["Uid:", *[str(NOBODY.pw_uid)] * 4]
+    assert gids.split() == ["Gid:", *[str(NOBODY.pw_gid)] * 4]
+    assert "0" not in groups.split()
 
 
 BECOME = f"""

@@ -13,6 +13,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from device_agent.session.trust import verify_station
 from device_agent.session.trusted_authority import load_root
@@ -27,6 +28,7 @@ from shared.x509_profile import (
     VERIFIED_TPM_FIXED,
     VERIFIED_TPM_RESIDENCY,
     is_p256,
+    whole,
 )
 from station.attestation.csr import examine_csr
 from station.attestation.ek.vendor_certificate import VendorCertificate
@@ -127,3 +129,13 @@ def test_only_a_public_key_of_p256_is_one() -> None:
     assert not is_p256(ec.generate_private_key(ec.SECP384R1()).public_key())
     assert not is_p256(ed25519.Ed25519PrivateKey.generate().public_key())
     assert not is_p256(ec.generate_private_key(ec.SECP256R1()))
+
+
+def test_a_certificate_is_whole_or_unreadable_before_it_is_believed() -> None:
+    ours = chain_of_trust()
+    assert whole(ours.device) is ours.device
+    der = ours.device.public_bytes(Encoding.DER)
+    of_another_curve = der.replace(bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("06082a8648ce3d03017f"))
+    assert der != of_another_curve
+    with pytest.raises(ValueError):
+        whole(x509.load_der_x509_certificate(of_another_curve))

@@ -34,7 +34,9 @@ def state_dir(unit_identity: UnitIdentity, tmp_path_factory: pytest.TempPathFact
 
 
 def run(command: str, state_dir: Path, *arguments: object) -> Result:
-    return CliRunner().invoke(main, [command, "--state-dir", str(state_dir), *map(str, arguments)])
+    """The TPM, which is not the simulator in the state directory, is typed: a file's word is not enough for it."""
+    tpm = json.loads((state_dir / "identity" / "identity.json").read_text())["tpm"]
+    return CliRunner().invoke(main, [command, "--state-dir", str(state_dir), "--tpm", tpm, *map(str, arguments)])
 
 
 def verify(unit_identity: UnitIdentity, signature: str, data: bytes) -> None:

@@ -18,7 +18,6 @@ from device_agent.session.trusted_authority import (
     read_intermediate,
     read_root,
     usages,
-    whole,
 )
 from shared.errors import BirthmarkError
 from shared.x509_profile import EKU_STATION
@@ -109,12 +108,3 @@ def test_usages_are_those_named_or_none_and_unreadable_ones_allow_nothing(ours: 
     usage, constraints = bytes.fromhex("0603551d25"), bytes.fromhex("0603551d13")
     twice = ours.intermediate.public_bytes(Encoding.DER).replace(usage, constraints)
     assert usages(x509.load_der_x509_certificate(twice)) == frozenset()
-
-
-def test_a_certificate_is_whole_or_unreadable_before_it_is_believed(ours: AuthorityChain) -> None:
-    assert whole(ours.device) is ours.device
-    der = ours.device.public_bytes(Encoding.DER)
-    of_another_curve = der.replace(bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("06082a8648ce3d03017f"))
-    assert der != of_another_curve
-    with pytest.raises(ValueError):
-        whole(x509.load_der_x509_certificate(of_another_curve))

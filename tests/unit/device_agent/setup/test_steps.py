@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -329,6 +330,10 @@ class RunningPi(System):
 
     def restart_agent(self) -> bool:
         return True
+
+    def as_owner_of_state(self) -> AbstractContextManager[None]:
+        """Its user is not one of this machine's; tests/adversary/test_service_user.py has real ones."""
+        return nullcontext()
 
 
 def test_a_restart_is_needed_until_the_devices_are_there(tree: Path, answers: Answers) -> None:

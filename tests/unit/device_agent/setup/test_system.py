@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from device_agent.setup.system import NUC_MAP, SETTINGS, STATE, System, User
+from device_agent.setup.system import NUC_MAP, SERVICE_USER, SETTINGS, STATE, System
+from runtime.owner import User
 from shared import limits
 from shared.errors import BirthmarkError
 
@@ -75,7 +76,7 @@ def test_a_written_file_is_readable_by_all_and_keeps_its_mode(tree: Path) -> Non
 
 def test_the_state_directory_and_the_map_in_it_are_private(tree: Path) -> None:
     system, state = System(tree), tree / "var/lib/birthmark-agent"
-    user = User(os.getuid(), os.getgid())
+    user = User(os.getuid(), os.getgid(), SERVICE_USER)
     system.make_state(user)
     system.make_state(user)
     assert system.map_there() is None
@@ -88,7 +89,7 @@ def test_the_state_directory_and_the_map_in_it_are_private(tree: Path) -> None:
 def test_a_map_larger_than_any_is_not_read(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "NUC_MAP_BYTES", 4)
     system = System(tree)
-    system.make_state(User(os.getuid(), os.getgid()))
+    system.make_state(User(os.getuid(), os.getgid(), SERVICE_USER))
     system.write_map(b"12345")
     assert code(system.map_there) == "setup.file-unfit"
 
@@ -96,7 +97,7 @@ def test_a_map_larger_than_any_is_not_read(tree: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("name", ["identity", "kept-nuc-map"])
 def test_a_sealed_map_is_known_by_the_names_alone(tree: Path, name: str) -> None:
     system = System(tree)
-    system.make_state(User(os.getuid(), os.getgid()))
+    system.make_state(User(os.getuid(), os.getgid(), SERVICE_USER))
     assert not system.map_sealed()
     system.place(STATE / name).symlink_to("/nowhere")
     assert system.map_sealed()
@@ -114,7 +115,7 @@ def test_config_txt_is_where_this_release_has_it(tree: Path) -> None:
 @pytest.mark.parametrize(
     ("passwd", "user"),
     [
-        ("root:x:0:0::/:/bin/sh\nbirthmark-agent:x:12:34::/:/bin/false\n", User(12, 34)),
+        ("root:x:0:0::/:/bin/sh\nbirthmark-agent:x:12:34::/:/bin/false\n", User(12, 34, SERVICE_USER)),
         ("birthmark-agent-2:x:1:2::/:/bin/false\n", None),
         ("birthmark-agent:x:-1:2::/:/bin/false\n", None),
         ("birthmark-agent:x\n", None),

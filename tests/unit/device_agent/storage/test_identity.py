@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -73,7 +74,9 @@ def test_a_new_identity_replaces_the_old_and_tidy_removes_what_is_left(
     store: IdentityStore, ours: AuthorityChain, tmp_path: Path
 ) -> None:
     keep(store, ours, "old")
+    (tmp_path / ".identity-half").mkdir()
     keep(store, ours, "new")
+    assert len(list(tmp_path.glob(".identity-*"))) == 1
     (tmp_path / ".identity-half").mkdir()
     store.tidy()
     loaded = store.load()
@@ -170,6 +173,53 @@ def test_a_power_cut_at_any_step_of_forgetting_leaves_the_identity_or_its_kept_m
     else:
         pytest.fail("it never ends")
     assert steps > 8
+
+
+def test_no_identity_is_written_where_an_old_one_cannot_be_removed(
+    store: IdentityStore, ours: AuthorityChain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each try would leave one more."""
+    (tmp_path / ".identity-half").mkdir()
+
+    def fail(_path: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.rmtree", fail)
+        for _ in range(3):
+            with pytest.raises(BirthmarkError) as caught:
+                keep(store, ours)
+            assert caught.value.code == "disk.failed"
+    assert [path.name for path in tmp_path.iterdir()] == [".identity-half"]
+
+
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def link(path: Path) -> None:
+    path.rename(path.with_suffix(".elsewhere"))
+    path.symlink_to(path.with_suffix(".elsewhere"))
+
+
+@pytest.mark.parametrize("put", [pipe, link])
+@pytest.mark.parametrize("name", ["identity.json", "secrets.msgpack", "chain.pem"])
+def test_what_is_no_file_is_neither_followed_nor_waited_for(
+    store: IdentityStore, ours: AuthorityChain, tmp_path: Path, name: str, put: Callable[[Path], None]
+) -> None:
+    keep(store, ours)
+    put(tmp_path / "identity" / name)
+    with pytest.raises(BirthmarkError) as caught:
+        store.load()
+    assert caught.value.code == "identity.damaged"
+
+
+def test_an_identity_that_links_to_itself_is_damaged(store: IdentityStore, tmp_path: Path) -> None:
+    (tmp_path / "identity").symlink_to("identity")
+    with pytest.raises(BirthmarkError) as caught:
+        store.load()
+    assert caught.value.code == "identity.damaged"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -71,10 +72,32 @@ def test_the_state_directory_is_for_one_program_and_free_after_a_failure(tmp_pat
         pass
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give directories away")
-def test_a_lock_that_root_takes_is_a_file_of_the_owners(tmp_path: Path) -> None:
-    os.chown(tmp_path, 12345, 12346)
-    with lock_state_dir(tmp_path):
-        pass
-    status = (tmp_path / "lock").stat()
-    assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (12345, 12346, 0o600)
+def link(lock: Path) -> None:
+    lock.symlink_to(lock.with_name("elsewhere"))
+
+
+def second_name(lock: Path) -> None:
+    lock.with_name("elsewhere").touch()
+    lock.hardlink_to(lock.with_name("elsewhere"))
+
+
+@pytest.mark.parametrize("plant", [link, second_name, os.mkfifo])
+def test_a_lock_that_is_no_file_of_its_own_is_neither_followed_nor_waited_for(
+    tmp_path: Path, plant: Callable[[Path], None]
+) -> None:
+    plant(tmp_path / "lock")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    with pytest.raises(BirthmarkError) as caught, lock_state_dir(tmp_path):
+        raise AssertionError("it is locked")
+    assert caught.value.code == "identity.lock-unfit"
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_lock_of_another_owner_is_refused_and_not_given_away(tmp_path: Path) -> None:
+    (tmp_path / "lock").touch()
+    os.chown(tmp_path / "lock", 12345, 12346)
+    with pytest.raises(BirthmarkError) as caught, lock_state_dir(tmp_path):
+        raise AssertionError("it is locked")
+    assert caught.value.code == "identity.lock-unfit"
+    assert (tmp_path / "lock").stat().st_uid == 12345
