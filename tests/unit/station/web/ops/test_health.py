@@ -24,7 +24,7 @@ async def test_a_station_whose_registry_is_gone_is_not_ready(api: Api, tmp_path:
     answer = await api.client.get("/ready")
     body = await answer.json()
     assert (answer.status, body["status"], body["registry"], body["authority"]) == (503, "not ready", False, True)
-    assert "birthmark_registry_up 0.0" in await (await api.client.get("/metrics")).text()
+    assert "birthmark_registry_up 0.0" in await (await api.get("/metrics")).text()
 
 
 async def test_health_counts_units_and_ports(testbed: PageTestbed, client: Client) -> None:
