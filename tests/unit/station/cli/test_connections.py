@@ -40,8 +40,9 @@ class Bench:
         self.connections.watch_requests(app)
         self.runner = web.AppRunner(app)
         self.listening = socket.create_server(("127.0.0.1", 0))
-        self._accepting: Accepting | None = None
+        self.accepting: Accepting | None = None
         self._sweeping: asyncio.Task[None] | None = None
+        self._clients: list[asyncio.StreamWriter] = []
 
     async def _answer(self, _request: web.Request) -> web.Response:
         await self.answering.wait()
@@ -50,21 +51,26 @@ class Bench:
     async def start(self) -> None:
         await self.runner.setup()
         assert self.runner.server
-        self._accepting = Accepting(self.listening, None, lambda _: self.peer, self.runner.server, self.connections)
-        self._accepting.start()
+        self.accepting = Accepting(self.listening, None, lambda _: self.peer, self.runner.server, self.connections)
+        self.accepting.start()
         self._sweeping = asyncio.create_task(self.connections.keep_deadlines())
 
-    async def connect(self, peer: Peer = HERE) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def connect(self, peer: Peer | None = HERE) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect as `peer`, and wait until the server has accepted or refused."""
         self.peer = peer
         reader, writer = await asyncio.open_connection(*self.listening.getsockname())
+        self._clients.append(writer)
         await asyncio.sleep(accepting.ACCEPT_SECONDS * 20)
         return reader, writer
 
     async def stop(self) -> None:
-        assert self._accepting
+        for writer in self._clients:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+        assert self.accepting
         assert self._sweeping
-        self._accepting.stop()
+        self.accepting.stop()
         self.listening.close()
         self._sweeping.cancel()
         self.answering.set()
@@ -132,8 +138,7 @@ async def test_a_proxy_has_three_quarters(bench: Bench) -> None:
 
 
 async def test_who_is_not_served_is_disconnected(bench: Bench) -> None:
-    bench.peer = None
-    reader, _ = await asyncio.open_connection(*bench.listening.getsockname())
+    reader, _ = await bench.connect(None)
     assert await is_closed(reader)
     assert len(bench.connections) == 0
 
@@ -177,9 +182,9 @@ async def test_without_descriptors_it_waits_and_says_so_once(
                 raise OSError(24, "Too many open files")
             return bench.listening.accept()
 
-    assert bench._accepting
-    monkeypatch.setattr(bench._accepting, "_listening", Exhausted())
-    reader, writer = await asyncio.open_connection(*bench.listening.getsockname())
+    assert bench.accepting
+    monkeypatch.setattr(bench.accepting, "_listening", Exhausted())
+    reader, writer = await bench.connect()
     writer.write(ASK)
     async with asyncio.timeout(TIMEOUT_SECONDS):
         assert (await reader.readline()).startswith(b"HTTP/1.1 200")
