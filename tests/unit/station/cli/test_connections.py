@@ -137,12 +137,6 @@ async def test_a_proxy_has_three_quarters(bench: Bench) -> None:
     assert len(bench.connections) == MOST * 3 // 4
 
 
-async def test_who_is_not_served_is_disconnected(bench: Bench) -> None:
-    reader, _ = await bench.connect(None)
-    assert await is_closed(reader)
-    assert len(bench.connections) == 0
-
-
 async def test_connections_leave_three_quarters_of_the_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda _: (100, 100))
     assert Connections().most == 25
@@ -158,38 +152,6 @@ async def test_however_many_are_closed_the_log_says_so_once_a_minute(
     assert [record.message for record in caplog.records if "too many connections" in record.message] == [
         "too many connections: 1 were closed since this was last said"
     ]
-
-
-async def test_without_descriptors_it_waits_and_says_so_once(
-    bench: Bench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(accepting, "EXHAUSTED_SECONDS", 0.01)
-    tried = 0
-
-    class Exhausted:
-        """A listening socket for which the system has no descriptor the first ten times."""
-
-        def fileno(self) -> int:
-            return bench.listening.fileno()
-
-        def setblocking(self, _flag: bool) -> None:
-            pass
-
-        def accept(self) -> object:
-            nonlocal tried
-            tried += 1
-            if tried <= 10:
-                raise OSError(24, "Too many open files")
-            return bench.listening.accept()
-
-    assert bench.accepting
-    monkeypatch.setattr(bench.accepting, "_listening", Exhausted())
-    reader, writer = await bench.connect()
-    writer.write(ASK)
-    async with asyncio.timeout(TIMEOUT_SECONDS):
-        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
-    assert tried >= 11
-    assert [record.message for record in caplog.records] == ["no connection can be accepted: Too many open files"]
 
 
 # --- how long ---
