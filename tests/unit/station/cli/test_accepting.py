@@ -58,9 +58,7 @@ async def test_without_descriptors_it_waits_and_says_so_once(
     assert [record.message for record in caplog.records] == ["no connection can be accepted: Too many open files"]
 
 
-async def test_who_connects_beyond_the_pace_waits_and_is_served(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_who_connects_beyond_the_pace_waits_and_is_served(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accepting, "ACCEPT_SECONDS", 0.005)
     bench.peer = HERE
     begun = asyncio.get_running_loop().time()

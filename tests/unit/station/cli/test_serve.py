@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from station.cli import serve
+from station.cli.connections import CONNECTIONS_MAX
 from station.events import Bus, PortChanged, PortState
+from station.ports.watch import _PORTS_MAX
 from virtual.timeouts import TIMEOUT_SECONDS
 
 
