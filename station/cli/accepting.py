@@ -17,7 +17,10 @@ from station.cli.connections import HEADER_SECONDS, Connection, Connections, Pee
 log = logging.getLogger(__name__)
 
 ACCEPT_SECONDS: Final = 0.001
-"""Pause after each accepted connection: a flood of them is taken at less than a thousand a second."""
+"""One connection is accepted in this time, so a flood of them is taken at a thousand a second."""
+
+_AT_ONCE: Final = 16
+"""The most that are accepted at once, after the event loop was busy with other things."""
 
 EXHAUSTED_SECONDS: Final = 1.0
 """Pause when the system has no descriptor or memory for a connection."""
@@ -48,6 +51,7 @@ class Accepting:
         self._connections = connections
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
+        self._accepted_at = 0.0
         self._told = -math.inf
 
     def start(self) -> None:
@@ -61,19 +65,29 @@ class Accepting:
         self._loop.remove_reader(self._listening)
 
     def _accept(self) -> None:
-        pause = ACCEPT_SECONDS
-        try:
-            accepted, address = self._listening.accept()
-        except OSError as error:
-            if error.errno in _EXHAUSTED:
-                pause = EXHAUSTED_SECONDS
-                self._tell(error)
-            else:  # the client is gone already (accept(2), error handling)
-                log.debug("a connection was not accepted: %s", error)
-        else:
-            self._take(accepted, self._peer_of(address))
-        self._loop.remove_reader(self._listening)
-        self._pause = self._loop.call_later(pause, self.start)
+        """Accept as many as are due since the last time."""
+        self._wait(ACCEPT_SECONDS)
+        now = time.monotonic()
+        due = min(_AT_ONCE, max(1, int((now - self._accepted_at) / ACCEPT_SECONDS)))
+        self._accepted_at = now
+        for _ in range(due):
+            try:
+                accepted, address = self._listening.accept()
+            except BlockingIOError:  # there are no more
+                break
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    self._wait(EXHAUSTED_SECONDS)
+                    self._tell(error)
+                    break
+                log.debug("a connection was not accepted: %s", error)  # the client is gone already: accept(2)
+            else:
+                self._take(accepted, self._peer_of(address))
+
+    def _wait(self, seconds: float) -> None:
+        """Do not look at the socket for a time."""
+        self.stop()
+        self._pause = self._loop.call_later(seconds, self.start)
 
     def _take(self, accepted: socket.socket, peer: Peer | None) -> None:
         connection = self._connections.admit(peer, self._server()) if peer else None

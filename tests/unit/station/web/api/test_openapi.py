@@ -22,7 +22,7 @@ async def test_the_description_says_which_operations_need_a_token(api: Api) -> N
     document = await (await api.client.get("/openapi.json")).json()
     for endpoint in ENDPOINTS:
         operation = document["paths"][endpoint.path][endpoint.method.lower()]
-        needed = {"bearer": []} if endpoint.closed else {}
+        needed: dict[str, list[str]] = {"bearer": []} if endpoint.closed else {}
         if endpoint.scope is None:
             assert "security" not in operation
         else:
