@@ -130,14 +130,6 @@ class PageAccess(StrEnum):
     """Nobody (docs/decisions/0007)."""
 
 
-class MetricsAccess(StrEnum):
-    """Who may read `/metrics` without a token."""
-
-    OPEN = "open"
-    LOOPBACK = "open-on-loopback"
-    TOKEN = "token"  # noqa: S105 - a setting's value
-
-
 class RatesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Requests a second that one client may send; up to ten seconds' worth may come at once."""
 
@@ -157,7 +149,6 @@ class WebConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Names and addresses under which clients reach this station, besides loopback names and the host of
     `public_url`."""
     page: PageAccess = PageAccess.LOOPBACK
-    metrics: MetricsAccess = MetricsAccess.LOOPBACK
     cors_origins: list[Annotated[str, Meta(pattern=_ORIGIN)]] = msgspec.field(default_factory=list)
     """Sites whose scripts may call the HTTP interface from a browser, with a bearer token."""
     rates: RatesConfig = msgspec.field(default_factory=RatesConfig)

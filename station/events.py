@@ -93,6 +93,10 @@ class Bus:
     def ports(self) -> list[PortChanged]:
         return [self._ports[port] for port in sorted(self._ports)]
 
+    def is_working(self) -> bool:
+        """Whether a session is in progress on any port."""
+        return any(port.state is PortState.WORKING for port in self._ports.values())
+
     def notice(self, topic: Topic) -> str:
         """Return the current notice of a topic; empty if there is none."""
         return self._notices.get(topic, "")

@@ -90,6 +90,7 @@ ErrorCode: TypeAlias = Literal[
     "gadget.permission",
     "gadget.unsupported",
     "http.cannot-listen",
+    "http.compressed",
     "http.cross-site",
     "http.field-invalid",
     "http.host-unknown",

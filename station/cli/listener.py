@@ -9,18 +9,41 @@ import socket
 import ssl
 import stat
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
 from runtime.systemd import inherited_sockets
 from shared.errors import BirthmarkError
 from shared.text import printable
-from station.cli.arrivals import Arrivals
+from station.cli.accepting import Accepting
+from station.cli.connections import Connections, Origin, Peer
+from station.web.http.addresses import Proxies, is_loopback_address
+from station.web.http.limiter import client_name
 
 BACKLOG: Final = 128
 """How many connections may wait to be accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """A listening socket, and how it is served."""
+
+    listening: socket.socket
+    tls: ssl.SSLContext | None
+    inherited: bool
+    """Whether systemd opened it, and keeps it open."""
+
+    @property
+    def address(self) -> str:
+        """For people."""
+        bound: Any = self.listening.getsockname()
+        if isinstance(bound, str):
+            return f"unix:{bound}"
+        host, port = str(bound[0]), bound[1]
+        return f"{'https' if self.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +51,18 @@ class Listener:
     """Listens on `host` and `port`, or on the sockets that systemd opened.
 
     Of systemd's sockets, those that only this machine reaches (loopback, UNIX) are served in the clear, all others by
-    TLS. Raises `http.not-loopback` when other machines would be served in the clear.
+    TLS, or in the clear to `proxies` alone. Raises `http.not-loopback` when other machines would be served in the
+    clear.
     """
 
     host: str
     port: int
     tls: ssl.SSLContext | None = None
-    behind_proxy: bool = False
-    arrivals: Arrivals = field(default_factory=Arrivals)
-    _inherited: list[asyncio.Server] = field(default_factory=list, init=False)
+    proxies: Proxies = field(default_factory=Proxies)
+    connections: Connections = field(default_factory=Connections)
+    _served: list[_Served] = field(default_factory=list, init=False)
+    _accepting: list[Accepting] = field(default_factory=list, init=False)
+    _sweeping: list[asyncio.Task[None]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         self._require_safe(self.host)
@@ -45,26 +71,44 @@ class Listener:
         """Start to serve. Returns the addresses, for people. Raises `http.cannot-listen`, `http.not-loopback`."""
         inherited = inherited_sockets()
         try:
-            if not inherited:
-                await web.TCPSite(runner, self.host, self.port, ssl_context=self.tls).start()
-                return _address(runner.addresses[0], self.tls)
-            served = [(listening, self._tls_on(listening)) for listening in inherited]
-            assert runner.server  # noqa: S101 - it was set up
-            accept = self.arrivals.watch(runner.server)
-            for listening, tls in served:
-                self._inherited.append(
-                    await asyncio.get_running_loop().create_server(accept, sock=listening, ssl=tls, backlog=BACKLOG)
-                )
+            if inherited:
+                self._served.extend(_Served(listening, self._tls_on(listening), True) for listening in inherited)
+            else:
+                self._served.append(_Served(_listen(self.host, self.port), self.tls, False))
         except OSError as error:
             raise BirthmarkError("http.cannot-listen", f"{self.host}:{self.port}: {error.strerror}") from error
-        return " and ".join(_address(listening.getsockname(), tls) for listening, tls in served)
+        assert runner.server  # noqa: S101 - it was set up
+        for served in self._served:
+            peer_of = partial(self._peer, served)
+            accepting = Accepting(served.listening, served.tls, peer_of, runner.server, self.connections)
+            accepting.start()
+            self._accepting.append(accepting)
+        self._sweeping.append(asyncio.create_task(self.connections.keep_deadlines()))
+        return " and ".join(served.address for served in self._served)
 
     async def stop(self) -> None:
         """Stop accepting, and wait for accepted clients' requests; systemd keeps later ones for the next start."""
-        for server in self._inherited:
-            server.close()
-        if self._inherited:
-            await self.arrivals.settle()
+        for accepting in self._accepting:
+            accepting.stop()
+        for served in self._served:
+            served.listening.close()
+        if any(served.inherited for served in self._served):
+            await self.connections.settle()
+        for task in self._sweeping:
+            task.cancel()
+
+    def _peer(self, served: _Served, address: Any) -> Peer | None:
+        """Return who connects; None for another machine that would be served in the clear and is no proxy."""
+        if served.listening.family == socket.AF_UNIX:
+            return Peer(Origin.PROXY, "unix")
+        host = str(address[0])
+        if self.proxies.trust(host):
+            return Peer(Origin.PROXY, client_name(host))
+        if is_loopback_address(host):
+            return Peer(Origin.HERE, "")
+        if served.tls is None and not _is_loopback(str(served.listening.getsockname()[0])):
+            return None
+        return Peer(Origin.ELSEWHERE, client_name(host))
 
     def _tls_on(self, listening: socket.socket) -> ssl.SSLContext | None:
         if listening.family == socket.AF_UNIX:
@@ -75,8 +119,14 @@ class Listener:
         return None if _is_loopback(host) else self.tls
 
     def _require_safe(self, host: str) -> None:
-        if not (_is_loopback(host) or self.tls or self.behind_proxy):
+        if not (_is_loopback(host) or self.tls or self.proxies):
             raise BirthmarkError("http.not-loopback", host)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    address = "127.0.0.1" if host == "localhost" else host
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return socket.create_server((address, port), family=family, backlog=BACKLOG)
 
 
 def _require_private(path: str | bytes) -> None:
@@ -93,11 +143,3 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError as error:
         raise BirthmarkError("http.cannot-listen", f"{host} is not an address") from error
-
-
-def _address(bound: tuple[object, ...] | str, tls: ssl.SSLContext | None) -> str:
-    """Format an address. `bound` is getsockname(2)'s result: host and port, or the path of a UNIX socket."""
-    if isinstance(bound, str):
-        return f"unix:{bound}"
-    host, port = str(bound[0]), bound[1]
-    return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}/"

@@ -10,7 +10,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import click
-from aiohttp import web
 
 from runtime.clock import utc_now
 from runtime.systemd import notify
@@ -31,16 +30,20 @@ from station.setup import data_dir as data_directory
 from station.setup.data_lock import locked
 from station.setup.open import open_station
 from station.setup.root_key import ROOT_KEY_NAME
-from station.web.app import create_app
+from station.web.app import create_app, create_runner
+from station.web.http.addresses import Proxies
 
 DRAIN_SECONDS: Final = 60.0
 """How long a stop waits for running sessions; below TimeoutStopSec= of birthmark-station.service."""
 
-IDLE_SECONDS: Final = 60.0
-"""How long a connection may stay open without a request."""
-
-
 _FILE: Final = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+def _read_proxies(context: click.Context, option: click.Parameter, text: str | None) -> Proxies:
+    try:
+        return Proxies.of(text) if text else Proxies()
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", context, option) from None
 
 
 @click.command()
@@ -49,7 +52,12 @@ _FILE: Final = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--port", default=8001, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
 @click.option("--tls-certificate", type=_FILE, help="PEM: the certificate of this station's name, and its chain.")
 @click.option("--tls-key", type=_FILE, help="PEM: its key, without a passphrase.")
-@click.option("--behind-proxy", is_flag=True, help="All requests come through a proxy that does TLS and says for whom.")
+@click.option(
+    "--behind-proxy",
+    metavar="ADDRESS[,ADDRESS...]",
+    callback=_read_proxies,
+    help="Addresses or networks of the proxies that do TLS and say for whom they ask.",
+)
 @click.option(
     "--serial-port",
     "serial_ports",
@@ -72,7 +80,7 @@ def serve(
     port: int,
     tls_certificate: Path | None,
     tls_key: Path | None,
-    behind_proxy: bool,
+    behind_proxy: Proxies,
     serial_ports: tuple[str, ...],
     allowed_ports: Path | None,
     ek_policy: str | None,
@@ -109,11 +117,11 @@ async def _serve(
     async with open_station(data_dir, policy) as station:
         app = create_app(
             station,
-            behind_proxy=listener.behind_proxy,
+            proxies=listener.proxies,
             tls_ends=tls.end.timestamp() if tls else None,
         )
-        listener.arrivals.watch_requests(app)
-        runner = web.AppRunner(app, access_log=None, keepalive_timeout=IDLE_SECONDS, shutdown_timeout=2)
+        listener.connections.watch_requests(app)
+        runner = create_runner(app)
         await runner.setup()
         try:
             address = await listener.start(runner)
@@ -157,7 +165,7 @@ async def _wait_for_stop(stop: asyncio.Event, bus: Bus) -> None:
 
 async def _wait_until_idle(bus: Bus) -> None:
     with bus.listen() as events:
-        while any(port.state is PortState.WORKING for port in bus.ports()):
+        while bus.is_working():
             await events.get()
 
 

@@ -19,21 +19,29 @@ from station.web.auth.sessions import Sessions
 from station.web.endpoint import BODY_BYTES
 from station.web.enforcement import enforced
 from station.web.http import middleware, not_http
+from station.web.http.addresses import Proxies
 from station.web.http.limiter import Limiter
+from station.web.http.turns import Turns
 from station.web.ops import background
 from station.web.ops.metrics import Metrics
 from station.web.pages import overview
+from station.web.pages.listeners import Listeners
 from station.web.routes import ENDPOINTS
 
 _SERIAL: Final = "{serial:(?!provision$)[^{}/]+}"
 """The serial number in a path. `provision` is another endpoint."""
+
+IDLE_SECONDS: Final = 60.0
+"""How long a connection may stay open without a request."""
+
+_SHUTDOWN_SECONDS: Final = 2.0
 
 _FOLDER: Final = Path(__file__).parent
 _STATIC: Final = _FOLDER / "static"
 _TEMPLATES: Final = _FOLDER / "templates"
 
 
-def create_app(services: Services, *, behind_proxy: bool = False, tls_ends: float | None = None) -> web.Application:
+def create_app(services: Services, *, proxies: Proxies | None = None, tls_ends: float | None = None) -> web.Application:
     """Make the application.
 
     `tls_ends` is the end of the station's TLS certificate, if any, in seconds since 1970.
@@ -42,18 +50,19 @@ def create_app(services: Services, *, behind_proxy: bool = False, tls_ends: floa
     app = web.Application(client_max_size=BODY_BYTES, middlewares=middleware.MIDDLEWARES)
     version, started = metadata.version("birthmark-provisioning"), services.clock()
     app[app_keys.SERVICES] = services
-    app[app_keys.BEHIND_PROXY] = behind_proxy
     app[app_keys.CLOSING] = asyncio.Event()
     app[app_keys.ASSET_VERSION] = _digest_assets()
     app[app_keys.ENDPOINTS] = {(endpoint.method, endpoint.path): endpoint for endpoint in ENDPOINTS}
     app[app_keys.LIMITER] = Limiter(services.config.web.rates)
+    app[app_keys.LISTENERS] = Listeners()
     app[app_keys.METRICS] = Metrics(version, started)
     if tls_ends is not None:
         app[app_keys.METRICS].certificate_expiry.labels("tls").set(tls_ends)
     app[app_keys.OPENAPI] = describe(ENDPOINTS, version)
+    app[app_keys.PROXIES] = proxies or Proxies()
     app[app_keys.SESSIONS] = Sessions()
     app[app_keys.STARTED] = started
-    app[app_keys.STREAMS] = set()
+    app[app_keys.TURNS] = Turns(services.bus)
     app[app_keys.VERSION] = version
     app[app_keys.TEMPLATES] = _load_templates(app)
     app.on_response_prepare.append(middleware.add_security_headers)
@@ -72,6 +81,18 @@ def create_app(services: Services, *, behind_proxy: bool = False, tls_ends: floa
     app.router.add_post("/logout", login.logout)
     app.router.add_static(middleware.STATIC_PATH, _STATIC)
     return app
+
+
+def create_runner(app: web.Application) -> web.AppRunner:
+    """Return what serves the application. It closes a connection as soon as a request is answered before its body."""
+    return web.AppRunner(
+        app,
+        access_log=None,
+        auto_decompress=False,  # a body that is sent compressed is refused unread
+        keepalive_timeout=IDLE_SECONDS,
+        lingering_time=0,
+        shutdown_timeout=_SHUTDOWN_SECONDS,
+    )
 
 
 def _load_templates(app: web.Application) -> jinja2.Environment:

@@ -11,14 +11,17 @@ from aiohttp import web
 from station.services import Services
 from station.web.auth.sessions import Sessions
 from station.web.endpoint import Endpoint
+from station.web.http.addresses import Proxies
 from station.web.http.limiter import Limiter
+from station.web.http.turns import Turns
 from station.web.ops.metrics import Metrics
+from station.web.pages.listeners import Listeners
 
 SERVICES: Final = web.AppKey("services", Services)
 """The station itself; the other keys are the application's own."""
 
-BEHIND_PROXY: Final = web.AppKey("behind_proxy", bool)
-"""Whether the operator declared that every request comes through a proxy, which does TLS."""
+PROXIES: Final = web.AppKey("proxies", Proxies)
+"""The proxies that the operator declared."""
 
 CLOSING: Final = web.AppKey("closing", asyncio.Event)
 """Set when the station stops; it ends the streams."""
@@ -40,8 +43,9 @@ SESSIONS: Final = web.AppKey("sessions", Sessions)
 STARTED: Final = web.AppKey("started", float)
 """Seconds since 1970."""
 
-STREAMS: Final = web.AppKey("streams", set[object])
-"""One object for each page that is listening."""
+LISTENERS: Final = web.AppKey("listeners", Listeners)
+"""The pages that listen to the stream of events."""
 
 TEMPLATES: Final = web.AppKey("templates", jinja2.Environment)
+TURNS: Final = web.AppKey("turns", Turns)
 VERSION: Final = web.AppKey("version", str)

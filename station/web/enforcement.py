@@ -19,6 +19,7 @@ from shared.errors import BirthmarkError
 from station.web.auth.access import admit
 from station.web.endpoint import JSON, Answer, Endpoint, Reply
 from station.web.http.bodies import read_json, read_query
+from station.web.http.turns import TURN
 
 log = logging.getLogger(__name__)
 
@@ -89,12 +90,15 @@ async def _send_lines(
         try:
             async for line in lines:
                 _check_type(endpoint, answer, NDJSON, line)
-                async with asyncio.timeout(SEND_SECONDS):
+                async with request[TURN].given_up(), asyncio.timeout(SEND_SECONDS):
                     await response.write(msgspec.json.encode(line) + b"\n")
         except TimeoutError:
             raise ConnectionResetError from None
         except ConnectionResetError:
             raise
+        except BirthmarkError as error:  # its turn did not come
+            log.warning("%s: broken off: %s", endpoint.name, error)
+            raise ConnectionResetError from None
         except Exception:  # the answer has begun: only its breaking off can tell the client
             log.exception("%s: a bug", endpoint.name)
             raise ConnectionResetError from None

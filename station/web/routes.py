@@ -8,7 +8,6 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from station.registry.tokens import Scope
 from station.web.api import authority, devices, document, provision, stats, validate
-from station.web.auth import access
 from station.web.endpoint import JSON, Answer, Endpoint
 from station.web.enforcement import NDJSON
 from station.web.ops import health, metrics_page
@@ -221,9 +220,10 @@ ENDPOINTS: Final = (
         "station",
         "Metrics for Prometheus",
         (Answer(200, "Text exposition.", {CONTENT_TYPE_LATEST.partition(";")[0]: None}),),
-        text="Open to this machine by default; `metrics` under [web] in station.toml changes that.",
+        text="They tell why validations failed, which nobody may learn who only validates.",
+        rate="reading",
         scope=Scope.READ,
-        open_when=access.metrics_are_open,
+        curl=_BEARER,
     ),
     Endpoint(
         "GET",

@@ -29,6 +29,7 @@ from station.registry.tokens import Scope
 from station.secrets.blind_index import key_fingerprint
 from station.services import Services
 from station.web.app import create_app
+from station.web.http.addresses import Proxies
 from tests.harness.bare_station import open_bare_station
 
 Client: TypeAlias = TestClient[web.Request, web.Application]
@@ -70,7 +71,8 @@ class PageTestbed:
 
     def new_app(self) -> None:
         """Make the application again, as a restart of the station does."""
-        self.app = create_app(self.station, behind_proxy=self._behind_proxy)
+        proxies = Proxies.of("127.0.0.1") if self._behind_proxy else Proxies()
+        self.app = create_app(self.station, proxies=proxies)
 
     def now(self) -> int:
         """The station's time, in seconds since 1970."""

@@ -191,6 +191,25 @@ def test_tls_files_that_do_not_fit_are_reported(pair: Path, data_dir: Path, swap
     assert "Traceback" not in done.stderr
 
 
+def test_behind_a_declared_proxy_only_the_proxy_is_served_in_the_clear(pair: Path, data_dir: Path) -> None:
+    port = free_port()
+    options = ("--host", EVERYWHERE, "--port", str(port), "--behind-proxy", "127.0.0.2,192.0.2.0/24")
+    with served(command(data_dir, *options), None, pair / "tls.pem") as it:
+        assert it.get(f"127.0.0.1:{port}").status == 200, "this machine is no other machine"
+        proxy = http.client.HTTPConnection("127.0.0.1", port, timeout=10, source_address=("127.0.0.2", 0))
+        proxy.request("GET", "/", headers={"Accept": "text/html"})
+        assert proxy.getresponse().status == 303, "what a proxy sends is never local"
+        proxy.close()
+
+
+@pytest.mark.parametrize("proxy", ["proxy.example.org", "192.0.2.1/24", "192.0.2.1;192.0.2.2"])
+def test_a_proxy_that_is_no_address_is_named(data_dir: Path, proxy: str) -> None:
+    done = run_station("serve", "--data-dir", str(data_dir), "--behind-proxy", proxy, check=False)
+    assert done.returncode == 2
+    assert "Invalid value for '--behind-proxy'" in done.stderr
+    assert proxy in done.stderr
+
+
 # --- as systemd's service ---
 
 
@@ -267,7 +286,8 @@ def test_a_certificate_that_clients_will_refuse_is_reported_at_the_start(data_di
     make_certificate(tmp_path, "other.example.org", 3)
     port = free_port()
     with served(command(data_dir), tmp_path, tmp_path / "tls.pem", f"{EVERYWHERE}:{port}") as it:
-        metrics = it.get(f"127.0.0.1:{port}", "/metrics", tls=True).text
+        made = run_station("tokens", "create", "monitor", "--scope", "read", "--data-dir", str(data_dir))
+        metrics = it.get(f"127.0.0.1:{port}", "/metrics", tls=True, Authorization=f"Bearer {made.stdout.strip()}").text
         ends = re.search(r'^birthmark_certificate_expiry_timestamp_seconds{certificate="tls"} (\S+)', metrics, re.M)
         assert ends
         assert 2 * 86400 < float(ends[1]) - time.time() < 4 * 86400

@@ -59,9 +59,16 @@ def aggregator(pi: Guest) -> Aggregator:
     return Aggregator(pi)
 
 
+def read_token(pi: Guest) -> str:
+    return pi.good(
+        "setpriv --reuid=birthmark-station --regid=birthmark-station --clear-groups "
+        f"birthmark-station tokens create t$RANDOM$RANDOM --scope read --data-dir {DATA}"
+    ).split()[-1]
+
+
 def rate_limited(pi: Guest) -> float:
     """Count the requests that the station has refused because their client sent too many."""
-    text = pi.good("curl -sS --fail http://127.0.0.1:8001/metrics")
+    text = pi.good(f"curl -sS --fail -H 'Authorization: Bearer {read_token(pi)}' http://127.0.0.1:8001/metrics")
     lines = [line for line in text.splitlines() if line.startswith("birthmark_http_rate_limited_total{")]
     return sum(float(line.rpartition(" ")[2]) for line in lines)
 
@@ -101,11 +108,7 @@ def assert_only_validation_is_open(pi: Guest, aggregator: Aggregator) -> None:
     for name in ("localhost", "127.0.0.1"):
         assert aggregator.status("/", "-H", "Accept: text/html", "-H", f"Host: {name}") == "303"
     assert aggregator.status("/health", "-H", "Host: another.example.org") == "421"
-    secret = pi.good(
-        "setpriv --reuid=birthmark-station --regid=birthmark-station --clear-groups "
-        f"birthmark-station tokens create t$RANDOM$RANDOM --scope read --data-dir {DATA}"
-    ).split()[-1]
-    assert aggregator.status("/api/v1/devices", "-H", f"Authorization: Bearer {secret}") == "200"
+    assert aggregator.status("/api/v1/devices", "-H", f"Authorization: Bearer {read_token(pi)}") == "200"
     at_the_bench = pi.good("curl -sS --fail -H 'Accept: text/html' http://127.0.0.1:8001/")
     assert "Units" in at_the_bench, "who sits there needs no token"
 

@@ -102,6 +102,11 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "Another program, perhaps another station, uses it; choose another with --port.",
     ),
     ErrorKind(
+        "http.compressed",
+        "the request's body is compressed",
+        "Send it without Content-Encoding.",
+    ),
+    ErrorKind(
         "http.cross-site",
         "the request comes from a page of another site",
         "Send it from the station's own page, or from a program with a bearer token; a site whose scripts may call the "
@@ -137,7 +142,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "http.not-loopback",
         "a station is not served to other machines in the clear",
         "Give --tls-certificate and --tls-key, to the service as credentials (docs/operator.md), or --behind-proxy "
-        "when a proxy in front of it does TLS; or use 127.0.0.1 and reach it through an SSH tunnel: "
+        "with its address when a proxy in front of it does TLS; or use 127.0.0.1 and reach it through an SSH tunnel: "
         "ssh -L 8001:127.0.0.1:8001 STATION.",
     ),
     ErrorKind(
@@ -172,7 +177,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ErrorKind(
         "http.too-slow",
         "the request was not answered in time",
-        "Send it again; if it stays so, the station's disk or registry is overloaded.",
+        "Send it again; if it stays so, the station's disk, registry or ports are overloaded; the ports come first.",
         retry=True,
     ),
     ErrorKind(

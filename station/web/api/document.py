@@ -45,7 +45,8 @@ def _describe_endpoint(endpoint: Endpoint, document: dict[str, Any]) -> dict[str
         "path": endpoint.path,
         "summary": endpoint.summary,
         "text": endpoint.text,
-        "scope": endpoint.scope.value if endpoint.scope and endpoint.closed else "",
+        "scope": endpoint.scope.value if endpoint.scope else "",
+        "closed": endpoint.closed,
         "body": endpoint.body.__name__ if endpoint.body else "",
         "parameters": [
             (parameter["name"], _describe_schema(parameter["schema"]), parameter.get("description", ""))

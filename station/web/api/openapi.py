@@ -97,8 +97,8 @@ def _operation(endpoint: Endpoint, known: dict[int, Json], components: Json) -> 
     }
     if endpoint.text:
         operation["description"] = endpoint.text
-    if endpoint.scope is not None and endpoint.closed:
-        operation["security"] = [{"bearer": []}]
+    if endpoint.scope is not None:
+        operation["security"] = [{"bearer": []}] if endpoint.closed else [{}, {"bearer": []}]
         operation["x-scope"] = endpoint.scope.value
     parameters = [_SERIAL] if "{serial}" in endpoint.path else []
     if endpoint.query is not None:

@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from shared.errors import BirthmarkError
-from station.config import MetricsAccess, PageAccess
+from station.config import PageAccess
 from station.registry import tokens
 from station.registry.tokens import Scope, Token
 from station.web import app_keys
@@ -83,12 +83,6 @@ def page_is_open(request: web.Request) -> bool:
     if request.app[app_keys.SERVICES].config.web.page is not PageAccess.LOOPBACK or not is_local(request):
         return False
     return hdrs.AUTHORIZATION not in request.headers and _session(request) is None
-
-
-def metrics_are_open(request: web.Request) -> bool:
-    """Whether the settings open the metrics to this request."""
-    setting = request.app[app_keys.SERVICES].config.web.metrics
-    return setting is MetricsAccess.OPEN or (setting is MetricsAccess.LOOPBACK and is_local(request))
 
 
 def sign_in(request: web.Request, response: web.StreamResponse, token: Token) -> None:

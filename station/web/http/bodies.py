@@ -15,6 +15,7 @@ from aiohttp import web
 from shared.errors import BirthmarkError, ErrorCode
 from station.web.endpoint import JSON
 from station.web.http.problems import InvalidFieldError
+from station.web.http.turns import TURN
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -54,15 +55,16 @@ async def read_body(request: web.Request, most: int) -> bytes:
     if (request.content_length or 0) > most:
         raise too_large
     parts, size = [], 0
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for part in request.content.iter_any():
-                size += len(part)
-                if size > most:
-                    raise too_large
-                parts.append(part)
-    except TimeoutError:
-        raise BirthmarkError("http.too-slow", f"the body took longer than {BODY_SECONDS:g} s") from None
+    async with request[TURN].given_up():
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                async for part in request.content.iter_any():
+                    size += len(part)
+                    if size > most:
+                        raise too_large
+                    parts.append(part)
+        except TimeoutError:
+            raise BirthmarkError("http.too-slow", f"the body took longer than {BODY_SECONDS:g} s") from None
     return b"".join(parts)
 
 

@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from station.web import app_keys
+from station.web.http.addresses import is_loopback_address, parse_address
 from station.web.http.limiter import client_name
 
 _FORWARDED: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
 
 
+_HOPS_MAX: Final = 16
+"""Addresses of X-Forwarded-For that are read, from the right; each trusted proxy adds one."""
+
+
 def client(request: web.Request) -> str:
     """Return the name that rate limits count the request under.
 
-    From a trusted proxy, the last address in X-Forwarded-For.
+    From a trusted proxy, it is the last address in X-Forwarded-For that is no trusted proxy's: all before that is what
+    the client said of itself.
     """
-    if is_from_proxy(request):
-        forwarded = request.headers.getall("X-Forwarded-For", [])
-        if forwarded:
-            return client_name(forwarded[-1].rpartition(",")[2])
+    forwarded = request.headers.getall("X-Forwarded-For", [])
+    if forwarded and is_from_proxy(request):
+        proxies = request.app[app_keys.PROXIES]
+        for address in reversed(",".join(forwarded).rsplit(",", _HOPS_MAX)[-_HOPS_MAX:]):
+            if not proxies.trust(address.strip()):
+                return client_name(address)
     return client_name(request.remote or "")
 
 
 def is_from_proxy(request: web.Request) -> bool:
-    """Whether a proxy that does TLS sent it: the declared one, or any client of the UNIX socket."""
-    return request.app[app_keys.BEHIND_PROXY] or isinstance(_own_address(request), str)
+    """Whether a trusted proxy sent it: one of the declared addresses, or any client of the UNIX socket."""
+    return isinstance(_own_address(request), str) or request.app[app_keys.PROXIES].trust(request.remote or "")
 
 
 def is_local(request: web.Request) -> bool:
     """Whether this machine sent it, to a loopback name, without a trusted proxy or a proxy's header."""
     if is_from_proxy(request) or any(name in request.headers for name in _FORWARDED):
         return False
-    return _is_loopback(request.remote or "") and is_loopback_name(host_name(request.headers.get("Host", "")))
+    return is_loopback_address(request.remote or "") and is_loopback_name(host_name(request.headers.get("Host", "")))
 
 
 def host_name(host: str) -> str:
@@ -47,7 +54,7 @@ def host_name(host: str) -> str:
 
 
 def is_loopback_name(name: str) -> bool:
-    return name == "localhost" or _is_loopback(name)
+    return name == "localhost" or is_loopback_address(name)
 
 
 def is_own_address(request: web.Request, name: str) -> bool:
@@ -55,13 +62,7 @@ def is_own_address(request: web.Request, name: str) -> bool:
     own = _own_address(request)
     if not isinstance(own, tuple):
         return False
-    try:
-        address = ipaddress.ip_address(own[0])
-        named = ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    # One socket may serve both families; IPv4 then comes in as ::ffff:192.0.2.1 (RFC 4291).
-    return named in (address, getattr(address, "ipv4_mapped", None))
+    return (named := parse_address(name)) is not None and named == parse_address(own[0])
 
 
 def _own_address(request: web.Request) -> tuple[str, int] | str | None:
@@ -70,10 +71,3 @@ def _own_address(request: web.Request) -> tuple[str, int] | str | None:
     if isinstance(own, tuple):
         return str(own[0]), int(own[1])
     return own if isinstance(own, str) else None
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False

@@ -17,6 +17,7 @@ from station.web.auth.cross_site import refuse_cross_site
 from station.web.endpoint import Endpoint
 from station.web.http.clients import client, host_name, is_loopback_name, is_own_address
 from station.web.http.problems import TooManyError, answer, headers_of, problem_of
+from station.web.http.turns import TURN, Turn
 from station.web.pages.overview import EVENTS_PATH
 
 log = logging.getLogger(__name__)
@@ -97,6 +98,34 @@ async def translate_errors(request: web.Request, handler: Handler) -> web.Stream
 
 
 @web.middleware
+async def close_early(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let the connection end with an answer that comes before the whole body, instead of reading what is left of it."""
+    response = await handler(request)
+    if not request.content.is_eof() and not response.prepared:
+        response.force_close()
+    return response
+
+
+@web.middleware
+async def take_turns(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let sessions on the ports come first. Whoever waits for the client meanwhile gives the turn up."""
+    turn = request[TURN] = Turn(request.app[app_keys.TURNS])
+    await turn.take()
+    try:
+        return await handler(request)
+    finally:
+        turn.give()
+
+
+@web.middleware
+async def refuse_compressed(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse a compressed body unread: 61 kB of it may be 60 MB."""
+    if any(coding.strip().lower() != "identity" for coding in request.headers.getall("Content-Encoding", [])):
+        raise BirthmarkError("http.compressed")
+    return await handler(request)
+
+
+@web.middleware
 async def require_known_host(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Require a Host of the station's own, against a foreign name that resolves here (DNS rebinding).
 
@@ -160,8 +189,11 @@ def _endpoint(request: web.Request) -> Endpoint | None:
 
 
 MIDDLEWARES: Final[tuple[Middleware, ...]] = (
+    close_early,
     count_requests,
     translate_errors,
+    take_turns,
+    refuse_compressed,
     require_known_host,
     limit_rate,
     refuse_cross_site,

@@ -1,6 +1,7 @@
-"""Answers requests that are not HTTP, without quoting them.
+"""Answers requests that are not HTTP, without quoting them, and lets clients go that hang up.
 
-aiohttp's own answer quotes the request and logs it with a traceback; the quote may hold a token of a header. aiohttp
+aiohttp's own answer quotes the request and logs it with a traceback; the quote may hold a token of a header. It logs a
+traceback, too, for each client that hangs up before its request is whole. aiohttp
 has no hook for this: a runner makes the `Server`, which makes the `RequestHandler`, by private names. So `install`
 replaces a public method of `RequestHandler`. pyproject.toml allows only the minor version of aiohttp that the test of
 this module runs with, because another might answer by another method.
@@ -35,6 +36,8 @@ def install(headers: dict[str, str]) -> None:
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
+        if isinstance(exc, ConnectionError):
+            raise ConnectionResetError from exc  # aiohttp then ends the connection
         if not isinstance(exc, HttpProcessingError) or request.writer.output_size > 0:
             return _original_handle_error(self, request, status, exc, message)
         log.debug("a request was no HTTP: %s", type(exc).__name__)

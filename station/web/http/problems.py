@@ -29,6 +29,7 @@ STATUS: Final[dict[ErrorCode, int]] = {
     "provisioning.family-invalid": 400,
     "provisioning.nuc-hash-invalid": 400,
     "provisioning.station-keys-off": 403,
+    "http.compressed": 415,
     "http.cross-site": 403,
     "http.field-invalid": 400,
     "http.host-unknown": 421,
@@ -107,6 +108,8 @@ def headers_of(error: BirthmarkError) -> dict[str, str]:
     """Return the headers that an answer to `error` needs."""
     if isinstance(error, TooManyError):
         return {"Retry-After": str(error.seconds)}
+    if error.code == "http.compressed":
+        return {"Accept-Encoding": "identity"}
     if STATUS.get(error.code) == 401:
         wrong = ', error="invalid_token"' if error.code == "access.denied" else ""
         return {"WWW-Authenticate": f'Bearer realm="birthmark-station"{wrong}'}

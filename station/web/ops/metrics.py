@@ -63,7 +63,6 @@ class Metrics:
             "birthmark_audit_checked_timestamp_seconds", "When the audit log was last checked; 0 for not yet."
         )
         self.audit_rows: Final = self._gauge("birthmark_audit_rows", "Rows of the audit log at the last check.")
-        self.registry_up: Final = self._gauge("birthmark_registry_up", "1 when the registry could be read, else 0.")
         self._gauge("birthmark_build_info", "Always 1.", "version").labels(version).set(1)
         self._gauge("birthmark_start_time_seconds", "When the station was started.").set(started)
         # Make every series at the start: a rate over a series that appears with its first event misses that event.

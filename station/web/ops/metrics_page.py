@@ -10,7 +10,6 @@ from typing import Final
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from shared.errors import BirthmarkError
 from station.events import PortState
 from station.registry import certificates, units
 from station.services import Services
@@ -23,28 +22,23 @@ FRESH_SECONDS: Final = 5.0
 
 
 async def metrics_page(request: web.Request) -> web.Response:
-    """Serve the metrics. An unreadable registry becomes a metric, not an error."""
+    """Serve the metrics. Raises `registry.unavailable`."""
     app = request.app
     now, metrics = time.monotonic(), app[app_keys.METRICS]
     if now - metrics.gauges_read >= FRESH_SECONDS:
-        metrics.gauges_read = now
         await _read_gauges(metrics, app[app_keys.SERVICES])
+        metrics.gauges_read = now
     text = await asyncio.to_thread(generate_latest, metrics.registry)
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 async def _read_gauges(metrics: Metrics, station: Services) -> None:
     now = int(station.clock())
-    try:
-        async with station.database.read() as connection:
-            states = await units.count_by_state(connection)
-            metrics.expiring.set(await certificates.count_expiring(connection, now, now + EXPIRES_SOON))
-    except BirthmarkError:
-        metrics.registry_up.set(0)
-    else:
-        metrics.registry_up.set(1)
-        for state, count in states.items():
-            metrics.units.labels(state.value).set(count)
+    async with station.database.read() as connection:
+        states = await units.count_by_state(connection)
+        metrics.expiring.set(await certificates.count_expiring(connection, now, now + EXPIRES_SOON))
+    for state, count in states.items():
+        metrics.units.labels(state.value).set(count)
     ports = [port.state for port in station.bus.ports()]
     for port_state in PortState:
         metrics.ports.labels(port_state.value).set(ports.count(port_state))

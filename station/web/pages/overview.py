@@ -29,7 +29,10 @@ from station.registry.tokens import Scope
 from station.web import app_keys
 from station.web.auth.access import Caller, admit, page_is_open
 from station.web.endpoint import Reply
+from station.web.http.clients import client, is_from_proxy, is_local
 from station.web.http.negotiation import asks_for_json
+from station.web.http.turns import TURN
+from station.web.pages.listeners import Listener
 from station.web.views import overview
 
 log = logging.getLogger(__name__)
@@ -37,9 +40,6 @@ log = logging.getLogger(__name__)
 EVENTS_PATH: Final = "/events"
 
 UNITS_PER_PAGE: Final = 50
-
-LISTENERS_MAX: Final = 64
-"""The most pages that may listen at once: each costs a rendering for every change."""
 
 SETTLE_SECONDS: Final = 0.1
 """How long changes are collected before they are sent: a busy station costs at most ten renderings a second."""
@@ -104,18 +104,22 @@ async def events(request: web.Request) -> web.StreamResponse:
 
     Raises `access.*`, `http.too-many-listeners`.
     """
-    await admit(request, Scope.READ, page_is_open)
-    asked = _page_query(request)
-    streams = request.app[app_keys.STREAMS]
-    if len(streams) >= LISTENERS_MAX:
-        raise BirthmarkError("http.too-many-listeners", f"{LISTENERS_MAX} pages listen already")
-    this = object()
-    streams.add(this)
-    try:
-        async with sse_response(request, send_timeout=SEND_SECONDS) as response:
-            await _stream(request.app, asked, response)
-    finally:
-        streams.discard(this)
+    caller = await admit(request, Scope.READ, page_is_open)
+    who = f"signed in: {caller.name}" if caller else client(request)
+    operator = is_local(request) or (caller is not None and is_from_proxy(request))
+    listeners = request.app[app_keys.LISTENERS]
+    with request.app[app_keys.SERVICES].bus.listen() as queue:
+
+        def end() -> None:
+            if request.transport:
+                request.transport.abort()
+            if not queue.full():
+                queue.put_nowait(Lost())  # wakes the stream
+
+        with listeners.added(who, end, operator=operator) as listener:
+            request[TURN].give()
+            async with sse_response(request, send_timeout=SEND_SECONDS) as response:
+                await _stream(request, listener, queue, response)
     return response
 
 
@@ -125,27 +129,37 @@ async def close_streams(app: web.Application) -> None:
     app[app_keys.SERVICES].bus.tell(Lost())
 
 
-async def _stream(app: web.Application, asked: PageQuery, response: EventSourceResponse) -> None:
-    """Send events until `STREAM_SECONDS` or the station's stop. Nothing cancels it: a query should not be cancelled."""
+async def _stream(
+    request: web.Request, listener: Listener, queue: asyncio.Queue[BusEvent], response: EventSourceResponse
+) -> None:
+    """Send events until `STREAM_SECONDS`, the station's stop, or the end of what allows the page to listen.
+
+    Nothing cancels it: a query should not be cancelled.
+    """
+    app, asked = request.app, _page_query(request)
     ends = time.monotonic() + STREAM_SECONDS
     try:
-        with app[app_keys.SERVICES].bus.listen() as queue:
-            await response.send(app[app_keys.ASSET_VERSION], event="asset_version", retry=1000)
-            happened: set[type[BusEvent]] = {Lost}
-            while time.monotonic() < ends and not app[app_keys.CLOSING].is_set():
-                if happened & {NoticeChanged, Lost}:
-                    await response.send(_notices(app), event="notices")
-                if happened & {PortChanged, PortGone, NoticeChanged, Lost}:
-                    await response.send(_sessions(app), event="sessions")
-                if happened & {UnitChanged, Lost}:
-                    await response.send(await _units(app, asked), event="units")
-                if not happened:
-                    await response.send("", event="pulse")
-                happened = await _wait_for_changes(queue)
+        await response.send(app[app_keys.ASSET_VERSION], event="asset_version", retry=1000)
+        happened: set[type[BusEvent]] = {Lost}
+        while time.monotonic() < ends and not app[app_keys.CLOSING].is_set() and not listener.ended:
+            await admit(request, Scope.READ, page_is_open)  # the token may be revoked, the session ended
+            if happened & {NoticeChanged, Lost}:
+                await response.send(_notices(app), event="notices")
+            if happened & {PortChanged, PortGone, NoticeChanged, Lost}:
+                await response.send(_sessions(app), event="sessions")
+            if happened & {UnitChanged, Lost}:
+                await response.send(await _units(app, asked), event="units")
+            if not happened:
+                await response.send("", event="pulse")
+            happened = await _wait_for_changes(queue)
     except (ConnectionResetError, TimeoutError) as error:
         log.debug("a page's stream has ended: %r", error)
     except BirthmarkError as error:
-        log.warning("a page's stream has ended: %s", error)
+        log.log(
+            logging.INFO if error.code.startswith("access.") else logging.WARNING,
+            "a page's stream has ended: %s",
+            error,
+        )
     except Exception:
         log.exception("a page's stream has ended: a bug")
 

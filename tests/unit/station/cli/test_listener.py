@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import ClientConnectionError, ClientSession, web
 
 from shared.errors import BirthmarkError
 from station.cli.listener import Listener
+from station.web.http.addresses import Proxies
 
 TLS = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
 
@@ -51,7 +52,7 @@ def test_other_machines_are_served_by_tls_or_behind_a_proxy_only(host: str) -> N
         Listener(host, 8001)
     assert (caught.value.code, caught.value.detail) == ("http.not-loopback", host)
     assert Listener(host, 8001, TLS).tls is TLS
-    assert Listener(host, 8001, behind_proxy=True).behind_proxy
+    assert Listener(host, 8001, proxies=Proxies.of("192.0.2.9")).proxies
 
 
 @pytest.mark.parametrize("host", ["", "sma.example.org", "127.0.0.1:8001", "[::1]"])
@@ -61,9 +62,11 @@ def test_a_host_that_is_no_address_is_named(host: str) -> None:
 
 
 async def test_the_address_it_says_is_one_that_answers(runner: web.AppRunner) -> None:
-    address = await Listener("127.0.0.1", 0).start(runner)
+    listener = Listener("127.0.0.1", 0)
+    address = await listener.start(runner)
     async with ClientSession() as client, client.get(address) as answer:
         assert answer.status == 404
+    await listener.stop()
 
 
 async def test_an_address_in_use_is_named(runner: web.AppRunner) -> None:
@@ -122,3 +125,31 @@ async def test_an_ipv6_address_is_in_brackets(runner: web.AppRunner, inherited: 
     listener = Listener("127.0.0.1", 1)
     assert (await listener.start(runner)).startswith("http://[::1]:")
     await listener.stop()
+
+
+async def test_of_other_machines_only_the_proxy_is_served_in_the_clear(runner: web.AppRunner) -> None:
+    """The declared proxy is 127.0.0.2; the other addresses of this machine stand for another machine."""
+    here = other_address()
+    listener = Listener("0.0.0.0", 0, proxies=Proxies.of(f"127.0.0.2, {here}"))  # noqa: S104 - to the proxy
+    port = (await listener.start(runner)).rstrip("/").rpartition(":")[2]
+    stranger = Listener("0.0.0.0", 0, proxies=Proxies.of("127.0.0.2"))  # noqa: S104 - to the proxy
+    closed = (await stranger.start(runner)).rstrip("/").rpartition(":")[2]
+    async with ClientSession() as client:
+        async with client.get(f"http://{here}:{port}/") as answer:
+            assert answer.status == 404
+        async with client.get(f"http://127.0.0.1:{closed}/") as answer:
+            assert answer.status == 404
+        with pytest.raises(ClientConnectionError):
+            await client.get(f"http://{here}:{closed}/")
+    await listener.stop()
+    await stranger.stop()
+
+
+def other_address() -> str:
+    """Return an address of this machine that is not loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect(("192.0.2.1", 9))
+        except OSError:
+            pytest.skip("this machine has loopback only")
+        return str(asking.getsockname()[0])

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from station.cli import serve
+from station.cli.connections import CONNECTIONS_MAX
 from station.events import Bus, PortChanged, PortState
+from station.ports.watch import _PORTS_MAX
 from virtual.timeouts import TIMEOUT_SECONDS
 
 
@@ -60,3 +62,10 @@ def test_systemd_waits_longer_for_the_station_than_the_station_for_its_sessions(
     unit = (Path(__file__).parents[4] / "systemd/birthmark-station.service").read_text()
     (seconds,) = (line.split("=")[1] for line in unit.splitlines() if line.startswith("TimeoutStopSec="))
     assert float(seconds) > serve.DRAIN_SECONDS
+
+
+def test_systemd_gives_the_station_descriptors_for_every_port_beside_all_connections() -> None:
+    unit = (Path(__file__).parents[4] / "systemd/birthmark-station.service").read_text()
+    (given,) = (int(line.split("=")[1]) for line in unit.splitlines() if line.startswith("LimitNOFILE="))
+    assert given // 4 >= CONNECTIONS_MAX
+    assert given - CONNECTIONS_MAX >= 8 * _PORTS_MAX

@@ -43,7 +43,7 @@ def test_exactly_these_operations_are_open_to_all() -> None:
 
 
 def test_only_page_and_metrics_can_be_opened_by_the_settings() -> None:
-    assert {endpoint.path for endpoint in ENDPOINTS if endpoint.open_when is not None} == {"/", "/metrics"}
+    assert {endpoint.path for endpoint in ENDPOINTS if endpoint.open_when is not None} == {"/"}
 
 
 def test_every_change_of_the_registry_is_closed_to_readers() -> None:

@@ -16,3 +16,18 @@ async def test_the_description_names_every_route_and_nothing_else(api: Api) -> N
     }
     page = {("GET", "/events"), ("GET", "/login"), ("POST", "/login"), ("POST", "/logout"), ("GET", "/static")}
     assert routed == described | page
+
+
+async def test_the_description_says_which_operations_need_a_token(api: Api) -> None:
+    document = await (await api.client.get("/openapi.json")).json()
+    for endpoint in ENDPOINTS:
+        operation = document["paths"][endpoint.path][endpoint.method.lower()]
+        needed: dict[str, list[str]] = {"bearer": []} if endpoint.closed else {}
+        if endpoint.scope is None:
+            assert "security" not in operation
+        else:
+            assert operation["security"][0] == needed
+            assert {"bearer": []} in operation["security"]
+            assert operation["x-scope"] == endpoint.scope.value
+    assert document["paths"]["/metrics"]["get"]["security"] == [{"bearer": []}]
+    assert document["paths"]["/"]["get"]["security"] == [{}, {"bearer": []}]

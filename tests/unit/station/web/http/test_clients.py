@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 from unittest.mock import Mock
 
 import pytest
-from aiohttp import ClientSession, UnixConnector
+from aiohttp import ClientSession, TCPConnector, UnixConnector
 from aiohttp.test_utils import make_mocked_request
 
 from station.config import RatesConfig, StationConfig, WebConfig
 from station.registry.tokens import Scope
+from station.web import app_keys
 from station.web.auth.access import COOKIE
+from station.web.http.addresses import Proxies
 from station.web.http.clients import host_name, is_loopback_name, is_own_address
 from tests.harness.api_client import opened
 
@@ -47,6 +51,39 @@ async def test_only_a_unix_sockets_client_may_name_the_forwarded_address(tmp_pat
         for address, status in (("192.0.2.3", 200), ("192.0.2.4", 429)):
             answer = await api.client.get("/health", headers={"X-Forwarded-For": address})
             assert answer.status == status
+
+
+@pytest.mark.attack("connects beside the proxy and says for whom it asks")
+async def test_who_is_no_declared_proxy_is_not_believed(tmp_path: Path, got: Callable[[str], None]) -> None:
+    """The harness declares 127.0.0.1; 127.0.0.2 is a neighbour."""
+    config = StationConfig(web=WebConfig(rates=RatesConfig(public=0.1)))
+    async with opened(tmp_path, config, behind_proxy=True) as api:
+        neighbour = ClientSession(connector=TCPConnector(local_addr=("127.0.0.2", 0)))
+        statuses = []
+        async with neighbour:
+            for number in range(5):
+                forged = {"X-Forwarded-For": f"192.0.2.{number}"}
+                answer = await neighbour.get(api.client.make_url("/health"), headers=forged)
+                statuses.append(answer.status)
+    assert statuses == [200, 429, 429, 429, 429]
+    got(f"{statuses.count(200)} answer of 5 under five names: it is counted under its own address")
+
+
+async def test_of_several_proxies_each_is_skipped_and_the_address_before_them_counts(tmp_path: Path) -> None:
+    config = StationConfig(web=WebConfig(rates=RatesConfig(public=0.1)))
+    async with opened(tmp_path, config) as api:
+        api.testbed.app[app_keys.LIMITER].spend("public", "192.0.2.1")
+        with mock.patch.dict(api.testbed.app._state, {app_keys.PROXIES: Proxies.of("127.0.0.1,10.0.0.0/8")}):
+            for forwarded, status in (
+                ("192.0.2.1, 10.0.0.2", 429),
+                ("192.0.2.1,10.9.9.9 , 10.0.0.2", 429),
+                ("10.0.0.3, 192.0.2.2", 200),
+                ("192.0.2.1, 192.0.2.2, 10.0.0.2", 429),
+                ("192.0.2.1, no address, 10.0.0.2", 200),
+                ("10.0.0.4, 10.0.0.3", 200),
+            ):
+                answer = await api.client.get("/health", headers={"X-Forwarded-For": forwarded})
+                assert answer.status == status, forwarded
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,29 @@ async def test_a_body_may_be_as_large_as_the_limit_and_no_larger(client: Client)
     assert (await answer.json(content_type=None))["code"] == "http.too-large"
 
 
+@pytest.mark.parametrize("path", ["/validate", "/nowhere", PROVISION, "/login"])
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "gzip, identity", "x"])
+async def test_a_compressed_body_is_refused_unread(client: Client, path: str, coding: str) -> None:
+    async with client.post(path, data=b"not even compressed", headers={"Content-Encoding": coding}) as answer:
+        await problem(answer, 415, "http.compressed")
+        assert answer.headers["Accept-Encoding"] == "identity"
+
+
+async def test_a_body_may_be_said_to_be_as_it_is(client: Client) -> None:
+    assert (await client.post("/body", data=b"plain", headers={"Content-Encoding": "identity"})).status == 200
+
+
+@pytest.mark.parametrize(("sent", "closed"), [(b"{", True), (b"{}", False)])
+async def test_an_answer_before_the_whole_body_ends_the_connection(client: Client, sent: bytes, closed: bool) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    writer.write(b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n" + sent)
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 404")
+    assert (b"Connection: close" in head) is closed
+    writer.close()
+    await writer.wait_closed()
+
+
 async def test_a_request_that_gets_nowhere_is_ended(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(middleware, "REQUEST_SECONDS", 0.05)
     answer = await client.get("/stuck")

@@ -1,4 +1,4 @@
-"""A request that is not HTTP gets a problem document that does not quote it."""
+"""A request that is not HTTP gets a problem document that does not quote it; one that breaks off gets nothing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import tomllib
+from collections.abc import Callable
 from importlib import metadata
 
 import pytest
@@ -44,6 +45,24 @@ async def test_a_request_that_is_not_http_is_neither_quoted_nor_logged(
     assert json.loads(body)["code"] == "http.malformed"
     assert SECRET.encode() not in answer
     assert not caplog.records
+
+
+@pytest.mark.attack("hangs up in the middle of a request, to fill the log")
+async def test_a_client_that_hangs_up_leaves_nothing_in_the_log(
+    api: Api, caplog: pytest.LogCaptureFixture, got: Callable[[str], None]
+) -> None:
+    caplog.set_level(logging.WARNING)
+    for _ in range(20):
+        _, writer = await asyncio.open_connection("127.0.0.1", api.client.port)
+        writer.write(b"POST /validate HTTP/1.1\r\nHost: localhost\r\n")
+        writer.write(b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
+        await writer.drain()
+        await asyncio.sleep(0.01)
+        writer.transport.abort()
+        await asyncio.sleep(0.01)
+    assert (await api.client.get("/health")).status == 200
+    assert not caplog.records
+    got(f"{len(caplog.records)} lines of log for 20 requests")
 
 
 def test_only_the_minor_version_of_aiohttp_that_this_test_runs_with_is_allowed() -> None:

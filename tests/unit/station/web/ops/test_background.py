@@ -21,12 +21,12 @@ from virtual.timeouts import TIMEOUT_SECONDS
 async def test_a_tampered_audit_log_shows_in_the_metrics(api: Api) -> None:
     await api.provision("CAM-1")
     await background.check_audit(api.testbed.app)
-    assert "birthmark_audit_intact 1.0" in await (await api.client.get("/metrics")).text()
+    assert "birthmark_audit_intact 1.0" in await (await api.get("/metrics")).text()
     async with api.testbed.station.database.write() as connection:
         await connection.exec_driver_sql("DROP TRIGGER audit_no_update")
         await connection.execute(audit.update().where(audit.c.event == "issued").values(serial="CAM-2"))
     await background.check_audit(api.testbed.app)
-    assert "birthmark_audit_intact 0.0" in await (await api.client.get("/metrics")).text()
+    assert "birthmark_audit_intact 0.0" in await (await api.get("/metrics")).text()
 
 
 async def test_a_station_that_stops_during_its_first_check_leaves_no_connection_open(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ async def test_an_ended_session_is_counted_with_its_code_and_one_under_way_is_no
         PortChanged("/dev/ttyACM1", PortState.WAITING),
     ):
         api.testbed.station.bus.tell(event)
-    text = await (await api.client.get("/metrics")).text()
+    text = await (await api.get("/metrics")).text()
     counted = sorted(line for line in text.splitlines() if line.startswith("birthmark_sessions_total{"))
     assert counted == [
         'birthmark_sessions_total{code="",outcome="done"} 1.0',

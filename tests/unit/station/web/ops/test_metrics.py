@@ -15,7 +15,7 @@ ALERTS = Path(__file__).parents[5] / "prometheus" / "alerts.yml"
 
 
 async def series(api: Api) -> set[str]:
-    text = await (await api.client.get("/metrics")).text()
+    text = await (await api.get("/metrics")).text()
     return set(re.findall(r"^([a-z_]+)(?:{| )", text, re.MULTILINE)) | set(
         re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)
     )

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientResponse, ClientSession, web
+from aiohttp import ClientError, ClientResponse, ClientSession, web
 
+from station.config import PageAccess, StationConfig, WebConfig
 from station.events import Lost, NoticeChanged, PortChanged, PortGone, PortState, Topic, UnitChanged
+from station.registry import tokens
+from station.registry.tokens import Scope
 from station.web import app_keys
 from station.web.pages import overview
+from station.web.pages.listeners import LISTENERS_MAX, OF_ONE_CLIENT
+from tests.harness.api_client import opened as api_opened
+from tests.harness.api_client import session_headers
 from tests.harness.page_testbed import MARKUP, Client, PageTestbed
 from virtual.timeouts import TIMEOUT_SECONDS
 
@@ -136,26 +144,64 @@ async def test_an_idle_stream_sends_a_pulse(client: Client, monkeypatch: pytest.
     assert await next_event(stream) == ("pulse", "")
 
 
-async def test_there_is_room_for_so_many_listeners_and_a_sentence_for_the_next(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(overview, "LISTENERS_MAX", 2)
-    _kept = [await opened(client), await opened(client)]
-    answer = await client.get("/events")
-    assert answer.status == 503
-    assert (await answer.json(content_type=None))["code"] == "http.too-many-listeners"
-
-
 async def test_a_listener_that_hangs_up_is_forgotten(
     testbed: PageTestbed, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(overview, "PULSE_SECONDS", 0.05)
     stream = await opened(client)
-    assert len(testbed.app[app_keys.STREAMS]) == 1
+    assert len(testbed.app[app_keys.LISTENERS]) == 1
     stream.close()
     async with asyncio.timeout(TIMEOUT_SECONDS):
-        while testbed.app[app_keys.STREAMS]:  # noqa: ASYNC110 - nothing tells when
+        while testbed.app[app_keys.LISTENERS]:  # noqa: ASYNC110 - nothing tells when
             await asyncio.sleep(0.02)
+
+
+async def ended(stream: ClientResponse) -> None:
+    """Wait for the end of a stream, however it comes."""
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        with suppress(ClientError):
+            await stream.content.read()
+
+
+@pytest.mark.attack("opens 64 streams of events, without a token")
+async def test_whoever_sits_at_the_station_always_gets_the_page(tmp_path: Path, got: Callable[[str], None]) -> None:
+    config = StationConfig(web=WebConfig(page=PageAccess.LOOPBACK))
+    async with api_opened(tmp_path, config) as api:
+        held = [await opened(api.client) for _ in range(LISTENERS_MAX)]
+        mine = await opened(api.client)
+        count = len(api.testbed.app[app_keys.LISTENERS])
+        for stream in held[: -OF_ONE_CLIENT + 1]:
+            await ended(stream)
+        api.testbed.station.bus.tell(PortChanged(PORT, PortState.WORKING, 2, "serial-2"))
+        name, data = await next_event(mine)
+    assert (name, "serial-2" in data, count) == ("sessions", True, OF_ONE_CLIENT)
+    got(f"{count - 1} streams of 64; the next page of the station opens and stays up to date")
+
+
+@pytest.mark.attack("goes on listening to the page after its token was revoked")
+async def test_a_stream_ends_with_its_token(tmp_path: Path, got: Callable[[str], None]) -> None:
+    config = StationConfig(web=WebConfig(page=PageAccess.TOKEN))
+    async with api_opened(tmp_path, config) as api:
+        stream = await api.get("/events")
+        assert [(await next_event(stream))[0] for _ in range(4)][-1] == "units"
+        async with api.testbed.station.database.write() as connection:
+            await tokens.revoke(connection, "for everything", api.testbed.now())
+        api.testbed.station.bus.tell(PortChanged(PORT, PortState.WORKING, 2, "serial-2"))
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            rest = await stream.content.read()
+    assert b"serial-2" not in rest
+    got("the end of its stream, before anything else is sent")
+
+
+async def test_a_stream_ends_with_its_session(tmp_path: Path) -> None:
+    async with api_opened(tmp_path, StationConfig(web=WebConfig(page=PageAccess.TOKEN))) as api:
+        secret = await api.sign_in(Scope.READ)
+        stream = await api.client.get("/events", headers=session_headers(secret))
+        assert [(await next_event(stream))[0] for _ in range(4)][-1] == "units"
+        api.testbed.app[app_keys.SESSIONS].close(secret)
+        api.testbed.station.bus.tell(PortChanged(PORT, PortState.WORKING, 2, "serial-2"))
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            assert b"serial-2" not in await stream.content.read()
 
 
 async def test_a_stream_ends_after_its_time(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
