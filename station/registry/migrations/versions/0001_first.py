@@ -1,4 +1,4 @@
-"""Creates the first registry: units, certificates, key tables, audit log, revocation list, operators' tokens."""
+"""Creates the first registry: units, certificates, key tables, audit log, revocation list, operators' tokens, links to the page."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,6 +13,7 @@ def upgrade() -> None:
     _audit()
     _revocation_list()
     _tokens()
+    _links()
     _units()
     _certificates()
 
@@ -84,6 +85,17 @@ def _tokens() -> None:
         sqlite_where=sa.text("revoked_at IS NULL"),
         postgresql_where=sa.text("revoked_at IS NULL"),
     )
+
+
+def _links() -> None:
+    op.create_table(
+        "links",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("links_hash", "links", ["hash"], unique=True)
 
 
 def _units() -> None:
