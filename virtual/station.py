@@ -33,6 +33,7 @@ class VirtualStation:
 
     def start(self, *options: str, port: int = 0) -> None:
         """Start the station. Returns when it serves; `port` 0 takes a free one. Its output goes to `log`."""
+        self._cookie = ""
         before = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
@@ -86,7 +87,9 @@ class VirtualStation:
         return str(json.loads(run_station("open", "--json", "--data-dir", str(self.data_dir)).stdout)["link"])
 
     def open_page(self) -> None:
-        """Open the page by a link, as its button does; `get` then reads it. A restart of the station closes it."""
+        """Open the page by a link, as its button does, if it is not open; `get` then reads it."""
+        if self._cookie:
+            return
         door, _, secret = self.link().partition("#")
         origin = self.address.rstrip("/")
         request = Request(door, data=f"link={secret}".encode(), headers={"Origin": origin})  # noqa: S310 - loopback
@@ -113,7 +116,7 @@ class VirtualStation:
 class _NoRedirect(HTTPRedirectHandler):
     """Takes a redirection as the answer."""
 
-    def http_error_303(self, req: Request, fp: Any, code: int, msg: str, headers: Any) -> Any:  # noqa: ARG002
+    def http_error_303(self, req: Request, fp: Any, code: int, msg: str, headers: Any) -> Any:
         return fp
 
 

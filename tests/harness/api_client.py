@@ -68,7 +68,10 @@ class Api:
         """Sign an operator in with a new token of these scopes, and return the session's secret."""
         secret = await self.testbed.token(*scopes)
         answer = await self.client.post(
-            "/login", data={"token": secret, "page_key": KEY}, headers={"Sec-Fetch-Site": "same-origin"}, allow_redirects=False
+            "/login",
+            data={"token": secret, "page_key": KEY},
+            headers={"Sec-Fetch-Site": "same-origin"},
+            allow_redirects=False,
         )
         assert answer.status == 303
         cookie = answer.cookies[COOKIE]
@@ -80,7 +83,11 @@ class Api:
 
 def session_headers(secret: str, **headers: str) -> dict[str, str]:
     """The headers of a request of the page that signed in; `headers` are more of them, with `_` for `-`."""
-    return {"Cookie": f"{COOKIE}={secret}", PAGE_KEY: KEY, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    return {
+        "Cookie": f"{COOKIE}={secret}",
+        PAGE_KEY: KEY,
+        **{name.replace("_", "-"): value for name, value in headers.items()},
+    }
 
 
 @asynccontextmanager

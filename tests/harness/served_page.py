@@ -5,10 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from aiohttp import web
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, ConsoleMessage, Page, ViewportSize, expect
 
+from station.registry.tokens import Scope
 from station.web import app_keys
 from tests.harness.page_testbed import PageTestbed
+from virtual.timeouts import TIMEOUT_SECONDS
+
+DESKTOP: ViewportSize = {"width": 1280, "height": 900}
+
+expect.set_options(timeout=TIMEOUT_SECONDS * 1000)
 
 
 @dataclass
@@ -66,3 +72,26 @@ async def open_by_link(page: Page, served: Served) -> None:
     await page.goto(f"{served.url}open#{await served.testbed.link()}")
     await page.get_by_role("button", name="Open the page").click()
     await expect(page).to_have_url(served.url)
+
+
+async def sign_in(page: Page, served: Served, *scopes: Scope) -> None:
+    """Sign in as a person does, with a new token `bench` of these scopes."""
+    token = await served.testbed.token(*scopes, name="bench")
+    await page.goto(f"{served.url}login")
+    await page.get_by_label("Bearer token").click()
+    await page.keyboard.type(token)
+    await page.get_by_role("button", name="Sign in").click()
+
+
+async def new_page(browser: Browser) -> Seen:
+    """Open a window of its own: no other has its cookies and storage."""
+    context = await browser.new_context(viewport=DESKTOP)
+    context.set_default_timeout(TIMEOUT_SECONDS * 1000)
+    made = Seen(await context.new_page())
+    made.page.on("console", lambda message: made.console.append(_line(message)))
+    made.page.on("pageerror", lambda error: made.console.append(f"error: {error}"))
+    return made
+
+
+def _line(message: ConsoleMessage) -> str:
+    return f"{message.type}: {message.text}"

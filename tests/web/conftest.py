@@ -9,16 +9,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, ViewportSize, expect
+from playwright.async_api import Browser
 
 from tests.harness.page_testbed import open_page_testbed
-from tests.harness.served_page import Seen, Served
+from tests.harness.served_page import Seen, Served, new_page
 from virtual.browser import chromium
-from virtual.timeouts import TIMEOUT_SECONDS
-
-expect.set_options(timeout=TIMEOUT_SECONDS * 1000)
-
-DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 
 
 @pytest.fixture
@@ -38,14 +33,6 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest.fixture
 async def seen(browser: Browser) -> AsyncIterator[Seen]:
-    context = await browser.new_context(viewport=DESKTOP)
-    context.set_default_timeout(TIMEOUT_SECONDS * 1000)
-    made = Seen(await context.new_page())
-    made.page.on("console", lambda message: made.console.append(_line(message)))
-    made.page.on("pageerror", lambda error: made.console.append(f"error: {error}"))
+    made = await new_page(browser)
     yield made
-    await context.close()
-
-
-def _line(message: ConsoleMessage) -> str:
-    return f"{message.type}: {message.text}"
+    await made.page.context.close()

@@ -11,8 +11,7 @@ from station.events import PortChanged, PortGone, PortState
 from station.web import app_keys
 from station.web.pages import overview as page
 from tests.harness.page_testbed import MARKUP
-from tests.harness.served_page import Seen, Served
-from tests.web.conftest import DESKTOP
+from tests.harness.served_page import DESKTOP, Seen, Served
 from virtual.timeouts import TIMEOUT_SECONDS
 
 PORT = "/dev/ttyACM0"

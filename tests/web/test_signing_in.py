@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from station.registry.tokens import Scope
-from tests.harness.served_page import Seen, Served
+from tests.harness.served_page import Seen, Served, sign_in
 
 UNIT = "10000000a3f29c41"
-
-
-async def sign_in(page: Page, served: Served, *scopes: Scope) -> None:
-    """Sign in as a person does, with a new token of these scopes."""
-    token = await served.testbed.token(*scopes, name="bench")
-    await page.goto(f"{served.url}login")
-    await page.get_by_label("Bearer token").click()
-    await page.keyboard.type(token)
-    await page.get_by_role("button", name="Sign in").click()
 
 
 async def test_an_operator_signs_in_revokes_a_unit_and_signs_out(served: Served, seen: Seen) -> None:

@@ -15,8 +15,8 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ErrorKind(
         "access.link-invalid",
         "the link is wrong, was used already, or is older than two minutes",
-        "Each link opens the page once. Print another at the station with `sudo birthmark-station open`; for a station of "
-        "your own, `birthmark-station open --data-dir DIR`.",
+        "Each link opens the page once. Print another at the station with `sudo birthmark-station open`; for a station "
+        "of your own, `birthmark-station open --data-dir DIR`.",
     ),
     ErrorKind(
         "access.page-key-missing",

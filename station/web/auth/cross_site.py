@@ -2,7 +2,8 @@
 
 Browsers say where a request comes from (Sec-Fetch-Site, W3C Fetch Metadata; Origin, RFC 6454); no script can change
 that. Sec-Fetch-Site comes first: it is the browser's own comparison of scheme, host and port, and it is there when
-Origin is `null`. CORS (WHATWG Fetch) is for listed origins only and never allows credentials: such a site uses a bearer token.
+Origin is `null`. CORS (WHATWG Fetch) is for listed origins only and never allows credentials: such a site uses a bearer
+token.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Creates the first registry: units, certificates, key tables, audit log, revocation list, operators' tokens, links to the page."""
+"""Creates the first registry: units, certificates, key tables, audit log, revocation list, tokens, the page's links."""
 
 import sqlalchemy as sa
 from alembic import op

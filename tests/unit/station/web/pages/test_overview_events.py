@@ -9,6 +9,7 @@ import pytest
 from aiohttp import ClientResponse, ClientSession, web
 
 from station.events import Lost, NoticeChanged, PortChanged, PortGone, PortState, Topic, UnitChanged
+from station.registry.tokens import Scope
 from station.web import app_keys
 from station.web.pages import overview
 from tests.harness.page_testbed import MARKUP, Client, PageTestbed
@@ -185,7 +186,8 @@ async def test_a_station_that_stops_does_not_wait_for_its_pages(testbed: PageTes
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    async with ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}") as client:
+    bearer = {"Authorization": f"Bearer {await testbed.token(Scope.READ)}"}
+    async with ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}", headers=bearer) as client:
         stream = await opened(client)
         async with asyncio.timeout(TIMEOUT_SECONDS):
             await runner.cleanup()
