@@ -22,6 +22,7 @@ PACKAGES: Final = ("birthmark-agent", "birthmark-station")
 CHANGELOG: Final = Path("CHANGELOG.md")
 PYPROJECT: Final = Path("pyproject.toml")
 DEBIAN_CHANGELOG: Final = Path("packaging/debian/changelog")
+BUILD_DATE: Final = Path("device_agent/build_date.py")
 
 _VERSION: Final = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 _UNRELEASED: Final = "## Unreleased\n"
@@ -58,6 +59,7 @@ def release(version: str, build: list[str], now: dt.datetime) -> None:
         CHANGELOG: released(CHANGELOG.read_text(encoding="utf-8"), version, now),
         PYPROJECT: with_version(PYPROJECT.read_text(encoding="utf-8"), version),
         DEBIAN_CHANGELOG: with_stanza(DEBIAN_CHANGELOG.read_text(encoding="utf-8"), version, entry, now),
+        BUILD_DATE: with_build_date(BUILD_DATE.read_text(encoding="utf-8"), now),
     }
     before = {path: path.read_bytes() for path in files}
     try:
@@ -103,6 +105,11 @@ def released(changelog: str, version: str, now: dt.datetime) -> str:
 def with_version(pyproject: str, version: str) -> str:
     """Return pyproject.toml with the project's version set."""
     return re.sub(r'^version = ".*"$', f'version = "{version}"', pyproject, count=1, flags=re.MULTILINE)
+
+
+def with_build_date(module: str, now: dt.datetime) -> str:
+    """Return device_agent/build_date.py with this day, before which no agent of the release takes the present to be."""
+    return re.sub(r"dt\.datetime\([^)]*\)", f"dt.datetime({now.year}, {now.month}, {now.day}, tzinfo=dt.UTC)", module)
 
 
 def with_stanza(changelog: str, version: str, entry: str, now: dt.datetime) -> str:

@@ -16,6 +16,10 @@ BIRTHMARK_ARC: Final = "1.3.6.1.4.1.60000"
 EKU_STATION: Final = ObjectIdentifier(f"{BIRTHMARK_ARC}.3.1")
 """Extended key usage of a station's certificate. A device certificate has another, so no device acts as a station."""
 
+STATION_CRL_SCOPE: Final = f"urn:oid:{EKU_STATION.dotted_string}"
+"""The distribution point that a CRL of stations names in its issuingDistributionPoint (RFC 5280 section 5.2.5): no
+verifier takes it for the authority's CRL of devices, nor that one for it."""
+
 HARDWARE_MODULE_NAME: Final = ObjectIdentifier("1.3.6.1.5.5.7.8.4")
 """otherName of RFC 4108 section 5, which IEEE 802.1AR and the TCG device identity profile require."""
 

@@ -61,6 +61,8 @@ class Topic(StrEnum):
     """The directory of TPM vendors' certificates."""
     PORTS = "ports"
     """Why no port may ever appear."""
+    CERTIFICATE = "certificate"
+    """The station's own certificate, when it cannot be renewed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,16 +8,17 @@ from typing import Final
 from runtime.clock import SYSTEM_CLOCK, Clock
 from station.attestation.ek.vendor_directory import VendorsDirectory
 from station.authority.files import Authority
+from station.authority.revocation_list import CurrentRevocationList
 from station.config import EkPolicy, StationConfig
 from station.events import Bus
 from station.provisioning.cable import CableProvisioner
 from station.provisioning.issuance import Issuance
 from station.provisioning.offline import OfflineProvisioner
+from station.provisioning.own_certificate import OwnCertificate
 from station.registry.database import Database
 from station.secrets.key_tables import KeyTables
 from station.secrets.station_secret import StationSecret
 from station.validation.certificates import CertificateValidator
-from station.validation.revocation_list import CurrentRevocationList
 from station.validation.tokens import TokenValidator
 
 
@@ -49,8 +50,9 @@ class Services:
         self.bus: Final = bus or Bus()
         self.clock = clock
         self.issuance: Final = Issuance(config, tables, authority.issuer, database)
+        self.own: Final = OwnCertificate(data_dir, config, secret, authority, database, self.bus, clock)
         self.provisioner: Final = CableProvisioner(
-            config, policy, vendors, secret, authority.identity, self.issuance, tables, database, self.bus, clock
+            config, policy, vendors, secret, self.own.identity, self.issuance, tables, database, self.bus, clock
         )
         self.offline_provisioner: Final = OfflineProvisioner(
             config, secret, self.issuance, tables, database, self.bus, clock

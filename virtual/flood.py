@@ -76,7 +76,14 @@ def refusals(_device: Device) -> bytes:
 
 
 def hellos(device: Device) -> bytes:
-    hello = Hello(versions=(1,), nonce=device.random.randbytes(32), station="false", chain=(b"x" * 1024,), time=0)
+    hello = Hello(
+        versions=(1,),
+        nonce=device.random.randbytes(32),
+        station="false",
+        chain=(b"x" * 1024,),
+        time=0,
+        revoked_stations=b"",
+    )
     return encode_frame(encode(hello)) * 4
 
 

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from device_agent.board.device_tree import read_board
+from device_agent.build_date import BUILD_DATE
 from device_agent.session.agent_session import AgentContext, AgentSession
+from device_agent.session.station_list import StationList
+from device_agent.session.trust import Remembered
 from device_agent.session.trusted_authority import TrustedAuthority, load_authority, load_intermediate, load_root
 from device_agent.storage.disk import Disk
 from device_agent.storage.identity import KEPT, Identity, IdentityStore, SealedMap
@@ -74,7 +77,9 @@ class Agent:
     def agent_session(self) -> AgentSession:
         """Make the unit's side of one session."""
         known = self.store.load()
-        context = AgentContext(self._board, self._tpm.name, self._nuc_map, self._authority(known))
+        authority = self._authority(known)
+        remembered = self._remembered(known, authority)
+        context = AgentContext(self._board, self._tpm.name, self._nuc_map, authority, remembered)
         return AgentSession(self._tpm.get(), self.store, context)
 
     def failed(self, error: BirthmarkError) -> None:
@@ -98,6 +103,16 @@ class Agent:
         if remembered.exists():
             return load_authority(remembered)
         return TrustedAuthority.of(known.chain) if known else None
+
+    def _remembered(self, known: Identity | None, authority: TrustedAuthority | None) -> Remembered:
+        earliest = BUILD_DATE
+        if known is not None and authority is not None and known.chain[-1] == authority.root:
+            earliest = max(earliest, known.chain[0].not_valid_before_utc)
+        kept = self.store.station_list()
+        try:
+            return Remembered(earliest, StationList.read(kept) if kept is not None else None)
+        except ValueError as error:
+            raise BirthmarkError("trust.station-list-unreadable", str(self._options.state_dir)) from error
 
     def _read_nuc_map(self) -> NucMap | None:
         """Return the given map, unless this unit has it sealed; remove a clear one that is left from an earlier run."""
@@ -164,4 +179,5 @@ def forget(state_dir: Path, *, forget_root: bool, forget_map: bool) -> Forgotten
     found = store.forget(keep_map=not forget_map)
     if forget_root:
         disk.remove(remembered)
+        store.forget_station_list()
     return Forgotten(known, found or (forget_root and root_known), (state_dir / KEPT).exists())

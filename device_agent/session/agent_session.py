@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from device_agent.board.device_tree import Board
-from device_agent.session.trust import TrustedStation, verify_device_chain, verify_station
+from device_agent.session.trust import NOTHING, Remembered, TrustedStation, verify_device_chain, verify_station
 from device_agent.session.trusted_authority import TrustedAuthority
 from device_agent.storage.identity import Identity, IdentityFile, IdentityStore, SealedMap, Secrets, StoredTable
 from device_agent.storage.sealed_map import NucMap, seal_map
@@ -61,6 +61,7 @@ class AgentContext:
     """The NUC map as captured; None for a unit that has it sealed already."""
     authority: TrustedAuthority | None
     """The authority that this unit trusts; None for a unit that knows none yet."""
+    remembered: Remembered = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,11 @@ class AgentSession:
             signed_bytes(ChallengeBody, before, challenge.body),
             challenge.signature,
             self._context.authority,
+            revoked_stations=hello.revoked_stations,
+            remembered=self._context.remembered,
         )
+        if self._context.authority is not None:
+            self._keep_list(station)
         body = decode_body(ChallengeBody, challenge.body)
         secret = self._tpm.activate(body.credential, body.encrypted_secret)
         if len(secret) != 32:
@@ -151,6 +156,7 @@ class AgentSession:
         blobs = [self._tpm.import_key(table.public, table.duplicate, table.seed) for table in body.tables]
         certified = [self._tpm.certify_blob(blob, after) for blob in blobs]
         self._keep(body, chain, dict(zip(table_ids, blobs, strict=True)), printable(proven.station_name))
+        self._keep_list(proven.station)
         receipt = encode(
             ReceiptBody(
                 stored=stored_digest(body.chain, table_ids),
@@ -171,6 +177,11 @@ class AgentSession:
         if identity is None:
             raise BirthmarkError("identity.missing")
         return identity
+
+    def _keep_list(self, station: TrustedStation) -> None:
+        """Keep the list of revoked stations, if it is another one. The station's authority must be this unit's."""
+        if station.station_list is not None and station.station_list != self._context.remembered.station_list:
+            self._store.keep_station_list(station.station_list.crl.public_bytes(Encoding.DER))
 
     def _nuc_hash(self) -> NucHash:
         if self._context.nuc_map is not None:

@@ -8,8 +8,11 @@
 4. Extended key usages nest: a CA that names any must name the leaf's, and anyExtendedKeyUsage does not count. A CA that
    names none is trusted only if it is the intermediate that the unit knows (pinned, or remembered like the root), or
    stands above it.
-5. Certificates must be valid at the time in the station's Hello, because a Pi has no reliable clock. Only a unit's
-   own certificate may begin later, because a station's clock may have been set back.
+5. Certificates must be valid at the time in the station's Hello, because a Pi has no reliable clock; but no time counts
+   that is before the agent's build date, or before what the authority has signed: the unit's certificate and the list
+   of revoked stations. Only a unit's own certificate may begin later, because a station's clock may have been set back.
+6. A station is not on the authority's list of revoked stations: the newer one of that in Hello and that which the unit
+   keeps. A list counts when the issuer of the station's certificate signed it.
 The caller must use the same Hello for step 2 with which the transcript began, and send nothing secret before step 2.
 """
 
@@ -25,6 +28,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store, VerificationError
 
+from device_agent.build_date import BUILD_DATE
+from device_agent.session.station_list import StationList
 from device_agent.session.trusted_authority import TrustedAuthority, usages, whole
 from shared.errors import BirthmarkError, ErrorCode
 from shared.protocol.signing import verify_signature
@@ -41,10 +46,27 @@ class TrustedStation:
     key: ec.EllipticCurvePublicKey
     authority: TrustedAuthority
     time: dt.datetime
+    """When its certificates were judged: Hello's time, or the earliest possible one."""
+    station_list: StationList | None = None
+    """The list of revoked stations in force, for the unit to keep."""
 
     def verify(self, signature: bytes, signed: bytes) -> None:
         """Verify that `signature` (DER) over `signed` is this station's. Raises `trust.station-forged`."""
         verify_signature(self.key, signature, signed, "trust.station-forged")
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What a unit has from earlier sessions and from its image, besides the authority."""
+
+    earliest: dt.datetime = BUILD_DATE
+    """The earliest time that the present can be. Nothing that only a station said counts."""
+    station_list: StationList | None = None
+    """The list of revoked stations that it keeps."""
+
+
+NOTHING: Final = Remembered()
+"""What a unit remembers that never met a station."""
 
 
 def verify_station(
@@ -53,28 +75,41 @@ def verify_station(
     signed: bytes,
     signature: bytes,
     authority: TrustedAuthority | None,
+    *,
+    revoked_stations: bytes = b"",
+    remembered: Remembered = NOTHING,
 ) -> TrustedStation:
-    """Make steps 1, 2, 4 and 5. `authority` is None if none is known yet; then the chain's own root is the anchor.
+    """Make steps 1, 2 and 4 to 6. `authority` is None if none is known yet; then the chain's own root is the anchor.
 
-    `chain` is DER, station first, root last; `time` seconds since 1970; `signed` what `signature` must cover.
-    Raises `trust.station-untrusted`, `trust.station-expired`, `trust.not-a-station`, `trust.authority-unfit`,
+    `chain` is DER, station first, root last; `time` seconds since 1970; `signed` what `signature` must cover;
+    `revoked_stations` Hello's list, DER, or empty. Raises `trust.station-untrusted`, `trust.station-list-forged`,
+    `trust.station-expired`, `trust.station-revoked`, `trust.not-a-station`, `trust.authority-unfit`,
     `trust.intermediate-unpinned` or `trust.station-forged`.
     """
     certificates = _parsed(chain, "trust.station-untrusted")
-    at = dt.datetime.fromtimestamp(min(time, 253402300799), dt.UTC)
+    said = dt.datetime.fromtimestamp(min(time, 253402300799), dt.UTC)
     anchor = authority.root if authority else certificates[-1]
     own = certificates[0]
     # Verify the path first, at a time when the certificate was valid: only a station of ours can have expired.
-    in_time = own.not_valid_before_utc <= at <= own.not_valid_after_utc
-    path = _verified_path(certificates, anchor, at if in_time else own.not_valid_after_utc, "trust.station-untrusted")
-    if not in_time:
+    valid = min(max(said, own.not_valid_before_utc), own.not_valid_after_utc)
+    path = _verified_path(certificates, anchor, valid, "trust.station-untrusted")
+    station_list = _newest_list(path, revoked_stations, remembered.station_list)
+    at = max(said, remembered.earliest, station_list.issued_at if station_list else remembered.earliest)
+    # Not `at` for its beginning: an honest station never says a time before that, however slow its clock.
+    if said < own.not_valid_before_utc or at > own.not_valid_after_utc:
         lifetime = f"{own.not_valid_before_utc:%Y-%m-%d} to {own.not_valid_after_utc:%Y-%m-%d}"
-        raise BirthmarkError("trust.station-expired", lifetime)
+        raise BirthmarkError("trust.station-expired", f"{lifetime}; judged at {at:%Y-%m-%d}")
+    if at != valid:
+        path = _verified_path(certificates, anchor, at, "trust.station-untrusted")
+    if station_list is not None and own.serial_number in station_list.revoked:
+        raise BirthmarkError(
+            "trust.station-revoked", f"by list {station_list.number} of {station_list.issued_at:%Y-%m-%d}"
+        )
     if EKU_STATION not in (usages(own) or ()):
         raise BirthmarkError("trust.not-a-station")
     authority = authority or TrustedAuthority.of(path)
     _check_issuers(path, EKU_STATION, authority)
-    station = TrustedStation(_ec_key(own, "trust.station-untrusted"), authority, at)
+    station = TrustedStation(_ec_key(own, "trust.station-untrusted"), authority, at, station_list)
     station.verify(signature, signed)
     return station
 
@@ -101,6 +136,22 @@ def verify_device_chain(
         raise BirthmarkError("trust.chain-untrusted", "its leaf is no device certificate")
     _check_issuers(path, ExtendedKeyUsageOID.CLIENT_AUTH, station.authority)
     return path
+
+
+def _newest_list(path: tuple[x509.Certificate, ...], sent: bytes, kept: StationList | None) -> StationList | None:
+    """The list in force for the station whose verified `path` this is. Raises `trust.station-list-forged`."""
+    issuer = path[1] if len(path) > 1 else path[0]
+    if kept is not None and not kept.is_signed_by(issuer):
+        kept = None  # another intermediate's: its numbers are no measure for this one's
+    if not sent:
+        return kept
+    try:
+        new = StationList.read(sent)
+    except ValueError as error:
+        raise BirthmarkError("trust.station-list-forged", str(error)) from None
+    if not new.is_signed_by(issuer):
+        raise BirthmarkError("trust.station-list-forged", "the station's issuer has not signed it")
+    return new if kept is None or new.number > kept.number else kept
 
 
 def _parsed(chain: tuple[bytes, ...], code: ErrorCode) -> tuple[x509.Certificate, ...]:

@@ -22,14 +22,14 @@ from shared.x509_profile import EKU_STATION, UNREADABLE
 
 _FILE_BYTES: Final = 64 * 1024
 
-_UNREADABLE: Final = (
+UNREADABLE_PARTS: Final = (
     *UNREADABLE,
     TypeError,
     UnsupportedAlgorithm,
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
 )
-"""What cryptography raises for a part of a certificate, when that is read. TypeError was found by `make fuzz`."""
+"""What cryptography raises for a part of a certificate or CRL, when it is read. `make fuzz` found TypeError."""
 
 Usages = frozenset[x509.ObjectIdentifier]
 
@@ -64,7 +64,7 @@ def usages(certificate: x509.Certificate) -> Usages | None:
         return frozenset(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
     except x509.ExtensionNotFound:
         return None
-    except _UNREADABLE:
+    except UNREADABLE_PARTS:
         return frozenset()
 
 
@@ -73,7 +73,7 @@ def whole(certificate: x509.Certificate) -> x509.Certificate:
     try:
         _ = (certificate.subject, certificate.public_key())
         _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
-    except _UNREADABLE as error:
+    except UNREADABLE_PARTS as error:
         raise ValueError(str(error)) from error
     return certificate
 
@@ -149,7 +149,7 @@ def _read_authority(data: bytes, code: ErrorCode) -> x509.Certificate:
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
         raise BirthmarkError(code, "it is no authority's") from None
-    except _UNREADABLE:
+    except UNREADABLE_PARTS:
         raise BirthmarkError(code, "its certificate cannot be read") from None
     if not constraints.ca or not usage.key_cert_sign:
         raise BirthmarkError(code, "it is no authority's")

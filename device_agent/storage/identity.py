@@ -36,6 +36,7 @@ CERTIFICATE: Final = "certificate.pem"
 CHAIN: Final = "chain.pem"
 _SECRETS: Final = "secrets.msgpack"
 KEPT: Final = "kept-nuc-map"
+STATION_LIST: Final = "revoked-stations.crl"
 _KEPT_KEYS: Final = "keys.msgpack"
 _MAP: Final = "nuc-map.sealed"
 _READ_BYTES: Final = 256 * 1024
@@ -193,6 +194,18 @@ class IdentityStore:
         if not (path / PROVISIONED).exists():
             self._disk.write(path / PROVISIONED, b"")
             self._disk.sync(path)
+
+    def station_list(self) -> bytes | None:
+        """Return the list of revoked stations that is kept, DER, if any. Raises `identity.*`."""
+        path = self._state_dir / STATION_LIST
+        return _decoded(path, bytes) if path.exists() else None
+
+    def keep_station_list(self, der: bytes) -> None:
+        """Keep this list of revoked stations in place of the earlier one."""
+        self._disk.replace(self._state_dir / STATION_LIST, der)
+
+    def forget_station_list(self) -> None:
+        self._disk.remove(self._state_dir / STATION_LIST)
 
     def tidy(self) -> None:
         """Remove what an interrupted `store` or `forget` left, and replaced identities."""

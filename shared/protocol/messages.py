@@ -43,6 +43,8 @@ class Hello(_Message, frozen=True, tag="hello", kw_only=True):
     """DER, the station's own certificate first, the root last."""
     time: Annotated[int, Meta(ge=0, lt=1 << 40)]
     """Seconds since 1970, UTC. A Pi without a battery has no other clock to check validity with."""
+    revoked_stations: Annotated[bytes, Meta(max_length=limits.STATION_CRL_BYTES)]
+    """The authority's CRL of stations, DER; empty while it has signed none."""
 
 
 class Identity(_Message, frozen=True, tag="identity", kw_only=True):

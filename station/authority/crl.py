@@ -1,4 +1,7 @@
-"""The profile of the CRL (RFC 5280 section 5). Returns a builder; an issuer signs it."""
+"""The profile of the CRLs (RFC 5280 section 5). Returns a builder; an issuer signs it.
+
+An authority signs two: one of its devices' certificates, and one of its stations', which every Hello carries.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,12 @@ from typing import Final
 
 from cryptography import x509
 
-from station.authority.profiles import BACKDATE, authority_key_identifier
+from shared.x509_profile import STATION_CRL_SCOPE
+from station.authority.profiles import BACKDATE, STATION_DAYS, authority_key_identifier
+from station.registry.records import CrlScope
 
-LIFETIME: Final = dt.timedelta(days=7)
-"""From thisUpdate to nextUpdate: how long a verifier may use one CRL. The station signs a new one after half of it."""
+LIFETIMES: Final = {CrlScope.DEVICES: dt.timedelta(days=7), CrlScope.STATIONS: dt.timedelta(days=STATION_DAYS)}
+"""From thisUpdate to nextUpdate: how long a verifier may use one CRL. Agents keep that of stations until the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +30,33 @@ class RevokedCertificate:
 
 
 def revocation_list(
-    issuer: x509.Certificate, revoked: Sequence[RevokedCertificate], number: int, now: dt.datetime
+    issuer: x509.Certificate, revoked: Sequence[RevokedCertificate], number: int, now: dt.datetime, scope: CrlScope
 ) -> x509.CertificateRevocationListBuilder:
-    """A full CRL of `issuer`, for the certificates that it issued itself."""
+    """A full CRL of `issuer`, for the certificates of `scope` that it issued itself."""
     begin = now.replace(microsecond=0) - BACKDATE
     # All entries at once: the builder's own method copies the list for each, which takes quadratic time.
     builder = x509.CertificateRevocationListBuilder(revoked_certificates=[_entry(one) for one in revoked])
-    return (
+    builder = (
         builder.issuer_name(issuer.subject)
         .last_update(begin)
-        .next_update(begin + LIFETIME)
+        .next_update(begin + LIFETIMES[scope])
         .add_extension(authority_key_identifier(issuer), critical=False)
         .add_extension(x509.CRLNumber(number), critical=False)
+    )
+    if scope is CrlScope.STATIONS:
+        builder = builder.add_extension(_stations_only(), critical=True)
+    return builder
+
+
+def _stations_only() -> x509.IssuingDistributionPoint:
+    return x509.IssuingDistributionPoint(
+        full_name=[x509.UniformResourceIdentifier(STATION_CRL_SCOPE)],
+        relative_name=None,
+        only_contains_user_certs=False,
+        only_contains_ca_certs=False,
+        only_some_reasons=None,
+        indirect_crl=False,
+        only_contains_attribute_certs=False,
     )
 
 

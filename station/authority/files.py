@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from runtime.files import write_private
+from runtime.files import replace_private, write_private
 from shared.errors import BirthmarkError
 from shared.x509_profile import UNREADABLE
 from station.authority import profiles
@@ -27,6 +27,8 @@ from station.config import StationConfig
 from station.secrets.station_secret import StationSecret
 
 _KEY_PURPOSE: Final = "private keys"
+_STATION: Final = "station.pem"
+"""The station's certificate and its encrypted key: one file, so that a renewal replaces both in one step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,11 @@ def load(data_dir: Path, config: StationConfig, secret: StationSecret) -> Author
     folder = data_dir / "authority"
     password = secret.key(_KEY_PURPOSE)
     root, intermediate, station = (
-        _load_certificate(folder / f"{name}.pem") for name in ("root", "intermediate", "station")
+        _load_certificate(folder / name) for name in ("root.pem", "intermediate.pem", _STATION)
     )
     earlier = tuple(_load_certificate(path) for path in sorted(folder.glob("earlier-*.pem")))
     intermediate_key = _load_key(folder / "intermediate.key", password, intermediate)
-    station_key = _load_key(folder / "station.key", password, station)
+    station_key = _load_key(folder / _STATION, password, station)
     try:
         intermediate.verify_directly_issued_by(root)
         station.verify_directly_issued_by(intermediate)
@@ -106,7 +108,7 @@ def write_existing(
         config.authority.organization, config.name, station_key.public_key(), now, certificates.intermediate
     ).sign(authority.intermediate_key, hashes.SHA256())
     folder.mkdir(mode=0o700)
-    named = {"root": certificates.root, "intermediate": certificates.intermediate, "station": station}
+    named = {"root": certificates.root, "intermediate": certificates.intermediate}
     named |= {
         f"earlier-{number}": certificate for number, certificate in enumerate(certificates.earlier_intermediates, 1)
     }
@@ -114,7 +116,22 @@ def write_existing(
         write_private(folder / f"{name}.pem", certificate.public_bytes(serialization.Encoding.PEM))
     password = secret.key(_KEY_PURPOSE)
     write_private(folder / "intermediate.key", _encrypt_key(authority.intermediate_key, password))
-    write_private(folder / "station.key", _encrypt_key(station_key, password))
+    write_private(folder / _STATION, _station_file(station, station_key, password))
+
+
+def store_station(
+    data_dir: Path, secret: StationSecret, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
+) -> None:
+    """Replace the station's certificate and key, both in one step. Raises `data.unwritable`."""
+    path = data_dir / "authority" / _STATION
+    try:
+        replace_private(path, _station_file(certificate, key, secret.key(_KEY_PURPOSE)))
+    except OSError as error:
+        raise BirthmarkError("data.unwritable", f"{path}: {error.strerror}") from error
+
+
+def _station_file(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey, password: bytes) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM) + _encrypt_key(key, password)
 
 
 def encrypt_root_key(root_key: ec.EllipticCurvePrivateKey, passphrase: str | None) -> RootKey:

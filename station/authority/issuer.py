@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from station.authority.crl import RevokedCertificate
 from station.authority.profiles import DeviceSubject
+from station.registry.records import CrlScope
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,16 @@ class Issuer(Protocol):
     async def issue(self, request: CertificateRequest) -> x509.Certificate:
         """A certificate for the request. Asked again for the same serial number, it may answer with another one."""
 
+    async def issue_station(self, name: str, key: ec.EllipticCurvePublicKey, at: dt.datetime) -> x509.Certificate:
+        """A certificate for the station of this name and key, valid for `profiles.STATION_DAYS` days from `at` on."""
+
     async def revoke(self, revoked: RevokedCertificate) -> None:
         """Learn of a revocation that the registry has recorded. It may be told of the same one again."""
 
-    async def revocation_list(self, revoked: Sequence[RevokedCertificate], number: int, at: dt.datetime) -> bytes:
-        """A CRL of all `revoked`, DER (RFC 5280 section 5)."""
+    async def revocation_list(
+        self, revoked: Sequence[RevokedCertificate], number: int, at: dt.datetime, scope: CrlScope
+    ) -> bytes:
+        """A CRL of all `revoked` certificates of `scope`, DER (RFC 5280 section 5)."""
 
     def chain_of(self, leaf: bytes) -> tuple[bytes, ...]:
         """DER: `leaf`, the intermediate that issued it, root. Raises `authority.issuer-unknown`."""

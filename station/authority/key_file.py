@@ -17,6 +17,7 @@ from station.authority.certificates import AuthorityCertificates
 from station.authority.crl import RevokedCertificate
 from station.authority.issuer import CertificateRequest
 from station.config import AuthorityConfig
+from station.registry.records import CrlScope
 
 
 class KeyFileIssuer:
@@ -51,12 +52,21 @@ class KeyFileIssuer:
         )
         return builder.sign(self._key, hashes.SHA256())
 
+    async def issue_station(self, name: str, key: ec.EllipticCurvePublicKey, at: dt.datetime) -> x509.Certificate:
+        """A certificate for the station of this name and key, valid for `profiles.STATION_DAYS` days."""
+        builder = profiles.station(
+            self._config.organization, name, key, max(at, self._earliest), self.certificates.intermediate
+        )
+        return builder.sign(self._key, hashes.SHA256())
+
     async def revoke(self, revoked: RevokedCertificate) -> None:
         """Do nothing: what the registry has recorded is in the next CRL."""
 
-    async def revocation_list(self, revoked: Sequence[RevokedCertificate], number: int, at: dt.datetime) -> bytes:
+    async def revocation_list(
+        self, revoked: Sequence[RevokedCertificate], number: int, at: dt.datetime, scope: CrlScope
+    ) -> bytes:
         """A CRL, signed in a thread: 100,000 entries take half a second."""
-        return await asyncio.to_thread(self._sign_list, revoked, number, at)
+        return await asyncio.to_thread(self._sign_list, revoked, number, at, scope)
 
     def chain_of(self, leaf: bytes) -> tuple[bytes, ...]:
         """DER: `leaf`, the intermediate that issued it, root. Raises `authority.issuer-unknown`."""
@@ -66,6 +76,6 @@ class KeyFileIssuer:
         """The intermediate that issued `leaf`. Raises `authority.issuer-unknown`."""
         return self.certificates.issuer_of(leaf)
 
-    def _sign_list(self, revoked: Sequence[RevokedCertificate], number: int, at: dt.datetime) -> bytes:
-        builder = crl.revocation_list(self.certificates.intermediate, revoked, number, at)
+    def _sign_list(self, revoked: Sequence[RevokedCertificate], number: int, at: dt.datetime, scope: CrlScope) -> bytes:
+        builder = crl.revocation_list(self.certificates.intermediate, revoked, number, at, scope)
         return builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.DER)

@@ -27,7 +27,8 @@ from station.authority.birthmark_extensions import BirthmarkFacts
 
 ROOT_DAYS: Final = 7300
 INTERMEDIATE_DAYS: Final = 3650
-STATION_DAYS: Final = 3650
+STATION_DAYS: Final = 90
+"""`station.provisioning.own_certificate` renews it before that. A stolen key ends with it."""
 BACKDATE: Final = dt.timedelta(minutes=5)
 """A certificate begins this far in the past, so that a verifier whose clock is slow accepts it at once."""
 

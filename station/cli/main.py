@@ -16,6 +16,7 @@ from station.cli.page_link import open_page
 from station.cli.provision import provision
 from station.cli.serve import serve
 from station.cli.setup import setup
+from station.cli.station import station
 from station.cli.stats import stats, tables
 from station.cli.tokens import tokens
 from station.cli.units import device, devices, reinstate, release, revoke
@@ -51,6 +52,7 @@ for _command in (
     revoke,
     reinstate,
     provision,
+    station,
     stats,
     tables,
     tokens,

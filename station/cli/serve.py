@@ -16,6 +16,7 @@ from aiohttp import web
 
 from runtime.clock import utc_now
 from runtime.systemd import notify
+from shared.errors import BirthmarkError
 from shared.protocol.states import STEPS
 from station.cli.data_directory import DATA_DIR
 from station.cli.listener import Listener
@@ -127,11 +128,14 @@ async def _serve(
             await _announce_page(station, page)
             if await public_address.unreachable(station.config.authority, station.policy, station.database):
                 click.echo(f"warning: {public_address.advice(station.config.authority)}", err=True)
+            with suppress(BirthmarkError):  # told, and tried again
+                await station.own.refresh()
             session = station.config.session
             tasks = [
                 asyncio.create_task(serve_ports(patterns, station.provisioner, station.bus, session, allowed)),
                 asyncio.create_task(_narrate(station.bus)),
                 asyncio.create_task(_follow_vendors(station)),
+                asyncio.create_task(station.own.follow()),
                 asyncio.create_task(keep_watchdog()),
                 asyncio.create_task(_wait_for_stop(stop, station.bus)),
             ]
@@ -203,8 +207,9 @@ async def _follow_vendors(station: Services) -> None:
 
 async def _narrate(bus: Bus) -> None:
     """Print a line for each event, for an operator without the page. The log reports problems with vendors' files."""
-    if notice := bus.notice(Topic.PORTS):
-        click.echo(f"warning: {notice}", err=True)
+    for topic in (Topic.PORTS, Topic.CERTIFICATE):
+        if notice := bus.notice(topic):
+            click.echo(f"warning: {notice}", err=True)
     with bus.listen() as events:
         while True:
             match await events.get():
@@ -212,7 +217,7 @@ async def _narrate(bus: Bus) -> None:
                     unit = event.serial or "unknown unit"
                     code = f" [{event.code}]" if event.code else ""
                     click.echo(f"{port}  {unit}  step {event.step} of {STEPS}  {event.note}{code}")
-                case NoticeChanged(topic=Topic.PORTS, text=text) if text:
+                case NoticeChanged(topic=Topic.PORTS | Topic.CERTIFICATE, text=text) if text:
                     click.echo(f"warning: {text}", err=True)
                 case PortChanged(port=port, state=PortState.ABSENT, note=note):
                     click.echo(f"{port}  {note}")

@@ -57,6 +57,7 @@ class Conversation:
         self._bus = bus
         self._config = config
         self._session = Session(Role.STATION)
+        self._greeting = provisioner.greet()
         self._serial = ""
         self._model = ""
         self._step = 0
@@ -95,7 +96,7 @@ class Conversation:
         self._serial = printable(identity.serial, 64)
         self._model = printable(identity.model)
         self._tell(PortState.WORKING, "Checking who this is")
-        challenged = self._provisioner.challenge(identity, after)
+        challenged = self._provisioner.challenge(self._greeting.station, identity, after)
         self._session.send(challenged.message)
         self._tell(PortState.WORKING, "Waiting for the TPM's proof")
 
@@ -131,7 +132,8 @@ class Conversation:
         if self._line.unsent():
             return
         if fresh:
-            self._session.send(self._provisioner.hello())
+            self._greeting = self._provisioner.greet()
+            self._session.send(self._greeting.message)
         else:
             self._session.repeat_hello()
         try:

@@ -10,6 +10,7 @@ import datetime as dt
 import hmac
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -56,10 +57,19 @@ from station.secrets.station_secret import StationSecret
 
 
 @dataclass(frozen=True, slots=True)
+class Greeting:
+    """A Hello, and the station as the whole session knows it, even if its certificate is renewed meanwhile."""
+
+    message: Hello
+    station: StationIdentity
+
+
+@dataclass(frozen=True, slots=True)
 class ChallengedUnit:
     """A unit that said who it is and has to prove it. Holds secrets of this session, which end with it."""
 
     message: Challenge
+    station: StationIdentity
     serial: BoardSerial
     identity: Identity
     claims: Claims
@@ -92,7 +102,7 @@ class CableProvisioner:
         policy: EkPolicy,
         vendors: VendorsDirectory,
         secret: StationSecret,
-        identity: StationIdentity,
+        station: Callable[[], StationIdentity],
         issuance: Issuance,
         tables: KeyTables,
         database: Database,
@@ -103,7 +113,7 @@ class CableProvisioner:
         self._policy = policy
         self._vendors = vendors
         self._blind_index = BlindIndex(secret)
-        self._identity = identity
+        self._station = station
         self._issuance = issuance
         self._tables = tables
         self._database = database
@@ -111,20 +121,24 @@ class CableProvisioner:
         self._clock = clock
         self._refusals = RefusalLimiter()
 
-    def hello(self) -> Hello:
+    def greet(self) -> Greeting:
         """Make a Hello with a fresh nonce."""
-        return Hello(
+        station = self._station()
+        hello = Hello(
             versions=(VERSION,),
             nonce=os.urandom(32),
             station=self._config.name,
-            chain=self._identity.chain,
-            time=int(self._now().timestamp()),
+            chain=station.chain,
+            time=int(station.now(utc_now(self._clock)).timestamp()),
+            revoked_stations=station.revoked_stations,
         )
+        return Greeting(hello, station)
 
-    def challenge(self, identity: Identity, transcript: bytes) -> ChallengedUnit:
+    def challenge(self, station: StationIdentity, identity: Identity, transcript: bytes) -> ChallengedUnit:
         """Check a unit's Identity, and make a challenge that only its TPM can answer.
 
-        `transcript` is the digest after the Identity. Raises `identity.*` and `attestation.*`.
+        `station` is that of the Hello; `transcript` is the digest after the Identity. Raises `identity.*` and
+        `attestation.*`.
         """
         begun = time.monotonic()
         serial = board_serial(identity.serial)
@@ -141,9 +155,9 @@ class CableProvisioner:
                 hpke_key=opener.public,
             )
         )
-        signature = self._identity.sign(signed_bytes(ChallengeBody, transcript, body))
+        signature = station.sign(signed_bytes(ChallengeBody, transcript, body))
         return ChallengedUnit(
-            Challenge(body=body, signature=signature), serial, identity, claims, ek, secret, opener, begun
+            Challenge(body=body, signature=signature), station, serial, identity, claims, ek, secret, opener, begun
         )
 
     async def issue(self, unit: ChallengedUnit, proof: Proof, before: bytes, after: bytes, port: str) -> IssuedUnit:
@@ -203,7 +217,7 @@ class CableProvisioner:
                 validation_endpoint=self._config.validation_endpoint,
             )
         )
-        signature = self._identity.sign(signed_bytes(CredentialsBody, transcript, body))
+        signature = unit.station.sign(signed_bytes(CredentialsBody, transcript, body))
         return IssuedUnit(
             Credentials(body=body, signature=signature),
             granted,
@@ -256,4 +270,4 @@ class CableProvisioner:
             )
 
     def _now(self) -> dt.datetime:
-        return self._identity.now(utc_now(self._clock))
+        return self._station().now(utc_now(self._clock))

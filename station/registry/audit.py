@@ -40,6 +40,8 @@ class Event(StrEnum):
     REVOKED = "revoked"
     REINSTATED = "reinstated"
     CRL_SIGNED = "crl-signed"
+    STATION_CERTIFIED = "station-certified"
+    STATION_REVOKED = "station-revoked"
     TOKEN_CREATED = "token-created"  # noqa: S105 - names of events
     TOKEN_REVOKED = "token-revoked"  # noqa: S105
 

@@ -33,6 +33,13 @@ class KeyHolder(StrEnum):
     """This station made it, returned it once and did not keep it."""
 
 
+class CrlScope(StrEnum):
+    """Whose certificates a CRL lists. Each has its own numbers (RFC 5280 section 5.2.3)."""
+
+    DEVICES = "devices"
+    STATIONS = "stations"
+
+
 class CertificateKind(StrEnum):
     DEVICE = "device"
 

@@ -16,7 +16,7 @@ from shared.errors import BirthmarkError
 from station.registry import audit, crl, units
 from station.registry.audit import Event
 from station.registry.database import Connection
-from station.registry.records import CertificateState, Unit, UnitState
+from station.registry.records import CertificateState, CrlScope, Unit, UnitState
 from station.registry.schema import certificates
 from station.registry.schema import units as table
 
@@ -123,7 +123,7 @@ async def release(connection: Connection, serial: str, reason: str, now: int) ->
 
 async def _update(connection: Connection, unit_id: int, **values: object) -> None:
     await connection.execute(table.update().where(table.c.id == unit_id).values(**values))
-    await crl.note_change(connection)
+    await crl.note_change(connection, CrlScope.DEVICES)
 
 
 async def _revoke_certificates(connection: Connection, unit_id: int, code: RevocationCode, now: int) -> None:

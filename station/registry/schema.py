@@ -147,11 +147,31 @@ audit_head: Final = sa.Table(
     sa.Column("hash", sa.LargeBinary(32), nullable=False),
 )
 
-# One row: the CRL signed last.
+# The certificates with which stations of this authority have greeted units.
+stations: Final = sa.Table(
+    "stations",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    # the station's, from its settings; several stations may bear one name
+    sa.Column("name", sa.String(64), nullable=False),
+    # of the certificate, hexadecimal
+    sa.Column("certificate_serial", sa.String(40), nullable=False),
+    # seconds since 1970, UTC
+    sa.Column("not_before", sa.BigInteger, nullable=False),
+    sa.Column("not_after", sa.BigInteger, nullable=False),
+    sa.Column("recorded_at", sa.BigInteger, nullable=False),
+    sa.Column("revoked_at", sa.BigInteger),
+    sa.Column("revoked_reason", sa.String(256)),
+)
+sa.Index("stations_certificate_serial", stations.c.certificate_serial, unique=True)
+sa.Index("stations_name", stations.c.name)
+
+# One row for each scope: the CRL signed last.
 crl: Final = sa.Table(
     "crl",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    # whose certificates it lists: devices, stations
+    sa.Column("scope", sa.String(16), primary_key=True),
     # grows with every change that a CRL must show
     sa.Column("changes", sa.BigInteger, nullable=False),
     # the highest number that a CRL was given

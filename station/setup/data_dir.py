@@ -34,7 +34,6 @@ REQUIRED: Final = (
     "authority/intermediate.pem",
     "authority/intermediate.key",
     "authority/station.pem",
-    "authority/station.key",
 )
 """What a whole data directory holds."""
 

@@ -25,7 +25,6 @@ from shared.protocol.messages import (
     ChallengeBody,
     Credentials,
     CredentialsBody,
-    Hello,
     Identity,
     Proof,
     decode_body,
@@ -45,7 +44,7 @@ from station.authority.key_file import KeyFileIssuer
 from station.authority.profiles import DeviceSubject
 from station.authority.station_identity import StationIdentity
 from station.config import AuthorityConfig, StationConfig
-from station.provisioning.cable import CableProvisioner, ChallengedUnit, IssuedUnit
+from station.provisioning.cable import CableProvisioner, ChallengedUnit, Greeting, IssuedUnit
 from station.provisioning.issuance import Issuance
 from station.secrets.station_secret import StationSecret
 from tests.adversary.dishonest_agent import but
@@ -72,7 +71,7 @@ class DishonestStation(CableProvisioner):
             honest.policy,
             honest.vendors,
             honest.secret,
-            self.shown.identity,
+            lambda: self.shown.identity,
             Issuance(honest.config, honest.tables, self.shown.issuer, honest.database),
             honest.tables,
             honest.database,
@@ -102,8 +101,8 @@ class DishonestStation(CableProvisioner):
     def sign_credentials(self, honest: Credentials) -> Credentials:
         return honest
 
-    def challenge(self, identity: Identity, transcript: bytes) -> ChallengedUnit:
-        unit = super().challenge(identity, transcript)
+    def challenge(self, station: StationIdentity, identity: Identity, transcript: bytes) -> ChallengedUnit:
+        unit = super().challenge(station, identity, transcript)
         body = encode(self.challenge_body(decode_body(ChallengeBody, unit.message.body), unit))
         signature = self.shown.identity.sign(signed_bytes(ChallengeBody, transcript, body))
         return replace(unit, message=self.sign_challenge(Challenge(body=body, signature=signature)))
@@ -177,8 +176,8 @@ class SignatureOverAnotherBody(DishonestStation):
 class SignatureOfAnotherKind(DishonestStation):
     """A genuine signature over this transcript and body, but of the kind for Credentials."""
 
-    def challenge(self, identity: Identity, transcript: bytes) -> ChallengedUnit:
-        unit = super().challenge(identity, transcript)
+    def challenge(self, station: StationIdentity, identity: Identity, transcript: bytes) -> ChallengedUnit:
+        unit = super().challenge(station, identity, transcript)
         signed = signed_bytes(CredentialsBody, transcript, unit.message.body)
         return replace(unit, message=but(unit.message, signature=self.shown.identity.sign(signed)))
 
@@ -213,8 +212,9 @@ class ExpiredStation(DishonestStation):
 class StationFromBeforeItself(DishonestStation):
     """It states a time before its certificate is valid, which an honest station never does."""
 
-    def hello(self) -> Hello:
-        return but(super().hello(), time=int(time.time()) - 86_400)
+    def greet(self) -> Greeting:
+        honest = super().greet()
+        return replace(honest, message=but(honest.message, time=int(time.time()) - 86_400))
 
 
 @at_once("trust.station-untrusted")

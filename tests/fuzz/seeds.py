@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from cryptography.hazmat.primitives import hashes
+
 from shared.protocol.framing import encode_frame
 from shared.protocol.messages import encode
 from shared.protocol.states import State
+from station.authority import crl
+from station.authority.crl import RevokedCertificate
+from station.registry.records import CrlScope
 from tests.fuzz.targets import VENDOR, agent_authority
 from tests.harness import samples
-from tests.harness.certificates import chain_of_trust
+from tests.harness.certificates import NOW, chain_of_trust
 from tests.harness.rough_vendors import rough_vendors
 from tests.harness.soft_device import Device, certify
 from tests.harness.soft_device import csr as request_of
@@ -49,6 +54,13 @@ def _agent_chains() -> list[bytes]:
     return [certificate.tbs_certificate_bytes for certificate in certificates]
 
 
+def _station_lists() -> list[bytes]:
+    ours = agent_authority()
+    revoked = [RevokedCertificate(number, NOW, "keyCompromise") for number in (1, 1 << 158)]
+    lists = [crl.revocation_list(ours.intermediate, revoked, 7, NOW, scope) for scope in CrlScope]
+    return [made.sign(ours.intermediate_key, hashes.SHA256()).tbs_certlist_bytes for made in lists]
+
+
 SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "frames": _frames,
     "messages": _messages,
@@ -57,4 +69,5 @@ SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "csr": lambda: [request_of(Device().device.private)],
     "ek_certificates": _ek_certificates,
     "agent_chains": _agent_chains,
+    "station_lists": _station_lists,
 }

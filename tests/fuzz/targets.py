@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from device_agent.session.station_list import StationList
 from device_agent.session.trust import TrustedStation, verify_device_chain, verify_station
 from device_agent.session.trusted_authority import TrustedAuthority
 from shared import limits
@@ -151,8 +152,20 @@ def agent_chains(octets: bytes) -> None:
             assert _CLIENT_NAMED in octets
 
 
+def station_lists(octets: bytes) -> None:
+    """A list of revoked stations is read or refused, and counts only when the station's issuer signed it."""
+    ours, known = agent_authority(), TrustedAuthority(agent_authority().root)
+    chain, time = ours.chain(ours.station), int(CHAIN_NOW.timestamp())
+    for sent in (octets, _signed(octets, ours.intermediate_key)):
+        with suppress(ValueError):
+            assert len(StationList.read(sent).revoked) <= limits.REVOKED_STATIONS
+        with suppress(BirthmarkError):
+            verify_station(chain, time, SIGNED, ours.sign(), known, revoked_stations=sent)
+            assert not sent or sent is not octets
+
+
 def _signed(octets: bytes, issuer: ec.EllipticCurvePrivateKey) -> bytes:
-    """A certificate of `octets` (tbsCertificate), signed by ECDSA with SHA-256."""
+    """A certificate or CRL of `octets` (what is signed), signed by ECDSA with SHA-256."""
     signature = b"\0" + issuer.sign(octets, ec.ECDSA(hashes.SHA256()))
     inside = octets + bytes.fromhex("300a06082a8648ce3d040302") + b"\x03" + bytes([len(signature)]) + signature
     size = len(inside).to_bytes(2, "big").lstrip(b"\0")
@@ -185,7 +198,7 @@ def _roots() -> EkRoots:
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     target.__name__: target
-    for target in (frames, messages, sessions, tpm_structures, csr, ek_certificates, agent_chains)
+    for target in (frames, messages, sessions, tpm_structures, csr, ek_certificates, agent_chains, station_lists)
 }
 
 MOST_BYTES: Final = {"frames": 8192, "messages": 4096, "sessions": 4096, "tpm_structures": 1024}

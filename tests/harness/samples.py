@@ -36,6 +36,7 @@ HELLO: Final = Hello(
     station="bench 3",
     chain=(b"leaf", b"intermediate", b"root"),
     time=1_795_000_000,
+    revoked_stations=b"crl",
 )
 
 ANOTHER_HELLO: Final = msgspec.structs.replace(HELLO, nonce=b"H" * 32)

@@ -7,11 +7,13 @@ import datetime as dt
 from collections.abc import Sequence
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from shared.errors import BirthmarkError
 from station.authority.crl import RevokedCertificate
 from station.authority.issuer import CertificateRequest, Issuer
+from station.registry.records import CrlScope
 
 
 class SlowSigner:
@@ -42,10 +44,16 @@ class SlowSigner:
         self.told.append(revoked)
         await self.issuer.revoke(revoked)
 
-    async def revocation_list(self, revoked: Sequence[RevokedCertificate], number: int, at: dt.datetime) -> bytes:
+    async def issue_station(self, name: str, key: ec.EllipticCurvePublicKey, at: dt.datetime) -> x509.Certificate:
+        await self._wait()
+        return self.answer or await self.issuer.issue_station(name, key, at)
+
+    async def revocation_list(
+        self, revoked: Sequence[RevokedCertificate], number: int, at: dt.datetime, scope: CrlScope
+    ) -> bytes:
         self.lists.append(number)
         await self._wait()
-        return await self.issuer.revocation_list(revoked, number, at)
+        return await self.issuer.revocation_list(revoked, number, at, scope)
 
     def chain_of(self, leaf: bytes) -> tuple[bytes, ...]:
         return self.issuer.chain_of(leaf)

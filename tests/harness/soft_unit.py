@@ -29,6 +29,7 @@ from shared.protocol.nuc_encryption import encrypt_nuc_hash
 from shared.protocol.signing import signed_bytes, stored_digest
 from shared.types import NucHash, TableId
 from station.attestation.tpm2.structures import Alg, object_name
+from station.authority.station_identity import StationIdentity
 from station.config import StationConfig
 from station.events import Bus
 from station.provisioning.cable import CableProvisioner, ChallengedUnit
@@ -75,8 +76,8 @@ async def open_provisioning(folder: Path) -> AsyncIterator[Provisioning]:
         provisioning = Provisioning(bare_station)
         challenge = bare_station.provisioner.challenge
 
-        def remember(identity: Identity, transcript: bytes) -> ChallengedUnit:
-            unit = challenge(identity, transcript)
+        def remember(station: StationIdentity, identity: Identity, transcript: bytes) -> ChallengedUnit:
+            unit = challenge(station, identity, transcript)
             provisioning.secret = unit.secret
             return unit
 

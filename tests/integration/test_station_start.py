@@ -1,14 +1,24 @@
 """A station is made whole or not at all, is private, and overwrites nothing."""
 
+import datetime as dt
 import json
 import shutil
 import stat
 import subprocess
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from station import config as configuration
+from station.authority import files, profiles
+from station.authority.key_file import KeyFileIssuer
+from station.secrets.station_secret import StationSecret
 from virtual.station import VirtualStation, run_station
+from virtual.timeouts import TIMEOUT_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +166,7 @@ def test_a_half_made_data_directory_is_not_served(data_dir: Path, name: str) -> 
     assert "[data.incomplete]" in failed("serve", "--data-dir", str(data_dir), "--port", "0").stderr
 
 
-@pytest.mark.parametrize("name", [".", "secrets/station.key", "registry.sqlite", "authority/station.key"])
+@pytest.mark.parametrize("name", [".", "secrets/station.key", "registry.sqlite", "authority/station.pem"])
 def test_a_data_directory_that_others_can_read_is_not_served(data_dir: Path, name: str) -> None:
     path = data_dir / name
     path.chmod(path.stat().st_mode | 0o044)
@@ -191,3 +201,37 @@ def test_openssl_accepts_the_authoritys_own_chain(made: Path) -> None:
         text=True,
     )
     assert verify.returncode == 0, verify.stderr
+
+
+@pytest.mark.timeout(600)  # many processes
+def test_a_station_renews_its_certificate_at_its_start_and_when_it_is_revoked(data_dir: Path) -> None:
+    """The one that `init` made is replaced by one that ends in three weeks; then a person revokes the renewed one."""
+    config, secret = configuration.load(data_dir / "station.toml"), StationSecret.load(data_dir)
+    authority = files.load(data_dir, config, secret)
+    assert isinstance(authority.issuer, KeyFileIssuer)
+    key = ec.generate_private_key(ec.SECP256R1())
+    begun = dt.datetime.now(dt.UTC) - dt.timedelta(days=70)
+    ending = profiles.station("Birthmark", "station", key.public_key(), begun, authority.certificates.intermediate)
+    files.store_station(data_dir, secret, ending.sign(authority.issuer._key, hashes.SHA256()), key)
+
+    def listed() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(
+            run_station("station", "list", "--data-dir", str(data_dir), "--json").stdout
+        )
+        return found
+
+    def in_use() -> str:
+        return f"{files.load(data_dir, config, secret).identity.certificate.serial_number:x}"
+
+    old = in_use()
+    with VirtualStation(data_dir, str(data_dir / "no-port")) as station:
+        station.start()
+        renewed = in_use()
+        assert renewed != old
+        assert [(one["certificate_serial"], one["valid"]) for one in listed()] == [(renewed, True)]
+        run_station("station", "revoke", renewed, "--reason", "copied", "--data-dir", str(data_dir))
+        end = time.monotonic() + TIMEOUT_SECONDS
+        while in_use() == renewed:
+            assert time.monotonic() < end, station.log.read_text()
+            time.sleep(0.2)
+        assert [one["valid"] for one in listed()] == [False, True]

@@ -359,6 +359,22 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "It is false, or something on the cable changes what is sent; do not plug the unit into it.",
     ),
     ErrorKind(
+        "trust.station-list-forged",
+        "the station's list of revoked stations is not its authority's",
+        "It is false or damaged; do not plug the unit into it, and tell whoever runs the authority.",
+    ),
+    ErrorKind(
+        "trust.station-list-unreadable",
+        "the list of revoked stations that this unit keeps cannot be read",
+        "The card is damaged. `sudo birthmark-agent reset --forget-root` forgets list, identity and authority.",
+    ),
+    ErrorKind(
+        "trust.station-revoked",
+        "the authority has revoked this station",
+        "Its key was stolen, or it is out of service: plug the unit into another one. At the station, see "
+        "`birthmark-station station list`; a running station gets a new certificate by itself.",
+    ),
+    ErrorKind(
         "trust.station-untrusted",
         "the station's certificate leads to another root than this unit trusts",
         "Use a station of this unit's authority, or let it trust another: `birthmark-agent reset --forget-root`.",

@@ -13,10 +13,31 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "It was not issued by this authority; provision the unit anew.",
     ),
     ErrorKind(
+        "authority.issuer-silent",
+        "whoever issues certificates does not answer",
+        "Look whether it runs and can be reached from this station.",
+        retry=True,
+    ),
+    ErrorKind(
         "authority.issuer-unknown",
         "none of this authority's intermediates has issued the certificate",
         "Put the intermediate that issued it into the data directory as authority/earlier-1.pem, or `birthmark-station "
         "release SERIAL` and provision the unit anew.",
+    ),
+    ErrorKind(
+        "authority.station-refused",
+        "the station was issued a certificate that it cannot use",
+        "Look at the log of whoever issues certificates; the certificate in use stays in use.",
+    ),
+    ErrorKind(
+        "authority.station-unknown",
+        "no station's certificate in force has this serial number or name",
+        "`birthmark-station station list` names them; an expired or revoked one needs no revocation.",
+    ),
+    ErrorKind(
+        "authority.stations-too-many",
+        "too many stations are revoked at once",
+        "Each Hello carries the list of them. Revoke fewer, or replace the intermediate: then all of its stations end.",
     ),
     ErrorKind(
         "authority.unreadable",

@@ -94,6 +94,6 @@ def _authority(station: Services) -> bool:
     certificates = (
         authority.certificates.root,
         authority.certificates.intermediate,
-        authority.identity.certificate,
+        station.own.identity().certificate,
     )
     return all(c.not_valid_before_utc <= now <= c.not_valid_after_utc for c in certificates)

@@ -52,7 +52,7 @@ async def _read_gauges(metrics: Metrics, station: Services) -> None:
     named = {
         "root": authority.certificates.root,
         "intermediate": authority.certificates.intermediate,
-        "station": authority.identity.certificate,
+        "station": station.own.identity().certificate,
     }
     for name, certificate in named.items():
         metrics.certificate_expiry.labels(name).set(certificate.not_valid_after_utc.timestamp())

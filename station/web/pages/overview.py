@@ -164,10 +164,11 @@ async def _wait_for_changes(queue: asyncio.Queue[BusEvent]) -> set[type[BusEvent
 
 
 def _notices(app: web.Application) -> str:
+    bus = app[app_keys.SERVICES].bus
     return (
         app[app_keys.TEMPLATES]
         .get_template("notices.html")
-        .render(vendors=app[app_keys.SERVICES].bus.notice(Topic.VENDORS))
+        .render(notices={topic.value: bus.notice(topic) for topic in (Topic.VENDORS, Topic.CERTIFICATE)})
     )
 
 

@@ -11,7 +11,8 @@ depends_on = None
 
 def upgrade() -> None:
     _audit()
-    _revocation_list()
+    _stations()
+    _revocation_lists()
     _tokens()
     _links()
     _units()
@@ -47,20 +48,37 @@ def _audit() -> None:
             )
 
 
-def _revocation_list() -> None:
+def _stations() -> None:
+    op.create_table(
+        "stations",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("certificate_serial", sa.String(length=40), nullable=False),
+        sa.Column("not_before", sa.BigInteger(), nullable=False),
+        sa.Column("not_after", sa.BigInteger(), nullable=False),
+        sa.Column("recorded_at", sa.BigInteger(), nullable=False),
+        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
+        sa.Column("revoked_reason", sa.String(length=256), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("stations_certificate_serial", "stations", ["certificate_serial"], unique=True)
+    op.create_index("stations_name", "stations", ["name"], unique=False)
+
+
+def _revocation_lists() -> None:
     crl = op.create_table(
         "crl",
-        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("scope", sa.String(length=16), nullable=False),
         sa.Column("changes", sa.BigInteger(), nullable=False),
         sa.Column("last_number", sa.BigInteger(), nullable=False),
         sa.Column("number", sa.BigInteger(), nullable=False),
         sa.Column("signed_at", sa.BigInteger(), nullable=False),
         sa.Column("shows", sa.BigInteger(), nullable=False),
         sa.Column("der", sa.LargeBinary(), nullable=True),
-        sa.PrimaryKeyConstraint("id"),
+        sa.PrimaryKeyConstraint("scope"),
     )
-    empty = {"id": 1, "changes": 0, "last_number": 0, "number": 0, "signed_at": 0, "shows": 0, "der": None}
-    op.bulk_insert(crl, [empty])
+    empty = {"changes": 0, "last_number": 0, "number": 0, "signed_at": 0, "shows": 0, "der": None}
+    op.bulk_insert(crl, [{"scope": scope, **empty} for scope in ("devices", "stations")])
 
 
 def _tokens() -> None:

@@ -85,7 +85,8 @@ class Station:
 
     def hello(self) -> Hello:
         chain = self.chain_of_trust.chain(self.chain_of_trust.station)
-        return Hello(versions=(1,), nonce=bytes(32), station="s", chain=chain, time=int(NOW.timestamp()))
+        time = int(NOW.timestamp())
+        return Hello(versions=(1,), nonce=bytes(32), station="s", chain=chain, time=time, revoked_stations=b"")
 
     def challenge(self) -> Challenge:
         ak_name = read_public(self._publics.ak).name()

@@ -9,12 +9,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from device_agent.session.trust import TrustedStation, verify_device_chain, verify_station
+from device_agent.build_date import BUILD_DATE
+from device_agent.session.station_list import StationList
+from device_agent.session.trust import Remembered, TrustedStation, verify_device_chain, verify_station
 from device_agent.session.trusted_authority import TrustedAuthority
 from shared.errors import BirthmarkError
 from shared.types import board_serial
 from shared.x509_profile import EKU_STATION
-from station.authority import profiles
+from station.authority import crl, profiles
+from station.authority.crl import RevokedCertificate
+from station.authority.profiles import BACKDATE
+from station.registry.records import CrlScope
 from tests.harness.certificates import (
     NOW,
     SERIAL,
@@ -284,3 +289,85 @@ def test_what_stands_above_the_known_intermediate_need_not_be_known_but_may_not_
     assert code(meet, None, authority("middle", middle_key, "root", root_key, None)) == "trust.intermediate-unpinned"
     assert code(meet, [EKU_STATION], None) == "trust.intermediate-unpinned"
     assert code(meet, [ExtendedKeyUsageOID.SERVER_AUTH], low) == "trust.authority-unfit"
+
+
+# --- revoked stations, and the earliest time ---
+
+
+def station_list(
+    chain_of_trust: AuthorityChain, number: int, *revoked: int, at: dt.datetime = NOW, by: AuthorityChain | None = None
+) -> bytes:
+    entries = [RevokedCertificate(serial, at, "keyCompromise") for serial in revoked]
+    builder = crl.revocation_list(chain_of_trust.intermediate, entries, number, at, CrlScope.STATIONS)
+    signer = (by or chain_of_trust).intermediate_key
+    return builder.sign(signer, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+def met(
+    chain_of_trust: AuthorityChain,
+    sent: bytes = b"",
+    kept: bytes = b"",
+    at: dt.datetime = NOW,
+    earliest: dt.datetime = BUILD_DATE,
+) -> TrustedStation:
+    return verify_station(
+        chain_of_trust.chain(chain_of_trust.station),
+        int(at.timestamp()),
+        SIGNED,
+        chain_of_trust.sign(),
+        TrustedAuthority(chain_of_trust.root),
+        revoked_stations=sent,
+        remembered=Remembered(earliest, StationList.read(kept) if kept else None),
+    )
+
+
+def number(station: TrustedStation) -> int | None:
+    return station.station_list.number if station.station_list else None
+
+
+def test_a_station_on_its_authoritys_list_is_refused_whichever_end_has_the_list(ours: AuthorityChain) -> None:
+    lists_it, lists_another = station_list(ours, 2, ours.station.serial_number), station_list(ours, 1, 4711)
+    assert code(met, ours, lists_it) == "trust.station-revoked"
+    assert code(met, ours, b"", lists_it) == "trust.station-revoked"
+    assert code(met, ours, lists_another, lists_it) == "trust.station-revoked"
+    assert number(met(ours, lists_another)) == 1
+
+
+def test_the_newer_list_counts(ours: AuthorityChain) -> None:
+    older, newer = station_list(ours, 2, 4711), station_list(ours, 3)
+    assert number(met(ours, newer, older)) == number(met(ours, older, newer)) == 3
+    assert number(met(ours, b"", older)) == 2
+    assert number(met(ours)) is None
+
+
+def test_a_list_that_its_issuer_has_not_signed_is_refused(ours: AuthorityChain, theirs: AuthorityChain) -> None:
+    assert code(met, ours, station_list(ours, 9, by=theirs)) == "trust.station-list-forged"
+    assert code(met, ours, b"no list") == "trust.station-list-forged"
+
+
+def test_a_kept_list_of_another_intermediate_neither_counts_nor_stays(
+    ours: AuthorityChain, theirs: AuthorityChain
+) -> None:
+    far = station_list(theirs, 9_999, ours.station.serial_number, at=NOW + dt.timedelta(days=3000))
+    assert number(met(ours, station_list(ours, 1), far)) == 1
+    assert number(met(ours, b"", far)) is None
+
+
+def test_no_time_counts_before_what_the_authority_has_signed(ours: AuthorityChain) -> None:
+    end = ours.station.not_valid_after_utc
+    later = end + dt.timedelta(days=1)
+    assert met(ours, at=end).time == end
+    assert code(met, ours, b"", b"", NOW, later) == "trust.station-expired"
+    assert code(met, ours, station_list(ours, 1, at=later + BACKDATE)) == "trust.station-expired"
+    assert code(met, ours, b"", station_list(ours, 1, at=later + BACKDATE)) == "trust.station-expired"
+
+
+def test_a_slow_clock_does_not_shut_an_honest_station_out(ours: AuthorityChain) -> None:
+    """Its certificate is judged at the earliest possible time, not at the one that it says."""
+    later = NOW + dt.timedelta(days=9)
+    assert met(ours, station_list(ours, 1, at=later + BACKDATE)).time == later
+
+
+def test_no_time_counts_before_the_agent_was_built(ours: AuthorityChain) -> None:
+    old = chain_of_trust(BUILD_DATE - dt.timedelta(days=profiles.STATION_DAYS + 1))
+    assert code(met, old, b"", b"", BUILD_DATE - dt.timedelta(days=2)) == "trust.station-expired"

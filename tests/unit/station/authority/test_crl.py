@@ -9,8 +9,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from station.authority.crl import LIFETIME, RevokedCertificate, revocation_list
+from station.authority.crl import LIFETIMES, RevokedCertificate, revocation_list
 from station.authority.profiles import BACKDATE
+from station.registry.records import CrlScope
 from station.registry.revocation import RevocationCode
 from tests.harness.certificates import NOW, chain_of_trust
 
@@ -18,8 +19,10 @@ AUTHORITY = chain_of_trust()
 ODD = dt.datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=dt.UTC)
 
 
-def signed(*revoked: RevokedCertificate, number: int = 1, now: dt.datetime = NOW) -> x509.CertificateRevocationList:
-    builder = revocation_list(AUTHORITY.intermediate, revoked, number, now)
+def signed(
+    *revoked: RevokedCertificate, number: int = 1, now: dt.datetime = NOW, scope: CrlScope = CrlScope.DEVICES
+) -> x509.CertificateRevocationList:
+    builder = revocation_list(AUTHORITY.intermediate, revoked, number, now, scope)
     return builder.sign(AUTHORITY.intermediate_key, hashes.SHA256())
 
 
@@ -36,7 +39,7 @@ def test_a_crl_names_its_issuer_by_name_and_key_and_has_the_number_given() -> No
 def test_a_crl_begins_a_little_early_and_lasts_its_lifetime_in_whole_seconds() -> None:
     crl = signed(now=ODD)
     assert crl.last_update_utc == ODD.replace(microsecond=0) - BACKDATE
-    assert crl.next_update_utc == crl.last_update_utc + LIFETIME
+    assert crl.next_update_utc == crl.last_update_utc + LIFETIMES[CrlScope.DEVICES]
 
 
 def test_each_revoked_certificate_has_its_time_and_reason() -> None:

@@ -55,7 +55,7 @@ def test_every_file_is_private_and_the_roots_key_is_not_among_them(tmp_path: Pat
     folder = tmp_path / "authority"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {path.name for path in folder.iterdir()} == {
-        "root.pem", "intermediate.pem", "station.pem", "intermediate.key", "station.key"
+        "root.pem", "intermediate.pem", "station.pem", "intermediate.key"
     }  # fmt: skip
     for path in folder.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -78,7 +78,7 @@ def test_another_stations_secret_opens_nothing(authority: Authority, tmp_path: P
     assert "station secret" in refused(tmp_path, StationSecret.generate())
 
 
-@pytest.mark.parametrize("name", ["root.pem", "intermediate.pem", "station.pem", "intermediate.key", "station.key"])
+@pytest.mark.parametrize("name", ["root.pem", "intermediate.pem", "station.pem", "intermediate.key"])
 def test_a_file_that_is_missing_or_damaged_is_named(authority: Authority, tmp_path: Path, name: str) -> None:
     path = tmp_path / "authority" / name
     whole = path.read_bytes()
@@ -93,8 +93,6 @@ def test_a_file_that_is_missing_or_damaged_is_named(authority: Authority, tmp_pa
     [
         ("root.pem",),
         ("station.pem",),
-        ("station.key",),
-        ("station.pem", "station.key"),
         ("intermediate.key",),
         ("intermediate.pem", "intermediate.key"),
     ],

@@ -18,6 +18,7 @@ from station.authority.issuer import CertificateRequest, Issuer
 from station.authority.key_file import KeyFileIssuer
 from station.authority.profiles import BACKDATE, DeviceSubject
 from station.config import AuthorityConfig
+from station.registry.records import CrlScope
 from tests.harness.certificates import NOW, chain_of_trust
 
 AUTHORITY = chain_of_trust()
@@ -74,7 +75,7 @@ async def test_a_list_shows_all_that_were_revoked_and_is_signed_by_the_intermedi
     for one in revoked:
         await ISSUER.revoke(one)
         await ISSUER.revoke(one)  # told again, as a station does that died in between
-    found = x509.load_der_x509_crl(await ISSUER.revocation_list(revoked, 7, NOW))
+    found = x509.load_der_x509_crl(await ISSUER.revocation_list(revoked, 7, NOW, CrlScope.DEVICES))
     assert [entry.serial_number for entry in found] == [1, 4711, MOST]
     assert found.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == 7
     assert found.is_signature_valid(AUTHORITY.intermediate_key.public_key())
@@ -86,12 +87,12 @@ async def test_a_list_is_signed_beside_the_event_loop(monkeypatch: pytest.Monkey
     make = crl.revocation_list
 
     def noted(
-        issuer: x509.Certificate, revoked: list[RevokedCertificate], number: int, now: dt.datetime
+        issuer: x509.Certificate, revoked: list[RevokedCertificate], number: int, now: dt.datetime, scope: CrlScope
     ) -> x509.CertificateRevocationListBuilder:
         threads.append(threading.current_thread())
-        return make(issuer, revoked, number, now)
+        return make(issuer, revoked, number, now, scope)
 
     monkeypatch.setattr(crl, "revocation_list", noted)
-    await ISSUER.revocation_list([], 1, NOW)
+    await ISSUER.revocation_list([], 1, NOW, CrlScope.DEVICES)
     [thread] = threads
     assert thread is not threading.current_thread()

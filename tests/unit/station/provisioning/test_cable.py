@@ -16,14 +16,22 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared.errors import BirthmarkError
-from shared.protocol.messages import ChallengeBody, CredentialsBody, Receipt, ReceiptBody, TableImport, decode_body
+from shared.protocol.messages import (
+    ChallengeBody,
+    CredentialsBody,
+    Identity,
+    Receipt,
+    ReceiptBody,
+    TableImport,
+    decode_body,
+)
 from shared.protocol.nuc_encryption import NucHashDecryptor, encrypt_nuc_hash
 from shared.protocol.signing import signed_bytes
 from shared.types import NucHash
 from station.authority.certificates import AuthorityCertificates
 from station.authority.key_file import KeyFileIssuer
 from station.events import BusEvent, UnitChanged
-from station.provisioning.cable import IssuedUnit
+from station.provisioning.cable import ChallengedUnit, IssuedUnit
 from station.registry import revocation
 from station.registry.records import UnitState
 from tests.harness.bare_station import NOW
@@ -54,8 +62,12 @@ async def station(tmp_path: Path) -> AsyncIterator[Provisioning]:
         yield provisioning
 
 
+def challenge(station: Provisioning, said: Identity) -> ChallengedUnit:
+    return station.provisioner.challenge(station.bare_station.own.identity(), said, AFTER_IDENTITY)
+
+
 async def issue(station: Provisioning, device: Device, nuc: NucHash = NUC) -> IssuedUnit:
-    unit = station.provisioner.challenge(identity(device), AFTER_IDENTITY)
+    unit = challenge(station, identity(device))
     proof = prove(device, unit.secret, unit.message, BEFORE_PROOF, nuc)
     return await station.provisioner.issue(unit, proof, BEFORE_PROOF, AFTER_PROOF, PORT)
 
@@ -65,7 +77,7 @@ def sign(device: Device, body: ReceiptBody) -> Receipt:
 
 
 def verify_as_agent(station: Provisioning, kind: type, transcript: bytes, body: bytes, signature: bytes) -> None:
-    key = station.bare_station.authority.identity.certificate.public_key()
+    key = station.bare_station.own.identity().certificate.public_key()
     assert isinstance(key, ec.EllipticCurvePublicKey)
     key.verify(signature, signed_bytes(kind, transcript, body), ec.ECDSA(hashes.SHA256()))
 
@@ -74,29 +86,29 @@ def verify_as_agent(station: Provisioning, kind: type, transcript: bytes, body: 
 
 
 def test_each_greeting_has_a_nonce_of_its_own_and_the_stations_time_and_chain(station: Provisioning) -> None:
-    one, other = station.provisioner.hello(), station.provisioner.hello()
+    one, other = station.provisioner.greet().message, station.provisioner.greet().message
     assert one.nonce != other.nonce
     assert one.time == NOW
-    assert one.chain == station.bare_station.authority.identity.chain
+    assert one.chain == station.bare_station.own.identity().chain
 
 
 def test_a_clock_that_was_set_back_greets_with_no_time_before_the_stations_certificate(station: Provisioning) -> None:
     station.bare_station.clock.now = 0.0
     assert (
-        station.provisioner.hello().time
-        == station.bare_station.authority.identity.certificate.not_valid_before_utc.timestamp()
+        station.provisioner.greet().message.time
+        == station.bare_station.own.identity().certificate.not_valid_before_utc.timestamp()
     )
 
 
 def test_a_challenge_is_signed_by_the_station_over_this_session(station: Provisioning) -> None:
-    unit = station.provisioner.challenge(identity(Device()), AFTER_IDENTITY)
+    unit = challenge(station, identity(Device()))
     verify_as_agent(station, ChallengeBody, AFTER_IDENTITY, unit.message.body, unit.message.signature)
     assert unit.secret not in unit.message.body
 
 
 def test_two_challenges_share_no_secret_and_no_key(station: Provisioning) -> None:
     device = Device()
-    one, other = (station.provisioner.challenge(identity(device), AFTER_IDENTITY) for _ in range(2))
+    one, other = (challenge(station, identity(device)) for _ in range(2))
     assert one.secret != other.secret
     keys = [decode_body(ChallengeBody, unit.message.body).hpke_key for unit in (one, other)]
     assert keys[0] != keys[1]
@@ -113,7 +125,7 @@ def test_two_challenges_share_no_secret_and_no_key(station: Provisioning) -> Non
 def test_an_invalid_identity_is_not_challenged(station: Provisioning, change: dict[str, object], code: str) -> None:
     said = msgspec.structs.replace(identity(Device()), **change)
     with pytest.raises(BirthmarkError) as caught:
-        station.provisioner.challenge(said, AFTER_IDENTITY)
+        challenge(station, said)
     assert caught.value.code == code
 
 
@@ -153,7 +165,7 @@ async def test_credentials_are_signed_over_this_session_and_hold_chain_and_wrapp
 
 async def test_a_proof_that_fails_leaves_nothing_written(station: Provisioning) -> None:
     device = Device()
-    unit = station.provisioner.challenge(identity(device), AFTER_IDENTITY)
+    unit = challenge(station, identity(device))
     honest = prove(device, unit.secret, unit.message, BEFORE_PROOF)
     lies = {
         "attestation.secret-wrong": {"secret": bytes(32)},

@@ -98,7 +98,7 @@ async def test_a_provisioned_unit_is_there_after_the_next_open(directory: Path) 
         ("station.toml", "tables = 7", "config.invalid"),
         ("secrets/station.key", "short", "data.incomplete"),
         ("secrets/station.key", "k" * 32, "authority.unreadable"),
-        ("authority/station.key", "damaged", "authority.unreadable"),
+        ("authority/station.pem", "damaged", "authority.unreadable"),
     ],
     ids=["no registry", "wrong settings", "short secret", "another station's secret", "damaged key"],
 )

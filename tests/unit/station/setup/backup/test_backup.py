@@ -156,7 +156,7 @@ def test_age_and_tar_alone_restore_a_station(data_dir: Path, tmp_path: Path) -> 
 
 
 def test_a_backup_that_no_station_could_open_is_not_restored(data_dir: Path, tmp_path: Path) -> None:
-    (data_dir / "authority" / "station.key").write_bytes(b"damaged before the backup")
+    (data_dir / "authority" / "station.pem").write_bytes(b"damaged before the backup")
     backup(data_dir, tmp_path / "backup", RECIPIENTS, silent)
     with pytest.raises(BirthmarkError, match=r"authority\.unreadable"):
         restore(tmp_path / "backup", tmp_path / "new", IDENTITIES, silent, force=False)

@@ -10,13 +10,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from shared.errors import BirthmarkError
-from station.authority.crl import LIFETIME
+from station.authority.crl import LIFETIMES
+from station.authority.revocation_list import CurrentRevocationList
 from station.provisioning.offline import ProvisionedUnit, ProvisioningRequest
 from station.registry import audit, revocation, units
 from station.registry.database import Database
 from station.registry.location import registry_url
+from station.registry.records import CrlScope
 from station.registry.revocation import RevocationCode
-from station.validation.revocation_list import CurrentRevocationList
 from tests.harness import issuing, openssl
 from tests.harness.applicants import FIRST
 from tests.harness.bare_station import NOW, BareStation, open_bare_station
@@ -82,7 +83,7 @@ async def test_the_list_names_its_issuers_key_and_its_next_update(tmp_path: Path
             x509.SubjectKeyIdentifier
         ).value
         assert identifier == own.digest
-        assert crl.next_update_utc == crl.last_update_utc + LIFETIME
+        assert crl.next_update_utc == crl.last_update_utc + LIFETIMES[CrlScope.DEVICES]
         assert crl.last_update_utc.timestamp() < NOW < crl.next_update_utc.timestamp()
 
 
@@ -126,7 +127,7 @@ async def test_a_released_unit_is_revoked_for_good_even_from_hold(tmp_path: Path
 async def test_an_unchanged_list_is_given_again_until_half_its_life_is_over(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         first = await bare_station.revocation_list.current()
-        bare_station.clock.now += LIFETIME.total_seconds() / 2 - 1
+        bare_station.clock.now += LIFETIMES[CrlScope.DEVICES].total_seconds() / 2 - 1
         assert await bare_station.revocation_list.current() == first
         bare_station.clock.now += 1
         renewed = await bare_station.revocation_list.current()
@@ -138,9 +139,9 @@ async def test_a_certificate_leaves_the_list_only_well_after_its_own_end(tmp_pat
         provisioned = await provision(bare_station)
         end = x509.load_der_x509_certificate(provisioned.chain[0]).not_valid_after_utc.timestamp()
         await revoke(bare_station, "CAM-1")
-        bare_station.clock.now = end + LIFETIME.total_seconds()
+        bare_station.clock.now = end + LIFETIMES[CrlScope.DEVICES].total_seconds()
         assert reason(await current(bare_station), provisioned) is not None
-        bare_station.clock.now = end + 3 * LIFETIME.total_seconds()
+        bare_station.clock.now = end + 3 * LIFETIMES[CrlScope.DEVICES].total_seconds()
         assert reason(await current(bare_station), provisioned) is None
 
 
