@@ -58,7 +58,7 @@ def _demonstrate(console: Console, station: VirtualStation, pis: list[VirtualPi]
     console.print("Making an authority: root, intermediate, station certificate, 10 key tables …")
     station.init("--name", "demo station", "--organization", "Birthmark Demo")
     station.start(port=_PORT if _is_free(_PORT) else 0)
-    console.print(f"The station serves its page at [bold]{station.address}[/]\n")
+    console.print(f"The station serves its page at {station.address}\n")
     plural = "s" if len(pis) > 1 else ""
     console.print(f"Plugging in {len(pis)} virtual Pi{plural}; each makes a TPM, captures its sensor's map, and goes:")
     begun = time.monotonic()
@@ -73,7 +73,8 @@ def _demonstrate(console: Console, station: VirtualStation, pis: list[VirtualPi]
     console.print(f"\n{len(pis)} unit{plural} provisioned in {seconds:.1f} s.")
     if once:
         return _check(console, station, pis)
-    console.print(f"Look at [bold]{station.address}[/] and press Ctrl-C to end.")
+    _print_way_in(console, station)
+    console.print("Press Ctrl-C to end.")
     console.print(f"A token from the first camera's TPM: birthmark-agent token --state-dir {pis[0].state_dir}")
     try:
         while station.process and station.process.poll() is None:
@@ -83,6 +84,17 @@ def _demonstrate(console: Console, station: VirtualStation, pis: list[VirtualPi]
         return 0
     console.print(f"[red]The station ended by itself; see {station.log}.[/]")
     return 1
+
+
+def _print_way_in(console: Console, station: VirtualStation) -> None:
+    """Print a link to the page to a person at a terminal, and how to make another."""
+    command = f"{Path(sys.executable).parent}/birthmark-station open --data-dir {station.data_dir}"
+    if console.is_terminal:
+        console.print("This link opens the page, once, within two minutes:")
+        console.print(f"  [bold]{station.link()}[/]", soft_wrap=True)
+        console.print(f"For another: {command}", soft_wrap=True)
+    else:
+        console.print(f"A link to the page: {command}", soft_wrap=True)
 
 
 def _provision(console: Console, pis: list[VirtualPi]) -> list[str]:
@@ -144,6 +156,7 @@ def _print_units(console: Console, station: VirtualStation) -> None:
 def _check(console: Console, station: VirtualStation, pis: list[VirtualPi]) -> int:
     """Check the result from outside, with other programs where possible."""
     console.print("\nChecking from outside:")
+    station.open_page()
     page = station.get("/")
     health = json.loads(station.get("/health", "application/json"))
     root = HOME / "root.pem"
@@ -155,7 +168,7 @@ def _check(console: Console, station: VirtualStation, pis: list[VirtualPi]) -> i
         if not true:
             wrong.append(what)
 
-    expect("the page is served and the station says it is well", health["status"] == "healthy", str(health))
+    expect("a link opens the page and the station says it is well", health["status"] == "healthy", str(health))
     registered = {str(unit["device_serial"]): unit for unit in station.devices()}
     for pi in pis:
         status = pi.status()

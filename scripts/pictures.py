@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Literal
 
@@ -40,8 +40,8 @@ def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     record(PICTURES / "demo.svg")
     # In a directory of their own, the ports have short names.
-    with tempfile.TemporaryDirectory() as bench, contextlib.chdir(bench), open_recorded_station() as address:
-        asyncio.run(photograph(address, PICTURES))
+    with tempfile.TemporaryDirectory() as bench, contextlib.chdir(bench), open_recorded_station() as station:
+        asyncio.run(photograph(station.link, PICTURES))
     for scheme in SCHEMES:
         _run("pngquant", "--force", "--ext", ".png", "--speed", "1", "64", str(PICTURES / f"page-{scheme}.png"))
     for path in sorted(PICTURES.iterdir()):
@@ -49,8 +49,8 @@ def main() -> None:
 
 
 @contextlib.contextmanager
-def open_recorded_station() -> Iterator[str]:
-    """Open a station in the working directory with units in every state of `SHOWN`. Returns its page's address.
+def open_recorded_station() -> Iterator[VirtualStation]:
+    """Open a station in the working directory with units in every state of `SHOWN`.
 
     The third unit has the first one's NUC map. The second is stopped while it makes its proof; a station waits 30 s for
     it.
@@ -72,7 +72,7 @@ def open_recorded_station() -> Iterator[str]:
                     _stop_at(agents[-1], steps_done(State.CHALLENGED))
                 else:
                     agents[-1].communicate(timeout=_PROVISION_SECONDS)
-            yield station.address
+            yield station
         finally:
             for agent in agents:
                 agent.kill()
@@ -90,14 +90,18 @@ def _stop_at(agent: subprocess.Popen[str], step: int) -> None:
     raise RuntimeError(f"the agent ended before step {step}")
 
 
-async def photograph(address: str, folder: Path) -> None:
-    """Write page-light.png and page-dark.png. Raises AssertionError unless it shows the recorded station."""
+async def photograph(link: Callable[[], str], folder: Path) -> None:
+    """Write page-light.png and page-dark.png; `link` makes a one-time link.
+
+    Raises AssertionError unless it shows the recorded station.
+    """
     async with chromium() as browser:
         for scheme in SCHEMES:
             page = await browser.new_page(
                 viewport={"width": 1180, "height": 1100}, device_scale_factor=1.5, color_scheme=scheme
             )
-            await page.goto(address)
+            await page.goto(link())
+            await page.get_by_role("button", name="Open the page").click()
             await expect(page.locator("#live")).to_contain_text("Live")
             await expect(page.locator(".port .state")).to_have_text(list(SHOWN), timeout=_SHOWS_SECONDS * 1000)
             await page.screenshot(path=folder / f"page-{scheme}.png", animations="disabled")

@@ -122,12 +122,13 @@ class SessionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class PageAccess(StrEnum):
-    """Who may read the page without signing in."""
+    """Who may read the page without a link or a token (docs/decisions/0007)."""
 
+    CLOSED = "closed"
+    """Nobody."""
     LOOPBACK = "open-on-loopback"
-    """Everybody on this machine who asks by a loopback name and not through a proxy."""
-    TOKEN = "token"  # noqa: S105 - a setting's value
-    """Nobody (docs/decisions/0007)."""
+    """Everybody whose connection comes from this machine, so also everybody behind a proxy or tunnel on it that does
+    not say so."""
 
 
 class RatesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -148,7 +149,7 @@ class WebConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     hosts: list[Annotated[str, Meta(pattern=_HOST)]] = msgspec.field(default_factory=list)
     """Names and addresses under which clients reach this station, besides loopback names and the host of
     `public_url`."""
-    page: PageAccess = PageAccess.LOOPBACK
+    page: PageAccess = PageAccess.CLOSED
     cors_origins: list[Annotated[str, Meta(pattern=_ORIGIN)]] = msgspec.field(default_factory=list)
     """Sites whose scripts may call the HTTP interface from a browser, with a bearer token."""
     rates: RatesConfig = msgspec.field(default_factory=RatesConfig)

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any, Final
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener, urlopen
 
 from virtual.timeouts import TIMEOUT_SECONDS
 
@@ -25,6 +25,7 @@ class VirtualStation:
         self._ports = ports
         self.process: subprocess.Popen[bytes] | None = None
         self.address = ""
+        self._cookie = ""
 
     def init(self, *options: str) -> None:
         """Run `birthmark-station init` with the policy that accepts TPM simulators."""
@@ -32,6 +33,7 @@ class VirtualStation:
 
     def start(self, *options: str, port: int = 0) -> None:
         """Start the station. Returns when it serves; `port` 0 takes a free one. Its output goes to `log`."""
+        self._cookie = ""
         before = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
@@ -80,9 +82,24 @@ class VirtualStation:
         """Return the output of `birthmark-station devices --json`."""
         return list(json.loads(run_station("devices", "--json", "--data-dir", str(self.data_dir)).stdout))
 
+    def link(self) -> str:
+        """Return a link that opens the page once, as `birthmark-station open` prints it."""
+        return str(json.loads(run_station("open", "--json", "--data-dir", str(self.data_dir)).stdout)["link"])
+
+    def open_page(self) -> None:
+        """Open the page by a link, as its button does, if it is not open; `get` then reads it."""
+        if self._cookie:
+            return
+        door, _, secret = self.link().partition("#")
+        origin = self.address.rstrip("/")
+        request = Request(door, data=f"link={secret}".encode(), headers={"Origin": origin})  # noqa: S310 - loopback
+        with build_opener(_NoRedirect).open(request, timeout=TIMEOUT_SECONDS) as answer:
+            self._cookie = answer.headers["Set-Cookie"].partition(";")[0]
+
     def get(self, path: str, accept: str = "text/html") -> str:
         """Fetch a path of the station."""
-        request = Request(self.address.rstrip("/") + path, headers={"Accept": accept})  # noqa: S310 - loopback
+        headers = {"Accept": accept, "Cookie": self._cookie}
+        request = Request(self.address.rstrip("/") + path, headers=headers)  # noqa: S310 - loopback
         with urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
             return str(answer.read().decode())
 
@@ -94,6 +111,13 @@ class VirtualStation:
         )
         with urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
             return dict(json.loads(answer.read()))
+
+
+class _NoRedirect(HTTPRedirectHandler):
+    """Takes a redirection as the answer."""
+
+    def http_error_303(self, req: Request, fp: Any, code: int, msg: str, headers: Any) -> Any:
+        return fp
 
 
 def run_station(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

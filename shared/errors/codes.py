@@ -9,6 +9,8 @@ from typing import Literal, TypeAlias
 
 ErrorCode: TypeAlias = Literal[
     "access.denied",
+    "access.link-invalid",
+    "access.page-key-missing",
     "access.required",
     "access.scope-missing",
     "access.token-exists",
@@ -75,6 +77,7 @@ ErrorCode: TypeAlias = Literal[
     "data.missing",
     "data.no-station",
     "data.not-a-station",
+    "data.not-served",
     "data.readable-by-others",
     "data.root-key-unmoved",
     "data.unreadable",

@@ -12,6 +12,7 @@ from station.cli.common import CommandGroup
 from station.cli.ek import ek
 from station.cli.import_sma import import_directory
 from station.cli.init import init
+from station.cli.page_link import open_page
 from station.cli.provision import provision
 from station.cli.serve import serve
 from station.cli.setup import setup
@@ -43,6 +44,7 @@ for _command in (
     setup,
     init,
     serve,
+    open_page,
     ek,
     devices,
     device,

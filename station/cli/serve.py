@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import signal
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -17,9 +19,10 @@ from shared.errors import BirthmarkError
 from shared.protocol.states import STEPS
 from station.cli.data_directory import DATA_DIR
 from station.cli.listener import Listener
+from station.cli.page_link import MINUTES, make_link, page_address
 from station.cli.tls import Tls, find_tls
 from station.cli.watchdog import keep_watchdog
-from station.config import EkPolicy
+from station.config import EkPolicy, PageAccess
 from station.events import Bus, NoticeChanged, PortChanged, PortState, Topic
 from station.ports.allowed import AllowedPorts
 from station.ports.watch import DEFAULT_PATTERN, serve_ports
@@ -27,7 +30,7 @@ from station.provisioning import public_address
 from station.secrets.station_secret import StationSecret
 from station.services import Services
 from station.setup import data_dir as data_directory
-from station.setup.data_lock import locked
+from station.setup.data_lock import Lock, locked
 from station.setup.open import open_station
 from station.setup.root_key import ROOT_KEY_NAME
 from station.web.app import create_app, create_runner
@@ -99,12 +102,14 @@ def serve(
     allowed = AllowedPorts(allowed_ports)
     allowed.patterns()  # report a mistake in the list now, not when a unit is plugged in
     data_directory.check(data_dir, supplied=StationSecret.supplied())
-    with locked(data_dir):
-        asyncio.run(_serve(data_dir, listener, tls, patterns, allowed, EkPolicy(ek_policy) if ek_policy else None))
+    policy = EkPolicy(ek_policy) if ek_policy else None
+    with locked(data_dir) as lock:
+        asyncio.run(_serve(data_dir, lock, listener, tls, patterns, allowed, policy))
 
 
 async def _serve(
     data_dir: Path,
+    lock: Lock,
     listener: Listener,
     tls: Tls | None,
     patterns: tuple[str, ...],
@@ -125,7 +130,10 @@ async def _serve(
         await runner.setup()
         try:
             address = await listener.start(runner)
+            page = page_address(address, station.config.authority, behind_proxy=listener.proxies.trust("127.0.0.1"))
+            lock.note_page(page)
             _announce(station, address, tls, patterns)
+            await _announce_page(station, page)
             if await public_address.unreachable(station.config.authority, station.policy, station.database):
                 click.echo(f"warning: {public_address.advice(station.config.authority)}", err=True)
             with suppress(BirthmarkError):  # told, and tried again
@@ -177,6 +185,18 @@ def _announce(station: Services, address: str, tls: Tls | None, patterns: tuple[
         click.echo(f"warning: {problem}", err=True)
     if (station.data_dir / ROOT_KEY_NAME).exists():
         click.echo("warning: the root key still lies in the data directory; move it to a safe place.", err=True)
+
+
+async def _announce_page(station: Services, page: str) -> None:
+    """Print a link to the page to a person at a terminal, never into a journal or a file."""
+    command = f"birthmark-station open --data-dir {shlex.quote(str(station.data_dir))}"
+    if station.config.web.page is PageAccess.LOOPBACK:
+        click.echo(f"The page is open to this machine: {page}")
+    elif sys.stdout.isatty():
+        click.echo(f"This opens the page, once, within {MINUTES} minutes; another: {command}")
+        click.echo(f"  {await make_link(station.database, page)}")
+    else:
+        click.echo(f"The page is opened by a link: {command}")
 
 
 def _describe_policy(station: Services) -> str:

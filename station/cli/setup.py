@@ -200,7 +200,8 @@ class _Setup:
         if self._page is None:
             return
         self._say(f"The page: {self._page}")
-        self._say(f"From another machine: ssh -L 8001:127.0.0.1:8001 {socket.gethostname()}, then the same address.")
+        self._say("It is opened by the link that this prints: sudo birthmark-station open")
+        self._say(f"From another machine: ssh -L 8001:127.0.0.1:8001 {socket.gethostname()}, then the same link there.")
 
     # --- output ---
 

@@ -213,3 +213,14 @@ tokens: Final = sa.Table(
 _UNREVOKED: Final = sa.text("revoked_at IS NULL")
 sa.Index("tokens_hash", tokens.c.hash, unique=True)
 sa.Index("tokens_active_name", tokens.c.name, unique=True, sqlite_where=_UNREVOKED, postgresql_where=_UNREVOKED)
+
+# The one-time links that open the page.
+links: Final = sa.Table(
+    "links",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    # SHA-256 of a link's 128 random bits
+    sa.Column("hash", sa.LargeBinary(32), nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False),
+)
+sa.Index("links_hash", links.c.hash, unique=True)

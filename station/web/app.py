@@ -76,6 +76,8 @@ def create_app(services: Services, *, proxies: Proxies | None = None, tls_ends: 
         if endpoint.method == "GET":
             app.router.add_route("HEAD", path, handler)
     app.router.add_get(overview.EVENTS_PATH, overview.events, allow_head=False)
+    app.router.add_get("/open", login.show_door)
+    app.router.add_post("/open", login.use_link)
     app.router.add_get("/login", login.show_form)
     app.router.add_post("/login", login.login)
     app.router.add_post("/logout", login.logout)

@@ -121,6 +121,8 @@ class Endpoint:
             codes.add("http.parameter-invalid")
         if self.method == hdrs.METH_POST:
             codes.add("http.cross-site")
+            if self.scope is not None:
+                codes.add("access.page-key-missing")
         if self.body is not None:
             codes |= {
                 "http.field-invalid",

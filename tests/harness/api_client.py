@@ -17,13 +17,16 @@ from shared.birthmark.nuc_token import seal_token
 from shared.types import NucHash, TableId, key_index
 from station.config import StationConfig
 from station.registry.tokens import Scope
-from station.web.auth.access import COOKIE
+from station.web.auth.access import COOKIE, PAGE_KEY
 from tests.harness.page_testbed import Client, PageTestbed, open_page_testbed
 
 PROBLEM: Final = "application/problem+json"
 PROVISION: Final = "/api/v1/devices/provision"
 BULK: Final = "/api/v1/devices/provision/bulk"
 DEVICES: Final = "/api/v1/devices"
+
+KEY: Final = "ab" * 32
+"""The key of the page that `Api.sign_in` signs in."""
 
 Json = dict[str, Any]
 
@@ -65,7 +68,10 @@ class Api:
         """Sign an operator in with a new token of these scopes, and return the session's secret."""
         secret = await self.testbed.token(*scopes)
         answer = await self.client.post(
-            "/login", data={"token": secret}, headers={"Sec-Fetch-Site": "same-origin"}, allow_redirects=False
+            "/login",
+            data={"token": secret, "page_key": KEY},
+            headers={"Sec-Fetch-Site": "same-origin"},
+            allow_redirects=False,
         )
         assert answer.status == 303
         cookie = answer.cookies[COOKIE]
@@ -76,8 +82,12 @@ class Api:
 
 
 def session_headers(secret: str, **headers: str) -> dict[str, str]:
-    """The headers of a request in a session; `headers` are more of them, with `_` for `-`."""
-    return {"Cookie": f"{COOKIE}={secret}", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    """The headers of a request of the page that signed in; `headers` are more of them, with `_` for `-`."""
+    return {
+        "Cookie": f"{COOKIE}={secret}",
+        PAGE_KEY: KEY,
+        **{name.replace("_", "-"): value for name, value in headers.items()},
+    }
 
 
 @asynccontextmanager

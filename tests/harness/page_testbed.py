@@ -23,7 +23,7 @@ from shared.types import BoardSerial, TableId
 from station.attestation.ek.verification import EkTrust
 from station.config import EkPolicy, StationConfig
 from station.events import UnitChanged
-from station.registry import reservations, tokens, units
+from station.registry import links, reservations, tokens, units
 from station.registry.records import Applicant, KeyHolder, Signed, Unit
 from station.registry.tokens import Scope
 from station.secrets.blind_index import key_fingerprint
@@ -83,6 +83,11 @@ class PageTestbed:
         async with self.station.database.write() as connection:
             name = name or f"token {next(self._numbers)}"
             return await tokens.create(connection, name, frozenset(scopes), self.now())
+
+    async def link(self) -> str:
+        """Make a one-time link and return its secret."""
+        async with self.station.database.write() as connection:
+            return await links.create(connection, self.now())
 
     async def provision(
         self, serial: str, *, confirmed: bool = True, days: float = 730, now: int | None = None, **facts: str
@@ -144,3 +149,10 @@ def certificate(days: float) -> x509.Certificate:
         .not_valid_after(now + dt.timedelta(days=days))
         .sign(_KEY, hashes.SHA256())
     )
+
+
+async def open_by_link(testbed: PageTestbed, client: Client) -> None:
+    """Open the page for `client`, whose cookies then hold the session."""
+    form, own = {"link": await testbed.link()}, {"Sec-Fetch-Site": "same-origin"}
+    answer = await client.post("/open", data=form, headers=own, allow_redirects=False)
+    assert answer.status == 303

@@ -115,7 +115,7 @@ def test_the_station_itself_runs_as_the_owner(machine: ServiceMachine) -> None:
         assert process.stdout is not None
         try:
             assert process.stdout.readline().startswith("Station station")
-            held = machine.run("cat", str(DATA_DIR / "station.lock")).stdout
+            held = machine.run("head", "-n1", str(DATA_DIR / "station.lock")).stdout
             ids = Path(f"/proc/{int(held)}/status").read_text()
         finally:
             process.terminate()

@@ -77,6 +77,7 @@ def audit(station: VirtualStation) -> list[dict[str, object]]:
 
 
 def test_a_unit_that_is_plugged_in_stands_on_the_page(station: VirtualStation, first: VirtualPi) -> None:
+    station.open_page()
     page = station.get("/")
     row = unit(station, first.serial)
     assert first.serial in page

@@ -95,7 +95,8 @@ def test_root_makes_the_services_station_as_its_user_and_starts_it(
     assert made.returncode == 0, made.stderr
     steps = [line for line in made.stdout.splitlines() if line[1:2] == "/"]
     assert [line[:3] for line in steps] == ["1/5", "2/5", "3/5", "4/5", "5/5"]
-    assert "The page: http://127.0.0.1:8001/" in made.stdout
+    assert "The page: http://127.0.0.1:8001/\n" in made.stdout
+    assert "the link that this prints: sudo birthmark-station open\n" in made.stdout
     assert (folder / "calls").read_text().splitlines()[:2] == [
         "enable --now birthmark-station.socket",
         "start birthmark-station.service",
@@ -143,6 +144,10 @@ def test_run_again_setup_changes_no_setting_and_does_what_is_undone(
     assert load_pem_private_key((machine.root / "root.key").read_bytes(), PASSPHRASE.encode())
     assert machine.run("sh", "-c", f"cd {DATA_DIR} && sha256sum station.toml authority/*").stdout == before
     assert machine.owners() == {f"{USER} 700", f"{USER} 600"}
+
+    asked = machine.run("env", path, sys.executable, "-m", "station", "open")
+    assert "[data.not-served]" in asked.stderr, "this systemctl starts nothing"
+    assert (folder / "calls").read_text().splitlines()[-1] == "start birthmark-station.service"
 
     (folder / "broken").touch()
     failed = machine.run("env", path, sys.executable, "-m", "station", "setup")

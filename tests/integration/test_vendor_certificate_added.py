@@ -30,6 +30,7 @@ def health(station: VirtualStation) -> dict[str, object]:
 
 
 def page(station: VirtualStation) -> str:
+    station.open_page()
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", station.get("/"))).split())
 
 

@@ -19,12 +19,12 @@ from tests.system.console import Answer, Console
 from tests.system.guest import Guest
 from tests.system.image import SERIAL
 from tests.system.newcomer import CONFIG_TXT, SENSOR_COVERED, arrive
+from tests.system.page import ADDRESS, READ, open_page
 from tests.system.words import words
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 GUIDE: Final = Path(__file__).parents[2] / "docs" / "operator.md"
-PAGE: Final = "curl -sS --fail --max-time 300 -H 'Accept: text/html' http://127.0.0.1:8001/"
 PASSPHRASE: Final = "a passphrase, long"
 STATION: Final[dict[str, Answer]] = {
     r"Do you want to continue\? \[Y/n\]": "y",
@@ -74,9 +74,11 @@ def test_the_station_is_installed_and_set_up(pi: Guest) -> None:
     with closing(Console(pi.connect("terminal"))) as console:
         screen = type_section(console, "The station", STATION)
     assert PASSPHRASE not in screen
-    (address,) = re.findall(r"^The page: (\S+)$", screen, re.MULTILINE)
-    assert address in PAGE
-    assert guide_says("The station", '"Nothing is plugged in."') in pi.good(PAGE, 300)
+    assert re.findall(r"^The page: (\S+)$", screen, re.MULTILINE) == [ADDRESS]
+    (link,) = re.findall(rf"^{re.escape(ADDRESS)}open#\S+$", screen, re.MULTILINE)
+    assert guide_says("The station", "**Open the page**") in pi.good(f"curl -sS --fail {link.partition('#')[0]}")
+    open_page(pi, link)
+    assert guide_says("The station", '"Nothing is plugged in."') in pi.good(READ, 300)
     assert pi.good("stat -c '%U %a' /media/safe/root-key.pem") == "root 600"
 
 
@@ -103,8 +105,9 @@ def test_the_pi_is_installed_set_up_and_captured(pi: Guest, console: Console) ->
 def test_plugged_in_it_becomes_a_green_tile(pi: Guest, console: Console) -> None:
     done = guide_says("The first unit", "**Done**")
     # Not by its word, which stands among the six steps from the start.
-    pi.eventually(f"""{PAGE} | grep -q 'class="port done"'""", 600)
-    page = pi.good(PAGE)
+    open_page(pi)
+    pi.eventually(f"""{READ} | grep -q 'class="port done"'""", 600)
+    page = pi.good(READ)
     card = page[page.index('<li class="port ') :].partition("</li>\n</ul>")[0]
     assert f"<span>{done}</span>" in card
     assert f'<h3 class="serial">{SERIAL}</h3>' in card

@@ -13,6 +13,7 @@ import pytest
 
 from tests.system.guest import Guest
 from tests.system.image import NUC_MAP, SERIAL
+from tests.system.page import READ, open_page
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -133,7 +134,8 @@ def test_after_the_power_cut_it_is_provisioned_and_nothing_was_issued_twice(pi: 
 
 
 def test_the_unit_is_on_the_page(pi: Guest) -> None:
-    assert SERIAL in pi.good(f"{PAGE}/")
+    open_page(pi)
+    assert SERIAL in pi.good(READ)
     assert json.loads(pi.good(f"{PAGE}/health"))["units"]["provisioned"] == 1
 
 
@@ -152,8 +154,10 @@ def test_a_second_boot_leaves_a_provisioned_pi_alone(pi: Guest) -> None:
 
 def test_the_page_wakes_the_station_by_itself(pi: Guest) -> None:
     assert pi.run("systemctl is-active birthmark-station").text == "inactive"
-    assert SERIAL in pi.good(f"{PAGE}/")
+    assert "is closed here" in pi.good(f"{PAGE}/login")
     assert pi.good("systemctl is-active birthmark-station") == "active"
+    open_page(pi)
+    assert SERIAL in pi.good(READ)
 
 
 def test_an_upgrade_keeps_the_identity(pi: Guest) -> None:

@@ -1,111 +1,25 @@
-"""The page in a real Chromium, as an operator sees it: it updates without a reload, and never runs a device's text.
-
-Without a Chromium (`virtual/browser.py`) these tests fail; they are not skipped.
-"""
+"""The page in a real Chromium, as an operator sees it: it updates without a reload, and never runs a device's text."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
-from aiohttp import web
-from playwright.async_api import Browser, ConsoleMessage, Page, ViewportSize, expect
+from playwright.async_api import Browser, ViewportSize, expect
 
 from station.events import PortChanged, PortGone, PortState
 from station.web import app_keys
 from station.web.pages import overview as page
-from tests.harness.page_testbed import MARKUP, PageTestbed, open_page_testbed
-from virtual.browser import chromium
+from tests.harness.page_testbed import MARKUP
+from tests.harness.served_page import DESKTOP, Seen, Served
 from virtual.timeouts import TIMEOUT_SECONDS
 
-expect.set_options(timeout=TIMEOUT_SECONDS * 1000)
-
 PORT = "/dev/ttyACM0"
-DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
-@dataclass
-class Served:
-    """A station's page that listens, and can be stopped and started again at the same address."""
-
-    testbed: PageTestbed
-    port: int = 0
-    _runner: web.AppRunner | None = None
-
-    async def start(self) -> None:
-        runner = web.AppRunner(self.testbed.app, shutdown_timeout=1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", self.port, reuse_address=True).start()
-        self.port = runner.addresses[0][1]
-        self._runner = runner
-
-    async def stop(self) -> None:
-        if self._runner:
-            await self._runner.cleanup()
-            self._runner = None
-            self.testbed.new_app()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/"
-
-
-@dataclass
-class Seen:
-    """A browser's page, and everything that its console printed."""
-
-    page: Page
-    console: list[str] = field(default_factory=list)
-
-    async def open(self, url: str) -> None:
-        """Open the page, and wait until the stream has updated it."""
-        await self.page.goto(url)
-        await expect(self.page.locator("#live")).to_contain_text("Live")
-
-    async def mark(self) -> None:
-        """Leave something in the page that a reload would remove."""
-        await self.page.evaluate("document.documentElement.dataset.mark = 'here'")
-
-    async def unreloaded(self) -> bool:
-        return bool(await self.page.evaluate("document.documentElement.dataset.mark === 'here'"))
-
-
-@pytest.fixture
-async def served(tmp_path: Path) -> AsyncIterator[Served]:
-    async with open_page_testbed(tmp_path) as made:
-        station = Served(made)
-        await station.start()
-        yield station
-        await station.stop()
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as started:
-        yield started
-
-
-@pytest.fixture
-async def seen(browser: Browser) -> AsyncIterator[Seen]:
-    context = await browser.new_context(viewport=DESKTOP)
-    context.set_default_timeout(TIMEOUT_SECONDS * 1000)
-    made = Seen(await context.new_page())
-    made.page.on("console", lambda message: made.console.append(_line(message)))
-    made.page.on("pageerror", lambda error: made.console.append(f"error: {error}"))
-    yield made
-    await context.close()
-
-
-def _line(message: ConsoleMessage) -> str:
-    return f"{message.type}: {message.text}"
-
-
 async def test_a_unit_appears_without_a_reload(served: Served, seen: Seen) -> None:
-    await seen.open(served.url)
+    await seen.open(served)
     await seen.mark()
     await expect(seen.page.locator("#units")).to_contain_text("No unit has been provisioned yet.")
     await served.testbed.provision("10000000a3f29c41")
@@ -116,7 +30,7 @@ async def test_a_unit_appears_without_a_reload(served: Served, seen: Seen) -> No
 
 
 async def test_a_session_is_followed_step_by_step_and_announced(served: Served, seen: Seen) -> None:
-    await seen.open(served.url)
+    await seen.open(served)
     await seen.mark()
     card = seen.page.locator(".port")
     for step in range(1, 7):
@@ -135,7 +49,7 @@ async def test_a_session_is_followed_step_by_step_and_announced(served: Served, 
 
 async def test_a_devices_text_runs_nothing_in_the_page(served: Served, seen: Seen) -> None:
     served.testbed.station.bus.tell(PortChanged(PORT, PortState.FAILED, 2, MARKUP, MARKUP, MARKUP, MARKUP))
-    await seen.open(served.url)
+    await seen.open(served)
     await expect(seen.page.locator(".port h3")).to_have_text(MARKUP)
     await served.testbed.provision(MARKUP, model=MARKUP, ek_trust="unverified", ek_reason=MARKUP)
     served.testbed.station.bus.tell(PortChanged(PORT + MARKUP, PortState.DONE, 6, MARKUP, MARKUP, MARKUP))
@@ -149,7 +63,7 @@ async def test_a_devices_text_runs_nothing_in_the_page(served: Served, seen: See
 
 async def test_the_policy_stops_markup_that_got_in_all_the_same(served: Served, seen: Seen) -> None:
     """If escaping were ever forgotten, no script would run, and no string would become HTML without our function."""
-    await seen.open(served.url)
+    await seen.open(served)
     for attempt in (
         "document.body.innerHTML = '<p>'",
         "document.body.insertAdjacentHTML('beforeend', '<p>')",
@@ -171,9 +85,9 @@ async def test_the_policy_stops_markup_that_got_in_all_the_same(served: Served, 
 
 
 async def test_a_lost_connection_is_shown_and_restored(served: Served, seen: Seen) -> None:
-    await seen.open(served.url)
+    await seen.open(served)
     await expect(seen.page.locator("#lost")).to_be_hidden()
-    await served.stop()
+    await served.stop(keep_sessions=True)
     await expect(seen.page.get_by_role("alert")).to_contain_text("Connection to the station lost")
     await served.testbed.provision("while-away")
     await served.start()
@@ -184,7 +98,7 @@ async def test_a_lost_connection_is_shown_and_restored(served: Served, seen: See
 async def test_a_stream_that_falls_silent_is_a_lost_connection(served: Served, seen: Seen) -> None:
     """A network cable that is unplugged ends no connection: only the missing pulse shows it."""
     await seen.page.clock.install()
-    await seen.open(served.url)
+    await seen.open(served)
     await expect(seen.page.locator("#lost")).to_be_hidden()
     await seen.page.route("**/events*", lambda route: asyncio.sleep(0))  # the second request never gets an answer
     await seen.page.clock.fast_forward(26_000)
@@ -193,17 +107,25 @@ async def test_a_stream_that_falls_silent_is_a_lost_connection(served: Served, s
 
 
 async def test_a_page_of_an_older_version_loads_itself_anew(served: Served, seen: Seen) -> None:
-    await seen.open(served.url)
+    await seen.open(served)
     await seen.mark()
-    await served.stop()
+    await served.stop(keep_sessions=True)
     served.testbed.app[app_keys.ASSET_VERSION] = "another"
     await served.start()
     await expect(seen.page.locator("html")).not_to_have_attribute("data-mark", "here")
 
 
+async def test_after_a_restart_the_page_tells_how_to_open_it_again(served: Served, seen: Seen) -> None:
+    await seen.open(served)
+    await served.stop()
+    await served.start()
+    await expect(seen.page.get_by_role("main")).to_contain_text("sudo birthmark-station open")
+    await seen.open(served)
+
+
 async def test_an_update_does_not_disturb_the_operator(served: Served, seen: Seen) -> None:
     await served.testbed.provision("unit-1")
-    await seen.open(served.url)
+    await seen.open(served)
     search = seen.page.get_by_role("searchbox", name="Serial number")
     await search.focus()
     await search.type("uni")
@@ -224,7 +146,9 @@ async def test_the_page_is_complete_without_javascript(served: Served, browser: 
     context = await browser.new_context(java_script_enabled=False)
     context.set_default_timeout(TIMEOUT_SECONDS * 1000)
     plain = await context.new_page()
-    await plain.goto(served.url)
+    await plain.goto(f"{served.url}open")
+    await plain.get_by_label("The link").fill(f"{served.url}open#{await served.testbed.link()}")
+    await plain.get_by_role("button", name="Open the page").click()
     await expect(plain.locator(".step")).to_have_text("Step 4 of 6")
     await plain.get_by_role("link", name="Older").click()
     await expect(plain.locator("tbody .serial")).to_have_text(["unit-0"])
@@ -237,14 +161,14 @@ async def test_the_longest_texts_do_not_widen_the_page(served: Served, seen: See
     await served.testbed.provision(long, model=long * 4, ek_trust="unverified", ek_reason=long * 8)
     served.testbed.station.bus.tell(PortChanged("/dev/" + long, PortState.FAILED, 3, long, long * 4, long * 8, long))
     await seen.page.set_viewport_size(viewport)
-    await seen.open(served.url)
+    await seen.open(served)
     assert await seen.page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
 
 
 async def test_the_keyboard_reaches_everything(served: Served, seen: Seen) -> None:
     for number in range(page.UNITS_PER_PAGE + 1):
         await served.testbed.provision(f"unit-{number}")
-    await seen.open(served.url)
+    await seen.open(served)
     reached = []
     for _ in range(4):
         await seen.page.keyboard.press("Tab")

@@ -13,6 +13,18 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "`birthmark-station tokens list` shows the tokens; make another with `birthmark-station tokens create`.",
     ),
     ErrorKind(
+        "access.link-invalid",
+        "the link is wrong, was used already, or is older than two minutes",
+        "Each link opens the page once. Print another at the station with `sudo birthmark-station open`; for a station "
+        "of your own, `birthmark-station open --data-dir DIR`.",
+    ),
+    ErrorKind(
+        "access.page-key-missing",
+        "the session's cookie alone makes no change",
+        "Sign in at /login in this browser with a token that allows the change, JavaScript switched on, and make it "
+        "there; a program sends a bearer token.",
+    ),
+    ErrorKind(
         "access.required",
         "this needs a bearer token or a signed-in operator",
         "Make a token with `birthmark-station tokens create NAME --scope read`, and send it as Authorization: Bearer, "

@@ -84,6 +84,12 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "Choose an empty directory, or one that does not exist yet.",
     ),
     ErrorKind(
+        "data.not-served",
+        "no station runs on that data directory",
+        "Start it, with `sudo systemctl start birthmark-station` or `birthmark-station serve --data-dir DIR`, and run "
+        "the command again.",
+    ),
+    ErrorKind(
         "data.readable-by-others",
         "the data directory or a file in it can be read by others",
         "Take the permissions away (chmod -R go-rwx DIR), and consider whether the keys in it are still secret.",

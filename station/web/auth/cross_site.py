@@ -1,7 +1,9 @@
 """Refuses changes that pages of other sites make a browser send, unless their origin is listed.
 
-Browsers say where a request comes from (Origin, RFC 6454; Sec-Fetch-Site, W3C Fetch Metadata); no script can change
-that. CORS (WHATWG Fetch) is for listed origins only and never allows credentials: such a site uses a bearer token.
+Browsers say where a request comes from (Sec-Fetch-Site, W3C Fetch Metadata; Origin, RFC 6454); no script can change
+that. Sec-Fetch-Site comes first: it is the browser's own comparison of scheme, host and port, and it is there when
+Origin is `null`. CORS (WHATWG Fetch) is for listed origins only and never allows credentials: such a site uses a bearer
+token.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from aiohttp.typedefs import Handler
 
 from shared.errors import BirthmarkError
 from station.web import app_keys
+from station.web.http.clients import is_from_proxy
 
 _SAFE: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 _PREFLIGHT_SECONDS: Final = 600
@@ -48,7 +51,8 @@ async def allow_listed_origins(request: web.Request, response: web.StreamRespons
 
 def require_own_page(request: web.Request) -> None:
     """Require that a change authorized by a cookie comes from one of our pages. Raises `http.cross-site`."""
-    if request.headers.get("Sec-Fetch-Site") != "same-origin" and not _is_own(request, request.headers.get("Origin")):
+    site = request.headers.get("Sec-Fetch-Site")
+    if not (site == "same-origin" or (site is None and _is_own(request))):
         raise BirthmarkError("http.cross-site")
 
 
@@ -58,15 +62,18 @@ def _is_preflight(request: web.Request) -> bool:
 
 
 def _is_foreign(request: web.Request) -> bool:
-    origin = request.headers.get("Origin")
-    if origin is not None:
-        return not (_is_own(request, origin) or _is_listed(request))
-    return request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none")
+    if _is_listed(request):
+        return False
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    return "Origin" in request.headers and not _is_own(request)
 
 
-def _is_own(request: web.Request, origin: str | None) -> bool:
-    # The Host header was checked before. Compares no scheme: a proxy may speak HTTPS for us.
-    return origin is not None and origin.partition("://")[2] == request.headers.get("Host")
+def _is_own(request: web.Request) -> bool:
+    """Whether Origin is this station's: its scheme, host and port. The Host header was checked before."""
+    scheme = "https" if request.secure or is_from_proxy(request) else "http"
+    return request.headers.get("Origin") == f"{scheme}://{request.headers.get('Host')}"
 
 
 def _is_listed(request: web.Request) -> bool:

@@ -21,6 +21,8 @@ from station.web.http.negotiation import asks_for_page
 
 STATUS: Final[dict[ErrorCode, int]] = {
     "access.denied": 401,
+    "access.link-invalid": 403,
+    "access.page-key-missing": 403,
     "access.required": 401,
     "access.scope-missing": 403,
     "provisioning.csr-key-unsupported": 400,

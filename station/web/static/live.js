@@ -44,9 +44,21 @@ function listen() {
   source.addEventListener("error", () => {
     missed();
     // Refused or closed: the browser does not reconnect by itself.
-    if (source.readyState === EventSource.CLOSED) again = setTimeout(listen, AGAIN_MS);
+    if (source.readyState !== EventSource.CLOSED) return;
+    again = setTimeout(listen, AGAIN_MS);
+    leaveIfClosed();
   });
   watch();
+}
+
+// A session that has ended, as at a restart of the station, shows the way in again.
+async function leaveIfClosed() {
+  try {
+    const answer = await fetch("/", { method: "HEAD", redirect: "manual", headers: { Accept: "text/html" } });
+    if (answer.type === "opaqueredirect") location.reload();
+  } catch {
+    // The station is away: the banner says so, and listen() tries again.
+  }
 }
 
 function watch() {

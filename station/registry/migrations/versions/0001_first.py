@@ -1,4 +1,4 @@
-"""Creates the first registry: units, certificates, key tables, audit log, revocation list, operators' tokens."""
+"""Creates the first registry: units, certificates, key tables, audit log, revocation list, tokens, the page's links."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,6 +14,7 @@ def upgrade() -> None:
     _stations()
     _revocation_lists()
     _tokens()
+    _links()
     _units()
     _certificates()
 
@@ -102,6 +103,17 @@ def _tokens() -> None:
         sqlite_where=sa.text("revoked_at IS NULL"),
         postgresql_where=sa.text("revoked_at IS NULL"),
     )
+
+
+def _links() -> None:
+    op.create_table(
+        "links",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("links_hash", "links", ["hash"], unique=True)
 
 
 def _units() -> None:

@@ -1,4 +1,4 @@
-"""A station's web application: `testbed` and `client` for its page, `api` with an admin token for its interface."""
+"""A station's web application: `testbed` and `client` for its page, opened by a link; `api` with an admin token."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from tests.harness.api_client import Api, opened
-from tests.harness.page_testbed import Client, PageTestbed, open_page_testbed
+from tests.harness.page_testbed import Client, PageTestbed, open_by_link, open_page_testbed
 
 
 @pytest.fixture
@@ -27,4 +27,5 @@ async def testbed(tmp_path: Path) -> AsyncIterator[PageTestbed]:
 @pytest.fixture
 async def client(testbed: PageTestbed) -> AsyncIterator[Client]:
     async with TestClient(TestServer(testbed.app)) as made:
+        await open_by_link(testbed, made)
         yield made

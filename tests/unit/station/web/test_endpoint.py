@@ -59,6 +59,7 @@ def test_query_and_body_are_what_the_handler_takes_and_bring_their_errors() -> N
     assert (endpoint.query, endpoint.body, endpoint.closed) == (Asked, Asked, True)
     assert endpoint.codes == {
         "access.denied",
+        "access.page-key-missing",
         "access.required",
         "access.scope-missing",
         "http.cross-site",

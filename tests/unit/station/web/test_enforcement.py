@@ -12,7 +12,7 @@ import pytest
 from aiohttp import ClientPayloadError, ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 
-from station.config import PageAccess, StationConfig, WebConfig
+from station.config import StationConfig
 from station.registry.tokens import Scope
 from station.web.endpoint import JSON, Answer, Endpoint, Reply
 from station.web.enforcement import NDJSON, enforced
@@ -20,7 +20,7 @@ from station.web.routes import ENDPOINTS
 from tests.harness.api_client import Api, opened, problem
 from tests.harness.page_testbed import Client, open_page_testbed
 
-ALL_CLOSED = StationConfig(web=WebConfig(page=PageAccess.TOKEN))
+ALL_CLOSED = StationConfig()
 """Settings that open nothing to a caller without a token."""
 
 OPERATIONS = [

@@ -120,7 +120,7 @@ async def test_a_reservation_is_no_unit_of_the_list_and_has_no_certificate(api: 
     await problem(await api.get(f"{DEVICES}/{APPLICANT.serial}/certificate"), 404, "registry.unknown-unit")
     revoked = await api.post(f"{DEVICES}/{APPLICANT.serial}/revoke", {"reason": "stolen"})
     assert (await revoked.json())["state"] == "revoked"
-    page = await (await api.client.get("/", headers={"Accept": "text/html"})).text()
+    page = await (await api.get("/", headers={"Accept": "text/html"})).text()
     assert "Revoked</span>" in page
     assert "Expired" not in page
     reinstated = await api.post(f"{DEVICES}/{APPLICANT.serial}/reinstate", {"reason": "found"})
@@ -144,7 +144,7 @@ async def test_a_revocation_shows_at_once_in_validation_list_unit_and_page(api: 
         crl = x509.load_der_x509_crl(await (await api.client.get("/crl")).read())
         assert (crl.get_revoked_certificate_by_serial_number(number) is not None) is listed
         assert crl.is_signature_valid(api.testbed.station.authority.certificates.intermediate.public_key())  # type: ignore[arg-type]
-        page = await (await api.client.get("/", headers={"Accept": "text/html"})).text()
+        page = await (await api.get("/", headers={"Accept": "text/html"})).text()
         assert ("Revoked</span>" in page) is listed
     async with api.testbed.station.database.read() as connection:
         rows = (await connection.execute(audit.select().where(audit.c.event.in_(["revoked", "reinstated"])))).all()

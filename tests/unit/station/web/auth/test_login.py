@@ -1,4 +1,4 @@
-"""Signing in with a token, and out."""
+"""Opening the page by a link; signing in with a token, and out."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from station.config import RatesConfig, StationConfig, WebConfig
 from station.registry import tokens
 from station.registry.tokens import Scope
 from station.web.auth.access import COOKIE
@@ -55,6 +56,46 @@ async def test_a_sign_in_that_is_no_form_is_refused(
     assert answer.status == status
     if code:
         await problem(answer, status, code)
+
+
+async def test_a_link_opens_the_page_once_and_looking_at_it_consumes_nothing(api: Api) -> None:
+    link, own = await api.testbed.link(), {"Sec-Fetch-Site": "same-origin"}
+    for method in ("GET", "HEAD"):
+        assert (await api.client.request(method, "/open", params={"link": link})).status == 200
+    form = {"link": f"http://127.0.0.1/open#{link}"}
+    answer = await api.client.post("/open", data=form, headers=own, allow_redirects=False)
+    assert (answer.status, answer.headers["Location"]) == (303, "/")
+    cookie = answer.cookies[COOKIE]
+    assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == (True, "Strict", "/")
+    assert link not in cookie.value
+    assert "Opened by a link" in await (await api.client.get("/", headers={"Accept": "text/html"})).text()
+    await problem(await api.client.post("/open", data=form, headers=own), 403, "access.link-invalid")
+
+
+@pytest.mark.parametrize("link", ["", "x", "A" * 22, "'" * 22, "é" * 22, "#"])
+async def test_a_wrong_link_gets_a_page_that_says_what_to_do(api: Api, link: str) -> None:
+    own = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
+    answer = await api.client.post("/open", data={"link": link}, headers=own)
+    text = await answer.text()
+    assert answer.status == 403
+    assert "sudo birthmark-station open" in text
+    assert COOKIE not in answer.cookies
+    assert not link or f">{link}<" not in text
+
+
+async def test_wrong_links_are_counted_like_wrong_tokens(tmp_path: Path) -> None:
+    config = StationConfig(web=WebConfig(rates=RatesConfig(refused_credentials=0.1)))
+    async with opened(tmp_path, config) as api:
+        own = {"Sec-Fetch-Site": "same-origin"}
+        await problem(await api.client.post("/open", data={"link": "x"}, headers=own), 403, "access.link-invalid")
+        await problem(await api.client.post("/open", data={"link": "x"}, headers=own), 429, "http.too-many")
+
+
+async def test_signing_in_ends_the_session_that_was_there(api: Api) -> None:
+    first = await api.sign_in(Scope.READ)
+    await api.sign_in(Scope.READ)  # the client sends its cookie
+    api.client.session.cookie_jar.clear()
+    await problem(await api.client.get(DEVICES, headers=session_headers(first)), 401, "access.required")
 
 
 async def test_the_session_cookie_is_kept_to_https_behind_a_proxy(tmp_path: Path) -> None:

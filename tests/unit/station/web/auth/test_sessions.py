@@ -1,16 +1,24 @@
-"""The sessions of signed-in operators end, and their number is limited."""
+"""Browsers' sessions end, and their number is limited."""
 
 from __future__ import annotations
 
-from station.web.auth.sessions import SECONDS, SESSIONS_MAX, Sessions
+from station.web.auth.sessions import SESSIONS_MAX, Session, Sessions, hashed
 
 
-def test_a_session_ends_after_a_shift_and_there_are_so_many() -> None:
+def test_a_session_ends_in_time_and_there_are_so_many() -> None:
     sessions = Sessions()
-    secret = sessions.open(7, now=0.0)
-    assert sessions.token_of(secret, SECONDS - 1) == 7
-    assert sessions.token_of(secret, SECONDS) is None
-    assert sessions.token_of("", 0.0) is None
+    session = Session(7, None, ends=100.0)
+    secret = sessions.open(session)
+    assert sessions.find(secret, 99.0) == session
+    assert sessions.find(secret, 100.0) is None
+    assert sessions.find("", 0.0) is None
     for _ in range(SESSIONS_MAX):
-        sessions.open(8, now=0.0)
-    assert sessions.token_of(secret, 1.0) is None
+        sessions.open(Session(8, None, ends=100.0))
+    assert sessions.find(secret, 1.0) is None
+
+
+def test_only_its_own_key_is_a_sessions_key() -> None:
+    assert Session(7, hashed("key"), 1.0).has_key("key")
+    for wrong in ("", "kez", "key "):
+        assert not Session(7, hashed("key"), 1.0).has_key(wrong)
+        assert not Session(7, None, 1.0).has_key(wrong)

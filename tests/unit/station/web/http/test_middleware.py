@@ -15,7 +15,7 @@ from station.config import AuthorityConfig, RatesConfig, StationConfig, WebConfi
 from station.web.endpoint import BODY_BYTES
 from station.web.http import middleware
 from tests.harness.api_client import DEVICES, PROVISION, Api, opened, problem
-from tests.harness.page_testbed import Client, open_page_testbed
+from tests.harness.page_testbed import Client, open_by_link, open_page_testbed
 
 SECRET = "/var/lib/secret/path"
 
@@ -45,6 +45,7 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
         for path, handler in (("/bug", bug), ("/locked", locked), ("/stuck", stuck)):
             made.app.router.add_get(path, handler)
         async with TestClient(TestServer(made.app)) as client:
+            await open_by_link(made, client)
             yield client
 
 

@@ -17,7 +17,7 @@ from station.registry import revocation
 from station.registry.revocation import RevocationCode
 from station.web import app_keys
 from station.web.pages import overview
-from tests.harness.page_testbed import MARKUP, Client, PageTestbed, open_page_testbed
+from tests.harness.page_testbed import MARKUP, Client, PageTestbed, open_by_link, open_page_testbed
 
 
 class Tags(HTMLParser):
@@ -205,6 +205,7 @@ async def test_the_links_of_a_search_keep_to_it(testbed: PageTestbed, client: Cl
 )
 async def test_a_lenient_policy_is_announced(tmp_path: Path, policy: EkPolicy, says: str | None) -> None:
     async with open_page_testbed(tmp_path, policy=policy) as made, TestClient(TestServer(made.app)) as client:
+        await open_by_link(made, client)
         body = await (await client.get("/", headers={"Accept": "text/html"})).text()
     assert ('id="policy"' in body) == (says is not None)
     assert says is None or says in body
@@ -229,6 +230,7 @@ async def test_an_address_nobody_else_can_reach_is_warned_of_where_units_are_rea
         open_page_testbed(tmp_path, policy=policy, config=config) as made,
         TestClient(TestServer(made.app)) as client,
     ):
+        await open_by_link(made, client)
         await made.provision("unit", ek_trust=(EkTrust.VERIFIED if genuine else EkTrust.SIMULATED).value)
         body = await (await client.get("/", headers={"Accept": "text/html"})).text()
     assert ('id="unreachable"' in body) == warns

@@ -180,7 +180,7 @@ async def test_whoever_sits_at_the_station_always_gets_the_page(tmp_path: Path, 
 
 @pytest.mark.attack("goes on listening to the page after its token was revoked")
 async def test_a_stream_ends_with_its_token(tmp_path: Path, got: Callable[[str], None]) -> None:
-    config = StationConfig(web=WebConfig(page=PageAccess.TOKEN))
+    config = StationConfig(web=WebConfig(page=PageAccess.CLOSED))
     async with api_opened(tmp_path, config) as api:
         stream = await api.get("/events")
         assert [(await next_event(stream))[0] for _ in range(4)][-1] == "units"
@@ -194,7 +194,7 @@ async def test_a_stream_ends_with_its_token(tmp_path: Path, got: Callable[[str],
 
 
 async def test_a_stream_ends_with_its_session(tmp_path: Path) -> None:
-    async with api_opened(tmp_path, StationConfig(web=WebConfig(page=PageAccess.TOKEN))) as api:
+    async with api_opened(tmp_path, StationConfig(web=WebConfig(page=PageAccess.CLOSED))) as api:
         secret = await api.sign_in(Scope.READ)
         stream = await api.client.get("/events", headers=session_headers(secret))
         assert [(await next_event(stream))[0] for _ in range(4)][-1] == "units"
@@ -231,7 +231,8 @@ async def test_a_station_that_stops_does_not_wait_for_its_pages(testbed: PageTes
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    async with ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}") as client:
+    bearer = {"Authorization": f"Bearer {await testbed.token(Scope.READ)}"}
+    async with ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}", headers=bearer) as client:
         stream = await opened(client)
         async with asyncio.timeout(TIMEOUT_SECONDS):
             await runner.cleanup()
