@@ -277,7 +277,9 @@ def test_a_software_key_that_a_genuine_ak_certifies_is_refused(esapi: ESAPI, sim
     attributes = (
         TPMA_OBJECT.USERWITHAUTH | TPMA_OBJECT.SIGN_ENCRYPT | TPMA_OBJECT.NODA | TPMA_OBJECT.SENSITIVEDATAORIGIN
     )
-    public = TPM2B_PUBLIC.from_pem(public_pem, objectAttributes=attributes)
+    template = templates.device_key()
+    scheme = template.publicArea.parameters.eccDetail.scheme
+    public = TPM2B_PUBLIC.from_pem(public_pem, objectAttributes=attributes, scheme=scheme)
     srk, srk_public, *_ = esapi.create_primary(TPM2B_SENSITIVE_CREATE(), templates.storage_key(), ESYS_TR.OWNER)
     ak, _, *_ = esapi.create_primary(TPM2B_SENSITIVE_CREATE(), templates.attestation_key(), ESYS_TR.ENDORSEMENT)
     _, duplicate, seed = wrap(srk_public.publicArea, public, TPM2B_SENSITIVE.from_pem(pem), symdef=NOT_SYMMETRIC)
