@@ -121,9 +121,9 @@ def test_a_nuc_hash_comes_from_a_file_or_standard_input_or_the_command_line(comm
 
 def test_a_unit_with_its_own_key_gets_no_private_key(command: Command, tmp_path: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "CAM-1")])
-    request = x509.CertificateSigningRequestBuilder(name).sign(key, hashes.SHA256())
     for serial, encoding in (("PEM-1", Encoding.PEM), ("DER-1", Encoding.DER)):
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, serial)])
+        request = x509.CertificateSigningRequestBuilder(name).sign(key, hashes.SHA256())
         (tmp_path / "csr").write_bytes(request.public_bytes(encoding))
         result = command("provision", "--serial", serial, "--csr", tmp_path / "csr", "--output", tmp_path)
         assert result.exit_code == 0, result.stderr
