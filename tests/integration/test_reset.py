@@ -46,7 +46,7 @@ def test_a_unit_that_was_reset_gets_the_same_certificate_again(workspace: Path, 
     with Camera.open(pi.state_dir) as camera:
         assert camera.nuc_map() == b"the map of sensor 40" * 99
     assert sorted(path.name for path in pi.state_dir.iterdir() if not path.name.startswith(".")) == [
-        *("identity", "lock", "root.pem", "simulator"),
+        *("identity", "lock", "revoked-stations.crl", "root.pem", "simulator"),
         *(["swtpm.log"] if (pi.state_dir / "swtpm.log").exists() else []),
     ]
     assert len([row for row in audit(station) if row["serial"] == pi.serial and row["event"] == "issued"]) == 1
