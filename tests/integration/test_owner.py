@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -117,6 +118,11 @@ def test_the_station_itself_runs_as_the_owner(machine: ServiceMachine) -> None:
             assert process.stdout.readline().startswith("Station station")
             held = machine.run("head", "-n1", str(DATA_DIR / "station.lock")).stdout
             ids = Path(f"/proc/{int(held)}/status").read_text()
+            for user in ("root", USER):
+                link = machine.station("open", user=user).stdout
+                assert re.fullmatch(r"http://127\.0\.0\.1:\d+/open#[\w-]{22}\n", link)
+            refused = machine.station("open", user="nobody")
+            assert (refused.returncode, refused.stdout) == (1, "")
         finally:
             process.terminate()
             process.communicate()

@@ -50,6 +50,17 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture
+def open_on_loopback(data_dir: Path) -> Iterator[None]:
+    """For one test, the setting that opens the page to this machine: it shows whose requests count as its own."""
+    path = data_dir / "station.toml"
+    closed = path.read_text()
+    assert 'page = "closed"' in closed
+    path.write_text(closed.replace('page = "closed"', 'page = "open-on-loopback"'))
+    yield
+    path.write_text(closed)
+
+
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """systemd's credentials: a TLS certificate for the station's name, and its key."""
@@ -213,6 +224,7 @@ def test_a_proxy_that_is_no_address_is_named(data_dir: Path, proxy: str) -> None
 # --- as systemd's service ---
 
 
+@pytest.mark.usefixtures("open_on_loopback")
 def test_loopback_is_served_in_the_clear_and_others_by_tls(pair: Path, data_dir: Path) -> None:
     here, out = free_port(), free_port()
     sockets = f"127.0.0.1:{here},{EVERYWHERE}:{out}"
@@ -252,6 +264,7 @@ def test_a_client_without_a_request_does_not_prevent_a_stop(pair: Path, data_dir
         assert it.process.wait(60) == 0
 
 
+@pytest.mark.usefixtures("open_on_loopback")
 def test_a_unix_socket_is_a_proxys_and_the_bench_stays_open(pair: Path, data_dir: Path, tmp_path: Path) -> None:
     here, path = free_port(), tmp_path / "proxy.sock"
     with served(command(data_dir), None, pair / "tls.pem", f"127.0.0.1:{here},unix:{path}") as it:

@@ -75,7 +75,7 @@ def test_the_station_is_installed_and_set_up(pi: Guest) -> None:
         screen = type_section(console, "The station", STATION)
     assert PASSPHRASE not in screen
     assert re.findall(r"^The page: (\S+)$", screen, re.MULTILINE) == [ADDRESS]
-    (link,) = re.findall(rf"^{re.escape(ADDRESS)}open#\S+$", screen, re.MULTILINE)
+    (link,) = re.findall(rf"{re.escape(ADDRESS)}open#\S+$", screen, re.MULTILINE)
     assert guide_says("The station", "**Open the page**") in pi.good(f"curl -sS --fail {link.partition('#')[0]}")
     open_page(pi, link)
     assert guide_says("The station", '"Nothing is plugged in."') in pi.good(READ, 300)
