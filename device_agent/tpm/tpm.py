@@ -111,6 +111,8 @@ class Tpm:
         self._ek_wanted = ""
         self._ek_name = ""
         """TCG's name of the EK's template, once it is found."""
+        self._ek_absent: set[str] = set()
+        """Templates for which it was found to have no certificate: a station that wants one costs no command."""
         self._ek_template: TPM2B_PUBLIC | None = None
         self._ek_certificate = b""
         self.manufacturer, self.firmware = self._read_properties()
@@ -134,7 +136,8 @@ class Tpm:
         `ek_template` is TCG's name of the template that the EK is to be of, if the TPM has a certificate for such a
         one; None leaves it as it was. By itself the TPM shows the first one with a certificate.
         """
-        if ek_template is not None and ek_template not in (self._ek_wanted, self._ek_name):
+        known = {self._ek_wanted, self._ek_name} | (self._ek_absent if not self._ek_wanted else set())
+        if ek_template is not None and ek_template not in known:
             self._ek_wanted = ek_template
             self._change_ek()
         ek, ak, srk, device = (self._public(key) for key in (_Key.EK, _Key.AK, _Key.SRK, _Key.DEVICE))
@@ -420,6 +423,7 @@ class Tpm:
                 self._ek_certificate, self._ek_template = self._read_ek(templates.EK_TEMPLATES[name])
                 if self._ek_certificate or name == expected:
                     break
+                self._ek_absent.add(name)
             else:
                 self._ek_name = templates.EK_WITHOUT_CERTIFICATE
                 _, self._ek_template = self._read_ek(templates.EK_TEMPLATES[self._ek_name])
