@@ -343,3 +343,14 @@ def test_a_station_may_ask_for_an_endorsement_key_of_another_template_than_the_k
     assert (known.template, other.template) == ("H-3", "L-1")
     own.expect_endorsement_key(msgspec.structs.replace(other, name=known.name))
     assert code(lambda: own.unseal(blob)) == "tpm.another-ek"
+
+
+def test_a_template_that_the_tpm_was_found_to_lack_costs_no_command(tpm: Tpm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A station waits for the answer to its Hello, and a chip takes its time."""
+    shown = tpm.public_areas()
+
+    def run(what: str, _command: object) -> None:
+        raise AssertionError(what)
+
+    monkeypatch.setattr(tpm, "_run", run)
+    assert tpm.public_areas("L-2") == shown
