@@ -27,9 +27,17 @@ BIRTHMARK_ARC: Final = "1.3.6.1.4.1.60000"
 EKU_STATION: Final = ObjectIdentifier(f"{BIRTHMARK_ARC}.3.1")
 """Extended key usage of a station's certificate. A device certificate has another, so no device acts as a station."""
 
-STATION_CRL_SCOPE: Final = f"urn:oid:{EKU_STATION.dotted_string}"
-"""The distribution point that a CRL of stations names in its issuingDistributionPoint (RFC 5280 section 5.2.5): no
-verifier takes it for the authority's CRL of devices, nor that one for it."""
+STATIONS_ONLY: Final = x509.IssuingDistributionPoint(
+    full_name=[x509.UniformResourceIdentifier(f"urn:oid:{EKU_STATION.dotted_string}")],
+    relative_name=None,
+    only_contains_user_certs=False,
+    only_contains_ca_certs=False,
+    only_some_reasons=None,
+    indirect_crl=False,
+    only_contains_attribute_certs=False,
+)
+"""The issuingDistributionPoint of a CRL of stations (RFC 5280 section 5.2.5), critical: no verifier takes it for the
+authority's CRL of devices, nor that one for it."""
 
 HARDWARE_MODULE_NAME: Final = ObjectIdentifier("1.3.6.1.5.5.7.8.4")
 """otherName of RFC 4108 section 5, which IEEE 802.1AR and the TCG device identity profile require."""

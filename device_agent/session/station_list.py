@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cryptography import x509
 
 from shared import limits
-from shared.x509_profile import STATION_CRL_SCOPE, UNREADABLE_PARTS, is_p256
+from shared.x509_profile import STATIONS_ONLY, UNREADABLE_PARTS, is_p256
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class StationList:
             issued_at = crl.last_update_utc
         except (*UNREADABLE_PARTS, x509.ExtensionNotFound) as error:
             raise ValueError("the list cannot be read") from error
-        if scope.value != _STATIONS or others:
+        if scope.value != STATIONS_ONLY or others:
             raise ValueError("the list is not one of stations")
         if len(revoked) > limits.REVOKED_STATIONS:
             raise ValueError(f"the list has more than {limits.REVOKED_STATIONS} entries")
@@ -47,14 +47,3 @@ class StationList:
             return is_p256(key) and self.crl.is_signature_valid(key)
         except UNREADABLE_PARTS:
             return False
-
-
-_STATIONS = x509.IssuingDistributionPoint(
-    full_name=[x509.UniformResourceIdentifier(STATION_CRL_SCOPE)],
-    relative_name=None,
-    only_contains_user_certs=False,
-    only_contains_ca_certs=False,
-    only_some_reasons=None,
-    indirect_crl=False,
-    only_contains_attribute_certs=False,
-)

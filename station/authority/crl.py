@@ -12,7 +12,7 @@ from typing import Final
 
 from cryptography import x509
 
-from shared.x509_profile import STATION_CRL_SCOPE
+from shared.x509_profile import STATIONS_ONLY
 from station.authority.profiles import BACKDATE, STATION_DAYS, authority_key_identifier
 from station.registry.records import CrlScope
 
@@ -44,20 +44,8 @@ def revocation_list(
         .add_extension(x509.CRLNumber(number), critical=False)
     )
     if scope is CrlScope.STATIONS:
-        builder = builder.add_extension(_stations_only(), critical=True)
+        builder = builder.add_extension(STATIONS_ONLY, critical=True)
     return builder
-
-
-def _stations_only() -> x509.IssuingDistributionPoint:
-    return x509.IssuingDistributionPoint(
-        full_name=[x509.UniformResourceIdentifier(STATION_CRL_SCOPE)],
-        relative_name=None,
-        only_contains_user_certs=False,
-        only_contains_ca_certs=False,
-        only_some_reasons=None,
-        indirect_crl=False,
-        only_contains_attribute_certs=False,
-    )
 
 
 def _entry(revoked: RevokedCertificate) -> x509.RevokedCertificate:
