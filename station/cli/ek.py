@@ -13,8 +13,9 @@ from runtime.owner import acting_as, owner_of
 from shared import limits
 from shared.errors import BirthmarkError, ExitCode, format_error
 from station import config as configuration
+from station.attestation.ek.bundle import read_bundle
 from station.attestation.ek.roots import EkRoots, load_ek_roots
-from station.attestation.ek.vendor_certificate import VendorCertificate, pem_certificates
+from station.attestation.ek.vendor_certificate import VendorCertificate
 from station.attestation.ek.verification import EkVerdict, judge_certificate
 from station.cli.common import AS_JSON, print_json
 from station.cli.data_directory import GIVEN_DATA_DIR, find
@@ -83,10 +84,12 @@ def _read(file: Path) -> VendorCertificate:
         raise BirthmarkError("attestation.ek-malformed", f"{file}: {error.strerror}") from error
     if not content:
         raise BirthmarkError("attestation.ek-malformed", f"{file} is empty")
-    blocks = pem_certificates(content) or [content]
-    if len(blocks) > 1:
-        raise BirthmarkError("attestation.ek-malformed", f"{file} holds {len(blocks)} certificates, not one")
-    return VendorCertificate.read(blocks[0])
+    found = read_bundle(content)
+    if (count := len(found.certificates) + len(found.left_out)) > 1:
+        raise BirthmarkError("attestation.ek-malformed", f"{file} holds {count} certificates, not one")
+    for why in found.left_out:
+        raise BirthmarkError("attestation.ek-malformed", why)
+    return found.certificates[0]
 
 
 def _print_verdict(verdict: EkVerdict) -> None:

@@ -6,10 +6,12 @@ The repository must not contain a real vendor's certificate.
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -157,3 +159,16 @@ def _policy(oid: str, *, critical: bool) -> list[tuple[x509.ExtensionType, bool]
 
 def _uri(address: str) -> x509.UniformResourceIdentifier:
     return x509.UniformResourceIdentifier(address)
+
+
+def real_vendors(what: str) -> Path:
+    """Return the folder of real vendors' certificates that BIRTHMARK_TPM_VENDORS names, or one beside the checkout.
+
+    Skips the test, and says so, where there is none.
+    """
+    named = os.environ.get("BIRTHMARK_TPM_VENDORS")
+    checkout = Path(__file__).parents[2]
+    for folder in [Path(named)] if named else [checkout / "../shared/tpm_makers", checkout / "../../shared/tpm_makers"]:
+        if folder.is_dir():
+            return folder.resolve()
+    pytest.skip(f"no {what} here: set BIRTHMARK_TPM_VENDORS to a folder that holds some")

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from runtime.files import read_bounded
-from shared.errors import BirthmarkError
 from shared.text import printable
-from station.attestation.ek.vendor_certificate import VendorCertificate, pem_begun, pem_certificates
+from station.attestation.ek.bundle import FILE_BYTES_MAX, Bundle, read_bundle
+from station.attestation.ek.vendor_certificate import VendorCertificate
 
 FILES_MAX: Final = 1024
-FILE_BYTES_MAX: Final = 1024 * 1024
 CERTIFICATES_MAX: Final = 1024
 """The most certificates in a directory. Collections of TPM vendors have some hundreds, of about 1 KiB each."""
 
@@ -29,6 +28,8 @@ DEPTH_MAX: Final = 5
 _SAME_NAME_MAX: Final = 32
 """The most certificates of one name that are tried as an issuer: vendors renew a certificate a few times."""
 
+_LEFT_OUT_SAID: Final = 16
+"""The most certificates of one file that are named because they cannot be read."""
 
 Certificates: TypeAlias = tuple[VendorCertificate, ...]
 
@@ -146,31 +147,16 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
 
 def _read(path: Path, before: Certificates, problems: list[str]) -> Certificates:
     """Return the certificates in a file; with those of `before` too if not all of it can be read."""
-    read: list[VendorCertificate] = []
-    why = ""
     try:
-        content = read_bounded(path, FILE_BYTES_MAX)
-        blocks = pem_certificates(content) or [content]
-        if (begun := pem_begun(content)) > len(blocks):
-            why = f"{begun - len(blocks)} of {begun} certificates are cut off or damaged"
+        bundle = read_bundle(read_bounded(path, FILE_BYTES_MAX))
     except OSError as error:
-        blocks, why = [], str(error.strerror)
-    except BirthmarkError as error:
-        blocks, why = [], f"no certificate that can be read: {error.detail}"
-    for number, der in enumerate(blocks, 1):
-        try:
-            read.append(VendorCertificate.read(der))
-        except BirthmarkError as error:
-            which = (
-                f"certificate {number} of {len(blocks)} cannot be read"
-                if len(blocks) > 1
-                else "no certificate that can be read"
-            )
-            why = why or f"{which}: {error.detail}"
-    if not why:
-        return tuple(read)
-    new = {certificate.der for certificate in read}
+        bundle = Bundle((), (str(error.strerror),))
+    if not bundle.left_out:
+        return bundle.certificates
+    new = {certificate.der for certificate in bundle.certificates}
     kept = [certificate for certificate in before if certificate.der not in new]
     still = f"; {len(kept)} read from it before are still in use" if kept else ""
-    problems.append(f"{path.name}: {why}{still}")
-    return (*read, *kept)
+    problems += [f"{path.name}: {why}{still}" for why in bundle.left_out[:_LEFT_OUT_SAID]]
+    if (more := len(bundle.left_out) - _LEFT_OUT_SAID) > 0:
+        problems.append(f"{path.name}: {more} more cannot be read{still}")
+    return (*bundle.certificates, *kept)

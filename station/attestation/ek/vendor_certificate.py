@@ -6,9 +6,6 @@ docs/decisions/0003-ek-certificates.md says why that takes two libraries.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, TypeVar
@@ -57,12 +54,6 @@ _UNREADABLE: Final = (
     x509.DuplicateExtension,
 )
 """What the two libraries raise for bytes that are no certificate."""
-
-_PEM: Final = re.compile(
-    rb"-----BEGIN (?:X509 )?CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END (?:X509 )?CERTIFICATE-----"
-)
-
-_PEM_BEGIN: Final = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----")
 
 ExtensionT = TypeVar("ExtensionT", bound=x509.ExtensionType)
 
@@ -181,16 +172,3 @@ class VendorCertificate:
         except crypto.X509StoreContextError:
             return False
         return True
-
-
-def pem_begun(text: bytes) -> int:
-    """Count the certificates that begin in a PEM file: more than `pem_certificates` returns if the file is damaged."""
-    return len(_PEM_BEGIN.findall(text))
-
-
-def pem_certificates(text: bytes) -> list[bytes]:
-    """Return the DER of every certificate in a PEM file; ignores other text. Raises `attestation.ek-malformed`."""
-    try:
-        return [base64.b64decode(b"".join(block.split()), validate=True) for block in _PEM.findall(text)]
-    except binascii.Error:
-        raise BirthmarkError("attestation.ek-malformed", "its PEM is not base64") from None

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from runtime.files import read_bounded
 from shared.errors import BirthmarkError
-from station.attestation.ek.roots import FILE_BYTES_MAX, FILES_MAX
+from station.attestation.ek.bundle import FILE_BYTES_MAX
+from station.attestation.ek.roots import FILES_MAX
 
 
 def read_vendor_files(source: Path) -> Mapping[str, bytes]:

@@ -26,7 +26,8 @@ from runtime.files import new_private_file, sync_directory, write_private
 from runtime.owner import acting_as, owner_of
 from shared.errors import BirthmarkError
 from station import config
-from station.attestation.ek.roots import FILE_BYTES_MAX, FILES_MAX
+from station.attestation.ek.bundle import FILE_BYTES_MAX
+from station.attestation.ek.roots import FILES_MAX
 from station.config import CONFIG_NAME, AttestationConfig
 from station.registry import audit, audit_check, crl, queries
 from station.registry.audit import Event

@@ -61,7 +61,7 @@ def emptied(path: Path) -> None:
 
 
 def swollen(path: Path) -> None:
-    path.write_bytes(FIRST.pem() + bytes(2 << 20))
+    path.write_bytes(FIRST.pem() + bytes(5 << 20))
 
 
 def damaged_in_a_bundle(path: Path) -> None:
