@@ -36,6 +36,10 @@ CERTIFICATE_BYTES: Final = 16 * 1024
 CHAIN_CERTIFICATES: Final = 4
 """Certificates in a chain, leaf to root. Ours has three."""
 
+EK_CHAIN_CERTIFICATES: Final = 4
+EK_CHAIN_CERTIFICATE_BYTES: Final = 4 * 1024
+"""What a chip brings of its issuers' certificates: four of 4 KiB, 16 KiB together. Real ones have 0.6 to 2 KiB."""
+
 TPM_STRUCTURE_BYTES: Final = 2048
 """A marshalled TPM structure. An RSA-2048 public area is 318 bytes, an RSA-4096 one under 600."""
 

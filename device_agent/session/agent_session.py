@@ -99,6 +99,7 @@ class AgentSession:
             tpm_manufacturer=printable(self._tpm.manufacturer, 64),
             tpm_firmware=printable(self._tpm.firmware, 64),
             ek_certificate=public_areas.ek_certificate,
+            ek_chain=public_areas.ek_chain,
             ek_public=public_areas.ek,
             ak_public=public_areas.ak,
             srk_public=public_areas.srk,

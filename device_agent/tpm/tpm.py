@@ -49,6 +49,7 @@ from device_agent.storage.tpm_blob import Blob
 from device_agent.tpm import templates
 from device_agent.tpm.bus_encryption import Encrypted, encrypt, start_session
 from device_agent.tpm.connection import Connection
+from device_agent.tpm.ek_chain import read_ek_chain
 from shared.errors import BirthmarkError, ErrorCode
 
 _LOADED_MAX: Final = 2
@@ -76,6 +77,8 @@ class PublicAreas:
     ak: bytes
     srk: bytes
     device: bytes
+    ek_chain: tuple[bytes, ...] = ()
+    """The certificates above the EK's that lie in NV, DER."""
 
 
 class _Key(Enum):
@@ -115,6 +118,7 @@ class Tpm:
         """Templates for which it was found to have no certificate: a station that wants one costs no command."""
         self._ek_template: TPM2B_PUBLIC | None = None
         self._ek_certificate = b""
+        self._ek_chain: tuple[bytes, ...] | None = None
         self.manufacturer, self.firmware = self._read_properties()
 
     @classmethod
@@ -141,7 +145,9 @@ class Tpm:
             self._ek_wanted = ek_template
             self._change_ek()
         ek, ak, srk, device = (self._public(key) for key in (_Key.EK, _Key.AK, _Key.SRK, _Key.DEVICE))
-        return PublicAreas(self._ek_certificate, ek, ak, srk, device)
+        if self._ek_chain is None:
+            self._ek_chain = read_ek_chain(self._run)
+        return PublicAreas(self._ek_certificate, ek, ak, srk, device, self._ek_chain)
 
     def endorsement_key(self) -> EndorsementKey:
         """Return which endorsement key this is; `public_areas` tells the station of the same."""

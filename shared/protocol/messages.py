@@ -22,6 +22,10 @@ VERSION: Final = 1
 
 Octets32 = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Certificate = Annotated[bytes, Meta(min_length=1, max_length=limits.CERTIFICATE_BYTES)]
+EkChain = Annotated[
+    tuple[Annotated[bytes, Meta(min_length=1, max_length=limits.EK_CHAIN_CERTIFICATE_BYTES)], ...],
+    Meta(max_length=limits.EK_CHAIN_CERTIFICATES),
+]
 Chain = Annotated[tuple[Certificate, ...], Meta(min_length=1, max_length=limits.CHAIN_CERTIFICATES)]
 TpmBytes = Annotated[bytes, Meta(min_length=1, max_length=limits.TPM_STRUCTURE_BYTES)]
 Signature = Annotated[bytes, Meta(min_length=1, max_length=limits.SIGNATURE_BYTES)]
@@ -65,6 +69,8 @@ class Identity(_Message, frozen=True, tag="identity", kw_only=True):
     tpm_firmware: Text = ""
     ek_certificate: Annotated[bytes, Meta(max_length=limits.CERTIFICATE_BYTES)] = b""
     """As read from the TPM's NV index, with its padding."""
+    ek_chain: EkChain = ()
+    """DER, from the TPM's NV, too: its vendor's certificates above the EK's, in any order."""
     ek_public: TpmBytes
     ak_public: TpmBytes
     srk_public: TpmBytes

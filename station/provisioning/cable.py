@@ -143,7 +143,12 @@ class CableProvisioner:
         serial = board_serial(identity.serial)
         claims = examine_identity(identity)
         vendors = self._vendors.current()
-        ek = verify_ek(identity.ek_certificate, vendors, self._policy, now=self._now(), key=claims.ek.key())
+        ek = verify_ek(
+            *(identity.ek_certificate, vendors, self._policy),
+            now=self._now(),
+            key=claims.ek.key(),
+            chain=identity.ek_chain,
+        )
         require_template(ek, claims.ek, self._config.attestation.ek_template)
         secret = os.urandom(32)
         credential = make_credential(claims.ek, claims.ak.name(), secret)

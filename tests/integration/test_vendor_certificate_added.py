@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from device_agent.tpm import Simulator
+from station.attestation.ek.bundle import read_bundle
 from station.ports import udev_rule
+from tests.harness.chip_nv import write_nv
 from tests.integration.test_plug_in import audit, pi_of, provisioned, refused
 from virtual.station import VirtualStation
 
@@ -82,6 +85,26 @@ def test_a_vendors_certificate_that_is_put_in_place_counts_without_a_restart(
     assert station.process is process
     assert process is not None
     assert process.poll() is None
+
+
+def test_a_chip_that_brings_its_issuers_certificate_needs_only_its_vendors_root(
+    station: VirtualStation, tmp_path: Path
+) -> None:
+    vendors, pi = station.data_dir / "ek-roots", pi_of(tmp_path, 1)
+    refused(pi)
+    [root] = pi.state_dir.rglob("swtpm-localca-rootca-cert.pem")
+    [issuer] = pi.state_dir.rglob("issuercert.pem")
+    shutil.copy(root, vendors)
+    said = refused(pi)
+    assert "[attestation.ek-untrusted]" in said
+
+    [brought] = read_bundle(issuer.read_bytes()).certificates
+    with Simulator(pi.state_dir) as chip:
+        write_nv(chip.tcti, {0x01C00100: brought.der[:200], 0x01C00101: brought.der[200:] + b"\xff" * 100})
+    provisioned(pi)
+    [unit] = station.devices()
+    assert (unit["ek_trust"], unit["ek_anchor"]) == ("verified", "CN=swtpm-localca-rootca")
+    assert "the chip brought the certificate of its issuer, CN=swtpm-localca" in str(unit["ek_reason"])
 
 
 @pytest.mark.skipif(udev_rule.is_installed(), reason="this machine is a station")

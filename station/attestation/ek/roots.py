@@ -3,6 +3,9 @@
 The station trusts every CA certificate in the directory, because the operator put it there: an intermediate needs no
 root beside it. If its issuers are there too, the highest of them is named as the anchor, and their limits on the length
 of a path are enforced.
+
+A file whose name ends in `.distrusted` says the opposite: no certificate for a key in it counts, in this directory or
+from a chip.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ CERTIFICATES_MAX: Final = 1024
 DEPTH_MAX: Final = 5
 """The most certificates in a path above the EK certificate's issuer, root included. Vendors use three."""
 
+DISTRUSTED: Final = ".distrusted"
+
 _SAME_NAME_MAX: Final = 32
 """The most certificates of one name that are tried as an issuer: vendors renew a certificate a few times."""
 
@@ -44,6 +49,8 @@ class EkRoots:
     """What the station cannot use and why, for the operator."""
     files: dict[str, Certificates] = field(default_factory=dict)
     """The certificates read from each file, used or not."""
+    distrusted: Certificates = ()
+    """What the operator has distrusted: none of their keys counts."""
     _by_subject: dict[str, list[VendorCertificate]] = field(default_factory=dict)
 
     @property
@@ -53,6 +60,14 @@ class EkRoots:
     def named(self, issuer: str) -> list[VendorCertificate]:
         """Return the certificates with the subject `issuer` (RFC 4514). The caller finds out which of them signed."""
         return self._by_subject.get(_comparable(issuer), [])[:_SAME_NAME_MAX]
+
+    def distrusts(self, certificate: VendorCertificate) -> bool:
+        """Whether the operator has distrusted the certificate's key."""
+        return any(certificate.key == distrusted.key for distrusted in self.distrusted)
+
+    def distrusts_name(self, name: str) -> bool:
+        """Whether a distrusted certificate has the subject `name` (RFC 4514)."""
+        return any(_comparable(name) == _comparable(distrusted.subject) for distrusted in self.distrusted)
 
     def path(self, issuer: VendorCertificate) -> list[VendorCertificate]:
         """Return the path from `issuer` up to its anchor, at most `DEPTH_MAX` + 1 certificates."""
@@ -82,32 +97,41 @@ def load_ek_roots(directory: Path, before: EkRoots | None = None) -> EkRoots:
         )
         return replace(before, problems=[problem]) if before else EkRoots(directory, problems=[problem])
     files = {path.name: _read(path, before.files.get(path.name, ()) if before else (), problems) for path in paths}
+    distrusted = tuple(c for name, certificates in files.items() if name.endswith(DISTRUSTED) for c in certificates)
+    trusting = {name: certificates for name, certificates in files.items() if not name.endswith(DISTRUSTED)}
+    roots = EkRoots(directory, distrusted=distrusted)
     found: list[tuple[str, VendorCertificate]] = []
-    for name, certificates in files.items():
+    for name, certificates in trusting.items():
         for certificate in certificates:
+            if distrusted and roots.distrusts(certificate):
+                continue
             if why := certificate.why_no_issuer():
                 problems.append(f"{name}: {printable(certificate.subject)} is not used: {why}")
             elif len(found) < CERTIFICATES_MAX:
                 found.append((name, certificate))
             else:
                 problems.append(f"{name}: not used, there are more than {CERTIFICATES_MAX} certificates")
-    roots = _indexed(directory, files, [certificate for _, certificate in found], problems)
+    roots = _indexed(directory, files, [certificate for _, certificate in found], problems, distrusted)
     used = []
     for name, certificate in found:
-        if why := _why_no_path(roots.path(certificate)):
+        if why := why_no_path(roots.path(certificate)):
             problems.append(f"{name}: {printable(certificate.subject)} is not used: {why}")
         else:
             used.append(certificate)
-    return _indexed(directory, files, used, problems)
+    return _indexed(directory, files, used, problems, distrusted)
 
 
 def _indexed(
-    directory: Path, files: dict[str, Certificates], certificates: list[VendorCertificate], problems: list[str]
+    directory: Path,
+    files: dict[str, Certificates],
+    certificates: list[VendorCertificate],
+    problems: list[str],
+    distrusted: Certificates,
 ) -> EkRoots:
     by_subject: dict[str, list[VendorCertificate]] = defaultdict(list)
     for certificate in certificates:
         by_subject[_comparable(certificate.subject)].append(certificate)
-    return EkRoots(directory, tuple(certificates), problems, files, dict(by_subject))
+    return EkRoots(directory, tuple(certificates), problems, files, distrusted, dict(by_subject))
 
 
 def _comparable(name: str) -> str:
@@ -115,7 +139,8 @@ def _comparable(name: str) -> str:
     return " ".join(name.casefold().split())
 
 
-def _why_no_path(path: list[VendorCertificate]) -> str:
+def why_no_path(path: list[VendorCertificate]) -> str:
+    """Return what is wrong with a path from an EK certificate's issuer up to its anchor; empty if nothing is."""
     if len(path) > DEPTH_MAX:
         return f"its path is longer than {DEPTH_MAX} certificates"
     for below, certificate in enumerate(path):

@@ -4,7 +4,8 @@
 2. It is for the very key that the unit sent. Whatever the policy, another TPM's certificate is refused.
 3. It is an EK certificate: no CA's, for encryption, with the TCG's extended key usage, no unknown critical extension.
 4. Its key is not of the library whose keys can be computed (`roca`).
-5. A vendor's certificate from the station's directory issued it.
+5. A vendor's certificate from the station's directory issued it, or issued what the chip brings in between
+   (`issuer_path`).
 6. The key is of the one template that the station asks for (`require_template`).
 
 Lifetimes are not enforced: many end while the chips are still in use, and a chip never gets a new certificate.
@@ -16,6 +17,7 @@ The caller must also have the TPM prove that it holds the key (`evidence`), sinc
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
@@ -25,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from shared.errors import BirthmarkError
 from shared.text import printable
 from station.attestation.ek import issuer_hints
+from station.attestation.ek.issuer_path import IssuerPath, issuer_path, read_chain
 from station.attestation.ek.roca import is_roca
 from station.attestation.ek.roots import EkRoots
 from station.attestation.ek.templates import template_of
@@ -57,8 +60,29 @@ class EkVerdict:
     facts: TpmFacts | None
 
 
-def verify_ek(der_padded: bytes, roots: EkRoots, policy: EkPolicy, *, now: dt.datetime, key: PublicKey) -> EkVerdict:
+@dataclass(frozen=True, slots=True)
+class MissingIssuer:
+    """The certificate that is missing between an EK certificate and the station's directory. Printable."""
+
+    name: str
+    key_identifier: str
+    """Hexadecimal; empty if it is not named."""
+    address: str
+    """Where the chip says that its vendor publishes it; empty if it says nothing fit to show. Never followed."""
+
+
+def verify_ek(
+    der_padded: bytes,
+    roots: EkRoots,
+    policy: EkPolicy,
+    *,
+    now: dt.datetime,
+    key: PublicKey,
+    chain: Sequence[bytes] = (),
+) -> EkVerdict:
     """Judge the certificate `der_padded` (as read from NV; empty if there is none) of the endorsement key `key`.
+
+    `chain` is what the chip brings of its issuers' certificates.
 
     `require` raises `attestation.ek-missing`, `-malformed`, `-other-key`, `-not-an-ek`, `-weak-key`, `-untrusted`,
     `-self-signed` or `-forged`. `record` raises only `attestation.ek-other-key`; all else makes the unit unverified.
@@ -70,7 +94,7 @@ def verify_ek(der_padded: bytes, roots: EkRoots, policy: EkPolicy, *, now: dt.da
     try:
         certificate = _read_for(key, der_padded)
         facts = facts_of(certificate)
-        return judge_certificate(certificate, roots, now)
+        return judge_certificate(certificate, roots, now, read_chain(chain))
     except BirthmarkError as error:
         if error.code == "attestation.ek-other-key":
             raise
@@ -97,22 +121,35 @@ def _read_for(key: PublicKey, der_padded: bytes) -> VendorCertificate:
     return certificate
 
 
-def judge_certificate(certificate: VendorCertificate, roots: EkRoots, now: dt.datetime) -> EkVerdict:
+def judge_certificate(
+    certificate: VendorCertificate, roots: EkRoots, now: dt.datetime, chain: Sequence[VendorCertificate] = ()
+) -> EkVerdict:
     """Make steps 3 to 5: judge a certificate by itself, without a TPM. Raises as `require` does."""
     if why := _why_no_ek(certificate):
         raise BirthmarkError("attestation.ek-not-an-ek", why)
     if isinstance(certificate.key, rsa.RSAPublicKey) and is_roca(certificate.key.public_numbers().n):
         raise BirthmarkError("attestation.ek-weak-key")
-    issuer = next((c for c in roots.named(certificate.issuer) if certificate.is_issued_by(c)), None)
-    if issuer is None:
-        raise _no_issuer(certificate, roots)
+    path = issuer_path(certificate, roots, chain)
+    anchor = path.anchor(roots)
+    if anchor is None:
+        raise _no_issuer(certificate, path, roots)
     facts = facts_of(certificate)
     oddities = []
     if (end := certificate.view.not_valid_after_utc) < now:
         oddities.append(f"its lifetime ended on {end:%Y-%m-%d}, which TPM vendors let happen")
     if facts is not None and facts.is_swtpm:
         oddities.append("it calls itself a TPM simulator")
-    return EkVerdict(EkTrust.VERIFIED, "; ".join(oddities), printable(roots.path(issuer)[-1].subject), facts)
+    if path.brought:
+        oddities.append(f"the chip brought the certificate of its issuer, {printable(path.brought[0].subject)}")
+    return EkVerdict(EkTrust.VERIFIED, "; ".join(oddities), printable(anchor.subject), facts)
+
+
+def missing_issuer(
+    certificate: VendorCertificate, roots: EkRoots, chain: Sequence[VendorCertificate] = ()
+) -> MissingIssuer | None:
+    """Return what is missing above a certificate; None if nothing is."""
+    path = issuer_path(certificate, roots, chain)
+    return None if path.known else _missing_above(_top(certificate, path))
 
 
 def require_template(verdict: EkVerdict, ek: Public, wanted: EkTemplateName) -> None:
@@ -130,24 +167,44 @@ def require_template(verdict: EkVerdict, ek: Public, wanted: EkTemplateName) -> 
         raise BirthmarkError("attestation.ek-other-template", f"it is {found}, and the station asks for {wanted.value}")
 
 
-def _no_issuer(certificate: VendorCertificate, roots: EkRoots) -> BirthmarkError:
-    """Return the error: the issuer's certificate is missing, or it is there and did not sign."""
-    named = roots.named(certificate.issuer)
+def _no_issuer(certificate: VendorCertificate, path: IssuerPath, roots: EkRoots) -> BirthmarkError:
+    """Return the error: an issuer's certificate is missing or does not count, or it is there and did not sign."""
+    top = _top(certificate, path)
+    named = roots.named(top.issuer)
     if not named and certificate.issuer == certificate.subject:
         return BirthmarkError("attestation.ek-self-signed", printable(certificate.issuer))
-    issuer = f"its issuer is {printable(certificate.issuer) or 'without a name'}"
+    missing = _missing_above(top)
+    way = f"its issuer is {printable(certificate.issuer) or 'without a name'}"
+    if path.brought:
+        way += f", whose certificate it brings; the highest that it brings is issued by {missing.name}"
     facts = facts_of(certificate)
     case = "simulator" if facts is not None and facts.is_swtpm else ""
-    if any(not certificate.names_another_key(candidate) for candidate in named):
-        return BirthmarkError("attestation.ek-forged", f"{issuer}, whose certificate is in {roots.directory}", case)
+    if path.problem:
+        return BirthmarkError("attestation.ek-untrusted", f"{way}; {path.problem}", case)
+    if any(not top.names_another_key(candidate) for candidate in named):
+        return BirthmarkError("attestation.ek-forged", f"{way}, whose certificate is in {roots.directory}", case)
     particulars = []
-    if key := certificate.issuer_key_identifier:
-        particulars.append(f"authority key identifier {key.hex(':')}")
-    if address := issuer_hints.issuer_address(certificate.der):
-        particulars.append(f"the chip gives its address as {address}")
+    if missing.key_identifier:
+        particulars.append(f"authority key identifier {missing.key_identifier}")
+    if missing.address:
+        particulars.append(f"the chip gives its address as {missing.address}")
     said = f" ({'; '.join(particulars)})" if particulars else ""
     known = "only one of that name with another key" if named else "not"
-    return BirthmarkError("attestation.ek-untrusted", f"{issuer}{said}, which is {known} in {roots.directory}", case)
+    if roots.distrusts_name(top.issuer):
+        known = "distrusted"
+    return BirthmarkError("attestation.ek-untrusted", f"{way}{said}, which is {known} in {roots.directory}", case)
+
+
+def _top(certificate: VendorCertificate, path: IssuerPath) -> VendorCertificate:
+    return path.brought[-1] if path.brought else certificate
+
+
+def _missing_above(top: VendorCertificate) -> MissingIssuer:
+    return MissingIssuer(
+        printable(top.issuer) or "without a name",
+        top.issuer_key_identifier.hex(":"),
+        issuer_hints.issuer_address(top.der),
+    )
 
 
 def _why_no_ek(certificate: VendorCertificate) -> str:

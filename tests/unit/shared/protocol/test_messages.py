@@ -108,7 +108,7 @@ def test_an_unknown_kind_is_refused_by_name() -> None:
 @pytest.mark.parametrize("message", samples.ALL, ids=lambda m: type(m).__name__)
 def test_every_field_is_required_typed_and_bounded(message: Message) -> None:
     known = fields(message)
-    optional = {"ek_template", "certificate", "tpm_manufacturer", "tpm_firmware", "ek_certificate"}
+    optional = {"ek_template", "certificate", "tpm_manufacturer", "tpm_firmware", "ek_certificate", "ek_chain"}
     for name in known.keys() - {"t", "v"}:
         if name not in optional:
             without = {key: value for key, value in known.items() if key != name}
@@ -116,6 +116,14 @@ def test_every_field_is_required_typed_and_bounded(message: Message) -> None:
         for bad in (None, 1.5, {"a": 1}, -1, 2**64 - 1, "y" * 20_000, b"y" * 70_000, [b"y"] * 20, "\u202e" * 300):
             if name != "version" or not isinstance(bad, int):
                 assert code_of(raw(known | {name: bad})) == "message.field-invalid", (name, bad)
+
+
+def test_a_chips_chain_has_four_certificates_of_four_kilobytes_at_most() -> None:
+    known = fields(samples.message(Step.IDENTITY))
+    most = [bytes(4096)] * 4
+    assert decode(raw(known | {"ek_chain": most})).ek_chain == tuple(most)  # type: ignore[union-attr]
+    for bad in ([bytes(1)] * 5, [bytes(1)] * 200, [bytes(4097)], [b""], b"in one piece"):
+        assert code_of(raw(known | {"ek_chain": bad})) == "message.field-invalid"
 
 
 @pytest.mark.parametrize("name", ["secret", "csr"])

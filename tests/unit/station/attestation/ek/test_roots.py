@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from station.attestation.ek import roots as ek_roots
+from station.attestation.ek.bundle import FILE_BYTES_MAX
 from station.attestation.ek.roots import load_ek_roots
 from tests.harness.rough_vendors import OUT_OF_ORDER, write_rough_vendors
 from tests.harness.vendor_lab import (
@@ -99,7 +100,7 @@ def test_bad_files_become_problems_and_the_good_ones_load(tmp_path: Path) -> Non
     (tmp_path / "broken.pem").write_bytes(Vendor().pem().replace(b"MII", b"MI!", 1))
     (tmp_path / "short.pem").write_bytes(b"-----BEGIN CERTIFICATE-----\nTUlJ\n-----END CERTIFICATE-----\n")
     (tmp_path / "empty.pem").touch()
-    (tmp_path / "huge.pem").write_bytes(b"\0" * (ek_roots.FILE_BYTES_MAX + 1))
+    (tmp_path / "huge.pem").write_bytes(b"\0" * (FILE_BYTES_MAX + 1))
     (tmp_path / "directory").mkdir()
     (tmp_path / ".hidden").write_text("left alone")
     os.mkfifo(tmp_path / "pipe")
