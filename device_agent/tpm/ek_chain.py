@@ -6,7 +6,7 @@ the next. A chip without them, or with something else there, has no chain.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
@@ -14,6 +14,7 @@ from tpm2_pytss import ESAPI, ESYS_TR
 
 from device_agent.tpm.connection import handles
 from shared import limits
+from shared.ek_chain import certificates_in
 from shared.errors import BirthmarkError
 
 FIRST_INDEX: Final = 0x01C00100
@@ -24,8 +25,6 @@ NV_BYTES: Final = limits.EK_CHAIN_CERTIFICATES * limits.EK_CHAIN_CERTIFICATE_BYT
 
 _READ_BYTES: Final = 512
 """What every TPM reads at once: Part 2, TPM_PT_NV_BUFFER_MAX in the PC Client profile."""
-
-_SEQUENCE: Final = 0x30
 
 Result = TypeVar("Result")
 
@@ -44,41 +43,6 @@ def read_ek_chain(run: _Run) -> tuple[bytes, ...]:
             break
         content += _run_optional(run, "read the chain", partial(_read_index, index=index, most=room)) or b""
     return tuple(certificates_in(content))[: limits.EK_CHAIN_CERTIFICATES]
-
-
-def certificates_in(content: bytes) -> Iterable[bytes]:
-    """Yield each DER value of `content` that can be a certificate, whatever padding lies between.
-
-    Leaves out what is larger than a station takes.
-    """
-    at = 0
-    while at < len(content):
-        if content[at] != _SEQUENCE:
-            at += 1
-            continue
-        end = _end(content, at)
-        if end is None:
-            return
-        if end - at <= limits.EK_CHAIN_CERTIFICATE_BYTES:
-            yield content[at:end]
-        at = end
-
-
-def _end(content: bytes, at: int) -> int | None:
-    """Return where the value that begins at `at` ends; None if it has no length or is cut off."""
-    head = content[at + 1 : at + 4]
-    if len(head) < 3:
-        return None
-    first = head[0]
-    if first < 0x80:
-        end = at + 2 + first
-    elif first == 0x81:
-        end = at + 3 + head[1]
-    elif first == 0x82:
-        end = at + 4 + int.from_bytes(head[1:3], "big")
-    else:
-        return None
-    return end if end <= len(content) else None
 
 
 def _run_optional(run: _Run, what: str, command: Callable[[ESAPI], Result]) -> Result | None:

@@ -244,4 +244,9 @@ ErrorCode: TypeAlias = Literal[
     "trust.station-untrusted",
     "trust.table-not-for-this-tpm",
     "trust.tables-malformed",
+    "vendors.answer-unfit",
+    "vendors.none-readable",
+    "vendors.pin-differs",
+    "vendors.unknown",
+    "vendors.unreachable",
 ]

@@ -15,6 +15,7 @@ from shared.errors import BirthmarkError
 from station.attestation.ek.vendor_files import read_vendor_files
 from station.cli.common import check_passphrase, read_root_passphrase
 from station.cli.init import settings
+from station.cli.tpm_vendors import ask_update
 from station.config import EkPolicy, EkTemplateName, StationConfig
 from station.setup.root_key import check_target
 
@@ -29,6 +30,7 @@ class Options:
     organization: str | None
     public_url: str | None
     ek_roots: Path | None
+    update_vendors: bool
     root_key_to: Path | None
     root_passphrase_file: IO[str] | None
     authority_id: str
@@ -42,6 +44,7 @@ class Options:
 class Answers:
     config: StationConfig
     ek_roots: Path | None
+    update_vendors: bool
     root_key_to: Path | None
     passphrase: str
 
@@ -81,7 +84,8 @@ def collect(options: Options, data_dir: Path) -> Answers:
         lambda v: config(some[0], some[1], v),
     )
     ek_roots, root_key_to = options.ek_roots, options.root_key_to
-    if ek_roots is None and asks and not options.yes:
+    update_vendors = ask_update(options.update_vendors, options.policy, ask=ek_roots is None and not options.yes)
+    if ek_roots is None and not update_vendors and asks and not options.yes:
         ek_roots = _ask_path(
             "TPM vendors' certificates, a directory or a file\n"
             "  (empty: none; the station then refuses every genuine TPM until there are some)",
@@ -95,7 +99,7 @@ def collect(options: Options, data_dir: Path) -> Answers:
         )
     if passphrase is None:
         passphrase = _ask("Passphrase for the root key, 12 characters or more", check_passphrase, hidden=True)
-    return Answers(config(name, organization, public_url), ek_roots, root_key_to, passphrase)
+    return Answers(config(name, organization, public_url), ek_roots, update_vendors, root_key_to, passphrase)
 
 
 def ask_root_key_to(options: Options, data_dir: Path) -> Path | None:
@@ -115,7 +119,10 @@ def _require_all(options: Options) -> None:
         "--public-url": options.public_url,
         "--root-passphrase-file": options.root_passphrase_file,
     }
-    skippable = {"--ek-roots": options.ek_roots, "--root-key-to": options.root_key_to}
+    skippable = {
+        "--update-vendors or --ek-roots": options.ek_roots if not options.update_vendors else True,
+        "--root-key-to": options.root_key_to,
+    }
     missing = [name for name, given in needed.items() if given is None]
     left_out = [f"{name} (or --yes)" for name, given in skippable.items() if given is None and not options.yes]
     if missing or left_out:

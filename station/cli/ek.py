@@ -9,14 +9,18 @@ from pathlib import Path
 import click
 
 from runtime.clock import utc_now
+from runtime.files import read_bounded
 from runtime.owner import acting_as, owner_of
 from shared import limits
+from shared.ek_chain import certificates_in
 from shared.errors import BirthmarkError, ExitCode, format_error
 from station import config as configuration
 from station.attestation.ek.bundle import read_bundle
+from station.attestation.ek.issuer_path import read_chain
 from station.attestation.ek.roots import EkRoots, load_ek_roots
 from station.attestation.ek.vendor_certificate import VendorCertificate
-from station.attestation.ek.verification import EkVerdict, judge_certificate
+from station.attestation.ek.vendor_table import pinned_certificates
+from station.attestation.ek.verification import EkVerdict, MissingIssuer, judge_certificate, missing_issuer
 from station.cli.common import AS_JSON, print_json
 from station.cli.data_directory import GIVEN_DATA_DIR, find
 from station.setup import data_dir as data_directory
@@ -35,30 +39,47 @@ def ek() -> None:
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Directory of TPM vendors' certificates, PEM or DER.",
 )
+@click.option(
+    "--chain",
+    "chain_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="What the TPM brings of its issuers' certificates, PEM, or DER one after the other.",
+)
 @GIVEN_DATA_DIR
 @AS_JSON
-def verify(file: Path, roots_dir: Path | None, data_dir: Path | None, as_json: bool) -> None:
+def verify(file: Path, roots_dir: Path | None, chain_file: Path | None, data_dir: Path | None, as_json: bool) -> None:
     """Check the EK certificate in FILE: DER as read from a TPM, with or without padding, or PEM.
 
     Prints that it is accepted, with root, vendor and model, and exits with 0; or that it is refused and why, and exits
-    with 1. Checks what a station with the policy `require` checks, except that the TPM has this key.
+    with 1. Checks what a station with the policy `require` checks, except that the TPM has this key. If a certificate
+    above it is missing, prints which, and where the chip says that its vendor publishes it; a chip may say anything, so
+    nothing is fetched from there.
 
     \b
-    Reading one from a TPM (RSA, then ECC P-256):
+    Reading one from a TPM (RSA, then ECC P-256), and what some TPMs have of their issuers' certificates:
       tpm2_nvread -C o 0x01C00002 > ek.der
       tpm2_nvread -C o 0x01C0000A > ek.der
+      tpm2_nvread -C o 0x01C00100 > chain.der
     """
     roots = _roots(roots_dir, data_dir)
     for problem in roots.problems:
         click.echo(f"warning: {problem}", err=True)
+    missing = None
     try:
         certificate = _read(file)
-        verdict = judge_certificate(certificate, roots, utc_now())
+        chain = _read_chain(chain_file) if chain_file else ()
+        missing = missing_issuer(certificate, roots, chain)
+        verdict = judge_certificate(certificate, roots, utc_now(), chain)
     except BirthmarkError as error:
+        if error.code != "attestation.ek-untrusted":
+            missing = None
         if as_json:
-            print_json(_describe_refused(error))
+            print_json(_describe_refused(error, missing))
         else:
             click.echo(f"refused: {format_error(error).removeprefix('error: ')}")
+            if missing is not None:
+                click.echo(f"  missing  {missing.name}")
+                click.echo(f"  address  {_address(missing)}")
             click.echo(f"  {_count_known(roots)}")
         sys.exit(ExitCode.FAILED)
     if as_json:
@@ -92,6 +113,24 @@ def _read(file: Path) -> VendorCertificate:
     return found.certificates[0]
 
 
+def _read_chain(file: Path) -> tuple[VendorCertificate, ...]:
+    try:
+        content = read_bounded(file, limits.EK_CHAIN_CERTIFICATES * limits.EK_CHAIN_CERTIFICATE_BYTES * 4)
+    except OSError as error:
+        raise BirthmarkError("attestation.ek-malformed", f"{file}: {error.strerror}") from error
+    if b"-----BEGIN" in content:
+        return read_bundle(content).certificates[: limits.EK_CHAIN_CERTIFICATES]
+    return read_chain(list(certificates_in(content)))
+
+
+def _address(missing: MissingIssuer) -> str:
+    """Return where its vendor publishes it: as our table knows, else as the chip says."""
+    for pinned in pinned_certificates():
+        if f"CN={pinned.name}" in missing.name.replace("\\", ""):
+            return f"{pinned.address} (`birthmark-station tpm-vendors update` fetches it)"
+    return f"{missing.address} (as the chip says)" if missing.address else "the chip gives none"
+
+
 def _print_verdict(verdict: EkVerdict) -> None:
     click.echo(f"accepted: vouched for by {verdict.anchor}")
     if verdict.facts is not None:
@@ -121,5 +160,17 @@ def _describe_accepted(verdict: EkVerdict) -> Mapping[str, object]:
     }
 
 
-def _describe_refused(error: BirthmarkError) -> Mapping[str, object]:
-    return {"accepted": False, "code": error.code, "reason": error.sentence, "advice": error.advice}
+def _describe_refused(error: BirthmarkError, missing: MissingIssuer | None) -> Mapping[str, object]:
+    return {
+        "accepted": False,
+        "code": error.code,
+        "reason": error.sentence,
+        "advice": error.advice,
+        "missing": {
+            "name": missing.name,
+            "key_identifier": missing.key_identifier,
+            "address": missing.address,
+        }
+        if missing
+        else None,
+    }

@@ -7,12 +7,14 @@ from typing import Final, TextIO
 
 import click
 
+from runtime.owner import acting_as, owner_of
 from shared import limits
 from shared.errors import BirthmarkError
 from station import config as configuration
 from station.cli.common import AS_JSON, FORCE, print_json, print_replaced, read_root_passphrase
 from station.cli.data_directory import NEW_DATA_DIR
 from station.cli.public_url import PUBLIC_URL, ask_public_url, warn_unreachable
+from station.cli.tpm_vendors import UPDATE_VENDORS, ask_update, fetch
 from station.config import AttestationConfig, AuthorityConfig, EkPolicy, EkTemplateName, StationConfig, TablesConfig
 from station.setup.init import init_data_dir
 
@@ -73,6 +75,7 @@ def settings(
 @EK_POLICY
 @EK_TEMPLATE
 @EK_ROOTS
+@UPDATE_VENDORS
 @click.option(
     "--root-passphrase-file",
     type=click.File("r"),
@@ -90,6 +93,7 @@ def init(
     ek_policy: str,
     ek_template: str,
     ek_roots: Path | None,
+    update_vendors: bool,
     root_passphrase_file: TextIO | None,
     force: bool,
     as_json: bool,
@@ -99,7 +103,11 @@ def init(
     passphrase = read_root_passphrase(root_passphrase_file)
     url = ask_public_url(public_url, policy, ask=not as_json)
     config = settings(name, organization, authority_id, url, table_count, policy, EkTemplateName(ek_template))
+    update_vendors = ask_update(update_vendors, policy, ask=ek_roots is None and not as_json)
     made = init_data_dir(data_dir, config, force=force, root_passphrase=passphrase, ek_roots=ek_roots)
+    if update_vendors:
+        with acting_as(owner_of(made.data_dir)):
+            fetch(config.ek_roots(made.data_dir), quiet=as_json)
     warn_unreachable(config.authority, policy)
     if as_json:
         print_json(

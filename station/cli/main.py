@@ -19,6 +19,7 @@ from station.cli.setup import setup
 from station.cli.station import station
 from station.cli.stats import stats, tables
 from station.cli.tokens import tokens
+from station.cli.tpm_vendors import tpm_vendors
 from station.cli.units import device, devices, reinstate, release, revoke
 from station.cli.vectors import derive_vectors
 
@@ -44,7 +45,7 @@ for _command in (
     setup,
     init,
     serve,
-    open_page,
+    tpm_vendors,
     ek,
     devices,
     device,

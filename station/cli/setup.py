@@ -21,6 +21,7 @@ from station.cli.common import AS_JSON, print_json
 from station.cli.data_directory import GIVEN_DATA_DIR, SERVICE_DATA_DIR
 from station.cli.init import AUTHORITY_ID, EK_POLICY, EK_ROOTS, EK_TEMPLATE, TABLES
 from station.cli.public_url import warn_unreachable
+from station.cli.tpm_vendors import UPDATE_VENDORS, ask_update, fetch
 from station.config import CONFIG_NAME, EkPolicy, EkTemplateName, StationConfig
 from station.secrets.station_secret import StationSecret
 from station.setup import data_dir as data_directory
@@ -36,6 +37,7 @@ _STEPS: Final = ("Settings", "Authority", "TPM vendors", "Root key", "Service")
 @click.option("--organization", help="Organization in every certificate.")
 @click.option("--public-url", help="Where others reach it; every certificate names it.")
 @EK_ROOTS
+@UPDATE_VENDORS
 @click.option("--root-key-to", type=click.Path(path_type=Path), help="Where to move the root's key: directory or file.")
 @click.option(
     "--root-passphrase-file", type=click.File("r"), help="First line encrypts the root's key; `-`: standard input."
@@ -52,6 +54,7 @@ def setup(
     organization: str | None,
     public_url: str | None,
     ek_roots: Path | None,
+    update_vendors: bool,
     root_key_to: Path | None,
     root_passphrase_file: TextIO | None,
     authority_id: str,
@@ -71,6 +74,7 @@ def setup(
         organization,
         public_url,
         ek_roots,
+        update_vendors,
         root_key_to,
         root_passphrase_file,
         authority_id,
@@ -93,6 +97,7 @@ class _Setup:
         self._quiet = quiet
         self._served = data_dir == SERVICE_DATA_DIR
         self._made = False
+        self._update_vendors = options.update_vendors
         self._root_key_to = options.root_key_to
         self._root_key: Path | None = None
         self._page: str | None = None
@@ -132,6 +137,7 @@ class _Setup:
         self._step(1, f"{config.name} of {config.authority.organization}, {config.authority.public_url}")
         init_data_dir(self._data_dir, config, force=False, root_passphrase=given.passphrase, ek_roots=given.ek_roots)
         self._made = True
+        self._update_vendors = given.update_vendors
         self._root_key_to = given.root_key_to
         self._step(2, f"made in {self._data_dir}, with {config.tables.count} key tables")
         return config
@@ -162,13 +168,20 @@ class _Setup:
                 if not os.path.lexists(directory / name):
                     write_private(directory / name, content)
             roots = load_ek_roots(directory)
+            if not self._made and not roots.count:
+                self._update_vendors = ask_update(
+                    self._update_vendors, config.attestation.ek_policy, ask=not self._options.yes and not self._quiet
+                )
+            if self._update_vendors:
+                fetch(directory, quiet=self._quiet)
+                roots = load_ek_roots(directory)
         self._step(3, f"{roots.count} certificates known")
         for problem in roots.problems:
             self._warn(problem)
         if not roots.count and config.attestation.ek_policy is EkPolicy.REQUIRE:
             self._warn(
-                "every genuine TPM is refused until its vendor's certificate is there: "
-                "run setup again with --ek-roots DIR."
+                "every genuine TPM is refused until its vendor's certificate is there: run "
+                "`birthmark-station tpm-vendors update`, or setup again with --update-vendors or --ek-roots DIR."
             )
         return roots.count
 

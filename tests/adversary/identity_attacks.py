@@ -61,6 +61,16 @@ class EkCertificateInAKnownName(DishonestAgent):
         return but(honest, ek_certificate=Vendor(KNOWN_VENDOR.name).ek(ek_key(honest)))
 
 
+@refused_with("attestation.ek-untrusted")
+class ChainWithARootOfItsOwn(DishonestAgent):
+    """It brings the root of its own vendor as if its chip held it."""
+
+    def claim(self, honest: Identity) -> Identity:
+        root = Vendor("A Vendor Nobody Knows")
+        issuing = Vendor("Its CA", root)
+        return but(honest, ek_certificate=issuing.ek(ek_key(honest)), ek_chain=(issuing.der, root.der))
+
+
 @refused_with("attestation.ek-not-an-ek")
 class CertificateOfAnotherPurpose(DishonestAgent):
     def claim(self, honest: Identity) -> Identity:

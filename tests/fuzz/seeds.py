@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from shared.protocol.framing import encode_frame
@@ -12,7 +13,7 @@ from shared.protocol.states import State
 from station.authority import crl
 from station.authority.crl import RevokedCertificate
 from station.registry.records import CrlScope
-from tests.fuzz.targets import VENDOR, agent_authority
+from tests.fuzz.targets import VENDOR, ChainLab, agent_authority
 from tests.harness import samples
 from tests.harness.certificates import NOW, chain_of_trust
 from tests.harness.rough_authorities import rough_authorities
@@ -48,6 +49,17 @@ def _ek_certificates() -> list[bytes]:
     return [*own, *(certificate + bytes(16) for certificate in own), simulator, *rough_vendors().values()]
 
 
+def _ek_chains() -> list[bytes]:
+    """What the known vendor signs for the EK's issuer, the same as it must not be, and whole certificates."""
+    lab = ChainLab()
+    no_ca = x509.BasicConstraints(ca=False, path_length=None)
+    device = Vendor("Issuing CA", lab.known, key=lab.issuing.key, constraints=no_ca)
+    other = Vendor("Issuing CA", lab.known)
+    certificates = [vendor.der for vendor in (lab.issuing, device, other)]
+    signed = [x509.load_der_x509_certificate(der).tbs_certificate_bytes for der in certificates]
+    return [*signed, Vendor("Issuing CA").der, *rough_vendors().values()]
+
+
 def _agent_chains() -> list[bytes]:
     ours = agent_authority()
     silent = chain_of_trust(keys=(ours.root_key, ours.intermediate_key, ours.station_key, ours.device_key), usages=None)
@@ -72,6 +84,7 @@ SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "tpm_structures": _tpm_structures,
     "csr": lambda: [request_of(Device().device.private)],
     "ek_certificates": _ek_certificates,
+    "ek_chains": _ek_chains,
     "agent_chains": _agent_chains,
     "agent_files": _agent_chains,
     "station_lists": _station_lists,

@@ -15,11 +15,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from device_agent.cli.status import summary
 from device_agent.session.station_list import StationList
@@ -54,6 +55,7 @@ from tests.harness.certificates import NOW as CHAIN_NOW
 from tests.harness.certificates import SERIAL as CHAIN_SERIAL
 from tests.harness.certificates import SIGNED, AuthorityChain, chain_of_trust, signed_octets
 from tests.harness.samples import session_in
+from tests.harness.vendor_lab import Vendor, write_roots
 
 HERE: Final = Path(__file__).parent
 VENDOR: Final = HERE / "vendor"
@@ -158,6 +160,22 @@ def ek_certificates(octets: bytes) -> None:
             assert verdict.trust is not EkTrust.VERIFIED or _ek().signed in octets
 
 
+def ek_chains(octets: bytes) -> None:
+    """A chip that brings `octets` above its EK is accepted only where the known vendor signed a CA for the EK's issuer.
+
+    `octets` stands there as it is, and as what the vendor or a forger signs, so that all behind a signature is met.
+    """
+    lab = _chain_lab()
+    forged = _signed(octets, lab.forger.key)
+    for chain in ([octets], [forged, lab.forger.der], [octets, forged] * 100):
+        with suppress(BirthmarkError):
+            verify_ek(lab.ek, lab.roots, EkPolicy.REQUIRE, now=_NOW, key=lab.key, chain=chain)
+            raise AssertionError("a chain that no known vendor signed is accepted")
+    with suppress(BirthmarkError):
+        verify_ek(lab.ek, lab.roots, EkPolicy.REQUIRE, now=_NOW, key=lab.key, chain=[_signed(octets, lab.known.key)])
+        assert lab.issuing_point in octets
+
+
 def agent_chains(octets: bytes) -> None:
     """A station is believed or refused, a device chain taken or not, wherever in it a certificate of `octets` stands.
 
@@ -246,6 +264,26 @@ class _Ek:
         self.signed = certificate.openssl.to_cryptography().tbs_certificate_bytes
 
 
+class ChainLab:
+    """A known vendor, a forger, and an EK certificate whose issuer the station does not know."""
+
+    def __init__(self) -> None:
+        self.known, self.forger = (
+            Vendor("Known Root CA", key=ec.derive_private_key(number, ec.SECP256R1())) for number in (21, 22)
+        )
+        self.issuing = Vendor("Issuing CA", self.known, key=ec.derive_private_key(23, ec.SECP256R1()))
+        self.issuing_point = self.issuing.key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        self.key = ec.derive_private_key(24, ec.SECP256R1()).public_key()
+        self.ek = self.issuing.ek(self.key)
+        with TemporaryDirectory() as folder:
+            self.roots = load_ek_roots(write_roots(Path(folder), self.known))
+
+
+@cache
+def _chain_lab() -> ChainLab:
+    return ChainLab()
+
+
 @cache
 def _ek() -> _Ek:
     return _Ek()
@@ -265,8 +303,8 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
         tpm_structures,
         csr,
         ek_certificates,
+        ek_chains,
         agent_chains,
-        agent_files,
         station_lists,
     )
 }

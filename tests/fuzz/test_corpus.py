@@ -6,7 +6,7 @@ import pytest
 
 from tests.fuzz.corpus_file import CORPUS, corpus_file, read_corpus
 from tests.fuzz.seeds import SEEDS
-from tests.fuzz.targets import TARGETS, VENDOR, ek_certificates
+from tests.fuzz.targets import TARGETS, VENDOR, ChainLab, ek_certificates, ek_chains
 
 KEPT = {target: read_corpus(corpus_file(target)) for target in TARGETS}
 
@@ -30,6 +30,16 @@ def test_the_claim_about_vendors_is_one_that_can_be_false(monkeypatch: pytest.Mo
     monkeypatch.setattr("tests.fuzz.targets._ek", lambda: type("Other", (), {"key": None, "signed": b"of another"}))
     with pytest.raises(AssertionError):
         ek_certificates(honest)
+
+
+def test_the_claim_about_chains_is_one_that_can_be_false(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = SEEDS["ek_chains"]()[0]
+    ek_chains(honest)
+    lab = ChainLab()
+    lab.issuing_point = b"of another"
+    monkeypatch.setattr("tests.fuzz.targets._chain_lab", lambda: lab)
+    with pytest.raises(AssertionError):
+        ek_chains(honest)
 
 
 def test_nothing_in_the_corpus_is_large() -> None:

@@ -104,8 +104,9 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ErrorKind(
         "attestation.ek-untrusted",
         "the endorsement key certificate leads to no TPM vendor known to the station",
-        "Take that issuer's certificate from the TPM's vendor (a chip may give any address) and put it, PEM or DER, "
-        "into the station's directory of them: it counts at once.",
+        "`birthmark-station tpm-vendors update` fetches what vendors publish. Is it not among that, take it from the "
+        "TPM's vendor (a chip may give any address) and add it: `birthmark-station tpm-vendors add FILE`. It counts at "
+        "once.",
         cases=_SIMULATOR,
     ),
     ErrorKind(

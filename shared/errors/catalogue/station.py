@@ -311,4 +311,33 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "a key table does not open under the station secret",
         "The secret is of another station or the registry is damaged; restore the data directory from a backup.",
     ),
+    ErrorKind(
+        "vendors.answer-unfit",
+        "what lies at a TPM vendor's address is not its certificate",
+        "Run the same command again later. If it stays so, take the certificate from the vendor's pages and add it: "
+        "`birthmark-station tpm-vendors add FILE`.",
+    ),
+    ErrorKind(
+        "vendors.none-readable",
+        "it holds no certificate of a TPM vendor that can be used",
+        "Give a file, PEM or DER, or a directory of them, with the certificates of the vendors' CAs.",
+    ),
+    ErrorKind(
+        "vendors.pin-differs",
+        "the certificate at a TPM vendor's address is another than the one we know",
+        "It is not used. The vendor may have renewed it; a newer version of this program may know it. Where you are "
+        "sure of it by other means, `birthmark-station tpm-vendors add FILE` takes it.",
+    ),
+    ErrorKind(
+        "vendors.unknown",
+        "the station has no such certificate of a TPM vendor",
+        "`birthmark-station tpm-vendors list` lists them.",
+    ),
+    ErrorKind(
+        "vendors.unreachable",
+        "a TPM vendor's server does not answer",
+        "Run the same command again when this machine reaches the internet (https_proxy names a proxy): it goes on "
+        "where it ended. Or fetch elsewhere, and add the files: `birthmark-station tpm-vendors add DIR`.",
+        retry=True,
+    ),
 )

@@ -6,6 +6,7 @@ docs/decisions/0003-ek-certificates.md says why that takes two libraries.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, TypeVar
@@ -94,6 +95,18 @@ class VendorCertificate:
     def subject(self) -> str:
         """The subject as in RFC 4514, for people and for looking up issuers."""
         return self.view.subject.rfc4514_string()
+
+    @property
+    def common_name(self) -> str:
+        """The subject's common name, cleaned for people; empty without one."""
+        found = self.view.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+        value = found[-1].value if found else ""
+        return printable(value if isinstance(value, str) else value.hex(), 128)
+
+    @cached_property
+    def sha256(self) -> str:
+        """The certificate's fingerprint, hexadecimal."""
+        return hashlib.sha256(self.der).hexdigest()
 
     @cached_property
     def issuer(self) -> str:

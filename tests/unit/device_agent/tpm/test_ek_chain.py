@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import NoReturn
 
 import pytest
-from cryptography import x509
 from tpm2_pytss import ESAPI
 
 from device_agent.tpm import Simulator, Tpm
-from device_agent.tpm.ek_chain import FIRST_INDEX, LAST_INDEX, NV_BYTES, certificates_in, read_ek_chain
+from device_agent.tpm.ek_chain import FIRST_INDEX, LAST_INDEX, NV_BYTES, read_ek_chain
 from shared.errors import BirthmarkError, ErrorCode
 from tests.harness.chip_nv import UNREADABLE, remove_nv, write_nv
-from tests.harness.vendor_lab import Vendor, value
+from tests.harness.vendor_lab import Vendor
 
 ROOT = Vendor("Chip Vendor Root CA")
 MIDDLE = Vendor("Chip Vendor CA 1", ROOT)
@@ -85,25 +83,3 @@ def test_a_tpm_that_does_not_answer_is_an_error_and_no_missing_chain(code: Error
     with pytest.raises(BirthmarkError) as caught:
         read_ek_chain(fails)
     assert caught.value.code == code
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"\x30", b"\x30\x82\x10", b"\x30\x82\xff\xff", b"\x30\x80\x01\x02", b"\x30\x83\x01\x00\x00", bytes(5000)],
-    ids=["nothing", "one byte", "no length", "cut off", "endless", "huge", "zeros"],
-)
-def test_what_has_no_length_or_is_cut_off_is_no_certificate(content: bytes) -> None:
-    assert list(certificates_in(content)) == []
-    assert list(certificates_in(MIDDLE.der + content)) == [MIDDLE.der]
-
-
-def test_one_that_is_too_large_is_passed_over() -> None:
-    large = value(0x30, bytes(4096))
-    assert list(certificates_in(MIDDLE.der + large + ISSUING.der)) == [MIDDLE.der, ISSUING.der]
-
-
-def test_any_bytes_give_values_that_they_hold() -> None:
-    for _ in range(200):
-        content = os.urandom(300) + b"\x30\x10" + os.urandom(60)
-        assert all(found in content for found in certificates_in(content))
-    assert x509.load_der_x509_certificate(next(iter(certificates_in(ISSUING.der)))) is not None

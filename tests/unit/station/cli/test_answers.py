@@ -12,11 +12,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from shared.errors import BirthmarkError
-from station.cli import answers
+from station.cli import answers, tpm_vendors
 from station.cli.answers import Answers, Options
 from station.config import EkPolicy, EkTemplateName
 
-NOTHING = Options(None, None, None, None, None, None, "BIRTHMARK_SMA", 3, EkPolicy.REQUIRE, EkTemplateName.L_2, False)
+NOTHING = Options(
+    None, None, None, None, False, None, None, "BIRTHMARK_SMA", 3, EkPolicy.REQUIRE, EkTemplateName.L_2, False
+)
 PASSPHRASE = "correct horse battery"
 
 
@@ -34,7 +36,8 @@ def everything() -> Options:
 def collect_at_terminal(
     options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *typed: str
 ) -> tuple[Result, list[Answers]]:
-    monkeypatch.setattr(answers, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
+    for module in (answers, tpm_vendors):
+        monkeypatch.setattr(module, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
     found: list[Answers] = []
 
     @click.command()
@@ -49,7 +52,8 @@ def test_without_a_terminal_every_missing_option_is_named_at_once(tmp_path: Path
         answers.collect(NOTHING, tmp_path)
     assert caught.value.code == "setup.answer-missing"
     assert caught.value.detail == (
-        "--name, --organization, --public-url, --root-passphrase-file, --ek-roots (or --yes), --root-key-to (or --yes)"
+        "--name, --organization, --public-url, --root-passphrase-file, --update-vendors or --ek-roots (or --yes), "
+        "--root-key-to (or --yes)"
     )
 
 
@@ -96,8 +100,10 @@ def test_at_a_terminal_missing_options_are_asked_for_and_again_after_a_bad_answe
 
 
 def test_an_empty_answer_leaves_vendors_and_root_key_for_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    result, [found] = collect_at_terminal(replace(everything(), yes=False), tmp_path, monkeypatch, "", "")
-    assert "TPM vendors' certificates" in result.stderr
+    result, [found] = collect_at_terminal(replace(everything(), yes=False), tmp_path, monkeypatch, "n", "", "")
+    assert "from the vendors' own servers now?" in result.stderr
+    assert "TPM vendors' certificates, a directory or a file" in result.stderr
+    assert not found.update_vendors
     assert "Where the root key goes" in result.stderr
     assert (found.ek_roots, found.root_key_to) == (None, None)
 
@@ -105,10 +111,26 @@ def test_an_empty_answer_leaves_vendors_and_root_key_for_later(tmp_path: Path, m
 def test_the_root_key_may_not_stay_in_the_data_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inside, outside = tmp_path / "station" / "root.key", tmp_path / "root.key"
     result, [found] = collect_at_terminal(
-        replace(everything(), yes=False), tmp_path, monkeypatch, "", str(inside), str(outside)
+        replace(everything(), yes=False), tmp_path, monkeypatch, "n", "", str(inside), str(outside)
     )
     assert result.stderr.count("Where the root key goes") == 2
     assert found.root_key_to == outside
+
+
+def test_yes_to_fetching_vendors_certificates_leaves_out_the_question_for_a_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, [found] = collect_at_terminal(replace(everything(), yes=False), tmp_path, monkeypatch, "", "")
+    assert (found.update_vendors, found.ek_roots) == (True, None)
+    assert "a directory or a file" not in result.stderr
+
+
+def test_nothing_is_fetched_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not answers.collect(everything(), tmp_path).update_vendors
+    simulators = replace(everything(), yes=False, policy=EkPolicy.SIMULATOR)
+    result, [found] = collect_at_terminal(simulators, tmp_path, monkeypatch, "", "")
+    assert not found.update_vendors
+    assert "servers" not in result.stderr
 
 
 def test_where_the_root_key_goes_is_not_asked_without_a_terminal(tmp_path: Path) -> None:

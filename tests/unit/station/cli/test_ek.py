@@ -9,9 +9,11 @@ import pytest
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from station.attestation.ek.vendor_table import pinned_certificates
 from station.cli import main
 from tests.harness.rough_vendors import write_rough_vendors
-from tests.harness.vendor_lab import Vendor, write_roots
+from tests.harness.vendor_lab import Vendor, ca_issuers, write_roots
+from tests.harness.vendor_servers import vendor_server
 
 KEY = ec.generate_private_key(ec.SECP256R1()).public_key()
 VENDOR = Vendor()
@@ -117,3 +119,36 @@ def test_an_escape_sequence_in_a_certificate_never_reaches_the_terminal(tmp_path
     result = verify(written(tmp_path / "ek.der", Vendor("Some\x1b[2Jbody").ek(KEY)), "--roots", roots)
     assert result.exit_code == 1
     assert "\x1b" not in result.output
+
+
+def test_what_is_missing_and_where_it_is_published_is_shown_and_never_fetched(tmp_path: Path, roots: Path) -> None:
+    with vendor_server() as server:
+        address = f"{server.origin}/missing.crt"
+        somebody = Vendor("Somebody")
+        ek = somebody.ek(KEY, extensions=[(ca_issuers(address), False)])
+        file = written(tmp_path / "ek.der", ek)
+        told, as_json = verify(file, "--roots", roots), verify(file, "--roots", roots, "--json")
+        assert server.asked == []
+    assert "  missing  CN=Somebody\n" in told.stdout
+    assert f"  address  {address} (as the chip says)\n" in told.stdout
+    assert json.loads(as_json.stdout)["missing"] == {"name": "CN=Somebody", "key_identifier": "", "address": address}
+
+
+def test_one_of_the_table_is_named_with_its_vendors_address(tmp_path: Path, roots: Path) -> None:
+    [pinned] = [p for p in pinned_certificates() if p.name == "Infineon OPTIGA(TM) RSA Manufacturing CA 007"]
+    result = verify(written(tmp_path / "ek.der", Vendor(pinned.name).ek(KEY)), "--roots", roots)
+    assert f"  address  {pinned.address} (`birthmark-station tpm-vendors update` fetches it)\n" in result.stdout
+
+
+def test_what_a_chip_brings_is_used_as_a_station_uses_it(tmp_path: Path, roots: Path) -> None:
+    issuing = Vendor("Issuing", VENDOR)
+    file = written(tmp_path / "ek.der", issuing.ek(KEY))
+    assert verify(file, "--roots", roots).exit_code == 1
+    for content in (issuing.der + b"\xff" * 64, issuing.pem()):
+        result = verify(file, "--roots", roots, "--chain", written(tmp_path / "chain", content))
+        assert result.exit_code == 0, result.output
+        assert "note     the chip brought the certificate of its issuer, CN=Issuing" in result.stdout
+    other = Vendor("Nobody")
+    refused = verify(written(tmp_path / "ek2.der", Vendor("Below", other).ek(KEY)), "--roots", roots, "--chain", file)
+    assert "  missing  CN=Below\n" in refused.stdout
+    assert "  address  the chip gives none\n" in refused.stdout

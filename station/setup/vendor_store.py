@@ -1,0 +1,54 @@
+"""Writes TPM vendors' certificates into the station's directory, a file each."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from runtime.files import replace_private
+from shared.errors import BirthmarkError
+from station.attestation.ek.bundle import pem_text
+from station.attestation.ek.roots import DISTRUSTED, EkRoots
+from station.attestation.ek.vendor_certificate import VendorCertificate
+
+_NAME_CHARACTERS: Final = 80
+
+
+def store(directory: Path, certificates: Iterable[VendorCertificate], roots: EkRoots) -> list[VendorCertificate]:
+    """Write those that are not in `roots`, which was read from `directory`, and return them.
+
+    A station that runs finds a whole file or none. Raises `data.unwritable`.
+    """
+    there = {certificate.der for found in roots.files.values() for certificate in found}
+    stored = []
+    for certificate in certificates:
+        if certificate.der not in there:
+            there.add(certificate.der)
+            _write(directory / file_name(certificate), certificate)
+            stored.append(certificate)
+    return stored
+
+
+def distrust(directory: Path, certificate: VendorCertificate) -> Path:
+    """Write down that the certificate's key does not count, wherever it comes from. Raises `data.unwritable`."""
+    path = directory / f"{file_name(certificate)}{DISTRUSTED}"
+    _write(path, certificate)
+    return path
+
+
+def file_name(certificate: VendorCertificate) -> str:
+    """Return a name that people recognize, and that no other certificate has."""
+    words = re.sub(r"[^a-z0-9]+", "-", certificate.common_name.casefold())[:_NAME_CHARACTERS].strip("-")
+    return f"{words or 'tpm-vendor'}-{certificate.sha256[:8]}.pem"
+
+
+def _write(path: Path, certificate: VendorCertificate) -> None:
+    try:
+        if os.path.lexists(path) and path.is_dir():
+            raise BirthmarkError("data.unwritable", f"{path} is a directory")
+        replace_private(path, pem_text(certificate.der))
+    except OSError as error:
+        raise BirthmarkError("data.unwritable", f"{path}: {error.strerror}") from error
