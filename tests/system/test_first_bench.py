@@ -31,6 +31,8 @@ STATION: Final[dict[str, Answer]] = {
     r"Name of this station \[\w+\]:": "bench 1",
     r"Organization:": "Example",
     r"every certificate names it\s+\(https://station\.example\.org\):": "https://station.example.org",
+    r"from the vendors' own servers now\? \[Y/n\]:": "n",  # the virtual bench has no internet
+    r"TPM vendors' certificates, a directory or a file[^\[]*\[\]:": "vendors",
     r"Where the root key goes[^\[]*\[\]:": "/media/safe",
     r"Passphrase for the root key, 12 characters or more:": PASSPHRASE,
     r"Repeat for confirmation:": PASSPHRASE,

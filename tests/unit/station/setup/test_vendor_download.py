@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from station.setup.vendor_store import distrust
 from tests.harness.vendor_lab import Vendor
 from tests.harness.vendor_servers import VendorServer, vendor_server
 
+CHECKOUT = Path(__file__).parents[4]
 ROOT = Vendor("One Root CA")
 ISSUING = Vendor("One CA 007", ROOT)
 OTHER_ROOT = Vendor("Other Root CA")
@@ -262,3 +265,21 @@ def test_a_server_that_never_ends_its_answer_is_given_up(
     monkeypatch.setattr(vendor_download, "ANSWER_SECONDS", 1.0)
     pinned = server.publishes(ROOT, whose="One", root=True, other=drips)
     assert results(fetched(directory, pinned)) == ["vendors.unreachable"]
+
+
+# --- who may fetch ---
+
+
+def test_no_part_of_the_running_station_can_fetch() -> None:
+    """The service denies itself every address but loopback, and loads no code that fetches."""
+    unit = (CHECKOUT / "systemd/birthmark-station.service").read_text().splitlines()
+    assert {"IPAddressDeny=any", "IPAddressAllow=localhost"} <= set(unit)
+    loaded = "import sys, station.cli.serve; print('station.setup.vendor_download' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True, cwd=CHECKOUT)
+    assert told.stdout == "False\n"
+    users = [
+        path.relative_to(CHECKOUT)
+        for path in (CHECKOUT / "station").rglob("*.py")
+        if "vendor_download import" in path.read_text()
+    ]
+    assert users == [Path("station/cli/tpm_vendors.py")]
