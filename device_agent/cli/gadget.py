@@ -65,4 +65,4 @@ def _print(status: GadgetStatus, as_json: bool) -> None:
     elif status.controllers:
         click.echo(f"Down. {status.controllers[0]} is there for it.")
     else:
-        click.echo("Down, and there is no USB device controller (dtoverlay=dwc2,dr_mode=peripheral in config.txt).")
+        click.echo("Down, and there is no USB device controller (`sudo birthmark-agent doctor` says why).")

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from device_agent.nuc_map import format as map_file
 from device_agent.session.trusted_authority import read_intermediate, read_root
 from device_agent.setup import system as places
-from device_agent.setup.config_txt import USB_DEVICE, Edit, with_overlays
+from device_agent.setup.config_txt import USB_DEVICE, Edit, overlay_lines, with_overlays
 from device_agent.setup.settings import setting, with_setting, without_setting
 from device_agent.setup.system import System
 from device_agent.storage.sealed_map import read_nuc_map
@@ -133,7 +133,7 @@ class _Boot:
         if edit is None:
             return [Step("Boot settings", Outcome.LEFT_OUT, "config.txt was not looked at.")]
         if not edit.changed:
-            lines = " and ".join(f"dtoverlay={overlay}" for overlay in self._usb + self._tpm)
+            lines = " and ".join(line for overlay in self._usb + self._tpm for line in overlay_lines(overlay))
             return [Step("Boot settings", Outcome.ALREADY, f"{self._path} has {lines}.")]
         backup = self._path.with_name(self._path.name + BACKUP)
         self._system.write(backup, self._before)
@@ -142,6 +142,8 @@ class _Boot:
         said = f"Added {' and '.join(edit.added)} to {self._path}, under [all]." if edit.added else ""
         if edit.disabled:
             said += f" Made {', '.join(edit.disabled)} a comment: it makes the USB port a host's."
+        if edit.outdone:
+            said += f" {', '.join(edit.outdone)} stays: the later line wins."
         return [Step("Boot settings", Outcome.DONE, f"{said.strip()} The file as it was: {backup}.")]
 
 

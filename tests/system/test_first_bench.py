@@ -97,10 +97,11 @@ def test_the_pi_is_installed_set_up_and_captured(pi: Guest, console: Console) ->
         r"Now cover the sensor [^.]*\. Then press any key\.": cover,
     }
     type_section(console, "The Pi", answers, last=restart)
-    overlays = re.findall(r"^dtoverlay=(.+)$", pi.good(f"sed -n '/^.all/,$p' {CONFIG_TXT}"), re.MULTILINE)
+    lines = pi.good(f"sed -n '/^.all/,$p' {CONFIG_TXT}").splitlines()
     console.leaves(restart)
     pi.went_off()
-    usb_device, tpm = "dwc2,dr_mode=peripheral" in overlays, "tpm-slb9670" in overlays
+    usb_device = "dtparam=dr_mode=peripheral" in lines[lines.index("dtoverlay=dwc2") :]
+    tpm = "dtoverlay=tpm-slb9670" in lines
     print(f"boot: {pi.start(usb_device=usb_device, tpm=tpm):.0f} s")
 
 

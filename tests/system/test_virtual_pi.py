@@ -65,7 +65,11 @@ def test_setup_finds_the_devices_pins_the_root_and_run_again_changes_nothing(pi:
         "Service": "done",
     }
     assert (told["changed"], told["restart_needed"]) == (True, True)
-    assert pi.good(f"tail -n 2 {config}").split() == ["dtoverlay=dwc2,dr_mode=peripheral", "dtoverlay=tpm-slb9670"]
+    assert pi.good(f"tail -n 3 {config}").split() == [
+        "dtoverlay=dwc2",
+        "dtparam=dr_mode=peripheral",
+        "dtoverlay=tpm-slb9670",
+    ]
     again = json.loads(pi.good(setup, 60))
     assert (again["changed"], again["restart_needed"]) == (False, False)
     pi.eventually(WAITING, 60)

@@ -27,7 +27,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ErrorKind(
         "link.no-port",
         "there is no such serial port",
-        "Check the path; on a Pi, /dev/ttyGS0 needs the USB gadget (dtoverlay=dwc2,dr_mode=peripheral).",
+        "Check the path; on a Pi, /dev/ttyGS0 needs the USB gadget (`birthmark-agent doctor`).",
         retry=True,
         cases={
             "station": "Plug a unit in, or correct --serial-port: `ls /dev/birthmark/* /dev/ttyACM*` shows what is "

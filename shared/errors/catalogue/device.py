@@ -51,7 +51,7 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ErrorKind(
         "gadget.no-controller",
         "there is no USB device controller, so this board cannot be a USB device",
-        "Add the line dtoverlay=dwc2,dr_mode=peripheral to config.txt and restart; Zero, 4, 5 and CM have one.",
+        "Zero, 4, 5 and CM have one: `sudo birthmark-agent setup` switches it on in config.txt; then restart.",
         retry=True,
     ),
     ErrorKind(

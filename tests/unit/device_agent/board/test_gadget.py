@@ -77,11 +77,11 @@ def test_stop_removes_a_gadget_that_was_left_half_made(kernel: Kernel) -> None:
     assert list(kernel.configfs.iterdir()) == []
 
 
-def test_without_device_mode_the_error_names_the_line_of_config_txt(kernel: Kernel) -> None:
+def test_without_device_mode_the_error_names_what_switches_it_on(kernel: Kernel) -> None:
     with pytest.raises(BirthmarkError) as caught:
         Gadget(kernel.configfs, kernel.controllers).start(SERIAL)
     assert caught.value.code == "gadget.no-controller"
-    assert "dtoverlay=dwc2,dr_mode=peripheral" in caught.value.advice
+    assert "birthmark-agent setup" in caught.value.advice
     assert list(kernel.configfs.iterdir()) == []
 
 

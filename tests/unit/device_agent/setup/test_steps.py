@@ -84,7 +84,7 @@ def test_everything_is_put_in_place_and_the_second_time_nothing_changes(tree: Pa
     }
     assert (report.changed, report.restart_needed) == (True, False)
     config = tree / "boot/firmware/config.txt"
-    assert config.read_bytes().endswith(b"[all]\ndtoverlay=dwc2,dr_mode=peripheral\ndtoverlay=tpm-slb9670\n")
+    assert config.read_bytes().endswith(b"[all]\ndtoverlay=dwc2\ndtparam=dr_mode=peripheral\ndtoverlay=tpm-slb9670\n")
     assert (tree / "boot/firmware/config.txt.before-birthmark").read_bytes() == CONFIG
     installed = tree / "etc/birthmark-agent/root.pem"
     assert installed.read_bytes() == answers.root.read_bytes()  # type: ignore[union-attr]

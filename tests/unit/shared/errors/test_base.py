@@ -12,7 +12,7 @@ def test_an_error_tells_what_happened_what_to_do_and_its_code() -> None:
     assert str(error) == "there is no such serial port: /dev/ttyGS0 [link.no-port]"
     assert format_error(error) == (
         "error: there is no such serial port: /dev/ttyGS0\n"
-        "  Check the path; on a Pi, /dev/ttyGS0 needs the USB gadget (dtoverlay=dwc2,dr_mode=peripheral).\n"
+        "  Check the path; on a Pi, /dev/ttyGS0 needs the USB gadget (`birthmark-agent doctor`).\n"
         "  [link.no-port]"
     )
 
