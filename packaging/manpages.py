@@ -33,7 +33,9 @@ is started by
 .B birthmark-agent.timer
 at each boot until a station has recorded this unit, and asks for
 .B birthmark-gadget.service,
-the USB serial port.
+the USB serial port. From the next boot on
+.B birthmark-quiet-port.service
+keeps that port quiet.
 """,
     "birthmark-station": """
 .SH FILES

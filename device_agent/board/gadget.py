@@ -1,4 +1,4 @@
-"""Makes the Pi a USB device: creates and removes a gadget with one serial port in configfs.
+"""Makes the Pi a USB device: creates and removes a gadget in configfs, with one serial port or with none that is seen.
 
 It touches two kernel directories only, which a test can replace. The kernel defines the layout:
 Documentation/usb/gadget_configfs.rst. Our gadget is the directory `birthmark`; other gadgets are never changed.
@@ -25,11 +25,14 @@ NAME: Final = "birthmark"
 MANUFACTURER: Final = "Birthmark"
 """The station's udev rule matches this and `PRODUCT`."""
 PRODUCT: Final = "Camera"
+QUIET_PRODUCT: Final = "Camera, provisioned"
+"""No host sees it; it would not match the station's rule."""
 
 _ENGLISH: Final = "strings/0x409"
-_FUNCTION: Final = "functions/acm.usb0"
 _CONFIG: Final = "configs/c.1"
-_LINK: Final = _CONFIG + "/acm.usb0"
+_SERIAL_PORT: Final = "acm.usb0"
+_UNSEEN: Final = "obex.usb0"
+"""The kernel shows a gadget with this function to no host before a program opens its tty, which none does."""
 _ATTRIBUTES: Final = {
     "idVendor": "0x1d6b",  # Linux Foundation
     "idProduct": "0x0104",  # multifunction composite gadget
@@ -53,6 +56,8 @@ class GadgetStatus:
     """The serial port at this end, such as `/dev/ttyGS0`."""
     host: str | None
     """The controller's state: `configured`, `not attached`, …"""
+    quiet: bool
+    """Whether our gadget holds the controller so that no host sees anything."""
 
 
 class Gadget:
@@ -70,49 +75,71 @@ class Gadget:
         `gadget.failed`. A controller that another gadget uses stays bound to that gadget.
         """
         with _translate_errors():
-            if not self._configfs.is_dir():
-                raise BirthmarkError("gadget.unsupported", str(self._configfs))
             controller = self._find_controller()
-            bound_to = _read_attribute(self._path / "UDC")
-            if bound_to != controller or _read_attribute(self._path / _ENGLISH / "serialnumber") != serial:
-                if bound_to:
-                    _write_attribute(self._path / "UDC", "")
-                self._write_description(serial)
-                _write_attribute(self._path / "UDC", controller)
+            status = self.status()
+            if status.quiet:
+                self._remove()
+            if status.quiet or (status.bound_to, status.serial) != (controller, serial):
+                self._bind(controller, PRODUCT, serial, _SERIAL_PORT)
+        return self.status()
+
+    def quieten(self) -> GadgetStatus:
+        """Hold the first controller so that no host sees anything: without a gadget, its host would log errors for a
+        minute (docs/decisions/0011-quiet-port.md). Leaves a controller that another gadget uses to it.
+
+        Raises `gadget.unsupported`, `gadget.no-controller`, `gadget.permission` or `gadget.failed`.
+        """
+        try:
+            with _translate_errors():
+                controller = self._find_controller()
+                status = self.status()
+                if not status.quiet or status.bound_to != controller:
+                    self._remove()
+                    self._bind(controller, QUIET_PRODUCT, "", _UNSEEN)
+        except BirthmarkError as error:
+            if error.code != "gadget.controller-busy":
+                raise
+            self.stop()
         return self.status()
 
     def stop(self) -> GadgetStatus:
         """Unbind the gadget from its controller and remove it. Raises `gadget.permission` or `gadget.failed`."""
         with _translate_errors():
-            if self._path.is_dir():
-                if _read_attribute(self._path / "UDC"):
-                    _write_attribute(self._path / "UDC", "")
-                (self._path / _LINK).unlink(missing_ok=True)
-                for name in (f"{_CONFIG}/{_ENGLISH}", _CONFIG, _FUNCTION, _ENGLISH, "."):
-                    if (self._path / name).is_dir():
-                        (self._path / name).rmdir()
+            self._remove()
         return self.status()
 
     def status(self) -> GadgetStatus:
         """Return the current state. Raises nothing: an attribute that cannot be read counts as absent."""
         bound_to = _read_attribute(self._path / "UDC") or None
-        port = _read_attribute(self._path / _FUNCTION / "port_num")
+        port = _read_attribute(self._path / "functions" / _SERIAL_PORT / "port_num")
         return GadgetStatus(
             controllers=self._list_controllers(),
             bound_to=bound_to,
             serial=_read_attribute(self._path / _ENGLISH / "serialnumber") or None,
             tty=f"/dev/ttyGS{int(port)}" if port.isascii() and port.isdigit() else None,
             host=printable(_read_attribute(self._controllers / bound_to / "state"), 32) or None if bound_to else None,
+            quiet=bound_to is not None and (self._path / _CONFIG / _UNSEEN).is_symlink(),
         )
+
+    def other_user(self) -> str:
+        """Return the name of another gadget that uses the first controller; empty if there is none."""
+        names = self._list_controllers()
+        try:
+            others = sorted(self._configfs.iterdir())
+        except OSError:
+            return ""
+        found = (one.name for one in others if one.name != NAME and _read_attribute(one / "UDC") in names[:1])
+        return printable(next(found, ""), 64)
 
     def _find_controller(self) -> str:
         """Return the first controller, which must be free or ours."""
+        if not self._configfs.is_dir():
+            raise BirthmarkError("gadget.unsupported", str(self._configfs))
         names = self._list_controllers()
         if not names:
             raise BirthmarkError("gadget.no-controller", str(self._controllers))
-        for other in sorted(self._configfs.iterdir()):
-            if other.name != NAME and _read_attribute(other / "UDC") == names[0]:
-                raise BirthmarkError("gadget.controller-busy", f"{names[0]} by the gadget {printable(other.name)}")
+        if other := self.other_user():
+            raise BirthmarkError("gadget.controller-busy", f"{names[0]} by the gadget {other}")
         return names[0]
 
     def _list_controllers(self) -> tuple[str, ...]:
@@ -121,17 +148,36 @@ class Gadget:
         except OSError:
             return ()
 
-    def _write_description(self, serial: BoardSerial) -> None:
-        for name in (".", _ENGLISH, _CONFIG, f"{_CONFIG}/{_ENGLISH}", _FUNCTION):
+    def _bind(self, controller: str, product: str, serial: str, function: str) -> None:
+        if _read_attribute(self._path / "UDC"):
+            _write_attribute(self._path / "UDC", "")
+        made = f"functions/{function}"
+        for name in (".", _ENGLISH, _CONFIG, f"{_CONFIG}/{_ENGLISH}", made):
             (self._path / name).mkdir(exist_ok=True)
         for name, value in _ATTRIBUTES.items():
             _write_attribute(self._path / name, value)
-        _write_attribute(self._path / _ENGLISH / "serialnumber", serial)
+        if serial:
+            _write_attribute(self._path / _ENGLISH / "serialnumber", serial)
         _write_attribute(self._path / _ENGLISH / "manufacturer", MANUFACTURER)
-        _write_attribute(self._path / _ENGLISH / "product", PRODUCT)
+        _write_attribute(self._path / _ENGLISH / "product", product)
         _write_attribute(self._path / _CONFIG / _ENGLISH / "configuration", "Provisioning")
-        if not (self._path / _LINK).is_symlink():
-            (self._path / _LINK).symlink_to(self._path / _FUNCTION)
+        link = self._path / _CONFIG / function
+        if not link.is_symlink():
+            link.symlink_to(self._path / made)
+        _write_attribute(self._path / "UDC", controller)
+
+    def _remove(self) -> None:
+        if not self._path.is_dir():
+            return
+        if _read_attribute(self._path / "UDC"):
+            _write_attribute(self._path / "UDC", "")
+        functions = (_SERIAL_PORT, _UNSEEN)
+        for function in functions:
+            (self._path / _CONFIG / function).unlink(missing_ok=True)
+        made = (f"functions/{function}" for function in functions)
+        for name in (f"{_CONFIG}/{_ENGLISH}", _CONFIG, *made, _ENGLISH, "."):
+            if (self._path / name).is_dir():
+                (self._path / name).rmdir()
 
 
 def _read_attribute(path: Path) -> str:

@@ -44,6 +44,14 @@ def start(made: Gadget, serial: str | None, as_json: bool) -> None:
 @gadget.command()
 @AS_JSON
 @click.pass_obj
+def quiet(made: Gadget, as_json: bool) -> None:
+    """Hold the USB port so that no host sees anything; needs root. Does nothing where another gadget uses it."""
+    _print(made.quieten(), as_json)
+
+
+@gadget.command()
+@AS_JSON
+@click.pass_obj
 def stop(made: Gadget, as_json: bool) -> None:
     """Remove the gadget; needs root. The host sees an unplugged cable."""
     _print(made.stop(), as_json)
@@ -60,6 +68,8 @@ def status(made: Gadget, as_json: bool) -> None:
 def _print(status: GadgetStatus, as_json: bool) -> None:
     if as_json:
         print_json(status)
+    elif status.quiet:
+        click.echo(f"Quiet: {status.bound_to} is held, and no host sees anything.")
     elif status.bound_to:
         click.echo(f"Up on {status.bound_to} as {status.serial}, port {status.tty}; host: {status.host or 'unknown'}.")
     elif status.controllers:

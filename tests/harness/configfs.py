@@ -50,7 +50,9 @@ class Kernel:
 
     def rmdir(self, path: str | Path) -> None:
         path = Path(path)
-        if path.parent.name == "functions" and any((path.parent.parent / "configs").glob("*/acm*")):
+        if path.parent.name == "functions" and any(
+            link.name == path.name for link in (path.parent.parent / "configs").glob("*/*.usb0")
+        ):
             raise OSError(errno.EBUSY, "linked", str(path))
         if any(entry.is_symlink() for entry in path.iterdir()):
             raise OSError(errno.ENOTEMPTY, "has links", str(path))

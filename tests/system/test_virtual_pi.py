@@ -152,8 +152,19 @@ def test_a_second_boot_leaves_a_provisioned_pi_alone(pi: Guest) -> None:
         assert pi.good(f"systemctl show -P ActiveState {unit}") == "inactive"
     assert pi.good("systemctl show -P ConditionResult birthmark-agent.timer") == "no"
     assert pi.good("systemctl list-jobs --no-legend") == ""
-    assert pi.run("ls /dev/ttyGS0 /dev/ttyACM0 /sys/kernel/config/usb_gadget/birthmark").code != 0
     assert identity(pi) == before
+
+
+def test_the_port_of_a_provisioned_pi_is_held_and_its_host_sees_nothing(pi: Guest) -> None:
+    pi.eventually("systemctl is-active -q birthmark-quiet-port", 60)
+    told = json.loads(pi.good("birthmark-agent gadget status --json"))
+    assert (told["bound_to"], told["quiet"], told["tty"]) == ("dummy_udc.0", True, None)
+    time.sleep(3)
+    assert pi.good("cat /sys/class/udc/dummy_udc.0/state") == "not attached"
+    assert pi.run("ls /dev/ttyACM0 /dev/birthmark/*-*").code == 2
+    hub = pi.good("dirname $(grep -il dummy /sys/bus/usb/devices/usb*/product)")
+    assert pi.run(f"ls -d {hub}/[0-9]*-[1-9]").code == 2  # nothing below the host's own root hub
+    assert "unable to enumerate" not in pi.good("dmesg")
 
 
 def test_the_page_wakes_the_station_by_itself(pi: Guest) -> None:
@@ -177,6 +188,7 @@ def test_a_unit_that_was_reset_gets_the_same_certificate_again(pi: Guest) -> Non
     pi.good("systemctl stop birthmark-agent; birthmark-agent reset --yes")
     assert pi.run(f"test -e {NUC_MAP}").code == 1  # it uses the sealed one
     pi.good("systemctl start birthmark-agent", 120)
+    assert pi.run("systemctl is-active birthmark-quiet-port").text == "inactive"
     pi.eventually(f"test -e {AGENT_STATE}/identity/provisioned", 120)
     after = json.loads(pi.good("birthmark-agent status --json"))
     for field in ("certificate_serial", "table_ids", "certificate_sha256"):
@@ -189,9 +201,10 @@ def test_removal_stops_everything_and_keeps_the_keys(pi: Guest) -> None:
     pi.good("DEBIAN_FRONTEND=noninteractive dpkg -r birthmark-agent birthmark-station", 180)
     assert (
         pi.run(
-            "systemctl is-active birthmark-agent birthmark-gadget birthmark-station birthmark-station.socket"
+            "systemctl is-active birthmark-agent birthmark-gadget birthmark-quiet-port birthmark-station "
+            "birthmark-station.socket"
         ).text.split()
-        == ["inactive"] * 4
+        == ["inactive"] * 5
     )
     assert pi.run("pgrep -f birthmark-").text == ""
     assert pi.run("test -e /dev/ttyGS0 || ls /sys/kernel/config/usb_gadget | grep .").code == 1

@@ -14,6 +14,7 @@ from shared.types import BoardSerial
 from tests.harness.configfs import CONTROLLER, Kernel
 
 SERIAL = BoardSerial("10000000abcdef01")
+RULE = "udev/70-birthmark-station.rules"
 
 
 def text(path: Path) -> str:
@@ -24,9 +25,9 @@ def test_a_started_gadget_is_what_the_stations_rule_looks_for(kernel: Kernel) ->
     kernel.add_controller()
     status = Gadget(kernel.configfs, kernel.controllers).start(SERIAL)
     made = kernel.configfs / "birthmark"
-    assert status == GadgetStatus((CONTROLLER,), CONTROLLER, SERIAL, "/dev/ttyGS0", "not attached")
+    assert status == GadgetStatus((CONTROLLER,), CONTROLLER, SERIAL, "/dev/ttyGS0", "not attached", quiet=False)
     assert text(made / "UDC") == CONTROLLER
-    rule = (Path(__file__).parents[4] / "udev/70-birthmark-station.rules").read_text()
+    rule = (Path(__file__).parents[4] / RULE).read_text()
     for attribute, value in {
         "idVendor": text(made / "idVendor").removeprefix("0x"),
         "idProduct": text(made / "idProduct").removeprefix("0x"),
@@ -66,7 +67,7 @@ def test_stop_leaves_nothing_behind_and_may_be_called_again(kernel: Kernel) -> N
     made = Gadget(kernel.configfs, kernel.controllers)
     made.start(SERIAL)
     for _ in range(2):
-        assert made.stop() == GadgetStatus((CONTROLLER,), None, None, None, None)
+        assert made.stop() == GadgetStatus((CONTROLLER,), None, None, None, None, quiet=False)
         assert list(kernel.configfs.iterdir()) == []
 
 
@@ -100,6 +101,42 @@ def test_an_unused_gadget_is_no_obstacle(kernel: Kernel) -> None:
     kernel.add_controller()
     os.mkdir(kernel.configfs / "ethernet")
     assert Gadget(kernel.configfs, kernel.controllers).start(SERIAL).bound_to == CONTROLLER
+
+
+def test_a_quiet_gadget_holds_the_controller_and_is_none_that_a_station_looks_for(kernel: Kernel) -> None:
+    kernel.add_controller()
+    made = Gadget(kernel.configfs, kernel.controllers)
+    for _ in range(2):
+        assert made.quieten() == GadgetStatus((CONTROLLER,), CONTROLLER, None, None, "not attached", quiet=True)
+    path = kernel.configfs / "birthmark"
+    assert [link.name for link in (path / "configs/c.1").iterdir() if link.is_symlink()] == ["obex.usb0"]
+    assert text(path / "strings/0x409/product") not in (Path(__file__).parents[4] / RULE).read_text()
+    assert made.stop() == GadgetStatus((CONTROLLER,), None, None, None, None, quiet=False)
+    assert list(kernel.configfs.iterdir()) == []
+
+
+def test_port_and_quiet_take_each_others_place(kernel: Kernel) -> None:
+    kernel.add_controller()
+    made = Gadget(kernel.configfs, kernel.controllers)
+    for _ in range(2):
+        assert (made.start(SERIAL).quiet, made.status().tty) == (False, "/dev/ttyGS0")
+        assert (made.quieten().quiet, made.status().tty) == (True, None)
+        assert len(list((kernel.configfs / "birthmark/functions").iterdir())) == 1
+
+
+def test_a_port_that_another_gadget_uses_is_quiet_enough(kernel: Kernel) -> None:
+    kernel.add_controller()
+    os.mkdir(kernel.configfs / "ethernet")
+    (kernel.configfs / "ethernet/UDC").write_text(f"{CONTROLLER}\n")
+    made = Gadget(kernel.configfs, kernel.controllers)
+    assert (made.quieten().bound_to, made.other_user()) == (None, "ethernet")
+    assert [path.name for path in kernel.configfs.iterdir()] == ["ethernet"]
+
+
+def test_without_a_controller_there_is_nothing_to_quieten(kernel: Kernel) -> None:
+    with pytest.raises(BirthmarkError) as caught:
+        Gadget(kernel.configfs, kernel.controllers).quieten()
+    assert caught.value.code == "gadget.no-controller"
 
 
 def test_without_configfs_the_error_says_which_module(tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ def test_the_command_starts_shows_and_stops_in_json(kernel: Kernel) -> None:
 
     assert run("status").bound_to is None
     assert run("start", "--serial", SERIAL).tty == "/dev/ttyGS0"
-    assert run("status") == GadgetStatus((CONTROLLER,), CONTROLLER, SERIAL, "/dev/ttyGS0", "not attached")
+    assert run("status") == GadgetStatus((CONTROLLER,), CONTROLLER, SERIAL, "/dev/ttyGS0", "not attached", quiet=False)
+    assert run("quiet").quiet
     assert run("stop").bound_to is None
 
 
@@ -45,3 +46,4 @@ def test_the_command_says_in_words_whether_the_gadget_is_up_and_for_whom(kernel:
     up = f"Up on {CONTROLLER} as {SERIAL}, port /dev/ttyGS0; host: not attached.\n"
     assert run("start", "--serial", SERIAL) == up
     assert run("status") == up
+    assert run("quiet") == f"Quiet: {CONTROLLER} is held, and no host sees anything.\n"
