@@ -1,4 +1,5 @@
-"""Writes the parts of docs/ that are made from the code: the session's diagram and steps, and the list of errors.
+"""Writes the parts of docs/ that are made from the code: the session's diagram and steps, the list of errors, and
+the trials on hardware.
 
 `make docs` runs it; a test compares its output with docs/.
 """
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from device_agent.doctor.checklist import TRIALS
 from shared.errors.catalogue import CATALOGUE, ErrorKind
 from shared.protocol.states import MILESTONES, SENDER, TRANSITIONS, UNDERWAY, State, Step
 
@@ -73,7 +75,14 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-PARTS: Final = {"session.md": session_diagram, "errors.md": error_list}
+def trials() -> str:
+    """Return what only hardware shows, as a table."""
+    lines = ["| | minutes | board | do | should be seen |", "|---|---|---|---|---|"]
+    lines += [f"| {one.number} | {one.minutes} | {one.boards} | {one.do} | {one.see} |" for one in TRIALS]
+    return "\n".join(lines)
+
+
+PARTS: Final = {"session.md": session_diagram, "errors.md": error_list, "hardware-checklist.md": trials}
 
 
 def renewed(page: str, part: str) -> str:

@@ -7,6 +7,7 @@ import logging
 import click
 
 from device_agent.cli.camera import export, sign, token
+from device_agent.cli.doctor import doctor
 from device_agent.cli.gadget import gadget
 from device_agent.cli.nuc import nuc
 from device_agent.cli.run import run
@@ -25,5 +26,5 @@ def main(verbose: bool) -> None:
     )
 
 
-for command in (setup, run, gadget, nuc, status, reset, token, sign, export):
+for command in (setup, doctor, run, gadget, nuc, status, reset, token, sign, export):
     main.add_command(command)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Final
 
 import click
 
@@ -16,12 +17,15 @@ from device_agent.cli.common import STATE_DIR, TPM
 from device_agent.cli.status import summary
 from device_agent.session.agent import Agent, Options
 from device_agent.session.service import Timeouts, serve, serve_once
+from device_agent.storage.lasting import check_lasting
 from device_agent.storage.state_dir import lock_state_dir, prepare_state_dir
 from device_agent.tpm.source import open_tpm
 from runtime.commands import AS_JSON, print_json
 from runtime.owner import become, owner_of
 from shared import limits
 from shared.errors import BirthmarkError
+
+_CHIP: Final = "device:"
 
 
 @click.command()
@@ -53,6 +57,12 @@ from shared.errors import BirthmarkError
     envvar="BIRTHMARK_INTERMEDIATE_CERTIFICATE",
     help="The intermediate to trust under that root. Only one without extended key usages needs it: an imported one.",
 )
+@click.option(
+    "--allow-volatile",
+    is_flag=True,
+    envvar="BIRTHMARK_ALLOW_VOLATILE",
+    help="Store the identity even where it is lost at power-off: on a tmpfs, or on an overlay root.",
+)
 @click.option("--once", is_flag=True, help="End after one session, with its result.")
 @click.option("--until-provisioned", is_flag=True, help="End after the first session that ends well.")
 @click.option("--wait", type=click.FloatRange(min=0, min_open=True), help="Seconds to wait for a station's first word.")
@@ -74,6 +84,7 @@ def run(
     model: str | None,
     root_certificate: Path | None,
     intermediate_certificate: Path | None,
+    allow_volatile: bool,
     once: bool,
     until_provisioned: bool,
     wait: float | None,
@@ -101,6 +112,9 @@ def run(
     ):
         display = Display(led)
         try:
+            # A simulator's keys lie in the same place, so nothing outlives them; a chip's identity must.
+            if tpm.startswith(_CHIP) and not allow_volatile:
+                check_lasting(state_dir)
             agent = Agent(options, source, say=display.say)
             if once:
                 identity = serve_once(port, agent, display.progress, timeouts)

@@ -8,9 +8,29 @@ from shared.errors.kind import ErrorKind
 
 KINDS: Final[tuple[ErrorKind, ...]] = (
     ErrorKind(
+        "board.clock-wrong",
+        "the clock is wrong",
+        "Provisioning goes by the station's time; photos need a right one: from a network, or a clock with a battery.",
+    ),
+    ErrorKind(
+        "board.device-mode-off",
+        "config.txt does not make the USB port a device's",
+        "`sudo birthmark-agent setup` writes the lines; then restart.",
+    ),
+    ErrorKind(
+        "board.memory-low",
+        "there is little free memory",
+        "Stop what is not needed; a desktop and a camera program together are too much for 512 MB.",
+    ),
+    ErrorKind(
         "board.no-serial",
         "the board has no serial number to read",
         "Give it with --serial; on a Raspberry Pi it stands in /proc/device-tree/serial-number.",
+    ),
+    ErrorKind(
+        "board.undervoltage",
+        "the supply voltage is too low",
+        "Use the maker's power supply or a shorter cable; a station's port that feeds the Pi must give what it needs.",
     ),
     ErrorKind(
         "bundle.malformed",
@@ -30,6 +50,11 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         retry=True,
     ),
     ErrorKind(
+        "disk.nearly-full",
+        "there is too little space for the identity and the NUC map",
+        "Free some: `df -h /var/lib`, `sudo apt clean`, `sudo journalctl --vacuum-size=50M`.",
+    ),
+    ErrorKind(
         "disk.permission",
         "no permission to write there",
         "Run it with sudo, or as the user who owns the directory (`ls -ld DIR` shows who that is).",
@@ -43,10 +68,21 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         retry=True,
     ),
     ErrorKind(
+        "gadget.down",
+        "the agent's USB port is not up",
+        "`systemctl status birthmark-gadget` says why; `sudo systemctl start birthmark-agent` starts both.",
+        retry=True,
+    ),
+    ErrorKind(
         "gadget.failed",
         "the kernel refuses the USB gadget",
         "Look into the kernel's log (journalctl -k); `birthmark-agent gadget stop` removes what is left of it.",
         retry=True,
+    ),
+    ErrorKind(
+        "gadget.getty",
+        "a login prompt uses the agent's USB port",
+        "`sudo systemctl mask --now serial-getty@ttyGS0 getty@ttyGS0`, and take console=ttyGS0 out of cmdline.txt.",
     ),
     ErrorKind(
         "gadget.no-controller",
@@ -84,6 +120,12 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "It was made in the TPM and never leaves it; a camera uses `device_agent.camera` in its place.",
     ),
     ErrorKind(
+        "identity.one-slot",
+        "the identity lies in one slot of an A/B image, and the other would have none",
+        "Let the image share it: /etc/rpi-image-gen/slot-shared.d/birthmark-agent.conf, which the package brings, with "
+        "the layer image-rota; docs/pi-integrator.md says how.",
+    ),
+    ErrorKind(
         "identity.permission",
         "no permission to read the identity",
         "Only the user who owns the state directory may; on a Pi that is birthmark-agent, as whom root's commands act.",
@@ -98,6 +140,12 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "identity.state-dir-open",
         "the state directory can be read by others",
         "Take the permissions away (chmod 0700 DIR).",
+    ),
+    ErrorKind(
+        "identity.volatile",
+        "the identity would be lost when the power goes off",
+        "Switch the overlay file system off in `sudo raspi-config` (Performance Options), or mount a disk at the state "
+        "directory. `--allow-volatile` takes it all the same.",
     ),
     ErrorKind(
         "nuc.another-sensor",

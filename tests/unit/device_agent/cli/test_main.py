@@ -28,7 +28,7 @@ def paths(command: click.Command, *names: str) -> Iterator[tuple[str, ...]]:
 
 def test_the_commands_are_those_of_the_manual() -> None:
     listed = set(main.commands)
-    assert listed == {"setup", "run", "gadget", "nuc", "status", "reset", "token", "sign", "export"}
+    assert listed == {"setup", "doctor", "run", "gadget", "nuc", "status", "reset", "token", "sign", "export"}
 
 
 @pytest.mark.parametrize("words", list(paths(main)), ids=" ".join)

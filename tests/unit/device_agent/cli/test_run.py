@@ -18,6 +18,7 @@ from device_agent.session.agent import Options
 from device_agent.session.conversation import Progress
 from device_agent.session.service import Timeouts
 from device_agent.storage.identity import Identity
+from device_agent.storage.lasting import check_lasting
 from device_agent.storage.state_dir import lock_state_dir
 from shared import limits
 from shared.errors import BirthmarkError, ErrorCode
@@ -72,7 +73,16 @@ def state_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def sessions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, unit_identity: UnitIdentity) -> Sessions:
+def mounts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The kernel's table of mounts. Everything is on a card, wherever this machine has its temporary files."""
+    table = tmp_path / "mountinfo"
+    table.write_text("25 1 179:2 / / rw - ext4 /dev/root rw\n")
+    monkeypatch.setattr(MODULE, "check_lasting", lambda path: check_lasting(path, table))
+    return table
+
+
+@pytest.fixture
+def sessions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, unit_identity: UnitIdentity, mounts: Path) -> Sessions:
     identity = unit_identity.store(tmp_path / "provisioned").load()
     assert identity is not None
     return Sessions(monkeypatch, identity)
@@ -98,6 +108,26 @@ def test_a_successful_session_is_reported_on_stderr_and_in_json(sessions: Sessio
     assert (told["state"], told["serial"]) == ("provisioned", SERIAL)
     assert stat.S_IMODE(state_dir.stat().st_mode) == 0o700
     assert run(state_dir, "--once").stdout == ""
+
+
+@pytest.mark.parametrize("kind", ["tmpfs", "overlay"])
+def test_an_identity_that_power_off_would_lose_is_refused_unless_told(
+    sessions: Sessions, state_dir: Path, mounts: Path, kind: str
+) -> None:
+    mounts.write_text(f"25 1 0:25 / / rw - {kind} {kind} rw\n")
+    refused = run(state_dir, "--once")
+    assert (refused.exit_code, sessions.served) == (1, [])
+    assert "[identity.volatile]" in refused.stderr
+    assert "--allow-volatile" in refused.stderr
+    for told in (run(state_dir, "--once", "--allow-volatile"), run(state_dir, "--once", BIRTHMARK_ALLOW_VOLATILE="1")):
+        assert told.exit_code == 0, told.output
+
+
+def test_a_simulators_identity_may_be_in_memory_as_its_keys_are(
+    sessions: Sessions, state_dir: Path, mounts: Path
+) -> None:
+    mounts.write_text("25 1 0:25 / / rw - tmpfs tmpfs rw\n")
+    assert run(state_dir, "--once", "--tpm", "simulator").exit_code == 0
 
 
 @pytest.mark.parametrize(
