@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+from shared.errors import ErrorCode
+
 _QUEUE: Final = 256
 """The events that wait for a slow listener; with more, it gets `Lost` instead."""
 
@@ -42,6 +44,8 @@ class PortChanged:
     note: str = ""
     """A sentence: what is happening, or what went wrong and what to do."""
     code: str = ""
+    findings: tuple[ErrorCode, ...] = ()
+    """What the device finds amiss on itself: codes of `shared.errors.findings`, nothing else."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from device_agent.board.display import Display
 from device_agent.board.led import find_led
 from device_agent.cli.common import STATE_DIR, TPM
 from device_agent.cli.status import summary
+from device_agent.doctor.checks import codes, examine
+from device_agent.doctor.machine import Machine
 from device_agent.session.agent import Agent, Options
 from device_agent.session.service import Timeouts, serve, serve_once
 from device_agent.storage.lasting import check_lasting
@@ -103,6 +105,7 @@ def run(
     become(owner_of(state_dir))
     prepare_state_dir(state_dir)
     options = Options(state_dir, tpm, nuc_map, keep_nuc_map, serial, root_certificate, model, intermediate_certificate)
+    machine = Machine(state_dir=state_dir, tpm=tpm, nuc_map=nuc_map)
     timeouts = Timeouts(wait, step_seconds)
     with (
         _ended_by_signals(),
@@ -115,7 +118,7 @@ def run(
             # A simulator's keys lie in the same place, so nothing outlives them; a chip's identity must.
             if tpm.startswith(_CHIP) and not allow_volatile:
                 check_lasting(state_dir)
-            agent = Agent(options, source, say=display.say)
+            agent = Agent(options, source, say=display.say, findings=lambda: codes(examine(machine)))
             if once:
                 identity = serve_once(port, agent, display.progress, timeouts)
             else:

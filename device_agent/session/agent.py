@@ -51,9 +51,11 @@ class Agent:
         tpm: TpmSource,
         disk: Disk | None = None,
         say: Callable[[str], None] = lambda _text: None,
+        findings: Callable[[], tuple[str, ...]] = lambda: (),
     ) -> None:
-        """`say` gets a sentence for each action besides provisioning."""
+        """`say` gets a sentence for each action besides provisioning; `findings` looks at what is amiss on this Pi."""
         self._say = say
+        self._findings = findings
         self._disk = disk or Disk()
         self._options = options
         self._tpm = tpm
@@ -75,9 +77,7 @@ class Agent:
     def agent_session(self) -> AgentSession:
         """Make the unit's side of one session."""
         known = self.store.load()
-        authority = self._authority(known)
-        remembered = self._remembered(known, authority)
-        context = AgentContext(self._board, self._tpm.name, self._nuc_map, authority, remembered)
+        context = AgentContext(self._board, self._tpm.name, self._nuc_map, self._authority(known), self._findings())
         return AgentSession(self._tpm.get(), self.store, context)
 
     def failed(self, error: BirthmarkError) -> None:

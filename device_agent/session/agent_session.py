@@ -61,7 +61,8 @@ class AgentContext:
     """The NUC map as captured; None for a unit that has it sealed already."""
     authority: TrustedAuthority | None
     """The authority that this unit trusts; None for a unit that knows none yet."""
-    remembered: Remembered = NOTHING
+    findings: tuple[str, ...] = ()
+    """The codes of what is amiss on this Pi, for the station to show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,7 @@ class AgentSession:
             ak_public=public_areas.ak,
             srk_public=public_areas.srk,
             device_public=public_areas.device,
+            findings=self._context.findings[: limits.FINDINGS],
         )
 
     def prove(self, hello: Hello, challenge: Challenge, before: bytes, after: bytes) -> ProvenUnit:

@@ -31,7 +31,7 @@ FINDINGS: Final[tuple[ErrorCode, ...]] = (
 """In the order in which they are looked for."""
 
 
-def known(codes: Iterable[str]) -> tuple[ErrorCode, ...]:
+def known_findings(codes: Iterable[str]) -> tuple[ErrorCode, ...]:
     """Return the findings among `codes`, each once, in our order."""
     said = frozenset(codes)
     return tuple(code for code in FINDINGS if code in said)

@@ -30,6 +30,8 @@ Chain = Annotated[tuple[Certificate, ...], Meta(min_length=1, max_length=limits.
 TpmBytes = Annotated[bytes, Meta(min_length=1, max_length=limits.TPM_STRUCTURE_BYTES)]
 Signature = Annotated[bytes, Meta(min_length=1, max_length=limits.SIGNATURE_BYTES)]
 Text = Annotated[str, Meta(max_length=limits.TEXT_CHARACTERS)]
+Code = Annotated[str, Meta(pattern=rf"^[a-z0-9.-]{{1,{limits.CODE_CHARACTERS}}}\Z")]
+"""The code of an error; whoever receives it looks it up in the own catalogue."""
 TableNumber = Annotated[int, Meta(ge=0, lt=limits.TABLE_COUNT_MAX)]
 
 
@@ -76,6 +78,8 @@ class Identity(_Message, frozen=True, tag="identity", kw_only=True):
     srk_public: TpmBytes
     device_public: TpmBytes
     """TPMT_PUBLIC structures, marshalled."""
+    findings: Annotated[tuple[Code, ...], Meta(max_length=limits.FINDINGS)] = ()
+    """What `birthmark-agent doctor` finds amiss on this Pi; nothing is decided by it."""
 
 
 class ChallengeBody(_Message, frozen=True, tag="challenge-body", kw_only=True):
@@ -165,7 +169,7 @@ class Done(_Message, frozen=True, tag="done", kw_only=True):
 class Refusal(_Message, frozen=True, tag="refusal", kw_only=True):
     """Either way: ends the session and gives the reason."""
 
-    code: Annotated[str, Meta(pattern=r"^[a-z0-9.-]{1,64}\Z")]
+    code: Code
 
 
 Message: TypeAlias = Hello | Identity | Challenge | Proof | Credentials | Receipt | Done | Refusal

@@ -225,7 +225,9 @@ async def _narrate(bus: Bus) -> None:
                     unit = event.serial or "unknown unit"
                     code = f" [{event.code}]" if event.code else ""
                     click.echo(f"{port}  {unit}  step {event.step} of {STEPS}  {event.note}{code}")
-                case NoticeChanged(topic=Topic.PORTS | Topic.CERTIFICATE, text=text) if text:
+                    if event.state is PortState.FAILED and event.findings:
+                        click.echo(f"{port}  {unit}  says of itself: {', '.join(event.findings)}")
+                case NoticeChanged(topic=Topic.PORTS, text=text) if text:
                     click.echo(f"warning: {text}", err=True)
                 case PortChanged(port=port, state=PortState.ABSENT, note=note):
                     click.echo(f"{port}  {note}")

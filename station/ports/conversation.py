@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Final, Protocol
 
 from shared import limits
-from shared.errors import BirthmarkError
+from shared.errors import BirthmarkError, ErrorCode
+from shared.errors.findings import known_findings
 from shared.protocol.expectation import Heard, MessageT, expected
 from shared.protocol.messages import Done, Identity, Proof, Receipt
 from shared.protocol.session import Event, Session
@@ -60,6 +61,7 @@ class Conversation:
         self._greeting = provisioner.greet()
         self._serial = ""
         self._model = ""
+        self._findings: tuple[ErrorCode, ...] = ()
         self._step = 0
         self.resumed = False
         """Whether the unit was known already, and was given again what it has."""
@@ -102,6 +104,7 @@ class Conversation:
         identity, _, after = await self._expect(Identity)
         self._serial = printable(identity.serial, 64)
         self._model = printable(identity.model)
+        self._findings = known_findings(identity.findings)
         self._tell(PortState.WORKING, "Checking who this is")
         challenged = self._provisioner.challenge(self._greeting.station, identity, after)
         self._session.send(challenged.message)
@@ -206,6 +209,13 @@ class Conversation:
         self._step = steps_done(self._session.state) or self._step
         self._bus.tell(
             PortChanged(
-                self._port, state, step=self._step, serial=self._serial, model=self._model, note=note, code=code
+                self._port,
+                state,
+                step=self._step,
+                serial=self._serial,
+                model=self._model,
+                note=note,
+                code=code,
+                findings=self._findings,
             )
         )

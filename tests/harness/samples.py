@@ -65,6 +65,7 @@ def identity(hello: bytes = b"t" * 32, serial: str = "10000000abcdef01") -> Iden
         ak_public=b"ak",
         srk_public=b"srk",
         device_public=b"device",
+        findings=("board.clock-wrong",),
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from runtime.clock import iso_time, local_time
+from shared.errors.catalogue import CATALOGUE
 from shared.protocol.states import MILESTONES
 from station.attestation.ek.verification import EkTrust
 from station.events import PortChanged, PortState
@@ -36,6 +37,13 @@ class StepView:
 
 
 @dataclass(frozen=True, slots=True)
+class FindingView:
+    text: str
+    advice: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class PortView:
     port: str
     state: str
@@ -47,6 +55,8 @@ class PortView:
     done: int
     steps: tuple[StepView, ...]
     """Empty without a session."""
+    findings: tuple[FindingView, ...]
+    """What a unit that failed finds amiss on itself, in this station's own words."""
 
     @property
     def announcement(self) -> str:
@@ -97,6 +107,7 @@ def port_view(port: PortChanged) -> PortView:
         code=port.code,
         done=port.step,
         steps=_steps(port),
+        findings=_findings(port),
     )
 
 
@@ -133,6 +144,13 @@ def _steps(port: PortChanged) -> tuple[StepView, ...]:
         StepView(milestone.name, "done" if index < port.step else next_one if index == port.step else "ahead")
         for index, milestone in enumerate(MILESTONES.values())
     )
+
+
+def _findings(port: PortChanged) -> tuple[FindingView, ...]:
+    if port.state is not PortState.FAILED:
+        return ()
+    kinds = (CATALOGUE[code] for code in port.findings if code != port.code)
+    return tuple(FindingView(_capital(kind.sentence) + ".", kind.advice, kind.code) for kind in kinds)
 
 
 def _capital(text: str) -> str:

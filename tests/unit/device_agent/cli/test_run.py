@@ -22,6 +22,7 @@ from device_agent.storage.lasting import check_lasting
 from device_agent.storage.state_dir import lock_state_dir
 from shared import limits
 from shared.errors import BirthmarkError, ErrorCode
+from shared.errors.findings import FINDINGS
 from tests.harness.certificates import SERIAL
 from tests.harness.provisioned_unit import UnitIdentity
 
@@ -33,6 +34,7 @@ class Sessions:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, identity: Identity) -> None:
         self.options: Options | None = None
+        self.findings: tuple[str, ...] = ()
         self.served: list[tuple[str, Path, Timeouts, bool]] = []
         self.during: Callable[[], object] = lambda: None
         self._identity = identity
@@ -40,8 +42,9 @@ class Sessions:
         monkeypatch.setattr(MODULE, "serve_once", self._serve_once)
         monkeypatch.setattr(MODULE, "serve", self._serve)
 
-    def _agent(self, options: Options, _tpm: object, say: object) -> object:
+    def _agent(self, options: Options, _tpm: object, say: object, findings: Callable[[], tuple[str, ...]]) -> object:
         assert callable(say)
+        self.findings = findings()
         self.options = options
         return object()
 
@@ -121,6 +124,14 @@ def test_an_identity_that_power_off_would_lose_is_refused_unless_told(
     assert "--allow-volatile" in refused.stderr
     for told in (run(state_dir, "--once", "--allow-volatile"), run(state_dir, "--once", BIRTHMARK_ALLOW_VOLATILE="1")):
         assert told.exit_code == 0, told.output
+
+
+def test_what_doctor_finds_goes_into_the_session(sessions: Sessions, state_dir: Path) -> None:
+    assert run(state_dir, "--once").exit_code == 0
+    assert "nuc.map-missing" in sessions.findings
+    assert run(state_dir, "--once", "--nuc-map", __file__).exit_code == 0
+    assert "nuc.map-missing" not in sessions.findings
+    assert set(sessions.findings) <= set(FINDINGS)
 
 
 def test_a_simulators_identity_may_be_in_memory_as_its_keys_are(

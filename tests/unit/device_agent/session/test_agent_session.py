@@ -21,6 +21,7 @@ from device_agent.storage.disk import Disk
 from device_agent.storage.identity import IdentityStore
 from device_agent.storage.sealed_map import NucMap, open_map
 from device_agent.tpm import Simulator, Tpm
+from shared import limits
 from shared.birthmark.derivation import extract
 from shared.errors import BirthmarkError
 from shared.protocol.messages import (
@@ -158,6 +159,16 @@ def test_a_unit_says_who_it_is_and_that_it_holds_no_certificate_yet(
     assert (one.serial, one.model, one.hello, one.certificate) == (SERIAL, "a Pi", AFTER_HELLO, b"")
     assert one.device_public == tpm.public_areas().device
     assert one.nonce != other.nonce
+
+
+def test_a_unit_tells_what_is_amiss_on_its_pi_up_to_the_messages_bound(
+    tpm: Tpm, store: IdentityStore, station: Station
+) -> None:
+    lacks = ("nuc.map-missing", "board.clock-wrong")
+    unit = AgentSession(tpm, store, replace(setting(station.chain_of_trust), findings=lacks))
+    assert unit.identify(bytes(32)).findings == lacks
+    many = AgentSession(tpm, store, replace(setting(station.chain_of_trust), findings=lacks * limits.FINDINGS))
+    assert len(many.identify(bytes(32)).findings) == limits.FINDINGS
 
 
 def test_a_station_accepts_a_valid_proof_and_opens_the_nuc_hash(

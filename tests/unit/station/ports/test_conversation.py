@@ -255,6 +255,44 @@ async def test_noise_without_end_is_ended(station: Provisioning) -> None:
     assert await refused(station, line) == "link.noise"
 
 
+class Complaining(SoftUnit):
+    """Says of itself what the test says, and then nothing more."""
+
+    def __init__(self, station: Provisioning, findings: tuple[str, ...]) -> None:
+        super().__init__(station, most=1)
+        self._findings = findings
+
+    def _answer(self, message: Message) -> None:
+        answer = identity(self.device, self.session.transcript())
+        self.session.send(msgspec.structs.replace(answer, findings=self._findings))
+
+
+async def test_what_a_failing_unit_finds_amiss_on_itself_is_told(station: Provisioning) -> None:
+    unit = Complaining(station, ("board.undervoltage", "board.clock-wrong"))
+    assert await refused(station, FakeLine(unit), SessionConfig(hello_seconds=60.0, step_seconds=0.05)) == "link.silent"
+    [port] = station.bus.ports()
+    assert port.findings == ("board.clock-wrong", "board.undervoltage")
+
+
+@pytest.mark.attack("a hostile Pi says things of itself for the page to show")
+async def test_only_findings_of_the_stations_own_list_are_told(
+    station: Provisioning, got: Callable[[str], None]
+) -> None:
+    said = ("attestation.ek-forged", "board.clock-wrong", "evil", "board.clock-wrong", "-" * limits.CODE_CHARACTERS)
+    unit = Complaining(station, said)
+    assert await refused(station, FakeLine(unit), SessionConfig(hello_seconds=60.0, step_seconds=0.05)) == "link.silent"
+    [port] = station.bus.ports()
+    assert port.findings == ("board.clock-wrong",)
+    got(f"{len(port.findings)} of its {len(said)} codes shown, in the station's words; nothing decided by it")
+
+
+@pytest.mark.parametrize("said", [("<b>",), ("board.clock-wrong\n",), ("a" * 65,), ("a",) * (limits.FINDINGS + 1)])
+async def test_findings_that_are_no_codes_or_too_many_end_the_session(
+    station: Provisioning, said: tuple[str, ...]
+) -> None:
+    assert await refused(station, FakeLine(Complaining(station, said))) == "message.field-invalid"
+
+
 async def test_a_line_lost_in_a_session_is_reported_as_unplugged(station: Provisioning) -> None:
     class Pulled(FakeLine):
         async def read(self) -> bytes:

@@ -144,6 +144,17 @@ async def test_a_session_shows_its_step_and_a_failure_its_sentence_and_code(
     assert body.count('<li class="failed">') == 1
 
 
+async def test_a_failed_pis_card_says_what_it_lacks(testbed: PageTestbed, client: Client) -> None:
+    failed = PortChanged(
+        "/dev/ttyACM1", PortState.FAILED, 2, "serial-3", "Pi", "No answer.", "link.silent", ("identity.one-slot",)
+    )
+    testbed.station.bus.tell(failed)
+    text = await text_of(client, "/")
+    assert "The Pi says of itself:" in text
+    assert "and the other would have none. Let the image share it" in text
+    assert "identity.one-slot" in text
+
+
 async def test_a_devices_names_stay_text(testbed: PageTestbed, client: Client) -> None:
     await testbed.provision(MARKUP, model=MARKUP, ek_trust="unverified", ek_reason=MARKUP)
     testbed.station.bus.tell(PortChanged(MARKUP, PortState.FAILED, 3, MARKUP, MARKUP, MARKUP, MARKUP))

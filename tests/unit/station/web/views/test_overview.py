@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from shared.errors import ErrorCode
+from shared.errors.catalogue import CATALOGUE
 from shared.types import TableId
 from station.attestation.ek.verification import EkTrust
 from station.events import PortChanged, PortState
@@ -62,8 +65,18 @@ UNIT = Unit(
 )
 
 
-def port(state: PortState, step: int = 0, **fields: str) -> PortChanged:
+def port(state: PortState, step: int = 0, **fields: Any) -> PortChanged:
     return PortChanged("/dev/ttyACM0", state, step, **fields)
+
+
+def test_what_a_unit_finds_amiss_on_itself_is_shown_where_it_failed_in_our_words_and_not_twice() -> None:
+    findings: tuple[ErrorCode, ...] = ("nuc.map-missing", "board.undervoltage")
+    failed = replace(port(PortState.FAILED, 2, code="nuc.map-missing"), findings=findings)
+    [shown] = port_view(failed).findings
+    assert (shown.text, shown.code) == ("The supply voltage is too low.", "board.undervoltage")
+    assert shown.advice == CATALOGUE["board.undervoltage"].advice
+    for state in (PortState.WORKING, PortState.DONE):
+        assert port_view(replace(failed, state=state)).findings == ()
 
 
 def test_the_summary_begins_with_the_most_urgent_state_and_leaves_out_empty_ones() -> None:
