@@ -43,6 +43,12 @@ EK_CHAIN_CERTIFICATE_BYTES: Final = 4 * 1024
 TPM_STRUCTURE_BYTES: Final = 2048
 """A marshalled TPM structure. An RSA-2048 public area is 318 bytes, an RSA-4096 one under 600."""
 
+FINDINGS: Final = 16
+"""Codes of `birthmark-agent doctor` in an Identity. There are 15 (`shared.errors.findings`)."""
+
+CODE_CHARACTERS: Final = 64
+"""Characters of an error's code."""
+
 CSR_BYTES: Final = 4096
 """A DER certificate request. Ours is about 300 bytes."""
 
@@ -54,12 +60,6 @@ SIGNATURE_BYTES: Final = 256
 
 TEXT_CHARACTERS: Final = 256
 """Characters in a text from the other end that is only displayed."""
-
-FINDINGS: Final = 16
-"""Codes of `birthmark-agent doctor` in an Identity. There are 15 (`shared.errors.findings`)."""
-
-CODE_CHARACTERS: Final = 64
-"""Characters of an error's code."""
 
 # --- identity ---
 
