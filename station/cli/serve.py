@@ -224,9 +224,9 @@ async def _narrate(bus: Bus) -> None:
                 case PortChanged(port=port, state=PortState.WORKING | PortState.DONE | PortState.FAILED) as event:
                     unit = event.serial or "unknown unit"
                     code = f" [{event.code}]" if event.code else ""
-                    click.echo(f"{port}  {unit}  step {event.step} of {STEPS}  {event.note}{code}")
                     if event.state is PortState.FAILED and event.findings:
-                        click.echo(f"{port}  {unit}  says of itself: {', '.join(event.findings)}")
+                        code += f" It says of itself: {', '.join(event.findings)}."
+                    click.echo(f"{port}  {unit}  step {event.step} of {STEPS}  {event.note}{code}")
                 case NoticeChanged(topic=Topic.PORTS, text=text) if text:
                     click.echo(f"warning: {text}", err=True)
                 case PortChanged(port=port, state=PortState.ABSENT, note=note):
