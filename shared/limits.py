@@ -61,6 +61,14 @@ SIGNATURE_BYTES: Final = 256
 TEXT_CHARACTERS: Final = 256
 """Characters in a text from the other end that is only displayed."""
 
+# --- stations ---
+
+REVOKED_STATIONS: Final = 64
+"""Stations on the CRL that each Hello carries: those revoked in 90 days, after which their certificates expire."""
+
+STATION_CRL_BYTES: Final = 8 * 1024
+"""That CRL, DER. With 64 entries it has about 4 KiB."""
+
 # --- identity ---
 
 SERIAL_CHARACTERS: Final = 64

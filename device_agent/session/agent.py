@@ -77,7 +77,15 @@ class Agent:
     def agent_session(self) -> AgentSession:
         """Make the unit's side of one session."""
         known = self.store.load()
-        context = AgentContext(self._board, self._tpm.name, self._nuc_map, self._authority(known), self._findings())
+        authority = self._authority(known)
+        context = AgentContext(
+            self._board,
+            self._tpm.name,
+            self._nuc_map,
+            authority,
+            self._remembered(known, authority),
+            self._findings(),
+        )
         return AgentSession(self._tpm.get(), self.store, context)
 
     def failed(self, error: BirthmarkError) -> None:

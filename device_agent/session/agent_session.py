@@ -61,6 +61,7 @@ class AgentContext:
     """The NUC map as captured; None for a unit that has it sealed already."""
     authority: TrustedAuthority | None
     """The authority that this unit trusts; None for a unit that knows none yet."""
+    remembered: Remembered = NOTHING
     findings: tuple[str, ...] = ()
     """The codes of what is amiss on this Pi, for the station to show."""
 

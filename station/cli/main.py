@@ -45,6 +45,7 @@ for _command in (
     setup,
     init,
     serve,
+    open_page,
     tpm_vendors,
     ek,
     devices,

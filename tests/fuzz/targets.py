@@ -166,13 +166,15 @@ def ek_chains(octets: bytes) -> None:
     `octets` stands there as it is, and as what the vendor or a forger signs, so that all behind a signature is met.
     """
     lab = _chain_lab()
-    forged = _signed(octets, lab.forger.key)
+    forged = signed_octets(octets, lab.forger.key)
     for chain in ([octets], [forged, lab.forger.der], [octets, forged] * 100):
         with suppress(BirthmarkError):
             verify_ek(lab.ek, lab.roots, EkPolicy.REQUIRE, now=_NOW, key=lab.key, chain=chain)
             raise AssertionError("a chain that no known vendor signed is accepted")
     with suppress(BirthmarkError):
-        verify_ek(lab.ek, lab.roots, EkPolicy.REQUIRE, now=_NOW, key=lab.key, chain=[_signed(octets, lab.known.key)])
+        verify_ek(
+            lab.ek, lab.roots, EkPolicy.REQUIRE, now=_NOW, key=lab.key, chain=[signed_octets(octets, lab.known.key)]
+        )
         assert lab.issuing_point in octets
 
 
@@ -305,6 +307,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
         ek_certificates,
         ek_chains,
         agent_chains,
+        agent_files,
         station_lists,
     )
 }

@@ -166,9 +166,9 @@ def test_a_unit_tells_what_is_amiss_on_its_pi_up_to_the_messages_bound(
 ) -> None:
     lacks = ("nuc.map-missing", "board.clock-wrong")
     unit = AgentSession(tpm, store, replace(setting(station.chain_of_trust), findings=lacks))
-    assert unit.identify(bytes(32)).findings == lacks
+    assert unit.identify(station.hello(), AFTER_HELLO).findings == lacks
     many = AgentSession(tpm, store, replace(setting(station.chain_of_trust), findings=lacks * limits.FINDINGS))
-    assert len(many.identify(bytes(32)).findings) == limits.FINDINGS
+    assert len(many.identify(station.hello(), AFTER_HELLO).findings) == limits.FINDINGS
 
 
 def test_a_station_accepts_a_valid_proof_and_opens_the_nuc_hash(
