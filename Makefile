@@ -15,8 +15,9 @@ setup:  ## install what is missing: Debian packages, then .venv
 demo: setup  ## a station and virtual Pis, live (UNITS=n; ONCE=1 checks the result and ends)
 	@.venv/bin/python -m scripts.demo $(if $(ONCE),--once) --units $(UNITS)
 
-test: setup  ## all tests but the slow ones
-	@$(PYTEST) -m "not slow"
+test: setup  ## all tests but the slow ones (DISTRIBUTION=trixie: the unit tests, in a chroot of that release)
+	@$(if $(DISTRIBUTION),scripts/setup scripts/apt-packages-system)
+	@$(if $(DISTRIBUTION),.venv/bin/python -m scripts.unit_tests $(DISTRIBUTION),$(PYTEST) -m "not slow")
 
 attack: setup  ## every known attack, replayed, as a table: attack, what it got
 	@$(PYTEST) -m attack
@@ -42,17 +43,16 @@ fuzz: setup  ## fuzz every reader of a device's bytes (SECONDS=60 for each; KEEP
 soak: setup  ## many units through one station: does it grow? (UNITS=2000)
 	@.venv/bin/python -m tests.soak --units $(if $(filter file,$(origin UNITS)),2000,$(UNITS))
 
-packages:  ## Debian packages of agent and station for this release and architecture, in dist/
-	@scripts/setup scripts/apt-packages-system
-	@packaging/build
-	@lintian --allow-root --fail-on error,warning dist/*.deb
+packages:  ## Debian packages of agent and station, in dist/ (DISTRIBUTION=trixie ARCH=arm64 for others than this machine's)
+	@scripts/setup scripts/apt-packages-system $(if $(ARCH)$(DISTRIBUTION),scripts/apt-packages-foreign)
+	@.venv/bin/python -m scripts.packages $(if $(DISTRIBUTION),--distribution $(DISTRIBUTION)) $(if $(ARCH),--architecture $(ARCH))
 
 release: setup  ## set the version, build the packages, commit and tag (VERSION=x.y.z)
 	@.venv/bin/python -m scripts.release $(VERSION)
 
-system-test:  ## a virtual Pi and a station, booted in QEMU
-	@scripts/setup scripts/apt-packages-system
-	@.venv/bin/pytest -m slow tests/system
+system-test:  ## a virtual Pi and a station, booted in QEMU (ARCH=arm64: one with a Zero 2 W's processor and memory)
+	@scripts/setup scripts/apt-packages-system $(if $(filter arm64,$(ARCH)),scripts/apt-packages-foreign)
+	@.venv/bin/pytest -m slow $(if $(filter arm64,$(ARCH)),tests/system/arm64,tests/system --ignore=tests/system/arm64)
 
 ci-full: setup  ## what is too slow for CI: do the tests hold on a busy machine? (LOOPS=4 WHOLE=2 REPEAT=20; hours)
 	@scripts/ci-full

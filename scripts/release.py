@@ -144,10 +144,10 @@ def _bullets(entry: str) -> list[str]:
 
 def _write_sums(version: str) -> None:
     """Write dist/SHA256SUMS for the packages of this version, in the form of sha256sum."""
-    built = [path for name in PACKAGES for path in sorted(Path("dist").glob(f"{name}_{version}_*.deb"))]
+    built = [path for name in PACKAGES for path in sorted(Path("dist").glob(f"{name}_{version}[+_]*.deb"))]
     for name in PACKAGES:
         if not any(path.name.startswith(f"{name}_") for path in built):
-            raise ReleaseError(f"the build left no dist/{name}_{version}_*.deb")
+            raise ReleaseError(f"the build left no dist/{name}_{version}*.deb")
     sums = (f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in built)
     Path("dist", "SHA256SUMS").write_text("".join(sums), encoding="utf-8")
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from device_agent.tpm.simulator import Simulator
+from tests.system.board import PC, Board
 from tests.system.guest import Guest, Tpm
-from tests.system.image import build, install
+from tests.system.image import AMD64, Debian, build, install
 
 Fill = Callable[[Path, Path], None]
 
@@ -23,19 +24,36 @@ def fill() -> Fill:
     return install
 
 
+@pytest.fixture(scope="package")
+def machine() -> tuple[Board, Debian]:
+    """Return what the virtual Pi is, and what it runs."""
+    return PC, AMD64
+
+
 @pytest.fixture(scope="module")
-def pi(tmp_path_factory: pytest.TempPathFactory, fill: Fill) -> Iterator[Guest]:
-    """Make the virtual Pi, which is not yet switched on."""
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a TPM in `simulator`, and its vendor's certificates in `roots`."""
     work = tmp_path_factory.mktemp("pi")
-    sockets = Path(tempfile.mkdtemp(prefix="pi-"))  # short: a socket's path has room for 107 characters
     with Simulator(work):
         pass  # it makes a TPM, with EK certificates of a new CA
     roots = work / "roots"
     roots.mkdir()
     for certificate in (work / "simulator").rglob("*cert.pem"):
         shutil.copy(certificate, roots)
+    return work
+
+
+@pytest.fixture(scope="module")
+def pi(work: Path, machine: tuple[Board, Debian], fill: Fill) -> Iterator[Guest]:
+    """Make the virtual Pi, which is not yet switched on."""
+    board, debian = machine
+    sockets = Path(tempfile.mkdtemp(prefix="pi-"))  # short: a socket's path has room for 107 characters
     guest = Guest(
-        build(work, lambda root: fill(root, roots)), Tpm(work / "simulator", sockets), sockets, work / "console.log"
+        board,
+        build(work, debian, lambda root: fill(root, work / "roots")),
+        Tpm(work / "simulator", sockets, board),
+        sockets,
+        work / "console.log",
     )
     try:
         yield guest

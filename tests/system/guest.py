@@ -1,7 +1,4 @@
-"""A virtual Pi under QEMU: its power, its TPM, its cable, and a shell on its second serial port.
-
-On its third a person may type (`console.py`).
-"""
+"""A virtual Pi under QEMU: its power, its TPM, and a root shell in it."""
 
 from __future__ import annotations
 
@@ -16,15 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.system.board import Board
 from tests.system.image import USB_DEVICE_MODULE, Image
 
 BOOT_SECONDS: Final = 600.0
-CPU: Final = "max,-avx,-avx2,-f16c,-fma"
-"""A processor without the instructions that QEMU 7.2 (Bookworm) emulates wrongly: numpy crashes on them."""
-
-KERNEL_OPTIONS: Final = (
-    "root=/dev/vda rw console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable systemd.journald.forward_to_console=1"
-)
+KERNEL_OPTIONS: Final = "root=/dev/vda rw quiet panic=-1 mitigations=off systemd.journald.forward_to_console=1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +29,9 @@ class Done:
 class Tpm:
     """swtpm as a chip on the board: its state outlives the power."""
 
-    def __init__(self, state: Path, sockets: Path) -> None:
+    def __init__(self, state: Path, sockets: Path, board: Board) -> None:
         self._state = state
+        self._options = board.swtpm_options(sockets)
         self.socket: Final = sockets / "tpm"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -45,8 +39,7 @@ class Tpm:
         self.socket.unlink(missing_ok=True)
         with (self._state / "chip.log").open("ab") as log:
             self._process = subprocess.Popen(
-                ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self._state}", "--flags", "startup-clear",
-                 "--ctrl", f"type=unixio,path={self.socket}"],
+                ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self._state}", *self._options],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL,
             )  # fmt: skip
         while not self.socket.exists():
@@ -72,7 +65,8 @@ class Tpm:
 class Guest:
     """One virtual Pi. `console` keeps what it printed over all its boots."""
 
-    def __init__(self, image: Image, tpm: Tpm, sockets: Path, console: Path) -> None:
+    def __init__(self, board: Board, image: Image, tpm: Tpm, sockets: Path, console: Path) -> None:
+        self._board = board
         self._image = image
         self.tpm: Final = tpm
         self._sockets = sockets
@@ -95,24 +89,23 @@ class Guest:
         a TPM.
         """
         begun = time.monotonic()
-        options = KERNEL_OPTIONS if usb_device else f"{KERNEL_OPTIONS} modprobe.blacklist={USB_DEVICE_MODULE}"
-        chip: list[str] = []
+        options = f"{KERNEL_OPTIONS} {self._board.kernel_options}"
+        if not usb_device:
+            options += f" modprobe.blacklist={USB_DEVICE_MODULE}"
         if tpm:
             self.tpm.start()
-            chip = ["-chardev", f"socket,id=chip,path={self.tpm.socket}", "-tpmdev", "emulator,id=tpm,chardev=chip",
-                    "-device", "tpm-tis,tpmdev=tpm"]  # fmt: skip
-        for name in ("shell", "terminal", "qmp"):
+        chip = self._board.chip(self.tpm.socket) if tpm else []
+        for name in (*self._board.ports, "qmp"):
             (self._sockets / name).unlink(missing_ok=True)
         with self.console.open("ab") as output:
             self._qemu = subprocess.Popen(
-                ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", CPU, "-smp", "2",
-                 "-m", "1024", "-nodefaults", "-display", "none", "-no-reboot",
+                [*self._board.machine, "-accel", "tcg,thread=multi", "-smp", "2",
+                 "-nodefaults", "-display", "none", "-no-reboot",
                  "-kernel", self._image.kernel, "-initrd", self._image.initrd,
                  "-append", options,
                  "-drive", f"id=disk,file={self._image.disk},if=virtio,format=raw,cache=writeback",
-                 "-serial", "stdio", "-serial", f"unix:{self._sockets}/shell,server=on,wait=off",
-                 "-serial", f"unix:{self._sockets}/terminal,server=on,wait=off",
-                 "-qmp", f"unix:{self._sockets}/qmp,server=on,wait=off", *chip],
+                 "-serial", "stdio", *self._board.join(self._sockets), *chip,
+                 "-qmp", f"unix:{self._sockets}/qmp,server=on,wait=off"],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
             )  # fmt: skip
         self._shell = self.connect("shell")
@@ -215,9 +208,13 @@ class Guest:
                 while "return" not in (answer := json.loads(lines.readline())):
                     assert "error" not in answer, answer
 
+    def port(self, name: str) -> Path:
+        """Return where a port of the board, or `qmp`, is while the Pi is on."""
+        return self._sockets / name
+
     def connect(self, name: str) -> socket.socket:
-        """Connect to `shell`, `terminal` or `qmp`."""
-        path = self._sockets / name
+        """Connect to a port of the board, or to `qmp`."""
+        path = self.port(name)
         deadline = time.monotonic() + 30
         while True:
             connection = socket.socket(socket.AF_UNIX)

@@ -1,0 +1,68 @@
+"""Where pip goes on this machine, it goes in a chroot; and what is said when a mirror has no such Debian."""
+
+from __future__ import annotations
+
+import configparser
+from pathlib import Path
+
+import pytest
+
+from scripts import chroot
+from scripts.chroot import ChrootError, System, bootstrap, local_paths, pip_settings
+
+TOLD = """:env:.find-links='/wheels'
+global.cert='/etc/ssl/own.crt'
+global.extra-index-url='file:///opt/one/simple/\\nhttps://example.org/simple'
+install.no-binary='x'
+"""
+
+
+def test_the_settings_of_pip_are_written_as_pip_reads_them() -> None:
+    written = configparser.RawConfigParser()
+    written.read_string(pip_settings(TOLD))
+    assert written["global"]["cert"] == "/etc/ssl/own.crt"
+    assert written["global"]["extra-index-url"].split() == ["file:///opt/one/simple/", "https://example.org/simple"]
+    assert written["install"]["no-binary"] == "x"
+    assert written.sections() == ["global", "install"], "the environment's are handed on as such"
+
+
+def test_files_and_folders_that_pip_is_told_to_use_are_found() -> None:
+    assert list(local_paths([pip_settings(TOLD), "/wheels /more", "relative https://example.org/"])) == [
+        "/etc/ssl/own.crt",
+        "/opt/one",
+        "/wheels",
+        "/more",
+    ]
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put an mmdebstrap in place of the real one that notes its arguments. Returns the folder of the note."""
+    program = tmp_path / "mmdebstrap"
+    program.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/note\necho "E: no such suite"\n[ -e {tmp_path}/works ]\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(chroot, "this_machine", lambda: ("bookworm", "amd64"))
+    return tmp_path
+
+
+def test_a_mirror_without_that_release_is_named_as_the_reason(machine: Path) -> None:
+    with pytest.raises(ChrootError, match=r"(?s)no trixie for amd64.*DEBIAN_MIRROR.*E: no such suite"):
+        bootstrap(System("trixie", "amd64"), ["bash"], machine / "out", ["amd64"], [])
+
+
+def test_a_mirror_of_ones_own_is_used(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (machine / "works").touch()
+    monkeypatch.setenv("DEBIAN_MIRROR", "http://mirror.invalid/debian")
+    bootstrap(System("trixie", "amd64"), ["bash"], machine / "out", ["amd64"], [])
+    assert (machine / "note").read_text().endswith(f"trixie {machine}/out http://mirror.invalid/debian\n")
+
+
+def test_the_emulated_compiler_gives_way_to_this_machines(tmp_path: Path) -> None:
+    own = tmp_path / "usr/libexec/gcc/aarch64-linux-gnu/14/cc1"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    chroot.use_own_compiler(tmp_path, System("trixie", "arm64"))
+    assert str(own.readlink()) == "/usr/libexec/gcc-cross/aarch64-linux-gnu/14/cc1"
+    headers = tmp_path / "usr/lib/gcc-cross/aarch64-linux-gnu/14/include"
+    assert str(headers.readlink()) == "/usr/lib/gcc/aarch64-linux-gnu/14/include"
