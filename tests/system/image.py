@@ -156,9 +156,9 @@ def packages() -> dict[str, Path]:
     return found
 
 
-def built(architecture: str) -> dict[str, Path]:
+def built(architecture: str, distribution: str = SUITE) -> dict[str, Path]:
     """Build both packages from this tree: `agent` and `station`."""
-    made = building.build(SUITE, architecture)
+    made = building.build(distribution, architecture)
     return {path.name.removeprefix("birthmark-").split("_")[0]: path for path in made}
 
 
