@@ -28,6 +28,9 @@ COMPILERS: Final = {"bookworm": "12", "trixie": "14"}
 """The releases, with the version of their C compiler."""
 
 TRIPLETS: Final = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu", "armhf": "arm-linux-gnueabihf"}
+_LOADERS: Final = {"amd64": "lib64/ld-linux-x86-64.so.2", "arm64": "lib/ld-linux-aarch64.so.1"}
+"""What starts a program of a machine that builds."""
+
 _EMULATORS: Final = {"amd64": "x86_64", "arm64": "aarch64", "armhf": "arm"}
 _BINFMT: Final = Path("/proc/sys/fs/binfmt_misc")
 
@@ -88,10 +91,6 @@ def make(purpose: str, system: System, packages: Iterable[str]) -> Path:
     """
     here = this_machine()[1]
     names = sorted({*packages, "ca-certificates", "git"})
-    foreign = system.architecture != here
-    if foreign:
-        _let_run(system.architecture)
-        names.append(f"{_compiler_package(system)}:{here}")
     root = CACHE / f"{purpose}-{system}-{hashlib.sha256(' '.join(names).encode()).hexdigest()[:12]}"
     if root.exists():
         return root
@@ -101,21 +100,25 @@ def make(purpose: str, system: System, packages: Iterable[str]) -> Path:
     shutil.rmtree(made, ignore_errors=True)
     CACHE.mkdir(parents=True, exist_ok=True)
     print(f"chroot: making {root.name}", file=sys.stderr, flush=True)
-    bootstrap(system, names, made, [system.architecture, *([here] if foreign else [])], ["--variant=buildd"])
-    if foreign:
-        use_own_compiler(made, system)
+    bootstrap(system, names, made, "--variant=buildd")
+    if system.architecture != here:
+        compiler = CACHE / f"compiler-{system}.part"
+        shutil.rmtree(compiler, ignore_errors=True)
+        bootstrap(System(system.distribution, here), [compiler_package(system)], compiler, "--variant=extract")
+        use_own_compiler(made, system, compiler, here)
+        shutil.rmtree(compiler)
     made.rename(root)
     return root
 
 
-def bootstrap(system: System, packages: Iterable[str], target: Path, architectures: list[str], more: list[str]) -> None:
+def bootstrap(system: System, packages: Iterable[str], target: Path, *options: str) -> None:
     """Have mmdebstrap make a Debian. Raises ChrootError, with the mirror's own words."""
     if system.architecture != this_machine()[1]:
         _let_run(system.architecture)
     command = [
-        "mmdebstrap", "--quiet", "--mode=root", f"--architectures={','.join(architectures)}",
-        "--aptopt=Apt::Install-Recommends false", "--dpkgopt=force-unsafe-io", f"--include={','.join(packages)}", *more,
-        system.distribution, str(target),
+        "mmdebstrap", "--quiet", "--mode=root", f"--architectures={system.architecture}",
+        "--aptopt=Apt::Install-Recommends false", "--dpkgopt=force-unsafe-io", f"--include={','.join(packages)}",
+        *options, system.distribution, str(target),
     ]  # fmt: skip
     if mirror := os.environ.get("DEBIAN_MIRROR"):
         command.append(mirror)
@@ -169,20 +172,26 @@ def local_paths(settings: Iterable[str]) -> Iterator[str]:
                 yield path.removesuffix("/simple")
 
 
-def _compiler_package(system: System) -> str:
+def compiler_package(system: System) -> str:
+    """Return Debian's cross compiler for a system. It cannot be installed beside the system's own compiler."""
     return f"cpp-{COMPILERS[system.distribution]}-{TRIPLETS[system.architecture].replace('_', '-')}"
 
 
-def use_own_compiler(root: Path, system: System) -> None:
-    """Let the emulated gcc call this machine's cc1, which Debian's cross compiler brought into the chroot."""
+def use_own_compiler(root: Path, system: System, compiler: Path, here: str) -> None:
+    """Let the emulated gcc call this machine's cc1, out of a tree of the cross compiler with its libraries."""
     place = f"{TRIPLETS[system.architecture]}/{COMPILERS[system.distribution]}"
-    compilers = list(root.glob(f"usr/lib*/gcc/{place}/cc1"))
-    if not compilers:
-        raise ChrootError(f"{root} has no C compiler of version {COMPILERS[system.distribution]}")
-    for compiler in compilers:
-        own = Path("/") / compiler.relative_to(root).parent.parent.parent.with_name("gcc-cross") / place / "cc1"
-        compiler.unlink()
-        compiler.symlink_to(own)
+    (own,) = compiler.glob(f"usr/lib*/gcc-cross/{place}/cc1")
+    (emulated,) = root.glob(f"usr/lib*/gcc/{place}/cc1")
+    emulated.unlink()
+    shutil.copy(own, emulated)
+    libraries = root / "usr/lib" / TRIPLETS[here]
+    libraries.mkdir(parents=True)
+    places = (f"{usr}lib/{TRIPLETS[here]}/*.so*" for usr in ("", "usr/"))  # one and the same, or two
+    for name, found in {found.name: found for each in places for found in compiler.glob(each)}.items():
+        shutil.copy(found, libraries / name, follow_symlinks=False)
+    loader = root / _LOADERS[here]
+    loader.parent.mkdir(exist_ok=True)
+    loader.symlink_to(f"/usr/lib/{TRIPLETS[here]}/{loader.name}")
     # It looks for its own headers, such as stddef.h, where a cross compiler has them.
     headers = root / "usr/lib/gcc-cross" / place / "include"
     headers.parent.mkdir(parents=True, exist_ok=True)

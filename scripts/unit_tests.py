@@ -15,7 +15,7 @@ NOT_FOR_UNIT_TESTS: Final = {"chromium"}
 """Large, and only tests/web has a use for it."""
 
 _TEST: Final = """
-[ -x .venv/bin/python ] || python3 -m venv .venv
+[ -x .venv/bin/pip ] || python3 -m venv --clear .venv
 .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[agent,station,nuc,dev]'
 .venv/bin/python --version
 exec .venv/bin/pytest -n 2 --dist worksteal -m 'not slow' -p no:cacheprovider tests/unit

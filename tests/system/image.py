@@ -134,9 +134,9 @@ def base(debian: Debian) -> Path:
         made = tar.with_suffix(".part")
         hook = [f"--essential-hook={debian.hook}"] if debian.hook else []
         bootstrap(
-            System(SUITE, debian.architecture), debian.packages.split(","), made, [debian.architecture],
-            ["--variant=minbase", "--format=tar", "--dpkgopt=path-exclude=/usr/share/doc/*",
-             "--dpkgopt=path-exclude=/usr/share/locale/*", *hook],
+            System(SUITE, debian.architecture), debian.packages.split(","), made,
+            "--variant=minbase", "--format=tar", "--dpkgopt=path-exclude=/usr/share/doc/*",
+            "--dpkgopt=path-exclude=/usr/share/locale/*", *hook,
         )  # fmt: skip
         made.rename(tar)
     return tar

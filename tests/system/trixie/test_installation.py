@@ -34,8 +34,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         'chroot "$1" sh -c "DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends /root/*.deb"'
     )
     bootstrap(
-        System("trixie", architecture), ["ca-certificates"], root, [architecture],
-        ["--variant=minbase", f"--customize-hook=cp {work}/*.deb \"$1/root\"", f"--customize-hook={install}"],
+        System("trixie", architecture), ["ca-certificates"], root, "--variant=minbase",
+        f"--customize-hook=cp {work}/*.deb \"$1/root\"", f"--customize-hook={install}",
     )  # fmt: skip
     yield root
     shutil.rmtree(root)

@@ -48,21 +48,36 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_mirror_without_that_release_is_named_as_the_reason(machine: Path) -> None:
     with pytest.raises(ChrootError, match=r"(?s)no trixie for amd64.*DEBIAN_MIRROR.*E: no such suite"):
-        bootstrap(System("trixie", "amd64"), ["bash"], machine / "out", ["amd64"], [])
+        bootstrap(System("trixie", "amd64"), ["bash"], machine / "out")
 
 
 def test_a_mirror_of_ones_own_is_used(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (machine / "works").touch()
     monkeypatch.setenv("DEBIAN_MIRROR", "http://mirror.invalid/debian")
-    bootstrap(System("trixie", "amd64"), ["bash"], machine / "out", ["amd64"], [])
+    bootstrap(System("trixie", "amd64"), ["bash"], machine / "out")
     assert (machine / "note").read_text().endswith(f"trixie {machine}/out http://mirror.invalid/debian\n")
 
 
 def test_the_emulated_compiler_gives_way_to_this_machines(tmp_path: Path) -> None:
-    own = tmp_path / "usr/libexec/gcc/aarch64-linux-gnu/14/cc1"
-    own.parent.mkdir(parents=True)
-    own.touch()
-    chroot.use_own_compiler(tmp_path, System("trixie", "arm64"))
-    assert str(own.readlink()) == "/usr/libexec/gcc-cross/aarch64-linux-gnu/14/cc1"
-    headers = tmp_path / "usr/lib/gcc-cross/aarch64-linux-gnu/14/include"
+    root, cross = tmp_path / "root", tmp_path / "cross"
+    files = {
+        root / "usr/libexec/gcc/aarch64-linux-gnu/14/cc1": "emulated",
+        cross / "usr/libexec/gcc-cross/aarch64-linux-gnu/14/cc1": "native",
+        cross / "usr/lib/x86_64-linux-gnu/libgmp.so.10": "library",
+        cross / "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2": "loader",
+    }
+    for path, text in files.items():
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    chroot.use_own_compiler(root, System("trixie", "arm64"), cross, "amd64")
+    assert (root / "usr/libexec/gcc/aarch64-linux-gnu/14/cc1").read_text() == "native"
+    assert (root / "usr/lib/x86_64-linux-gnu/libgmp.so.10").read_text() == "library"
+    assert (root / "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2").read_text() == "loader"
+    assert str((root / "lib64/ld-linux-x86-64.so.2").readlink()) == "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
+    headers = root / "usr/lib/gcc-cross/aarch64-linux-gnu/14/include"
     assert str(headers.readlink()) == "/usr/lib/gcc/aarch64-linux-gnu/14/include"
+
+
+def test_the_cross_compiler_is_the_releases_own() -> None:
+    assert chroot.compiler_package(System("bookworm", "arm64")) == "cpp-12-aarch64-linux-gnu"
+    assert chroot.compiler_package(System("trixie", "amd64")) == "cpp-14-x86-64-linux-gnu"
