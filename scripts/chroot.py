@@ -53,7 +53,9 @@ done
 shift
 exec chroot "$root" sh -c 'cd /src && exec "$@"' sh "$@"
 """
-"""Runs in a mount namespace of its own, so that no mount outlives it."""
+
+_OWN_MOUNTS: Final = ("unshare", "--mount", "--propagation", "private")
+"""No mount of a command outlives it: mmdebstrap, killed, leaves this machine's /dev/shm in its tree."""
 
 
 class ChrootError(Exception):
@@ -95,18 +97,18 @@ def make(purpose: str, system: System, packages: Iterable[str]) -> Path:
     if root.exists():
         return root
     for old in CACHE.glob(f"{purpose}-{system}-*"):
-        shutil.rmtree(old)
+        remove(old)
     made = CACHE / f"{purpose}-{system}.part"
-    shutil.rmtree(made, ignore_errors=True)
+    remove(made)
     CACHE.mkdir(parents=True, exist_ok=True)
     print(f"chroot: making {root.name}", file=sys.stderr, flush=True)
     bootstrap(system, names, made, "--variant=buildd")
     if system.architecture != here:
         compiler = CACHE / f"compiler-{system}.part"
-        shutil.rmtree(compiler, ignore_errors=True)
+        remove(compiler)
         bootstrap(System(system.distribution, here), [compiler_package(system)], compiler, "--variant=extract")
         use_own_compiler(made, system, compiler, here)
-        shutil.rmtree(compiler)
+        remove(compiler)
     made.rename(root)
     return root
 
@@ -116,7 +118,7 @@ def bootstrap(system: System, packages: Iterable[str], target: Path, *options: s
     if system.architecture != this_machine()[1]:
         _let_run(system.architecture)
     command = [
-        "mmdebstrap", "--quiet", "--mode=root", f"--architectures={system.architecture}",
+        *_OWN_MOUNTS, "mmdebstrap", "--quiet", "--mode=root", f"--architectures={system.architecture}",
         "--aptopt=Apt::Install-Recommends false", "--dpkgopt=force-unsafe-io", f"--include={','.join(packages)}",
         *options, system.distribution, str(target),
     ]  # fmt: skip
@@ -128,6 +130,17 @@ def bootstrap(system: System, packages: Iterable[str], target: Path, *options: s
             f"mmdebstrap made no {system.distribution} for {system.architecture}. It takes a mirror that has both; "
             f"DEBIAN_MIRROR names another than its own. It said:\n{done.stdout[-2000:]}"
         )
+
+
+def remove(tree: Path, mounts: Path = Path("/proc/self/mounts")) -> None:
+    """Remove a tree, if it is there. Raises ChrootError where something is mounted in it, which would go, too."""
+    inside = [
+        line.split()[1] for line in mounts.read_text(encoding="utf-8").splitlines() if f" {tree.resolve()}/" in line
+    ]
+    if inside:
+        raise ChrootError(f"{tree} is not removed: mounted in it are {', '.join(inside)}; umount them first")
+    if tree.exists():
+        shutil.rmtree(tree)
 
 
 def run(root: Path, *command: str, environment: Mapping[str, str] | None = None, venv: Path | None = None) -> int:
@@ -148,8 +161,7 @@ def run(root: Path, *command: str, environment: Mapping[str, str] | None = None,
     }  # fmt: skip
     inside = ["env", "-i", *(f"{name}={value}" for name, value in everything.items()), *command]
     return subprocess.run(
-        ["unshare", "--mount", "--propagation", "private", "sh", "-c", _ENTER, "sh",
-         root, ROOT, venv or "", *paths, "--", *inside], check=False
+        [*_OWN_MOUNTS, "sh", "-c", _ENTER, "sh", root, ROOT, venv or "", *paths, "--", *inside], check=False
     ).returncode  # fmt: skip
 
 

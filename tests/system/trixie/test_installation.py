@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.chroot import System, bootstrap, this_machine
+from scripts.chroot import System, bootstrap, remove, this_machine
 from tests.system.image import built
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -38,7 +38,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         f"--customize-hook=cp {work}/*.deb \"$1/root\"", f"--customize-hook={install}",
     )  # fmt: skip
     yield root
-    shutil.rmtree(root)
+    remove(root)
 
 
 def inside(root: Path, command: str) -> str:

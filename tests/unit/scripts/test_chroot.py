@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scripts import chroot
-from scripts.chroot import ChrootError, System, bootstrap, local_paths, pip_settings
+from scripts.chroot import ChrootError, System, bootstrap, local_paths, pip_settings, remove
 
 TOLD = """:env:.find-links='/wheels'
 global.cert='/etc/ssl/own.crt'
@@ -38,9 +38,13 @@ def test_files_and_folders_that_pip_is_told_to_use_are_found() -> None:
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put an mmdebstrap in place of the real one that notes its arguments. Returns the folder of the note."""
-    program = tmp_path / "mmdebstrap"
-    program.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/note\necho "E: no such suite"\n[ -e {tmp_path}/works ]\n')
-    program.chmod(0o755)
+    programs = {
+        "mmdebstrap": f'echo "$@" >{tmp_path}/note\necho "E: no such suite"\n[ -e {tmp_path}/works ]',
+        "unshare": f'echo "$1" >{tmp_path}/mounts\nshift 3; exec "$@"',
+    }
+    for name, text in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setattr(chroot, "this_machine", lambda: ("bookworm", "amd64"))
     return tmp_path
@@ -56,6 +60,27 @@ def test_a_mirror_of_ones_own_is_used(machine: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("DEBIAN_MIRROR", "http://mirror.invalid/debian")
     bootstrap(System("trixie", "amd64"), ["bash"], machine / "out")
     assert (machine / "note").read_text().endswith(f"trixie {machine}/out http://mirror.invalid/debian\n")
+
+
+def test_mounts_of_a_killed_mmdebstrap_die_with_it(machine: Path) -> None:
+    (machine / "works").touch()
+    bootstrap(System("trixie", "amd64"), ["bash"], machine / "out")
+    assert (machine / "mounts").read_text() == "--mount\n"
+
+
+def test_a_tree_with_a_mount_in_it_is_not_removed(tmp_path: Path) -> None:
+    """What is mounted there may be this machine's own /dev/shm."""
+    tree = tmp_path / "tree"
+    (tree / "dev/shm").mkdir(parents=True)
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"proc /proc proc rw 0 0\ntmpfs {tree}/dev/shm tmpfs rw 0 0\n")
+    with pytest.raises(ChrootError, match="dev/shm; umount"):
+        remove(tree, mounts)
+    assert (tree / "dev/shm").is_dir()
+    mounts.write_text(f"tmpfs {tree}-other/dev/shm tmpfs rw 0 0\n")
+    remove(tree, mounts)
+    remove(tree, mounts)
+    assert not tree.exists()
 
 
 def test_the_emulated_compiler_gives_way_to_this_machines(tmp_path: Path) -> None:
