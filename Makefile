@@ -4,10 +4,10 @@ UNITS ?= 3
 PYTEST = .venv/bin/pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test attack lint bench faults fuzz soak packages release system-test docs pictures ci-full lock clean
+.PHONY: help setup demo test attack lint bench faults fuzz soak packages apt-repository release system-test docs pictures ci-full lock clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup:  ## install what is missing: Debian packages, then .venv
 	@scripts/setup
@@ -46,6 +46,9 @@ soak: setup  ## many units through one station: does it grow? (UNITS=2000)
 packages:  ## Debian packages of agent and station, in dist/ (DISTRIBUTION=trixie ARCH=arm64 for others than this machine's)
 	@scripts/setup scripts/apt-packages-system $(if $(ARCH)$(DISTRIBUTION),scripts/apt-packages-foreign)
 	@.venv/bin/python -m scripts.packages $(if $(DISTRIBUTION),--distribution $(DISTRIBUTION)) $(if $(ARCH),--architecture $(ARCH))
+
+apt-repository: setup  ## a signed repository for apt of the packages in dist/ (KEY=fingerprint or user id; VALID_DAYS=30)
+	@.venv/bin/python -m scripts.apt_repository --key="$$KEY" $(if $(VALID_DAYS),--valid-days="$$VALID_DAYS")
 
 release: setup  ## set the version, build the packages, commit and tag (VERSION=x.y.z)
 	@.venv/bin/python -m scripts.release $(VERSION)
