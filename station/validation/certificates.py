@@ -22,7 +22,7 @@ from msgspec import Meta
 
 from runtime.clock import SYSTEM_CLOCK, Clock, utc_now
 from shared import limits
-from shared.birthmark.bundle import signed_text
+from shared.birthmark.bundle import legacy_signed_text, signed_text
 from shared.x509_profile import UNREADABLE, is_p256
 from station.authority.certificates import AuthorityCertificates
 from station.registry import queries
@@ -120,9 +120,19 @@ def _is_signed_by(issuer: ec.EllipticCurvePublicKey, certificate: x509.Certifica
 
 
 def _is_bundle_signature_valid(key: ec.EllipticCurvePublicKey, bundle: CameraBundle) -> bool:
+    """Whether the key signed everything that the bundle asserts, in one of the two forms."""
+    texts = [signed_text(bundle.image_hash, bundle.camera_cert, bundle.timestamp, bundle.gps_hash)]
+    if bundle.gps_hash is None:
+        texts.append(legacy_signed_text(bundle.image_hash, bundle.timestamp))
     try:
         signature = base64.b64decode(bundle.bundle_signature, validate=True)
-        text = signed_text(bundle.image_hash, bundle.camera_cert, bundle.timestamp, bundle.gps_hash)
+    except ValueError:
+        return False
+    return sum(_is_signature_of(key, signature, text) for text in texts) > 0
+
+
+def _is_signature_of(key: ec.EllipticCurvePublicKey, signature: bytes, text: bytes) -> bool:
+    try:
         key.verify(signature, text, ec.ECDSA(hashes.SHA256()))
     except (InvalidSignature, ValueError):
         return False

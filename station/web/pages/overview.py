@@ -30,7 +30,7 @@ from station.web import app_keys
 from station.web.auth.access import Caller, admit, page_is_open
 from station.web.endpoint import Reply
 from station.web.http.clients import client, is_from_proxy, is_local
-from station.web.http.negotiation import asks_for_json
+from station.web.http.negotiation import asks_for_page
 from station.web.http.turns import TURN
 from station.web.pages.listeners import Listener
 from station.web.views import overview
@@ -73,13 +73,13 @@ class ServiceInfo(msgspec.Struct, frozen=True):
 
 def needs_no_token(request: web.Request) -> bool:
     """Whether anybody may have what `root` answers to this request."""
-    return asks_for_json(request) or page_is_open(request)
+    return not asks_for_page(request) or page_is_open(request)
 
 
 async def root(request: web.Request, caller: Caller | None) -> web.Response | Reply:
     """Serve the page to browsers; service, version and status to programs."""
     app, station = request.app, request.app[app_keys.SERVICES]
-    if asks_for_json(request):
+    if not asks_for_page(request):
         about = ServiceInfo("Birthmark SMA", app[app_keys.VERSION], "running")
         return Reply(about, headers={"Vary": "Accept"})
     asked = _page_query(request)

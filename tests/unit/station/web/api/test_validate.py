@@ -34,9 +34,21 @@ async def test_every_fail_reads_the_same_and_only_the_counter_knows_why(api: Api
     assert "CAM-" not in counted
 
 
-async def test_both_addresses_of_token_validation_are_the_same(api: Api) -> None:
+@pytest.mark.parametrize("path", ["/validate", "/validate-legacy", "/api/v1/validate/nuc"])
+async def test_every_address_of_token_validation_takes_both_forms(api: Api, path: str) -> None:
     token = api.token(await api.provision("CAM-1"), index=999)
-    assert await api.validate(token) == await api.validate(token, "/api/v1/validate/nuc")
+    assert await api.validate(token, path) == {"valid": True, "message": "PASS"}
+    legacy = {
+        "ciphertext": token["ciphertext"] + token["nonce"] + token["auth_tag"],
+        "table_references": [(token["table_id"] + 1) % 10, token["table_id"], (token["table_id"] + 2) % 10],
+        "key_indices": [1, 999, 0],
+    }
+    ignored = {"modification_level": 0, "parent_image_hash": None, "isp_validation": {"a": [1]}}
+    answer = await api.client.post(path, json={**legacy, **ignored})
+    assert (answer.status, await answer.json()) == (200, {"valid": True, "message": "PASS"})
+    forged = {**legacy, "ciphertext": "ab" * 60, **ignored}
+    answer = await api.client.post(path, json=forged)
+    assert (answer.status, await answer.json()) == (200, {"valid": False, "message": "FAIL"})
 
 
 @pytest.mark.parametrize("encoding", [Encoding.PEM, Encoding.DER])
