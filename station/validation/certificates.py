@@ -28,6 +28,7 @@ from station.authority.certificates import AuthorityCertificates
 from station.registry import queries
 from station.registry.database import Database
 from station.registry.records import Certificate, CertificateState, Unit, UnitState
+from station.validation.counts import ValidationCounts
 from station.validation.verdict import Reason, Verdict
 
 _CERTIFICATE_CHARACTERS: Final = 4 * limits.CERTIFICATE_BYTES
@@ -65,7 +66,14 @@ class CameraBundle(msgspec.Struct, frozen=True):
 class CertificateValidator:
     """Validates any number of bundles at once."""
 
-    def __init__(self, certificates: AuthorityCertificates, database: Database, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self,
+        certificates: AuthorityCertificates,
+        database: Database,
+        counts: ValidationCounts,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._counts = counts
         self._issuers = [
             key for c in certificates.issuers if isinstance(key := c.public_key(), ec.EllipticCurvePublicKey)
         ]
@@ -95,7 +103,11 @@ class CertificateValidator:
             return Verdict(Reason.UNTRUSTED)
         if not not_before <= now <= not_after:
             return Verdict(Reason.OUT_OF_DATE)
-        return Verdict(_judge(found, signed=signed))
+        reason = _judge(found, signed=signed)
+        if found is None or reason is not Reason.VALID:
+            return Verdict(reason)
+        unit, _ = found
+        return Verdict(reason if self._counts.count(unit.id, unit.validated) else Reason.OVER_LIMIT)
 
 
 def _certificate(text: str) -> x509.Certificate:

@@ -13,18 +13,20 @@ from shared.birthmark.legacy_token import LegacyToken, candidates
 from shared.birthmark.nuc_token import NucToken, open_token
 from shared.types import SECRET_BYTES, TableKey, key_index, table_id
 from station.registry.database import Database
-from station.registry.records import UnitState
+from station.registry.records import Standing, UnitState
 from station.secrets.blind_index import BlindIndex
 from station.secrets.key_tables import KeyTables
 from station.secrets.station_secret import StationSecret
-from station.validation.lookup import Found, Lookup
+from station.validation.counts import ValidationCounts
+from station.validation.lookup import Lookup
 from station.validation.verdict import Reason, Verdict
 
 
 class TokenValidator:
     """Validates any number of tokens at once. Computes HKDF-Extract of every table once, when it is made."""
 
-    def __init__(self, secret: StationSecret, tables: KeyTables, database: Database) -> None:
+    def __init__(self, secret: StationSecret, tables: KeyTables, database: Database, counts: ValidationCounts) -> None:
+        self._counts = counts
         self._blind_index = BlindIndex(secret)
         self._lookup = Lookup(database)
         self._extracted = {table: extract(tables.master_key(table)) for table in tables.ids()}
@@ -45,10 +47,14 @@ class TokenValidator:
         opened = [(token, self._open(token)) for token in tokens]
         token, nuc_hash = next((one for one in opened if one[1] is not None), opened[0])
         found = await self._lookup.find(self._blind_index.of_bytes(nuc_hash or self._dummy_nuc_hash))
-        if nuc_hash is not None:
-            return Verdict(_judge(found, token.table_id))
         known = any(table_id(token.table_id) in self._extracted for token in tokens)
-        return Verdict(Reason.NOT_AUTHENTIC if known else Reason.UNKNOWN_TABLE)
+        reason = _judge(found, token.table_id)
+        if nuc_hash is None:
+            reason = Reason.NOT_AUTHENTIC if known else Reason.UNKNOWN_TABLE
+        if reason is not Reason.VALID or found is None:
+            self._counts.count_failure()
+            return Verdict(reason)
+        return Verdict(reason if self._counts.count(found.unit_id, found.validated) else Reason.OVER_LIMIT)
 
     def _open(self, token: NucToken) -> bytes | None:
         """Decrypt a token; None when it was made with another key, or its table is not of this authority."""
@@ -57,12 +63,11 @@ class TokenValidator:
         return None if extracted is None else opened
 
 
-def _judge(found: Found | None, table: int) -> Reason:
+def _judge(found: Standing | None, table: int) -> Reason:
     if found is None:
         return Reason.UNKNOWN_UNIT
-    state, tables = found
-    if state is UnitState.REVOKED:
+    if found.state is UnitState.REVOKED:
         return Reason.REVOKED
-    if state is not UnitState.PROVISIONED:
+    if found.state is not UnitState.PROVISIONED:
         return Reason.NOT_PROVISIONED
-    return Reason.VALID if table in tables else Reason.OTHER_TABLE
+    return Reason.VALID if table in found.tables else Reason.OTHER_TABLE

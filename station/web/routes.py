@@ -7,7 +7,7 @@ from typing import Final
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from station.registry.tokens import Scope
-from station.web.api import authority, devices, document, provision, stats, validate
+from station.web.api import authority, devices, document, provision, public_authority, stats, validate
 from station.web.endpoint import JSON, Answer, Endpoint
 from station.web.enforcement import NDJSON
 from station.web.ops import health, metrics_page
@@ -38,6 +38,7 @@ _EXAMPLE: Final = (
 )
 _VALIDATION: Final = (Answer(200, "PASS or FAIL.", {JSON: validate.Validation}),)
 _DEVICE: Final = (Answer(200, "The unit as it is now.", {JSON: devices.Device}),)
+_BLACKLISTING: Final = (Answer(200, "The unit as it is now.", {JSON: public_authority.Blacklisting}),)
 _JSON_HEADER: Final = "-H 'Content-Type: application/json'"
 _BEARER: Final = '-H "Authorization: Bearer $TOKEN"'
 
@@ -187,6 +188,56 @@ ENDPOINTS: Final = (
         rate="changing",
         scope=Scope.ADMIN,
         curl=f'{_BEARER} {_JSON_HEADER} -d \'{{"reason": "found again"}}\'',
+    ),
+    Endpoint(
+        "GET",
+        "/api/devices/{serial}/status",
+        public_authority.get_status,
+        "public authority",
+        "One unit, as the public authority tells it",
+        (Answer(200, "The unit; of several released ones, the latest.", {JSON: public_authority.DeviceStatus}),),
+        ("registry.unknown-unit",),
+        rate="reading",
+        scope=Scope.READ,
+        curl=_BEARER,
+    ),
+    Endpoint(
+        "GET",
+        "/api/admin/blacklist",
+        public_authority.get_blacklist,
+        "public authority",
+        "Revoked units, the latest first",
+        (Answer(200, "A page of units.", {JSON: public_authority.Blacklist}),),
+        ("registry.cursor-invalid",),
+        rate="reading",
+        scope=Scope.READ,
+        curl=_BEARER,
+    ),
+    Endpoint(
+        "POST",
+        "/api/admin/blacklist/{serial}",
+        public_authority.blacklist,
+        "public authority",
+        "Revoke a unit on hold",
+        _BLACKLISTING,
+        ("registry.unknown-unit",),
+        "The same as to revoke it with the code certificateHold; a unit that is revoked stays as it is.",
+        rate="changing",
+        scope=Scope.ADMIN,
+        curl=f"-X POST {_BEARER}",
+    ),
+    Endpoint(
+        "DELETE",
+        "/api/admin/blacklist/{serial}",
+        public_authority.unblacklist,
+        "public authority",
+        "Take back a revocation on hold",
+        _BLACKLISTING,
+        ("registry.unknown-unit", "registry.revoked-for-good"),
+        "The same as to reinstate it; a unit that is not revoked stays as it is.",
+        rate="changing",
+        scope=Scope.ADMIN,
+        curl=f"-X DELETE {_BEARER}",
     ),
     Endpoint(
         "GET",

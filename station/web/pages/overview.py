@@ -182,7 +182,9 @@ def _notices(app: web.Application) -> str:
     return (
         app[app_keys.TEMPLATES]
         .get_template("notices.html")
-        .render(notices={topic.value: bus.notice(topic) for topic in (Topic.VENDORS, Topic.CERTIFICATE)})
+        .render(
+            notices={topic.value: bus.notice(topic) for topic in (Topic.VENDORS, Topic.CERTIFICATE, Topic.VALIDATIONS)}
+        )
     )
 
 
@@ -211,7 +213,7 @@ async def _units(app: web.Application, asked: PageQuery) -> str:
         app[app_keys.TEMPLATES]
         .get_template("units.html")
         .render(
-            units=[overview.unit_view(unit, now) for unit in page.units],
+            units=[overview.unit_view(unit, now, station.config.validation.daily_warning) for unit in page.units],
             provisioned=counts[UnitState.PROVISIONED],
             issued=counts[UnitState.ISSUED],
             revoked=counts[UnitState.REVOKED],
