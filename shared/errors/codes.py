@@ -179,6 +179,7 @@ ErrorCode: TypeAlias = Literal[
     "provisioning.family-invalid",
     "provisioning.file-unusable",
     "provisioning.nuc-hash-invalid",
+    "provisioning.phase-two-refused",
     "provisioning.station-keys-off",
     "registry.already-revoked",
     "registry.certificate-requested",
