@@ -223,6 +223,7 @@ ErrorCode: TypeAlias = Literal[
     "table.unsealable",
     "tpm.another-ek",
     "tpm.busy",
+    "tpm.closed",
     "tpm.failed",
     "tpm.gone",
     "tpm.hung",
