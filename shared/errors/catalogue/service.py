@@ -93,9 +93,20 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind("backup.too-new", "the backup was made by a newer version", "Update this station's software first."),
     ErrorKind(
+        "import.devices-unusable",
+        "some devices cannot be taken over",
+        "Nothing was imported. Correct them in a copy of the directory, or import the others: `--leave-out SERIAL` for "
+        "each, or `--skip-unusable` for all of them.",
+    ),
+    ErrorKind(
         "import.inconsistent",
         "the data to import contradicts itself",
         "Nothing was imported. Correct what is named in a copy of the directory, and import that.",
+    ),
+    ErrorKind(
+        "import.no-such-device",
+        "a device that is to be left out is not in device_registry.json",
+        "Nothing was imported. Write its serial number as that file does.",
     ),
     ErrorKind(
         "import.unreadable",
