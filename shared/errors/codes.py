@@ -90,6 +90,8 @@ ErrorCode: TypeAlias = Literal[
     "disk.full",
     "disk.nearly-full",
     "disk.permission",
+    "export.exists",
+    "export.unwritable",
     "file.unreadable",
     "file.unwritable",
     "gadget.controller-busy",

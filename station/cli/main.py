@@ -10,6 +10,7 @@ from station.cli.audit import audit
 from station.cli.backup import backup, restore
 from station.cli.common import CommandGroup
 from station.cli.ek import ek
+from station.cli.export import export
 from station.cli.import_sma import import_directory
 from station.cli.init import init
 from station.cli.page_link import open_page
@@ -62,6 +63,7 @@ for _command in (
     backup,
     restore,
     import_directory,
+    export,
     derive_vectors,
 ):
     main.add_command(_command)

@@ -68,14 +68,17 @@ class _Named(msgspec.Struct, frozen=True):
     device_serial: str
 
 
-class _Table(msgspec.Struct, frozen=True):
+class Table(msgspec.Struct, frozen=True):
     table_id: int
     master_key: str
+
+    def __repr__(self) -> str:
+        return f"Table({self.table_id})"
 
 
 class Tables(msgspec.Struct, frozen=True):
     total_tables: int
-    key_tables: list[_Table]
+    key_tables: list[Table]
     assigned_tables: dict[str, list[int]] = {}
     derived_keys: dict[str, dict[str, str]] = {}
     """By table id and key index; only "phase 2" files have them."""
