@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -82,31 +83,27 @@ class _Collected:
 def export(data_dir: Path, target: Path) -> ExportResult:
     """Write the station in `data_dir` to the new directory `target`, 0700, with files of 0600, secrets in the clear.
 
-    Root writes `target` itself, and reads the station as the user who owns it. Raises `data.*`, `config.invalid`,
-    `authority.*`, `table.*`, `registry.*`, `export.exists` and `export.unwritable`; then leaves no `target`.
+    Root reads the station as its owner, and writes `target` as the owner of the directory that it lies in. Raises
+    `data.*`, `config.invalid`, `authority.*`, `table.*`, `registry.*`, `export.exists` and `export.unwritable`; then
+    leaves no `target`.
     """
-    owner = owner_of(data_dir)
-    if target.is_symlink() or target.exists():
+    if os.path.lexists(target):
         raise BirthmarkError("export.exists", str(target))
+    owner = owner_of(data_dir)
     with acting_as(owner):
         collected = asyncio.run(_collect(data_dir))
-    made: Path | None = None
+    with acting_as(owner_of(target)):
+        made = _write(target, collected)
     try:
-        target.absolute().parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))  # 0700
-        (made / "certs").mkdir(mode=0o700)
-        for name, content in collected.files.items():
-            write_private(made / name, content)
-        for folder in (made / "certs", made):
-            sync_directory(folder)
         with acting_as(owner):  # before the directory gets its name, so the log knows of every export
             asyncio.run(_record(data_dir, len(collected.devices)))
-        made.rename(target)
-        sync_directory(target.absolute().parent)
+        with acting_as(owner_of(target)):
+            made.rename(target)
+            sync_directory(target.absolute().parent)
     except OSError as error:
         raise BirthmarkError("export.unwritable", f"{error.filename or target}: {error.strerror}") from error
     finally:
-        if made is not None:
+        with acting_as(owner_of(target)):
             shutil.rmtree(made, ignore_errors=True)
     return ExportResult(
         target,
@@ -116,6 +113,24 @@ def export(data_dir: Path, target: Path) -> ExportResult:
         without_nuc_hash=tuple(device.device_serial for device in collected.devices if not device.device_secret),
         unconfirmed=collected.unconfirmed,
     )
+
+
+def _write(target: Path, collected: _Collected) -> Path:
+    """Write everything into a new directory beside `target`, which is to get its name."""
+    made: Path | None = None
+    try:
+        target.absolute().parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))  # 0700
+        (made / "certs").mkdir(mode=0o700)
+        for name, content in collected.files.items():
+            write_private(made / name, content)
+        for folder in (made / "certs", made):
+            sync_directory(folder)
+        return made
+    except OSError as error:
+        if made is not None:
+            shutil.rmtree(made, ignore_errors=True)
+        raise BirthmarkError("export.unwritable", f"{error.filename or target}: {error.strerror}") from error
 
 
 async def _collect(data_dir: Path) -> _Collected:

@@ -230,6 +230,7 @@ class Station:
             ("setup", "--yes", f"--ek-roots={vendors}", f"--root-key-to={machine.root}/root-key"),
         )
         self.seldom = (
+            ("export", "--format", "sma", "--output", f"{DATA_DIR.parent}/exported"),
             ("backup", str(backup), opens),
             ("restore", str(backup), opens, *there, "--force"),
             anew,

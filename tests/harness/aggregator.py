@@ -129,6 +129,14 @@ def aggregator() -> Iterator[Aggregator]:
             self.end_headers()
             self.wfile.write(answer.body.encode())
 
+        def do_GET(self) -> None:
+            """Answer for any receipt, as Birthmark's does: it knows nothing of it."""
+            answer = json.dumps({"receipt_id": self.path.rpartition("/")[2], "status": "unknown", "message": "…"})
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer.encode())))
+            self.end_headers()
+            self.wfile.write(answer.encode())
+
         def log_message(self, format: str, *args: Any) -> None:
             pass
 

@@ -134,7 +134,7 @@ def test_each_kind_goes_to_its_own_address_the_earliest_first(queue: Queue, serv
         lambda: Answer(429),
         lambda: Answer(202, "not JSON"),
         lambda: Answer(202, '{"status": "pending_validation"}'),
-        lambda: Answer(302, "", {"Location": "/elsewhere"}),
+        lambda: Answer(302, "", {"Location": "/api/v1/submission/1"}),
         lambda: None,
     ],
     ids=["fails", "away", "too many", "no JSON", "no receipt", "elsewhere", "hangs up"],
