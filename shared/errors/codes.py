@@ -236,6 +236,7 @@ ErrorCode: TypeAlias = Literal[
     "tpm.name-untyped",
     "tpm.no-device",
     "tpm.no-ek",
+    "tpm.not-ready",
     "tpm.not-this-one",
     "tpm.owned",
     "tpm.permission",
