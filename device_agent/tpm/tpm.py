@@ -224,7 +224,7 @@ class Tpm:
 
     def device_key(self) -> DeviceKey:
         """Return the device key as a private key of cryptography."""
-        return DeviceKey(self, self.device_public_key())
+        return DeviceKey(self.sign, self.device_public_key())
 
     def device_public_key(self) -> ec.EllipticCurvePublicKey:
         public = _unmarshal(TPM2B_PUBLIC, _tpm2b(self._public(_Key.DEVICE)), "tpm.failed")
@@ -491,10 +491,13 @@ class Tpm:
 
 
 class DeviceKey(ec.EllipticCurvePrivateKey):
-    """The device key for cryptography's builders: it signs ECDSA with SHA-256; its private value stays in the TPM."""
+    """The device key for cryptography's builders: it signs ECDSA with SHA-256; its private value stays in the TPM.
 
-    def __init__(self, tpm: Tpm, public: ec.EllipticCurvePublicKey) -> None:
-        self._tpm = tpm
+    `sign_digest` has the TPM sign a SHA-256 digest, as `Tpm.sign` does.
+    """
+
+    def __init__(self, sign_digest: Callable[[bytes], bytes], public: ec.EllipticCurvePublicKey) -> None:
+        self._sign_digest = sign_digest
         self._public = public
 
     def public_key(self) -> ec.EllipticCurvePublicKey:
@@ -514,7 +517,7 @@ class DeviceKey(ec.EllipticCurvePrivateKey):
             raise TypeError("the device key signs ECDSA with SHA-256 over data, nothing else")
         digest = hashes.Hash(hashes.SHA256())
         digest.update(bytes(data))
-        return self._tpm.sign(digest.finalize())
+        return self._sign_digest(digest.finalize())
 
     def exchange(self, algorithm: ec.ECDH, peer_public_key: ec.EllipticCurvePublicKey) -> NoReturn:
         raise BirthmarkError("identity.not-exportable", "it only signs")

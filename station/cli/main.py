@@ -30,6 +30,7 @@ COMMANDS: Final = (
     ("backup", "station.cli.backup:backup", "Write the whole station, secrets included, to a file."),
     ("restore", "station.cli.backup:restore", "Make a data directory from a backup, or nothing."),
     ("import", "station.cli.import_sma:import_directory", "Make a data directory from the public SMA's."),
+    ("export", "station.cli.export:export", "Write the station as the public SMA's directory."),
     ("derive-vectors", "station.cli.vectors:derive_vectors", "Print derived keys for well-known master keys."),
 )
 

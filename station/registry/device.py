@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from runtime.clock import iso_time
-from station.registry.records import KeyHolder, Unit, UnitState
+from station.registry.records import UNKNOWN_AUTHORITY, KeyHolder, Unit, UnitState
 from station.registry.units import certificate_serial
 from station.registry.validations import DAY_SECONDS
 
@@ -36,6 +36,13 @@ class Device(msgspec.Struct, frozen=True):
     duration_seconds: float | None
     certificate_serial: Annotated[str, Meta(description="Hexadecimal; empty for a reservation.")]
     certificate_not_after: str | None
+    certificate_authority: Annotated[
+        Literal["own", "unknown", ""],
+        Meta(
+            description="`unknown`: another authority signed it, so it is never valid here, though tokens are; "
+            "empty for a reservation."
+        ),
+    ]
     station: str
     port: Annotated[str, Meta(description="Where it was provisioned: a serial port, or HTTP and the token's name.")]
     ek_trust: Annotated[str, Meta(description="`verified`, `unverified` or `simulated`; empty without a TPM.")]
@@ -69,6 +76,7 @@ def device_of(unit: Unit) -> Device:
         issued_at=_iso_or_none(unit.issued_at),
         duration_seconds=None if unit.duration_ms is None else unit.duration_ms / 1000,
         certificate_serial=certificate_serial(unit),
+        certificate_authority=_authority(unit),
         certificate_not_after=_iso_or_none(unit.certificate.not_after if unit.certificate else None),
         station=unit.station,
         port=unit.port,
@@ -87,6 +95,12 @@ def device_of(unit: Unit) -> Device:
         validations_that_day=unit.validated.on_day,
         validations_total=unit.validated.total,
     )
+
+
+def _authority(unit: Unit) -> Literal["own", "unknown", ""]:
+    if unit.certificate is None:
+        return ""
+    return "unknown" if unit.certificate.issuer == UNKNOWN_AUTHORITY else "own"
 
 
 def _iso_or_none(seconds: int | None) -> str | None:

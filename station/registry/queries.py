@@ -128,6 +128,12 @@ async def by_certificate(connection: Connection, sha256: bytes) -> tuple[Unit, C
     return (await units.by_id(connection, certificate.unit_id), certificate) if certificate else None
 
 
+async def nuc_blind_indices(connection: Connection) -> dict[int, bytes]:
+    """Unit id → the blind index of its NUC hash, for the units that are not released."""
+    query = sa.select(table.c.id, table.c.nuc_blind_index).where(ACTIVE)
+    return {row.id: row.nuc_blind_index for row in await connection.execute(query)}
+
+
 @lru_cache(maxsize=1024)
 def _standings_query(count: int) -> sa.TextualSelect:
     """The query for `count` blind indices: as many rows for one that nobody has as for a unit's.

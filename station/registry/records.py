@@ -18,6 +18,9 @@ class UnitState(StrEnum):
     RELEASED = "released"
 
 
+UNKNOWN_AUTHORITY: Final = b""
+"""In place of an issuer's fingerprint: another authority, which this station does not have, signed the certificate."""
+
 COUNTED: Final = frozenset({UnitState.ISSUED, UnitState.PROVISIONED, UnitState.REVOKED})
 """The states in which a unit is listed and counted, when no state is asked for."""
 
@@ -68,7 +71,7 @@ class Certificate:
     """Hexadecimal."""
     key_fingerprint: bytes
     issuer: bytes
-    """SHA-256 of the issuer's SubjectPublicKeyInfo."""
+    """SHA-256 of the issuer's SubjectPublicKeyInfo, or `UNKNOWN_AUTHORITY`: then it is never valid here."""
     der: bytes
     sha256: bytes
     not_after: int
@@ -87,7 +90,7 @@ class Signed:
     der: bytes
     serial: int
     issuer: bytes
-    """SHA-256 of the issuer's SubjectPublicKeyInfo."""
+    """SHA-256 of the issuer's SubjectPublicKeyInfo, or `UNKNOWN_AUTHORITY`."""
     not_after: int
     """Seconds since 1970."""
 

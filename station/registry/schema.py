@@ -91,7 +91,8 @@ certificates: Final = sa.Table(
     sa.Column("state", sa.String(16), nullable=False),
     # hexadecimal; chosen when it is reserved
     sa.Column("serial", sa.String(40), nullable=False),
-    # SHA-256 of SubjectPublicKeyInfo, 32 bytes each; the issuer's is known once it has signed
+    # SHA-256 of SubjectPublicKeyInfo, 32 bytes each; the issuer's is known once it has signed, and empty if another
+    # authority did
     sa.Column("key_fingerprint", sa.LargeBinary(32), nullable=False),
     sa.Column("issuer", sa.LargeBinary(32)),
     # NULL until signed

@@ -27,7 +27,7 @@ from shared.x509_profile import UNREADABLE, is_p256
 from station.authority.certificates import AuthorityCertificates
 from station.registry import queries
 from station.registry.database import Database
-from station.registry.records import Certificate, CertificateState, Unit, UnitState
+from station.registry.records import UNKNOWN_AUTHORITY, Certificate, CertificateState, Unit, UnitState
 from station.validation.counts import ValidationCounts
 from station.validation.verdict import Reason, Verdict
 
@@ -155,6 +155,8 @@ def _judge(found: tuple[Unit, Certificate] | None, *, signed: bool) -> Reason:
     if found is None:
         return Reason.UNKNOWN_UNIT
     unit, certificate = found
+    if certificate.issuer == UNKNOWN_AUTHORITY:
+        return Reason.UNTRUSTED  # whatever intermediates this station has come by since
     if certificate.state is CertificateState.REVOKED:
         return Reason.REVOKED
     if unit.state is not UnitState.PROVISIONED:

@@ -304,6 +304,11 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         retry=True,
     ),
     ErrorKind(
+        "tpm.closed",
+        "the camera is closed",
+        "Let a program's threads end before the block of `Camera.open` does.",
+    ),
+    ErrorKind(
         "tpm.failed",
         "the TPM refuses a command",
         "Note the code and look it up with `tpm2_rc_decode`; the TPM may be of a kind this agent does not know.",

@@ -93,9 +93,30 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind("backup.too-new", "the backup was made by a newer version", "Update this station's software first."),
     ErrorKind(
+        "export.exists",
+        "something is there already where the export should go",
+        "Nothing was exported, and nothing replaced. Name a directory that is not there yet.",
+    ),
+    ErrorKind(
+        "export.unwritable",
+        "the export cannot be written",
+        "Nothing is left of it. Check the directory that it should lie in: its owner, and the room on its disk.",
+    ),
+    ErrorKind(
+        "import.devices-unusable",
+        "some devices cannot be taken over",
+        "Nothing was imported. Correct them in a copy of the directory, or import the others: `--leave-out SERIAL` for "
+        "each, or `--skip-unusable` for all of them.",
+    ),
+    ErrorKind(
         "import.inconsistent",
         "the data to import contradicts itself",
         "Nothing was imported. Correct what is named in a copy of the directory, and import that.",
+    ),
+    ErrorKind(
+        "import.no-such-device",
+        "a device that is to be left out is not in device_registry.json",
+        "Nothing was imported. Write its serial number as that file does.",
     ),
     ErrorKind(
         "import.unreadable",
