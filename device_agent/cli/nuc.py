@@ -146,14 +146,14 @@ def _captured(origin: str, frames: int, output: Path, force: bool) -> Captured:
         with _progress("dark frames", frames) as step:
             darks = calibrate.take_darks(source, frames, step)
     made = calibrate.build(flats, darks)
-    del flats, darks  # a Pi Zero has no memory for them beside the file
+    del flats, darks
     header = made.header
-    data = map_file.encode(made)
+    parts = map_file.parts(made)
     with acting_as(writer):
-        Disk().replace(output, data)
+        Disk().replace(output, *parts)
     return Captured(
         file=str(output),
-        bytes=len(data),
+        bytes=sum(memoryview(part).nbytes for part in parts),
         sensor=header.sensor,
         width=header.width,
         height=header.height,
