@@ -21,6 +21,11 @@ class Pattern(Enum):
     WORKING = (0.1, 0.1)
     DONE = (1.0,)
     FAILED = (0.1, 0.2, 0.1, 0.2, 0.1, 1.3)
+    NO_MAP = (0.1, 0.2, 0.1, 1.6)
+    LIGHT = (1.0, 1.0)
+    """Point the camera at an even light."""
+    COVER = (1.9, 0.1)
+    """Cover the lens."""
 
 
 class Led:

@@ -96,7 +96,7 @@ def run(
     """Wait for a station on the port, prove this unit's identity, and store what the station sends.
 
     Progress goes to stderr. Root becomes the owner of the state directory. Once a station has recorded this unit, the
-    file of --nuc-map is removed.
+    file of --nuc-map is removed. While that file is missing it waits, and tells a station so; with --once it ends.
 
     Exit status with --once: 0 provisioned, 75 try again, 1 refused or impossible.
     """
@@ -104,7 +104,17 @@ def run(
         raise click.UsageError("--intermediate-certificate needs --root-certificate.")
     become(owner_of(state_dir))
     prepare_state_dir(state_dir)
-    options = Options(state_dir, tpm, nuc_map, keep_nuc_map, serial, root_certificate, model, intermediate_certificate)
+    options = Options(
+        state_dir=state_dir,
+        tpm=tpm,
+        nuc_map=nuc_map,
+        keep_nuc_map=keep_nuc_map,
+        serial=serial,
+        root_certificate=root_certificate,
+        model=model,
+        intermediate_certificate=intermediate_certificate,
+        wait_for_map=not once,
+    )
     machine = Machine(state_dir=state_dir, tpm=tpm, nuc_map=nuc_map)
     timeouts = Timeouts(wait, step_seconds)
     with (
@@ -118,7 +128,13 @@ def run(
             # A simulator's keys lie in the same place, so nothing outlives them; a chip's identity must.
             if tpm.startswith(_CHIP) and not allow_volatile:
                 check_lasting(state_dir)
-            agent = Agent(options, source, say=display.say, findings=lambda: codes(examine(machine)))
+            agent = Agent(
+                options,
+                source,
+                say=display.say,
+                findings=lambda: codes(examine(machine)),
+                lacking=display.lacking,
+            )
             if once:
                 identity = serve_once(port, agent, display.progress, timeouts)
             else:
