@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 import click
 
 from device_agent.board.display import Display
 from device_agent.board.led import find_led
-from device_agent.cli.common import STATE_DIR, TPM
+from device_agent.cli.common import STATE_DIR, TPM, ended_by_signals
 from device_agent.cli.status import summary
 from device_agent.doctor.checks import codes, examine
 from device_agent.doctor.machine import Machine
@@ -118,7 +115,7 @@ def run(
     machine = Machine(state_dir=state_dir, tpm=tpm, nuc_map=nuc_map)
     timeouts = Timeouts(wait, step_seconds)
     with (
-        _ended_by_signals(),
+        ended_by_signals(),
         lock_state_dir(state_dir),
         open_tpm(tpm, state_dir) as source,
         closing(find_led()) as led,
@@ -147,17 +144,3 @@ def run(
         display.provisioned(identity)
         if as_json:
             print_json(summary(identity))
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Turn SIGTERM into an exception, so that the agent also ends its simulator. The disk is safe at any moment."""
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -26,7 +26,6 @@ from device_agent.nuc_map.frames import (
     Pixels,
     bands,
     colour_planes,
-    new_plane,
 )
 from device_agent.nuc_map.pattern import Response, correlation, gain_of
 
@@ -138,7 +137,7 @@ class _Sum:
         pixels = frame.pixels
         self._count += 1
         if self._low is None:
-            self._low = new_plane((frame.format.height, frame.format.width), np.uint16)
+            self._low = np.zeros((frame.format.height, frame.format.width), np.uint16)
         carries = self._count * frame.format.white > 0xFFFF
         for rows in bands(len(pixels)):
             low, added = self._low[rows], pixels[rows]
@@ -150,7 +149,7 @@ class _Sum:
         place = 0
         while carry.any():
             if place == len(self._high):
-                self._high.append(new_plane((height, carry.shape[1]), np.uint8))
+                self._high.append(np.zeros((height, carry.shape[1]), np.uint8))
             bits = self._high[place][rows]
             bits ^= carry
             carry = carry & ~bits

@@ -18,7 +18,7 @@ from msgspec import Meta
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from device_agent.nuc_map.frames import Frame, FrameFormat, Light, Pixels, bands, frame_format, new_plane
+from device_agent.nuc_map.frames import Frame, FrameFormat, Light, Pixels, bands, frame_format
 from runtime.files import read_bounded
 from shared.errors import BirthmarkError
 
@@ -104,7 +104,7 @@ def _read_npy_pixels(file: BinaryIO) -> Pixels:
     if len(shape) != 2 or kind.kind != "u" or kind.itemsize > 2:
         raise BirthmarkError("nuc.frames-wrong-shape", "a .npy frame has two dimensions of uint8 or uint16")
     frame_format(shape[1], shape[0], "MONO", 16, "")  # bounds the size
-    data = new_plane((shape[0], shape[1] * kind.itemsize), np.uint8)
+    data = np.empty((shape[0], shape[1] * kind.itemsize), np.uint8)
     _read_exactly(file, data.data.cast("B"))
     pixels = data.reshape(-1).view(kind).reshape(shape, order="F" if fortran else "C")
     return pixels.astype(np.uint16, copy=False)
@@ -145,7 +145,7 @@ def _read_dng_pixels(file: BinaryIO, page: Any, format_: FrameFormat, stored_bit
         raise BirthmarkError("nuc.frames-unreadable", "a .dng frame has to be in strips or one tile")
     if format_.width * stored_bits % 8 or sum(page.databytecounts) != row_bytes * format_.height:
         raise ValueError("its size is not what its tags say")
-    data = new_plane((format_.height, row_bytes), np.uint8)
+    data = np.empty((format_.height, row_bytes), np.uint8)
     left = data.data.cast("B")
     for offset, size in zip(page.dataoffsets, page.databytecounts, strict=True):
         file.seek(offset)
@@ -160,7 +160,7 @@ def from_bit_stream(rows: NDArray[np.uint8], bits: int) -> Pixels:
     """Unpack pixels of 10, 12 or 14 bits, packed without gaps, highest bit first (TIFF 6.0, FillOrder 1)."""
     group = {10: 4, 12: 2, 14: 4}[bits]
     group_bytes = group * bits // 8
-    pixels = new_plane((rows.shape[0], rows.shape[1] // group_bytes * group), np.uint16)
+    pixels = np.empty((rows.shape[0], rows.shape[1] // group_bytes * group), np.uint16)
     for band in bands(len(rows)):
         for place in range(group):
             first, end = place * bits // 8, -(-(place + 1) * bits // 8)

@@ -5,9 +5,10 @@ A frame is a plane of `height` rows of `width` uint16, one number a pixel, as th
 
 from __future__ import annotations
 
-import mmap
+import ctypes
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol, TypeVar, cast, get_args
@@ -30,6 +31,7 @@ SIDE_MAX: Final = 16384
 PIXELS_MAX: Final = (limits.NUC_MAP_BYTES - 8192) // 4
 """The most pixels that two planes of a map have room for; also bounds what is read of a frame."""
 SENSOR_CHARACTERS: Final = 64
+_M_MMAP_THRESHOLD: Final = -3
 _BAND: Final = 64
 """Lines worked on at a time: what is computed of a frame for a moment needs little memory."""
 
@@ -40,13 +42,14 @@ def bands(lines: int) -> Iterator[slice]:
         yield slice(start, start + _BAND)
 
 
-def new_plane(shape: tuple[int, int], kind: type[Number]) -> NDArray[Number]:
-    """Return a plane of zeros that goes back to the system as soon as it is dropped.
+def return_large_memory() -> None:
+    """Have the C library give an array of a MiB or more back to the system as soon as it is dropped.
 
-    The memory of numpy's own arrays goes back to the C library, which keeps it: up to two planes of 12 megapixels.
+    Otherwise it keeps up to two planes of 12 megapixels of what was dropped. Does nothing where that is another library
+    than glibc (mallopt(3)).
     """
-    memory = mmap.mmap(-1, shape[0] * shape[1] * np.dtype(kind).itemsize)
-    return np.frombuffer(memory, kind).reshape(shape)
+    with suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1 << 20)
 
 
 class Light(Enum):
@@ -162,7 +165,7 @@ def unpacked(rows: NDArray[np.uint8], raw: RawFormat, width: int) -> Pixels:
         # A view where that is possible: a copy of 12 megapixels is 24 MB.
         return used.astype(np.uint16) if raw.bits == 8 else used.view("<u2").astype(np.uint16, copy=False)
     low_bits = 8 // per_group
-    pixels = new_plane((rows.shape[0], width), np.uint16)
+    pixels = np.empty((rows.shape[0], width), np.uint16)
     for band in bands(len(rows)):
         low = used[band, per_group :: per_group + 1]
         for place in range(per_group):

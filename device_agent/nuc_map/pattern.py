@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device_agent.nuc_map.format import DEFECTIVE, GAIN_ONE
-from device_agent.nuc_map.frames import Pixels, bands, new_plane
+from device_agent.nuc_map.frames import Pixels, bands
 
 Field = NDArray[np.float32]
 
@@ -66,7 +66,7 @@ def gain_of(answer: Plane, out: Pixels | None = None) -> Pixels:
     """
     height, width = answer.shape
     around = local_mean(answer)
-    gain = new_plane((height, width), np.uint16) if out is None else out
+    gain = np.empty((height, width), np.uint16) if out is None else out
     for rows in bands(height):
         field, mean = answer[rows, ALL], around[rows]
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -81,7 +81,7 @@ def gain_of(answer: Plane, out: Pixels | None = None) -> Pixels:
 def local_mean(field: Plane) -> Field:
     """Return the mean around each pixel. Near a border the window shrinks on both sides, which preserves slopes."""
     height, width = field.shape
-    mean = new_plane((height, width), np.float32)
+    mean = np.empty((height, width), np.float32)
     for columns in bands(width):
         mean[:, columns] = _running_mean(field[ALL, columns])
     for rows in bands(height):

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from device_agent.nuc_map.frames import Frame, FrameFormat, Light, bands, colour_planes, new_plane
+from device_agent.nuc_map.frames import Frame, FrameFormat, Light, bands, colour_planes
 from device_agent.nuc_map.pattern import ALL, Plane
 from shared.errors import BirthmarkError
 
@@ -39,6 +39,11 @@ RELIABILITY_MIN: Final = 0.5
 _DEGREE: Final = 4
 _PARTS: Final = 24
 _PART_SIDE_MIN: Final = 6
+
+BLACK: Final = 0.06
+"""Of full scale: a sensor's black level, where it is not measured yet."""
+_LOOK_SIDE: Final = 480
+"""The most pixels of a colour, in each direction, that a look at a single frame takes."""
 
 
 class Watch:
@@ -104,7 +109,7 @@ def check_light(answer: Plane, colour: str) -> None:
 
     Raises `nuc.frames-too-dark` or `nuc.frames-uneven`.
     """
-    whole = new_plane((answer.shape[0], answer.shape[1]), np.float32)
+    whole = np.empty((answer.shape[0], answer.shape[1]), np.float32)
     for rows in bands(len(whole)):
         whole[rows] = answer[rows, ALL]
     level = float(np.median(whole, overwrite_input=True)) / 65536
@@ -118,6 +123,27 @@ def check_light(answer: Plane, colour: str) -> None:
     structure = _measure_structure(parts)
     if structure > STRUCTURE_MAX:
         raise BirthmarkError("nuc.frames-uneven", f"{colour} has structure of {structure:.1%}")
+
+
+def check_look(frame: Frame, light: Light) -> list[float]:
+    """Check a single frame before any is taken, and return the level of each colour, of full scale.
+
+    The black level is assumed, and a large frame is thinned out, so what passes may still fail later. Raises as
+    `Watch.check` and `check_light` do.
+    """
+    Watch(light).check(frame)
+    levels = []
+    for plane in colour_planes(frame.format.pattern):
+        pixels = plane.of(frame.pixels)
+        step = math.ceil(max(pixels.shape) / _LOOK_SIDE)
+        field = pixels[::step, ::step].astype(np.float32)
+        field /= np.float32(frame.format.white + 1)
+        levels.append(float(field.mean()))
+        if light is Light.FLAT:
+            field -= np.float32(BLACK)
+            field *= np.float32(65536)
+            check_light(field, plane.name)
+    return levels
 
 
 def _part_medians(answer: Plane) -> NDArray[np.float64]:
