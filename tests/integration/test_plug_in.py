@@ -224,15 +224,27 @@ def test_a_second_unit_with_the_same_nuc_hash_is_refused(workspace: Path, statio
 def test_other_programs_writing_to_the_port_do_no_harm(workspace: Path, station: VirtualStation) -> None:
     pi = pi_of(workspace, 23)
     chatter = b"\r\nraspberrypi login: AT\r\nATE0\r\nAT+CGMI\r\n\x00\x00\x7f\xff"
-    sent = dict.fromkeys(End, 0)
+    heard: set[End] = set()
+    inside = dict.fromkeys(End, False)
+    frames = dict.fromkeys(End, 0)
 
     def spoil(end: End, data: bytes) -> bytes:
-        sent[end] += 1
-        return chatter + data + chatter if sent[end] < 4 and b"\0" in (data[:1], data[-1:]) else data
+        """Add noise before the first frame and between frames: inside a frame it would spoil that frame."""
+        spoiled = bytearray(b"" if end in heard else chatter)
+        heard.add(end)
+        for octet in data:
+            spoiled.append(octet)
+            if octet:
+                inside[end] = True
+            elif inside[end]:
+                inside[end] = False
+                frames[end] += 1
+                spoiled += chatter if frames[end] < 4 else b""
+        return bytes(spoiled)
 
     pi.cable.spoil = spoil
     provisioned(pi)
-    assert all(sent.values())
+    assert all(count >= 3 for count in frames.values())
 
 
 def test_a_cable_pulled_in_the_middle_and_plugged_in_again_goes_on_where_it_was(
