@@ -42,7 +42,7 @@ from tpm2_pytss import (
     TPMT_TK_HASHCHECK,
     TSS2_Exception,
 )
-from tpm2_pytss.utils import NoSuchIndex, NVReadEK, create_ek_template
+from tpm2_pytss.utils import NoSuchIndex, create_ek_template
 
 from device_agent.storage.endorsement_key import EndorsementKey
 from device_agent.storage.tpm_blob import Blob
@@ -50,6 +50,8 @@ from device_agent.tpm import templates
 from device_agent.tpm.bus_encryption import Encrypted, encrypt, start_session
 from device_agent.tpm.connection import Connection
 from device_agent.tpm.ek_chain import read_ek_chain
+from device_agent.tpm.nv import read_nv
+from shared import limits
 from shared.errors import BirthmarkError, ErrorCode
 
 _LOADED_MAX: Final = 2
@@ -457,14 +459,21 @@ class Tpm:
             raise BirthmarkError("tpm.another-ek", self._ek_name)
 
     def _read_ek(self, name: str) -> tuple[bytes, TPM2B_PUBLIC | None]:
-        def read(esapi: ESAPI) -> tuple[bytes, TPM2B_PUBLIC | None]:
-            try:
-                certificate, template = create_ek_template(name, NVReadEK(esapi))
-            except (NoSuchIndex, ValueError):  # the library's errors where there is none
-                return b"", None
-            return certificate or b"", template
+        what = f"read the certificate of {name}"
 
-        return self._run(f"read the certificate of {name}", read)
+        def read(index: int) -> bytes:
+            content = read_nv(self._run, what, int(index), limits.CERTIFICATE_BYTES)
+            if content is None:
+                raise NoSuchIndex(index)
+            return content
+
+        try:
+            certificate, template = create_ek_template(name, read)
+        except ValueError:  # the library's error where there is none
+            return b"", None
+        except TSS2_Exception as error:  # NV holds a template of the EK that is none
+            raise BirthmarkError("tpm.failed", f"{what}: {error}") from error
+        return certificate or b"", template
 
     def _read_properties(self) -> tuple[str, str]:
         """Return manufacturer (four letters) and firmware version as the TPM reports them, without proof."""

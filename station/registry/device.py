@@ -10,6 +10,7 @@ from msgspec import Meta
 from runtime.clock import iso_time
 from station.registry.records import KeyHolder, Unit, UnitState
 from station.registry.units import certificate_serial
+from station.registry.validations import DAY_SECONDS
 
 
 class Device(msgspec.Struct, frozen=True):
@@ -48,6 +49,11 @@ class Device(msgspec.Struct, frozen=True):
     revoked_code: str | None
     closed_at: Annotated[str | None, Meta(description="When it was released.")]
     closed_reason: str | None
+    validated_on: Annotated[str | None, Meta(description="The latest day, in UTC, on which a validation passed.")]
+    validations_that_day: int
+    validations_total: Annotated[
+        int, Meta(description="Those that passed, or would have but for the daily limit. Up to ten seconds late.")
+    ]
 
 
 def device_of(unit: Unit) -> Device:
@@ -77,6 +83,9 @@ def device_of(unit: Unit) -> Device:
         revoked_code=unit.revoked_code,
         closed_at=_iso_or_none(unit.closed_at),
         closed_reason=unit.closed_reason,
+        validated_on=iso_time(unit.validated.day * DAY_SECONDS)[:10] if unit.validated.total else None,
+        validations_that_day=unit.validated.on_day,
+        validations_total=unit.validated.total,
     )
 
 

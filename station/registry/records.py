@@ -130,6 +130,34 @@ class Applicant:
 
 
 @dataclass(frozen=True, slots=True)
+class Validated:
+    """How often a unit was validated."""
+
+    day: int
+    """The latest day on which it was, in UTC, as days since 1970."""
+    on_day: int
+    """How often on that day."""
+    total: int
+
+    def on(self, day: int) -> int:
+        """How often on `day`, which is not before the latest."""
+        return self.on_day if self.day == day else 0
+
+
+NEVER_VALIDATED: Final = Validated(0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a unit stands: what its validation depends on."""
+
+    unit_id: int
+    state: UnitState
+    tables: frozenset[int]
+    validated: Validated
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """A row of the table of units, with its key tables and its certificate. Times are seconds since 1970."""
 
@@ -161,3 +189,4 @@ class Unit:
     tables: tuple[TableId, ...]
     certificate: Certificate | None
     """The latest that was signed; None for a reservation."""
+    validated: Validated = NEVER_VALIDATED

@@ -129,6 +129,18 @@ assignments: Final = sa.Table(
 )
 sa.Index("assignments_table_id", assignments.c.table_id)
 
+# How often a unit was validated: on the latest day on which it was, and in all.
+validations: Final = sa.Table(
+    "validations",
+    metadata,
+    sa.Column("unit_id", sa.Integer, sa.ForeignKey("units.id"), primary_key=True),
+    # days since 1970, UTC
+    sa.Column("day", sa.Integer, nullable=False),
+    sa.Column("on_day", sa.BigInteger, nullable=False),
+    sa.Column("total", sa.BigInteger, nullable=False),
+)
+sa.Index("validations_day_on_day", validations.c.day, validations.c.on_day)
+
 key_tables: Final = sa.Table(
     "key_tables",
     metadata,

@@ -361,6 +361,13 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "It needs one of the TCG templates L-1, L-2 or H-1 to H-7; ask the vendor of the TPM.",
     ),
     ErrorKind(
+        "tpm.not-ready",
+        "the TPM does not get ready",
+        "Just switched on, it may need a moment: try again. If it stays so, switch the power off and on and check that "
+        "its hat sits firmly; if that does not help, the TPM is broken.",
+        retry=True,
+    ),
+    ErrorKind(
         "tpm.not-this-one",
         "this identity belongs to another TPM",
         "Put the card back into its own unit, or `birthmark-agent reset --forget-nuc-map` and provision it anew.",

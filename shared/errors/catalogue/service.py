@@ -134,6 +134,12 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "It is the SHA-256 of the NUC map, in hexadecimal; without it the station makes one.",
     ),
     ErrorKind(
+        "provisioning.phase-two-refused",
+        "this station does not provision in the second form, in which keys and a device secret cross in the clear",
+        "Plug the unit in, or send its certificate request as csr to /api/v1/devices/provision, without device_secret: "
+        "then its private key stays where it is.",
+    ),
+    ErrorKind(
         "provisioning.station-keys-off",
         "this station makes no private keys for others",
         "Send a certificate request, or set station_made_keys = true under [provisioning] in station.toml.",

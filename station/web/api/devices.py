@@ -29,7 +29,7 @@ DER = "application/pkix-cert"
 
 _Text = Annotated[str, Meta(max_length=limits.SERIAL_CHARACTERS)]
 _Seconds = Annotated[int, Meta(ge=0, le=2**40)]
-_Reason = Annotated[
+Reason = Annotated[
     str,
     Meta(
         max_length=200,
@@ -76,7 +76,7 @@ class CertificateQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Revocation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[
-        _Reason,
+        Reason,
         Meta(
             description="A text for people, with a letter or a digit; recorded in the audit log and shown on the page."
         ),
@@ -89,7 +89,7 @@ class Revocation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Reinstatement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[
-        _Reason, Meta(description="A text for people, with a letter or a digit; recorded in the audit log.")
+        Reason, Meta(description="A text for people, with a letter or a digit; recorded in the audit log.")
     ]
 
 

@@ -55,12 +55,25 @@ def test_what_a_unit_waits_for_stays_shown_while_it_also_waits_for_a_station(
     said = manager.recv(4096)
     assert said.startswith(b"READY=1\nSTATUS=Waiting for the NUC map: there is no NUC map")
     assert b"nuc capture --guided" in said
+    display.waiting_for(BirthmarkError("tpm.no-device"))
+    assert b"there is no TPM" in manager.recv(4096)
     display.progress(0, "Waiting for a station")
+    assert manager.recv(4096) == said
     display.lacking(None)
     display.progress(0, "Waiting for a station")
     assert manager.recv(4096) == b"READY=1\nSTATUS=Waiting for a station"
-    assert shown == [Pattern.NO_MAP, Pattern.WAITING]
+    assert shown == [Pattern.NO_MAP, Pattern.WAITING, Pattern.NO_MAP, Pattern.WAITING]
     assert "The NUC map is here." in capsys.readouterr().err
+
+
+def test_waiting_for_a_chip_is_reported_and_is_not_ready_yet(
+    manager: socket.socket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Display(find_led(tmp_path)).waiting_for(BirthmarkError("tpm.no-device"))
+    said = manager.recv(4096)
+    assert said.startswith(b"STATUS=there is no TPM. ")
+    assert said.endswith(b"[tpm.no-device]")
+    assert capsys.readouterr().err.endswith("[tpm.no-device] Looking again.\n")
 
 
 def test_an_agent_that_ends_before_its_first_word_was_never_ready(manager: socket.socket, tmp_path: Path) -> None:
