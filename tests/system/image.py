@@ -115,6 +115,7 @@ def packages() -> dict[str, Path]:
     found = built("amd64")
     work = CACHE / "upgrade"
     shutil.rmtree(work, ignore_errors=True)
+    CACHE.mkdir(parents=True, exist_ok=True)
     run("dpkg-deb", "-R", found["agent"], work)
     control = work / "DEBIAN/control"
     control.write_text(re.sub(r"^(Version: .*)$", r"\1+upgrade", control.read_text(), flags=re.MULTILINE))

@@ -185,6 +185,19 @@ async def test_without_tls_only_listed_networks_are_served(runner: web.AppRunner
     await unlisted.stop()
 
 
+async def test_a_socket_of_systemds_is_served_in_the_clear_to_listed_networks(
+    runner: web.AppRunner, inherited: list[socket.socket]
+) -> None:
+    here = other_address()
+    inherited += [socket.create_server(("127.0.0.1", 0)), socket.create_server((here, 0))]
+    listener = Listener(("127.0.0.1",), 1, plain=networks(here))
+    addresses = (await listener.start(runner)).split(" and ")
+    assert addresses[1].startswith(f"http://{here}:")
+    async with ClientSession() as client, client.get(addresses[1]) as answer:
+        assert answer.status == 404
+    await listener.stop()
+
+
 async def test_with_tls_a_listed_network_is_served_by_tls_all_the_same(
     runner: web.AppRunner, inherited: list[socket.socket]
 ) -> None:
