@@ -4,7 +4,8 @@
         token = camera.token()
         signature = camera.sign(b"...")
 
-Private keys and table keys never leave the TPM.
+Private keys and table keys never leave the TPM. One `Camera` may be used from any number of threads, such as one that
+takes pictures and one that submits them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import hashlib
 import json
 import os
 import secrets
+import threading
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -27,7 +29,7 @@ from device_agent.storage.disk import Disk
 from device_agent.storage.identity import Identity, IdentityStore
 from device_agent.storage.sealed_map import open_map
 from device_agent.storage.state_dir import DEFAULT_STATE_DIR, check_state_dir, lock_state_dir
-from device_agent.tpm import Tpm
+from device_agent.tpm import DeviceKey, Tpm
 from device_agent.tpm.source import SIMULATOR, name_from_file, open_tpm
 from shared import limits
 from shared.birthmark.bundle import signed_text
@@ -40,11 +42,17 @@ SIGNATURE_FIELD: Final = "device_signature"
 
 
 class Camera:
-    """One unit's identity and its TPM, for one thread at a time. Every method that uses the TPM may raise `tpm.*`."""
+    """One unit's identity and its TPM, for any number of threads: a TPM does one thing at a time, and the others wait.
+
+    Every method that uses the TPM may raise `tpm.*`: after `open` has ended, `tpm.closed`.
+    """
 
     def __init__(self, identity: Identity, tpm: Tpm) -> None:
         self._identity = identity
-        self._tpm = tpm
+        self._opened: Tpm | None = tpm
+        self._turn = threading.RLock()
+        """Held by the thread that uses the TPM. What takes several commands, as a token does, is one turn: its keys and
+        its encrypted session are in the TPM from the first command to the last."""
         self._tables: Final = {TableId(table.table_id): table.key for table in identity.secrets.tables}
 
     @classmethod
@@ -69,7 +77,23 @@ class Camera:
             if not identity.is_for(opened.device_public_key()):
                 raise BirthmarkError("tpm.not-this-one", str(state_dir))
             opened.expect_endorsement_key(identity.about.ek)
-            yield cls(identity, opened)
+            camera = cls(identity, opened)
+            try:
+                yield camera
+            finally:
+                camera._close()
+
+    @contextmanager
+    def _tpm(self) -> Iterator[Tpm]:
+        with self._turn:
+            if self._opened is None:
+                raise BirthmarkError("tpm.closed")
+            yield self._opened
+
+    def _close(self) -> None:
+        """Wait for the thread whose turn it is; the next ones are refused, for their TPM is about to be let go."""
+        with self._turn:
+            self._opened = None
 
     @property
     def serial(self) -> str:
@@ -108,9 +132,10 @@ class Camera:
     def private_key(self) -> ec.EllipticCurvePrivateKey:
         """Return the device key as a private key of cryptography, for TLS client authentication, CMS, COSE.
 
-        It only signs.
+        It only signs, in any thread.
         """
-        return self._tpm.device_key()
+        with self._tpm() as tpm:
+            return DeviceKey(self.sign_digest, tpm.device_public_key())
 
     def sign(self, data: bytes) -> bytes:
         """Sign `data`. Returns DER ECDSA P-256 with SHA-256."""
@@ -118,7 +143,8 @@ class Camera:
 
     def sign_digest(self, digest: bytes) -> bytes:
         """Sign data by its SHA-256, 32 bytes. Returns what `sign` returns."""
-        return self._tpm.sign(digest)
+        with self._tpm() as tpm:
+            return tpm.sign(digest)
 
     def sign_bundle(self, bundle: Mapping[str, Any]) -> dict[str, Any]:
         """Return `bundle` with `device_signature`: base64 of DER, over the bundle's JSON with sorted keys."""
@@ -150,16 +176,19 @@ class Camera:
         if chosen not in self._tables:
             raise BirthmarkError("table.not-ours", str(chosen))
         number = KeyIndex(secrets.randbelow(limits.KEYS_PER_TABLE)) if index is None else key_index(index)
-        with self._tpm.encrypted():
-            key = TokenKey(self._tpm.hmac(self._tables[chosen], expand_input(number)))
+        with self._tpm() as tpm, tpm.encrypted():
+            key = TokenKey(tpm.hmac(self._tables[chosen], expand_input(number)))
             nuc_hash = self.nuc_hash()
         return seal_token(key, os.urandom(NONCE_BYTES), nuc_hash, chosen, number)
 
     def nuc_hash(self) -> NucHash:
         """Return the sensor's fingerprint, unsealed by the TPM."""
-        return NucHash(self._tpm.unseal(self._identity.sealed_map.hash))
+        with self._tpm() as tpm:
+            return NucHash(tpm.unseal(self._identity.sealed_map.hash))
 
     def nuc_map(self) -> bytes:
         """Return the sensor's NUC map as captured, to correct pictures with. Raises `identity.damaged`."""
         sealed = self._identity.sealed_map
-        return open_map(sealed.file, self._tpm.unseal(sealed.key)).data
+        with self._tpm() as tpm:
+            key = tpm.unseal(sealed.key)
+        return open_map(sealed.file, key).data

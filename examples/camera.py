@@ -3,11 +3,15 @@
 
     python examples/camera.py raw.dng --processed photo.jpg --output vouched.json
 
-The JSON holds two values:
+The JSON holds three values:
 
 `submission` is the body for Birthmark's aggregator (POST /api/v1/submit): the picture's hashes, and a NUC token that
 only this camera's sensor and TPM could have made. The aggregator asks the manufacturer's authority to validate the
 token, and the authority never learns of the picture.
+
+`legacy_submissions` are bodies for its older address (POST /api/v1/submit-legacy), one for each hash, with a token of
+the same kind. They name all three tables, and two key indices are chance, so that the aggregator does not learn which
+key was used. The public aggregator's newest version records only these. examples/submit.py sends either.
 
 `certificate_bundle` is the body for the authority's /validate-cert: the hash, signed with the key that was made in this
 camera's TPM.
@@ -22,8 +26,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import secrets
 import sys
 import time
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +37,7 @@ import msgspec
 
 from device_agent.camera import Camera
 from device_agent.storage.state_dir import DEFAULT_STATE_DIR
+from shared import limits
 from shared.errors import BirthmarkError, format_error
 
 RAW, PROCESSED = 0, 1  # Birthmark's modification levels
@@ -39,7 +46,7 @@ RAW, PROCESSED = 0, 1  # Birthmark's modification levels
 def vouch(camera: Camera, raw: Path, processed: Path | None, timestamp: int) -> dict[str, Any]:
     """Make the submission and the certificate bundle for one picture, taken at `timestamp` (seconds since 1970)."""
     raw_hash = signed_hash = file_hash(raw)
-    images = [{"image_hash": raw_hash, "modification_level": RAW, "parent_image_hash": None}]
+    images: list[dict[str, Any]] = [{"image_hash": raw_hash, "modification_level": RAW, "parent_image_hash": None}]
     if processed is not None:
         signed_hash = file_hash(processed)
         images.append({"image_hash": signed_hash, "modification_level": PROCESSED, "parent_image_hash": raw_hash})
@@ -54,8 +61,28 @@ def vouch(camera: Camera, raw: Path, processed: Path | None, timestamp: int) -> 
             },
             "timestamp": timestamp,
         },
+        "legacy_submissions": [legacy_submission(camera, image, timestamp) for image in images],
         "certificate_bundle": camera.certificate_bundle(signed_hash, timestamp),
     }
+
+
+def legacy_submission(camera: Camera, image: dict[str, Any], timestamp: int) -> dict[str, Any]:
+    """Make the signed body of /api/v1/submit-legacy for one of the picture's hashes."""
+    token = camera.token()
+    packed = bytes.fromhex(token.ciphertext + token.nonce + token.auth_tag)
+    indices = {table: secrets.randbelow(limits.KEYS_PER_TABLE) for table in camera.table_ids}
+    indices |= {table: token.key_index for table in camera.table_ids if table == token.table_id}
+    return camera.sign_bundle(
+        {
+            "image_hash": image["image_hash"],
+            "encrypted_nuc_token": b64encode(packed).decode(),
+            "table_references": list(indices),
+            "key_indices": list(indices.values()),
+            "timestamp": timestamp,
+            "modification_level": image["modification_level"],
+        }
+        | ({"parent_image_hash": image["parent_image_hash"]} if image["parent_image_hash"] else {})
+    )
 
 
 def file_hash(path: Path) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import click
 
+from runtime.commands import loaded
+
 # What lies where, and the units, which no `--help` tells.
 MORE = {
     "birthmark-agent": """
@@ -79,9 +81,10 @@ def commands(command: click.Command, context: click.Context) -> Iterator[str]:
     if not isinstance(command, click.Group):
         return
     for name in command.list_commands(context):
-        below = command.get_command(context, name)
-        if below is None or below.hidden:
+        listed = command.get_command(context, name)
+        if listed is None or listed.hidden:
             continue
+        below = loaded(listed)
         inner = click.Context(below, context, name)
         usage = " ".join((inner.command_path.split(" ", 1)[1], *below.collect_usage_pieces(inner)))
         if not isinstance(below, click.Group):

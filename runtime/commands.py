@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 import sys
 from typing import Any, Final
 
@@ -26,6 +27,33 @@ class CommandGroup(click.Group):
         except BrokenPipeError:  # the reader, such as `… | head`, closed the pipe
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
+
+
+class LaterCommand(click.Command):
+    """A command that is imported when it is used: to list it costs neither its libraries nor their time.
+
+    `place` is MODULE:NAME. `summary` is its line in the list of commands.
+    """
+
+    def __init__(self, name: str, place: str, summary: str) -> None:
+        super().__init__(name, short_help=summary)
+        self._place = place
+
+    def load(self) -> click.Command:
+        command = pkgutil.resolve_name(self._place)
+        if not isinstance(command, click.Command) or command.name != self.name:
+            raise TypeError(f"{self._place} is not the command {self.name}")
+        return command
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        return self.load().make_context(info_name, args, parent, **extra)
+
+
+def loaded(command: click.Command) -> click.Command:
+    """Return the command itself, with its help and options."""
+    return command.load() if isinstance(command, LaterCommand) else command
 
 
 def print_json(value: object) -> None:

@@ -17,7 +17,8 @@ HELLO_SECONDS: Final = 1.0
 baud."""
 
 STEP_SECONDS: Final = 30.0
-"""How long a peer may take to answer one message. A slow TPM chip needs about 10 s for its longest step."""
+"""How long a peer may take to answer one message. By published times, an Infineon SLB 9670 needs 3 s for its longest
+step (docs/reliability.md)."""
 
 GREETING_SECONDS: Final = 10.0
 """How long an agent waits for a first Hello before it advises what to check. A station sends one every second."""

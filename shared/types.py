@@ -26,7 +26,7 @@ It keeps the case in which it was given; two that differ in nothing else are one
 SECRET_BYTES: Final = 32
 """The length of a NUC hash, and of every key of a table."""
 
-RESERVED_SERIALS: Final = frozenset({"provision"})
+RESERVED_SERIALS: Final = frozenset({"provision", "provision-phase2"})
 """Words that stand in the place of a serial number in an address of the HTTP interface, so that no unit has one."""
 
 _SERIAL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*\Z")

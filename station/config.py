@@ -115,6 +115,14 @@ class ProvisioningConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     master keys of its three tables; off, no master key ever leaves the station in the clear."""
 
 
+class ValidationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    daily_warning: Annotated[int, Meta(ge=1, le=10**9)] = 8000
+    """The page and the metrics name a unit that is validated this often on one day (UTC)."""
+    daily_limit: Annotated[int, Meta(ge=0, le=10**9)] = 0
+    """How often a unit passes on one day (UTC); 0 for as often as it likes. Whoever replays a unit's token can use the
+    limit up, and then that camera fails until midnight."""
+
+
 class AttestationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ek_policy: EkPolicy = EkPolicy.REQUIRE
     ek_template: EkTemplateName = EkTemplateName.L_2
@@ -177,6 +185,7 @@ class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     authority: AuthorityConfig = msgspec.field(default_factory=AuthorityConfig)
     tables: TablesConfig = msgspec.field(default_factory=TablesConfig)
     provisioning: ProvisioningConfig = msgspec.field(default_factory=ProvisioningConfig)
+    validation: ValidationConfig = msgspec.field(default_factory=ValidationConfig)
     attestation: AttestationConfig = msgspec.field(default_factory=AttestationConfig)
     session: SessionConfig = msgspec.field(default_factory=SessionConfig)
     web: WebConfig = msgspec.field(default_factory=WebConfig)

@@ -67,6 +67,8 @@ class Topic(StrEnum):
     """Why no port may ever appear."""
     CERTIFICATE = "certificate"
     """The station's own certificate, when it cannot be renewed."""
+    VALIDATIONS = "validations"
+    """Units that are validated more often than cameras take photos."""
 
 
 @dataclass(frozen=True, slots=True)

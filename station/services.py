@@ -19,6 +19,7 @@ from station.registry.database import Database
 from station.secrets.key_tables import KeyTables
 from station.secrets.station_secret import StationSecret
 from station.validation.certificates import CertificateValidator
+from station.validation.counts import ValidationCounts
 from station.validation.tokens import TokenValidator
 
 
@@ -58,5 +59,6 @@ class Services:
             config, secret, self.issuance, tables, database, self.bus, clock
         )
         self.revocation_list: Final = CurrentRevocationList(authority.issuer, database, clock)
-        self.tokens: Final = TokenValidator(secret, tables, database)
-        self.certificates: Final = CertificateValidator(authority.certificates, database, clock)
+        self.counts: Final = ValidationCounts(config.validation, database, clock)
+        self.tokens: Final = TokenValidator(secret, tables, database, self.counts)
+        self.certificates: Final = CertificateValidator(authority.certificates, database, self.counts, clock)

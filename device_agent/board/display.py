@@ -26,6 +26,12 @@ class Display:
         notify(f"Step {step} of {STEPS}: {text}" if step else text, ready=True)
         self._led.show(Pattern.WORKING if step else Pattern.WAITING)
 
+    def waiting_for(self, error: BirthmarkError) -> None:
+        """Show what is not there yet; the agent looks again."""
+        self.say(f"{_told(error)} Looking again.")
+        notify(_told(error))
+        self._led.show(Pattern.WAITING)
+
     def failed(self, error: BirthmarkError) -> None:
         """Show that a session failed; the agent goes on."""
         self.say(_told(error))

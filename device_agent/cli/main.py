@@ -1,19 +1,26 @@
-"""The command group of all the agent's commands."""
+"""The command group of all the agent's commands, each imported when it is used: a TPM library takes a Pi seconds."""
 
 from __future__ import annotations
 
 import logging
+from typing import Final
 
 import click
 
-from device_agent.cli.camera import export, sign, token
-from device_agent.cli.doctor import doctor
-from device_agent.cli.gadget import gadget
-from device_agent.cli.nuc import nuc
-from device_agent.cli.run import run
-from device_agent.cli.setup import setup
-from device_agent.cli.status import reset, status
-from runtime.commands import CommandGroup
+from runtime.commands import CommandGroup, LaterCommand
+
+COMMANDS: Final = (
+    ("setup", "device_agent.cli.setup:setup", "Make this Pi ready to be plugged into a station."),
+    ("doctor", "device_agent.cli.doctor:doctor", "Say what this Pi lacks to be provisioned, and what to do."),
+    ("run", "device_agent.cli.run:run", "Wait for a station, and become a camera."),
+    ("gadget", "device_agent.cli.gadget:gadget", "Make this Pi a USB device with a serial port."),
+    ("nuc", "device_agent.cli.nuc:nuc", "The sensor's NUC map: its hash is this unit's fingerprint."),
+    ("status", "device_agent.cli.status:status", "Show this unit's identity."),
+    ("reset", "device_agent.cli.status:reset", "Remove this unit's identity: its certificate and key tables."),
+    ("token", "device_agent.cli.camera:token", "Print a fresh NUC token: the JSON of Birthmark's `camera_token`."),
+    ("sign", "device_agent.cli.camera:sign", "Sign a file with the device key."),
+    ("export", "device_agent.cli.camera:export", "Write Birthmark's `provisioning.json` without the TPM's keys."),
+)
 
 
 @click.group(cls=CommandGroup)
@@ -26,5 +33,5 @@ def main(verbose: bool) -> None:
     )
 
 
-for command in (setup, doctor, run, gadget, nuc, status, reset, token, sign, export):
-    main.add_command(command)
+for _command in COMMANDS:
+    main.add_command(LaterCommand(*_command))

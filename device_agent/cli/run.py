@@ -21,7 +21,7 @@ from device_agent.session.agent import Agent, Options
 from device_agent.session.service import Timeouts, serve, serve_once
 from device_agent.storage.lasting import check_lasting
 from device_agent.storage.state_dir import lock_state_dir, prepare_state_dir
-from device_agent.tpm.source import open_tpm
+from device_agent.tpm.source import APPEARING_SECONDS, TpmSource
 from runtime.commands import AS_JSON, print_json
 from runtime.owner import become, owner_of
 from shared import limits
@@ -107,24 +107,21 @@ def run(
     options = Options(state_dir, tpm, nuc_map, keep_nuc_map, serial, root_certificate, model, intermediate_certificate)
     machine = Machine(state_dir=state_dir, tpm=tpm, nuc_map=nuc_map)
     timeouts = Timeouts(wait, step_seconds)
-    with (
-        _ended_by_signals(),
-        lock_state_dir(state_dir),
-        open_tpm(tpm, state_dir) as source,
-        closing(find_led()) as led,
-    ):
+    with _ended_by_signals(), lock_state_dir(state_dir), closing(find_led()) as led:
         display = Display(led)
+        appearing_seconds = 0.0 if once else APPEARING_SECONDS
         try:
             # A simulator's keys lie in the same place, so nothing outlives them; a chip's identity must.
             if tpm.startswith(_CHIP) and not allow_volatile:
                 check_lasting(state_dir)
-            agent = Agent(options, source, say=display.say, findings=lambda: codes(examine(machine)))
-            if once:
-                identity = serve_once(port, agent, display.progress, timeouts)
-            else:
-                identity = serve(
-                    port, agent, display.progress, display.failed, timeouts, until_provisioned=until_provisioned
-                )
+            with closing(TpmSource(tpm, state_dir, appearing_seconds, display.waiting_for)) as source:
+                agent = Agent(options, source, say=display.say, findings=lambda: codes(examine(machine)))
+                if once:
+                    identity = serve_once(port, agent, display.progress, timeouts)
+                else:
+                    identity = serve(
+                        port, agent, display.progress, display.failed, timeouts, until_provisioned=until_provisioned
+                    )
         except BirthmarkError as error:
             display.ended(error)
             raise

@@ -6,6 +6,7 @@ that thread, and the connection cannot be used any more.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import queue
@@ -13,9 +14,10 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Final, TypeVar
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
 
-from shared.errors import BirthmarkError
+from shared.errors import BirthmarkError, ErrorCode
 from shared.text import printable
 
 os.environ.setdefault("TSS2_LOG", "all+none")  # the C library reads this once; without it, it writes to stderr
@@ -29,10 +31,13 @@ Result = TypeVar("Result")
 COMMAND_SECONDS: Final = 60.0
 """How long one command may take. An RSA key on a hardware chip takes 2 s on average, and may take ten times that."""
 
-BUSY_SECONDS: Final = 10.0
-"""How long a command is repeated that the TPM asks to send again."""
+AGAIN_SECONDS: Final = 10.0
+"""How long a command is repeated that the TPM asks to send again: a chip's self-test takes a second or two."""
 
-_BUSY_PAUSE_SECONDS: Final = 0.05
+AGAIN_PAUSE_SECONDS: Final = 0.05
+AGAIN_PAUSE_SECONDS_MAX: Final = 1.0
+"""The pauses between; each is twice the one before. tpm2-tss itself sends a command five times without any, for
+RETRY, YIELDED and TESTING (Esys_*_Finish), so this is how often it does that."""
 
 _TCTIS: Final = frozenset({"device", "swtpm", "mssim", "tabrmd"})
 """The TCTIs of tpm2-tss that only speak to a TPM, as Tss2_TctiLdr_Initialize(3) takes them: NAME or NAME:CONFIGURATION.
@@ -60,8 +65,14 @@ _TRANSIENT_FIRST: Final = 0x80000000
 _SESSIONS_FIRST: Final = (0x02000000, 0x03000000)
 
 
+class Run(Protocol):
+    """Sends commands as `Connection.run` does."""
+
+    def __call__(self, what: str, command: Callable[[ESAPI], Result], /) -> Result: ...
+
+
 class Connection:
-    """Raises `tpm.name-unknown`, `tpm.no-device`, `tpm.permission` or `tpm.busy` when it cannot be opened.
+    """Raises `tpm.name-unknown`, `tpm.no-device`, `tpm.permission`, `tpm.busy` or `tpm.not-ready` if it does not open.
 
     `make_room` is called when the TPM has no room for another object or session, before the command is tried once more.
     """
@@ -81,7 +92,7 @@ class Connection:
             self._commands.put(None)
             raise _open_error(tcti, error) from error
         try:
-            self.run("flush what a killed program left", _flush_all)
+            _flush_all(self.run)
         except BirthmarkError:
             self.close()
             raise
@@ -89,16 +100,19 @@ class Connection:
     def run(self, what: str, command: Callable[[ESAPI], Result]) -> Result:
         """Send one command, or a few that may be repeated together. `what` names it in an error.
 
-        Raises `tpm.busy`, `tpm.lockout`, `tpm.owned`, `tpm.not-this-one`, `tpm.gone`, `tpm.hung` or `tpm.failed`.
+        Raises `tpm.not-ready`, `tpm.busy`, `tpm.lockout`, `tpm.owned`, `tpm.not-this-one`, `tpm.gone`, `tpm.hung` or
+        `tpm.failed`.
         """
-        give_up = time.monotonic() + BUSY_SECONDS
+        give_up = time.monotonic() + AGAIN_SECONDS
+        pause = AGAIN_PAUSE_SECONDS
         room_made = unlocked = False
         while True:
             try:
-                return self._within(lambda: command(self._esapi))
+                return self._run_once(what, command)
             except TSS2_Exception as error:
                 if error.rc in _RC_RETRIED and time.monotonic() < give_up:
-                    time.sleep(_BUSY_PAUSE_SECONDS)
+                    time.sleep(pause)
+                    pause = min(pause * 2, AGAIN_PAUSE_SECONDS_MAX)
                 elif error.rc in _RC_NO_ROOM and not room_made:
                     room_made = True
                     if self.make_room:
@@ -114,12 +128,15 @@ class Connection:
             return
         self._closed = True
         if not self._hung:
-            for step in (_flush_all, ESAPI.close):
+            for step in (lambda: _flush_all(self._run_once), lambda: self._run_once("close", ESAPI.close)):
                 try:
-                    self._within(lambda step=step: step(self._esapi))  # type: ignore[misc]
+                    step()
                 except (TSS2_Exception, BirthmarkError) as error:
                     log.debug("closing the TPM: %s", error)
         self._commands.put(None)
+
+    def _run_once(self, _what: str, command: Callable[[ESAPI], Result]) -> Result:
+        return self._within(lambda: command(self._esapi))
 
     def _unlocked(self) -> bool:
         try:
@@ -169,24 +186,32 @@ def _unlock(esapi: ESAPI) -> bool:
     return True
 
 
-def _flush_all(esapi: ESAPI) -> None:
+def _flush_all(run: Run) -> None:
     """Flush all objects and sessions: they outlive the program that made them, and there is room for three.
 
     Behind a resource manager a program sees, and flushes, only its own.
     """
     for first in (_TRANSIENT_FIRST, *_SESSIONS_FIRST):
-        for handle in handles(esapi, first):
-            try:
-                esapi.flush_context(esapi.tr_from_tpmpublic(handle))
-            except TSS2_Exception as error:
-                log.debug("handle %#x stays: %s", handle, error)
+        for handle in run("look for what a killed program left", partial(handles, first=first)):
+            run("flush what a killed program left", partial(_flush, handle=handle))
+
+
+def _flush(esapi: ESAPI, handle: int) -> None:
+    try:
+        esapi.flush_context(esapi.tr_from_tpmpublic(handle))
+    except TSS2_Exception as error:
+        if error.rc in _RC_RETRIED:
+            raise
+        log.debug("handle %#x stays: %s", handle, error)
 
 
 def _error(what: str, error: TSS2_Exception) -> BirthmarkError:
     detail = f"{what}: {error} ({error.rc:#x})"
     if error.rc >> 16 == _LAYER_TCTI:
         return BirthmarkError("tpm.gone", detail)
-    if error.rc in _RC_RETRIED or error.rc in _RC_NO_ROOM:
+    if error.rc in _RC_RETRIED:
+        return BirthmarkError("tpm.not-ready", detail)
+    if error.rc in _RC_NO_ROOM:
         return BirthmarkError("tpm.busy", detail)
     if error.rc == _RC_LOCKOUT:
         return BirthmarkError("tpm.lockout", detail)
@@ -200,8 +225,15 @@ def _error(what: str, error: TSS2_Exception) -> BirthmarkError:
 def _open_error(tcti: str, error: TSS2_Exception) -> BirthmarkError:
     """Find out why the library could not open a device, which it does not say."""
     kind, _, path = tcti.partition(":")
-    if kind == "device" and os.path.exists(path):
-        if not os.access(path, os.R_OK | os.W_OK):
-            return BirthmarkError("tpm.permission", path)
-        return BirthmarkError("tpm.busy", f"{path}: {error}")
-    return BirthmarkError("tpm.no-device", f"{tcti}: {error}")
+    if kind != "device":
+        return BirthmarkError("tpm.no-device", f"{tcti}: {error}")
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC))
+    except FileNotFoundError:
+        return BirthmarkError("tpm.no-device", path)
+    except PermissionError:
+        return BirthmarkError("tpm.permission", path)
+    except OSError as reason:  # the kernel makes the node before its driver has found the chip
+        code: ErrorCode = "tpm.busy" if reason.errno == errno.EBUSY else "tpm.not-ready"
+        return BirthmarkError(code, f"{path}: {reason.strerror}")
+    return BirthmarkError("tpm.not-ready", f"{path}: {error}")

@@ -42,7 +42,7 @@ from tpm2_pytss import (
     TPMT_TK_HASHCHECK,
     TSS2_Exception,
 )
-from tpm2_pytss.utils import NoSuchIndex, NVReadEK, create_ek_template
+from tpm2_pytss.utils import NoSuchIndex, create_ek_template
 
 from device_agent.storage.endorsement_key import EndorsementKey
 from device_agent.storage.tpm_blob import Blob
@@ -50,6 +50,8 @@ from device_agent.tpm import templates
 from device_agent.tpm.bus_encryption import Encrypted, encrypt, start_session
 from device_agent.tpm.connection import Connection
 from device_agent.tpm.ek_chain import read_ek_chain
+from device_agent.tpm.nv import read_nv
+from shared import limits
 from shared.errors import BirthmarkError, ErrorCode
 
 _LOADED_MAX: Final = 2
@@ -222,7 +224,7 @@ class Tpm:
 
     def device_key(self) -> DeviceKey:
         """Return the device key as a private key of cryptography."""
-        return DeviceKey(self, self.device_public_key())
+        return DeviceKey(self.sign, self.device_public_key())
 
     def device_public_key(self) -> ec.EllipticCurvePublicKey:
         public = _unmarshal(TPM2B_PUBLIC, _tpm2b(self._public(_Key.DEVICE)), "tpm.failed")
@@ -457,14 +459,21 @@ class Tpm:
             raise BirthmarkError("tpm.another-ek", self._ek_name)
 
     def _read_ek(self, name: str) -> tuple[bytes, TPM2B_PUBLIC | None]:
-        def read(esapi: ESAPI) -> tuple[bytes, TPM2B_PUBLIC | None]:
-            try:
-                certificate, template = create_ek_template(name, NVReadEK(esapi))
-            except (NoSuchIndex, ValueError):  # the library's errors where there is none
-                return b"", None
-            return certificate or b"", template
+        what = f"read the certificate of {name}"
 
-        return self._run(f"read the certificate of {name}", read)
+        def read(index: int) -> bytes:
+            content = read_nv(self._run, what, int(index), limits.CERTIFICATE_BYTES)
+            if content is None:
+                raise NoSuchIndex(index)
+            return content
+
+        try:
+            certificate, template = create_ek_template(name, read)
+        except ValueError:  # the library's error where there is none
+            return b"", None
+        except TSS2_Exception as error:  # NV holds a template of the EK that is none
+            raise BirthmarkError("tpm.failed", f"{what}: {error}") from error
+        return certificate or b"", template
 
     def _read_properties(self) -> tuple[str, str]:
         """Return manufacturer (four letters) and firmware version as the TPM reports them, without proof."""
@@ -482,10 +491,13 @@ class Tpm:
 
 
 class DeviceKey(ec.EllipticCurvePrivateKey):
-    """The device key for cryptography's builders: it signs ECDSA with SHA-256; its private value stays in the TPM."""
+    """The device key for cryptography's builders: it signs ECDSA with SHA-256; its private value stays in the TPM.
 
-    def __init__(self, tpm: Tpm, public: ec.EllipticCurvePublicKey) -> None:
-        self._tpm = tpm
+    `sign_digest` has the TPM sign a SHA-256 digest, as `Tpm.sign` does.
+    """
+
+    def __init__(self, sign_digest: Callable[[bytes], bytes], public: ec.EllipticCurvePublicKey) -> None:
+        self._sign_digest = sign_digest
         self._public = public
 
     def public_key(self) -> ec.EllipticCurvePublicKey:
@@ -505,7 +517,7 @@ class DeviceKey(ec.EllipticCurvePrivateKey):
             raise TypeError("the device key signs ECDSA with SHA-256 over data, nothing else")
         digest = hashes.Hash(hashes.SHA256())
         digest.update(bytes(data))
-        return self._tpm.sign(digest.finalize())
+        return self._sign_digest(digest.finalize())
 
     def exchange(self, algorithm: ec.ECDH, peer_public_key: ec.EllipticCurvePublicKey) -> NoReturn:
         raise BirthmarkError("identity.not-exportable", "it only signs")

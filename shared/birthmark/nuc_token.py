@@ -15,7 +15,7 @@ from shared import limits
 from shared.types import KeyIndex, NucHash, TableId, TokenKey
 
 NONCE_BYTES: Final = 12
-_TAG_BYTES: Final = 16
+TAG_BYTES: Final = 16
 
 
 def _hex_digits(octets: int) -> msgspec.Meta:
@@ -26,7 +26,7 @@ class NucToken(msgspec.Struct, frozen=True):
     """What a camera submits: hexadecimal text and two integers, the JSON of Birthmark's `camera_token`."""
 
     ciphertext: Annotated[str, _hex_digits(32)]
-    auth_tag: Annotated[str, _hex_digits(_TAG_BYTES)]
+    auth_tag: Annotated[str, _hex_digits(TAG_BYTES)]
     nonce: Annotated[str, _hex_digits(NONCE_BYTES)]
     table_id: Annotated[int, msgspec.Meta(ge=0, lt=limits.TABLE_COUNT_MAX)]
     key_index: Annotated[int, msgspec.Meta(ge=0, lt=limits.KEYS_PER_TABLE)]
@@ -36,8 +36,8 @@ def seal_token(key: TokenKey, nonce: bytes, nuc_hash: NucHash, table: TableId, i
     """Encrypt `nuc_hash` under the token key; `nonce` is 12 fresh random bytes."""
     sealed = AESGCM(key.secret()).encrypt(nonce, nuc_hash.secret(), None)
     return NucToken(
-        ciphertext=sealed[:-_TAG_BYTES].hex(),
-        auth_tag=sealed[-_TAG_BYTES:].hex(),
+        ciphertext=sealed[:-TAG_BYTES].hex(),
+        auth_tag=sealed[-TAG_BYTES:].hex(),
         nonce=nonce.hex(),
         table_id=table,
         key_index=index,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from shared.errors import BirthmarkError
@@ -47,6 +48,15 @@ def encrypt_nuc(master_key: MasterKey, nuc_hash: NucHash) -> bytes:
     """
     nonce = os.urandom(_NONCE_BYTES)
     return AESGCM(master_key.secret()).encrypt(nonce, nuc_hash.secret(), None) + nonce
+
+
+def decrypt_nuc(master_key: MasterKey, encrypted: bytes) -> NucHash | None:
+    """Decrypt what `encrypt_nuc` made; None for another key, or for what is no NUC hash."""
+    sealed, nonce = encrypted[:-_NONCE_BYTES], encrypted[-_NONCE_BYTES:]
+    try:
+        return NucHash(AESGCM(master_key.secret()).decrypt(nonce, sealed, None))
+    except (InvalidTag, ValueError, BirthmarkError):
+        return None
 
 
 def extensions(facts: BirthmarkFacts) -> list[x509.UnrecognizedExtension]:

@@ -71,6 +71,13 @@ def load(data_dir: Path, config: StationConfig, secret: StationSecret) -> Author
     )
 
 
+def load_intermediate_key(
+    data_dir: Path, secret: StationSecret, intermediate: x509.Certificate
+) -> ec.EllipticCurvePrivateKey:
+    """Decrypt the intermediate's key, only for handing the authority over. Raises `authority.unreadable`."""
+    return _load_key(data_dir / "authority" / "intermediate.key", secret.key(_KEY_PURPOSE), intermediate)
+
+
 def create(
     folder: Path, config: StationConfig, secret: StationSecret, now: dt.datetime, passphrase: str | None
 ) -> RootKey:

@@ -62,7 +62,7 @@ def provision(
     if text is not None:
         parse_nuc_hash(text)  # an empty file is a mistake, not a request to make a hash
     request = ProvisioningRequest(serial or "", family, text, read_csr_file(csr) if csr else None)
-    unit, file = asyncio.run(_provision(data_dir, output, request))
+    unit, file = asyncio.run(provision_unit(data_dir, output, request))
     if as_json:
         print_json(
             {
@@ -77,7 +77,8 @@ def provision(
         click.echo(f"Provisioned {unit.serial}, tables {', '.join(map(str, unit.tables))}: {file}")
 
 
-async def _provision(data_dir: Path, output: Path, request: ProvisioningRequest) -> tuple[ProvisionedUnit, Path]:
+async def provision_unit(data_dir: Path, output: Path, request: ProvisioningRequest) -> tuple[ProvisionedUnit, Path]:
+    """Provision one unit, and write its file into `output`. Returns both."""
     async with open_station(data_dir) as station:
         provisioning_files = ProvisioningFiles(output, station.offline_provisioner, station.database)
         unit = await provisioning_files.provision(request)

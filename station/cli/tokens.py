@@ -30,19 +30,23 @@ def tokens() -> None:
 @AS_JSON
 def create(data_dir: Path, name: str, scopes: tuple[str, ...], days: int | None, as_json: bool) -> None:
     """Make a token and print it, only now; the station keeps only its hash."""
+    secret, expires_at = make_token(data_dir, name, frozenset(Scope(scope) for scope in scopes), days)
+    if as_json:
+        print_json({"name": name, "token": secret, "scopes": sorted(set(scopes)), "expires_at": expires_at})
+    else:
+        click.echo(secret)
+
+
+def make_token(data_dir: Path, name: str, scopes: frozenset[Scope], days: int | None) -> tuple[str, int | None]:
+    """Make a token, good for `days` or until it is revoked. Returns it, and when it expires."""
     now = unix_time()
     expires_at = now + days * _DAY if days else None
 
     async def write() -> str:
         async with open_registry(data_dir) as registry, registry.write() as connection:
-            wanted = frozenset(Scope(scope) for scope in scopes)
-            return await registry_tokens.create(connection, name, wanted, now, expires_at)
+            return await registry_tokens.create(connection, name, scopes, now, expires_at)
 
-    secret = asyncio.run(write())
-    if as_json:
-        print_json({"name": name, "token": secret, "scopes": sorted(set(scopes)), "expires_at": expires_at})
-    else:
-        click.echo(secret)
+    return asyncio.run(write()), expires_at
 
 
 @tokens.command("list")

@@ -54,6 +54,7 @@ FIELD_OF: Final[dict[ErrorCode, str]] = {
     "provisioning.csr-subject-differs": "csr",
     "provisioning.family-invalid": "device_family",
     "provisioning.nuc-hash-invalid": "nuc_hash",
+    "provisioning.phase-two-refused": "device_secret",
     "provisioning.station-keys-off": "csr",
     "identity.serial-invalid": "device_serial",
     "registry.device-key-taken": "csr",
@@ -64,8 +65,11 @@ FIELD_OF: Final[dict[ErrorCode, str]] = {
 """Error code → the field of the request that is wrong."""
 
 
-class ProvisioningRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A request for one unit, as it was received; `OfflineProvisioner.provision` checks the fields."""
+class ProvisioningRequest(msgspec.Struct, frozen=True):
+    """A request for one unit, as it was received; `OfflineProvisioner.provision` checks the fields.
+
+    Unknown fields are ignored, as the public SMA ignores them.
+    """
 
     device_serial: Annotated[str, Meta(max_length=limits.SERIAL_CHARACTERS, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*\Z")]
     device_family: Annotated[_Family | None, Meta(description="Default: the configured family.")] = None
@@ -79,6 +83,10 @@ class ProvisioningRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     csr: Annotated[
         Annotated[str, Meta(max_length=CSR_CHARACTERS, extra_json_schema={"format": "pkcs10"})] | None,
         Meta(description="PKCS#10, PEM or base64 of DER."),
+    ] = None
+    device_secret: Annotated[
+        Annotated[str, Meta(max_length=64)] | None,
+        Meta(description="Null or absent: no unit is provisioned in the public SMA's second form."),
     ] = None
 
     def __repr__(self) -> str:
@@ -159,6 +167,8 @@ class OfflineProvisioner:
         Raises the errors that `FIELD_OF` names.
         """
         begun = time.monotonic()
+        if request.device_secret is not None:
+            raise BirthmarkError("provisioning.phase-two-refused")
         serial = board_serial(request.device_serial)
         family = self._choose_family(request.device_family)
         given = parse_nuc_hash(request.nuc_hash) if request.nuc_hash else None

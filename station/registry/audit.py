@@ -29,6 +29,7 @@ class Event(StrEnum):
     IMPORTED = "imported"
     BACKED_UP = "backed-up"
     RESTORED = "restored"
+    EXPORTED = "exported"
     RESERVED = "reserved"
     UNRESERVED = "unreserved"
     ISSUED = "issued"

@@ -13,15 +13,22 @@ import sqlalchemy as sa
 
 from shared.errors import BirthmarkError
 from station.registry.database import Connection
-from station.registry.records import Applicant, Certificate, CertificateKind, CertificateState
+from station.registry.records import (
+    UNKNOWN_AUTHORITY,
+    Applicant,
+    Certificate,
+    CertificateKind,
+    CertificateState,
+)
 from station.registry.schema import certificates
 
 _COLUMNS: Final = tuple(column for column in certificates.c if column.name in Certificate.__slots__)
 
 
 def is_usable(certificate: Certificate, now: int) -> bool:
-    """Whether a unit may go on with this certificate: it is neither superseded, revoked nor expired."""
-    return certificate.state in (CertificateState.ISSUED, CertificateState.ACTIVE) and now < certificate.not_after
+    """Whether a unit may go on with this certificate: it is this authority's, not superseded, revoked or expired."""
+    live = certificate.state in (CertificateState.ISSUED, CertificateState.ACTIVE) and now < certificate.not_after
+    return live and certificate.issuer != UNKNOWN_AUTHORITY
 
 
 async def latest_of(connection: Connection, unit_ids: Collection[int]) -> dict[int, Certificate]:
@@ -50,11 +57,12 @@ async def require_known(connection: Connection, applicant: Applicant) -> None:
 
 
 async def count_expiring(connection: Connection, now: int, until: int) -> int:
-    """Count the active certificates that expire after `now` and not after `until`, in seconds since 1970."""
+    """Count the authority's active certificates that expire after `now` and not after `until`, seconds since 1970."""
     expiring = sa.and_(
         certificates.c.state == CertificateState.ACTIVE.value,
         certificates.c.not_after > now,
         certificates.c.not_after <= until,
+        certificates.c.issuer != UNKNOWN_AUTHORITY,
     )
     return (await connection.execute(sa.select(sa.func.count()).select_from(certificates).where(expiring))).scalar_one()
 

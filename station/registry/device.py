@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from runtime.clock import iso_time
-from station.registry.records import KeyHolder, Unit, UnitState
+from station.registry.records import UNKNOWN_AUTHORITY, KeyHolder, Unit, UnitState
 from station.registry.units import certificate_serial
+from station.registry.validations import DAY_SECONDS
 
 
 class Device(msgspec.Struct, frozen=True):
@@ -35,6 +36,13 @@ class Device(msgspec.Struct, frozen=True):
     duration_seconds: float | None
     certificate_serial: Annotated[str, Meta(description="Hexadecimal; empty for a reservation.")]
     certificate_not_after: str | None
+    certificate_authority: Annotated[
+        Literal["own", "unknown", ""],
+        Meta(
+            description="`unknown`: another authority signed it, so it is never valid here, though tokens are; "
+            "empty for a reservation."
+        ),
+    ]
     station: str
     port: Annotated[str, Meta(description="Where it was provisioned: a serial port, or HTTP and the token's name.")]
     ek_trust: Annotated[str, Meta(description="`verified`, `unverified` or `simulated`; empty without a TPM.")]
@@ -48,6 +56,11 @@ class Device(msgspec.Struct, frozen=True):
     revoked_code: str | None
     closed_at: Annotated[str | None, Meta(description="When it was released.")]
     closed_reason: str | None
+    validated_on: Annotated[str | None, Meta(description="The latest day, in UTC, on which a validation passed.")]
+    validations_that_day: int
+    validations_total: Annotated[
+        int, Meta(description="Those that passed, or would have but for the daily limit. Up to ten seconds late.")
+    ]
 
 
 def device_of(unit: Unit) -> Device:
@@ -63,6 +76,7 @@ def device_of(unit: Unit) -> Device:
         issued_at=_iso_or_none(unit.issued_at),
         duration_seconds=None if unit.duration_ms is None else unit.duration_ms / 1000,
         certificate_serial=certificate_serial(unit),
+        certificate_authority=_authority(unit),
         certificate_not_after=_iso_or_none(unit.certificate.not_after if unit.certificate else None),
         station=unit.station,
         port=unit.port,
@@ -77,7 +91,16 @@ def device_of(unit: Unit) -> Device:
         revoked_code=unit.revoked_code,
         closed_at=_iso_or_none(unit.closed_at),
         closed_reason=unit.closed_reason,
+        validated_on=iso_time(unit.validated.day * DAY_SECONDS)[:10] if unit.validated.total else None,
+        validations_that_day=unit.validated.on_day,
+        validations_total=unit.validated.total,
     )
+
+
+def _authority(unit: Unit) -> Literal["own", "unknown", ""]:
+    if unit.certificate is None:
+        return ""
+    return "unknown" if unit.certificate.issuer == UNKNOWN_AUTHORITY else "own"
 
 
 def _iso_or_none(seconds: int | None) -> str | None:

@@ -14,8 +14,8 @@ from shared.errors import BirthmarkError
 from shared.types import TableId
 from station.registry import certificates, units
 from station.registry.database import Connection
-from station.registry.records import Certificate, Unit, UnitState
-from station.registry.schema import ACTIVE, assignments, has_serial, key_tables
+from station.registry.records import Certificate, Standing, Unit, UnitState, Validated
+from station.registry.schema import ACTIVE, assignments, has_serial, key_tables, validations
 from station.registry.schema import units as table
 
 PAGE_UNITS: Final = 500
@@ -128,40 +128,53 @@ async def by_certificate(connection: Connection, sha256: bytes) -> tuple[Unit, C
     return (await units.by_id(connection, certificate.unit_id), certificate) if certificate else None
 
 
+async def nuc_blind_indices(connection: Connection) -> dict[int, bytes]:
+    """Unit id → the blind index of its NUC hash, for the units that are not released."""
+    query = sa.select(table.c.id, table.c.nuc_blind_index).where(ACTIVE)
+    return {row.id: row.nuc_blind_index for row in await connection.execute(query)}
+
+
 @lru_cache(maxsize=1024)
-def _states_query(count: int) -> sa.TextualSelect:
+def _standings_query(count: int) -> sa.TextualSelect:
     """The query for `count` blind indices: as many rows for one that nobody has as for a unit's.
 
-    In place of nobody's tables it reads those of another unit, so that the time tells little of whether there is one.
+    In place of nobody's tables and counts it reads another unit's, so that the time tells little of who there is.
     """
     wanted = ", ".join(f"(:wanted_{number})" for number in range(count))
     text = f"""
         WITH wanted (nuc_blind_index) AS (VALUES {wanted}),
         other (unit_id) AS (SELECT min(unit_id) FROM assignments)
-        SELECT wanted.nuc_blind_index, units.state, assignments.table_id
+        SELECT wanted.nuc_blind_index, units.id, units.state, assignments.table_id,
+            coalesce(validations.day, 0) AS day, coalesce(validations.on_day, 0) AS on_day,
+            coalesce(validations.total, 0) AS total
         FROM wanted CROSS JOIN other
         LEFT JOIN units ON units.nuc_blind_index = wanted.nuc_blind_index AND {ACTIVE.text}
         JOIN assignments ON assignments.unit_id = coalesce(units.id, other.unit_id)
+        LEFT JOIN validations ON validations.unit_id = assignments.unit_id
     """  # noqa: S608 - the text holds names only
-    types = (table.c.nuc_blind_index.type, table.c.state.type, assignments.c.table_id.type)
-    names = ("nuc_blind_index", "state", "table_id")
-    return sa.text(text).columns(*(sa.column(name, kind) for name, kind in zip(names, types, strict=True)))
+    columns = (table.c.nuc_blind_index, table.c.id, table.c.state, assignments.c.table_id)
+    counts = (validations.c.day, validations.c.on_day, validations.c.total)
+    return sa.text(text).columns(*(sa.column(column.name, column.type) for column in (*columns, *counts)))
 
 
-async def states_and_tables(
-    connection: Connection, nuc_blind_indices: Collection[bytes]
-) -> dict[bytes, tuple[UnitState, frozenset[int]]]:
-    """Blind index → the state and the key tables of its unit, for the units that are not released."""
+async def standings(connection: Connection, nuc_blind_indices: Collection[bytes]) -> dict[bytes, Standing]:
+    """Blind index → how its unit stands, for the units that are not released."""
     values = {f"wanted_{number}": index for number, index in enumerate(nuc_blind_indices)}
-    rows = (await connection.execute(_states_query(len(values)), values)).all()
-    states = {row.nuc_blind_index: row.state for row in rows}
-    tables: dict[bytes, set[int]] = {index: set() for index in states}
+    rows = (await connection.execute(_standings_query(len(values)), values)).all()
+    last = {row.nuc_blind_index: row for row in rows}
+    tables: dict[bytes, set[int]] = {index: set() for index in last}
     for row in rows:
         tables[row.nuc_blind_index].add(row.table_id)
     found = {  # of nobody as well, so that it takes as long
-        index: (UnitState(state or UnitState.RELEASED), frozenset(tables[index])) for index, state in states.items()
+        index: Standing(
+            row.id or 0,
+            UnitState(row.state or UnitState.RELEASED),
+            frozenset(tables[index]),
+            Validated(row.day, row.on_day, row.total),
+        )
+        for index, row in last.items()
     }
-    return {index: one for index, one in found.items() if one[0] is not UnitState.RELEASED}
+    return {index: one for index, one in found.items() if one.state is not UnitState.RELEASED}
 
 
 async def families(connection: Connection) -> dict[str, int]:

@@ -18,6 +18,9 @@ class UnitState(StrEnum):
     RELEASED = "released"
 
 
+UNKNOWN_AUTHORITY: Final = b""
+"""In place of an issuer's fingerprint: another authority, which this station does not have, signed the certificate."""
+
 COUNTED: Final = frozenset({UnitState.ISSUED, UnitState.PROVISIONED, UnitState.REVOKED})
 """The states in which a unit is listed and counted, when no state is asked for."""
 
@@ -68,7 +71,7 @@ class Certificate:
     """Hexadecimal."""
     key_fingerprint: bytes
     issuer: bytes
-    """SHA-256 of the issuer's SubjectPublicKeyInfo."""
+    """SHA-256 of the issuer's SubjectPublicKeyInfo, or `UNKNOWN_AUTHORITY`: then it is never valid here."""
     der: bytes
     sha256: bytes
     not_after: int
@@ -87,7 +90,7 @@ class Signed:
     der: bytes
     serial: int
     issuer: bytes
-    """SHA-256 of the issuer's SubjectPublicKeyInfo."""
+    """SHA-256 of the issuer's SubjectPublicKeyInfo, or `UNKNOWN_AUTHORITY`."""
     not_after: int
     """Seconds since 1970."""
 
@@ -130,6 +133,34 @@ class Applicant:
 
 
 @dataclass(frozen=True, slots=True)
+class Validated:
+    """How often a unit was validated."""
+
+    day: int
+    """The latest day on which it was, in UTC, as days since 1970."""
+    on_day: int
+    """How often on that day."""
+    total: int
+
+    def on(self, day: int) -> int:
+        """How often on `day`, which is not before the latest."""
+        return self.on_day if self.day == day else 0
+
+
+NEVER_VALIDATED: Final = Validated(0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a unit stands: what its validation depends on."""
+
+    unit_id: int
+    state: UnitState
+    tables: frozenset[int]
+    validated: Validated
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """A row of the table of units, with its key tables and its certificate. Times are seconds since 1970."""
 
@@ -161,3 +192,4 @@ class Unit:
     tables: tuple[TableId, ...]
     certificate: Certificate | None
     """The latest that was signed; None for a reservation."""
+    validated: Validated = NEVER_VALIDATED

@@ -123,6 +123,7 @@ async def take_over(
         Event.IMPORTED,
         applicant.serial,
         certificate=f"{signed.serial:x}",
+        issuer=signed.issuer.hex(),
         tables=tables,
         key_holder=applicant.key_holder,
         family=applicant.family,

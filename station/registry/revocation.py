@@ -16,7 +16,7 @@ from shared.errors import BirthmarkError
 from station.registry import audit, crl, units
 from station.registry.audit import Event
 from station.registry.database import Connection
-from station.registry.records import CertificateState, CrlScope, Unit, UnitState
+from station.registry.records import UNKNOWN_AUTHORITY, CertificateState, CrlScope, Unit, UnitState
 from station.registry.schema import certificates
 from station.registry.schema import units as table
 
@@ -144,9 +144,13 @@ async def _revoke_certificates(connection: Connection, unit_id: int, code: Revoc
 
 
 async def entries(connection: Connection, not_after: int) -> list[Entry]:
-    """Revoked certificates that expire after `not_after` (seconds since 1970), by serial number."""
+    """The authority's revoked certificates that expire after `not_after` (seconds since 1970), by serial number."""
     columns = (certificates.c.serial, certificates.c.revoked_at, certificates.c.revoked_code)
-    revoked = sa.and_(certificates.c.state == CertificateState.REVOKED.value, certificates.c.not_after > not_after)
+    revoked = sa.and_(
+        certificates.c.state == CertificateState.REVOKED.value,
+        certificates.c.not_after > not_after,
+        certificates.c.issuer != UNKNOWN_AUTHORITY,
+    )
     found = await connection.execute(sa.select(*columns).where(revoked))
     listed = [Entry(int(row.serial, 16), row.revoked_at, RevocationCode(row.revoked_code)) for row in found]
     return sorted(listed, key=lambda entry: entry.certificate_serial)

@@ -91,7 +91,8 @@ certificates: Final = sa.Table(
     sa.Column("state", sa.String(16), nullable=False),
     # hexadecimal; chosen when it is reserved
     sa.Column("serial", sa.String(40), nullable=False),
-    # SHA-256 of SubjectPublicKeyInfo, 32 bytes each; the issuer's is known once it has signed
+    # SHA-256 of SubjectPublicKeyInfo, 32 bytes each; the issuer's is known once it has signed, and empty if another
+    # authority did
     sa.Column("key_fingerprint", sa.LargeBinary(32), nullable=False),
     sa.Column("issuer", sa.LargeBinary(32)),
     # NULL until signed
@@ -128,6 +129,18 @@ assignments: Final = sa.Table(
     sa.Column("table_id", sa.Integer, sa.ForeignKey("key_tables.id"), primary_key=True),
 )
 sa.Index("assignments_table_id", assignments.c.table_id)
+
+# How often a unit was validated: on the latest day on which it was, and in all.
+validations: Final = sa.Table(
+    "validations",
+    metadata,
+    sa.Column("unit_id", sa.Integer, sa.ForeignKey("units.id"), primary_key=True),
+    # days since 1970, UTC
+    sa.Column("day", sa.Integer, nullable=False),
+    sa.Column("on_day", sa.BigInteger, nullable=False),
+    sa.Column("total", sa.BigInteger, nullable=False),
+)
+sa.Index("validations_day_on_day", validations.c.day, validations.c.on_day)
 
 key_tables: Final = sa.Table(
     "key_tables",

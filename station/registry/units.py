@@ -14,15 +14,24 @@ import sqlalchemy as sa
 
 from shared.errors import BirthmarkError
 from shared.types import TableId
-from station.registry import audit, certificates
+from station.registry import audit, certificates, validations
 from station.registry.audit import Event
 from station.registry.database import Connection
-from station.registry.records import Applicant, Certificate, CertificateState, KeyHolder, Unit, UnitState
+from station.registry.records import (
+    NEVER_VALIDATED,
+    Applicant,
+    Certificate,
+    CertificateState,
+    KeyHolder,
+    Unit,
+    UnitState,
+    Validated,
+)
 from station.registry.schema import ACTIVE, assignments, has_serial, units
 from station.registry.schema import certificates as certificate_table
 
 _BATCH: Final = 500
-"""Units in one query for their tables or certificates: SQLite accepts thousands of bound values."""
+"""Units in one query for what belongs to them: SQLite accepts thousands of bound values."""
 
 
 def facts(applicant: Applicant) -> dict[str, Any]:
@@ -123,7 +132,7 @@ async def count_by_state(connection: Connection) -> dict[UnitState, int]:
 
 
 async def select(connection: Connection, condition: sa.ColumnElement[bool], limit: int | None = None) -> list[Unit]:
-    """Return the units for which `condition` holds, with tables and certificate, the latest first."""
+    """Return the units for which `condition` holds, with all that belongs to them, the latest first."""
     shown = [column for column in units.c if column.name in Unit.__slots__]
     rows = (await connection.execute(sa.select(*shown).where(condition).order_by(units.c.id.desc()).limit(limit))).all()
     found: list[Unit] = []
@@ -132,7 +141,10 @@ async def select(connection: Connection, condition: sa.ColumnElement[bool], limi
         ids = [row.id for row in batch]
         tables = await _tables_of(connection, ids)
         latest = await certificates.latest_of(connection, ids)
-        found += [_unit(row, tables[row.id], latest.get(row.id)) for row in batch]
+        validated = await validations.of_units(connection, ids)
+        found += [
+            _unit(row, tables[row.id], latest.get(row.id), validated.get(row.id, NEVER_VALIDATED)) for row in batch
+        ]
     return found
 
 
@@ -144,6 +156,6 @@ async def _tables_of(connection: Connection, unit_ids: list[int]) -> dict[int, t
     return {unit_id: tuple(tables) for unit_id, tables in held.items()}
 
 
-def _unit(row: sa.Row[Any], tables: tuple[TableId, ...], certificate: Certificate | None) -> Unit:
+def _unit(row: sa.Row[Any], tables: tuple[TableId, ...], certificate: Certificate | None, validated: Validated) -> Unit:
     typed = {"state": UnitState(row.state), "key_holder": KeyHolder(row.key_holder)}
-    return Unit(**{**row._mapping, **typed}, tables=tables, certificate=certificate)
+    return Unit(**{**row._mapping, **typed}, tables=tables, certificate=certificate, validated=validated)

@@ -22,12 +22,13 @@ from msgspec import Meta
 
 from runtime.clock import SYSTEM_CLOCK, Clock, utc_now
 from shared import limits
-from shared.birthmark.bundle import signed_text
+from shared.birthmark.bundle import legacy_signed_text, signed_text
 from shared.x509_profile import UNREADABLE, is_p256
 from station.authority.certificates import AuthorityCertificates
 from station.registry import queries
 from station.registry.database import Database
-from station.registry.records import Certificate, CertificateState, Unit, UnitState
+from station.registry.records import UNKNOWN_AUTHORITY, Certificate, CertificateState, Unit, UnitState
+from station.validation.counts import ValidationCounts
 from station.validation.verdict import Reason, Verdict
 
 _CERTIFICATE_CHARACTERS: Final = 4 * limits.CERTIFICATE_BYTES
@@ -65,7 +66,14 @@ class CameraBundle(msgspec.Struct, frozen=True):
 class CertificateValidator:
     """Validates any number of bundles at once."""
 
-    def __init__(self, certificates: AuthorityCertificates, database: Database, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self,
+        certificates: AuthorityCertificates,
+        database: Database,
+        counts: ValidationCounts,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._counts = counts
         self._issuers = [
             key for c in certificates.issuers if isinstance(key := c.public_key(), ec.EllipticCurvePublicKey)
         ]
@@ -95,7 +103,11 @@ class CertificateValidator:
             return Verdict(Reason.UNTRUSTED)
         if not not_before <= now <= not_after:
             return Verdict(Reason.OUT_OF_DATE)
-        return Verdict(_judge(found, signed=signed))
+        reason = _judge(found, signed=signed)
+        if found is None or reason is not Reason.VALID:
+            return Verdict(reason)
+        unit, _ = found
+        return Verdict(reason if self._counts.count(unit.id, unit.validated) else Reason.OVER_LIMIT)
 
 
 def _certificate(text: str) -> x509.Certificate:
@@ -120,9 +132,19 @@ def _is_signed_by(issuer: ec.EllipticCurvePublicKey, certificate: x509.Certifica
 
 
 def _is_bundle_signature_valid(key: ec.EllipticCurvePublicKey, bundle: CameraBundle) -> bool:
+    """Whether the key signed everything that the bundle asserts, in one of the two forms."""
+    texts = [signed_text(bundle.image_hash, bundle.camera_cert, bundle.timestamp, bundle.gps_hash)]
+    if bundle.gps_hash is None:
+        texts.append(legacy_signed_text(bundle.image_hash, bundle.timestamp))
     try:
         signature = base64.b64decode(bundle.bundle_signature, validate=True)
-        text = signed_text(bundle.image_hash, bundle.camera_cert, bundle.timestamp, bundle.gps_hash)
+    except ValueError:
+        return False
+    return sum(_is_signature_of(key, signature, text) for text in texts) > 0
+
+
+def _is_signature_of(key: ec.EllipticCurvePublicKey, signature: bytes, text: bytes) -> bool:
+    try:
         key.verify(signature, text, ec.ECDSA(hashes.SHA256()))
     except (InvalidSignature, ValueError):
         return False
@@ -133,6 +155,8 @@ def _judge(found: tuple[Unit, Certificate] | None, *, signed: bool) -> Reason:
     if found is None:
         return Reason.UNKNOWN_UNIT
     unit, certificate = found
+    if certificate.issuer == UNKNOWN_AUTHORITY:
+        return Reason.UNTRUSTED  # whatever intermediates this station has come by since
     if certificate.state is CertificateState.REVOKED:
         return Reason.REVOKED
     if unit.state is not UnitState.PROVISIONED:

@@ -11,14 +11,11 @@ from typing import Final
 
 from station.registry import queries
 from station.registry.database import Database
-from station.registry.records import UnitState
+from station.registry.records import Standing
 
 _BATCH: Final = 200
 """The most lookups in one query. SQLite accepts thousands of bound values; a longer batch only delays the first
 lookup."""
-
-Found = tuple[UnitState, frozenset[int]]
-"""A unit's state and table ids."""
 
 
 class Lookup:
@@ -26,12 +23,12 @@ class Lookup:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: list[tuple[bytes, asyncio.Future[Found | None]]] = []
+        self._waiting: list[tuple[bytes, asyncio.Future[Standing | None]]] = []
         self._worker: asyncio.Task[None] | None = None
 
-    async def find(self, nuc_blind_index: bytes) -> Found | None:
-        """Return the unit as committed at the time of the call, or later. Raises `registry.unavailable`."""
-        answer: asyncio.Future[Found | None] = asyncio.get_running_loop().create_future()
+    async def find(self, nuc_blind_index: bytes) -> Standing | None:
+        """Return how the unit stands, as committed at the time of the call, or later. Raises `registry.unavailable`."""
+        answer: asyncio.Future[Standing | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((nuc_blind_index, answer))
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
@@ -54,6 +51,6 @@ class Lookup:
         finally:
             self._worker = None
 
-    async def _query(self, wanted: set[bytes]) -> dict[bytes, Found]:
+    async def _query(self, wanted: set[bytes]) -> dict[bytes, Standing]:
         async with self._database.read() as connection:
-            return await queries.states_and_tables(connection, wanted)
+            return await queries.standings(connection, wanted)

@@ -26,6 +26,8 @@ class Reason(StrEnum):
     """The certificate is not signed by this authority."""
     OUT_OF_DATE = "out-of-date"
     BAD_SIGNATURE = "bad-signature"
+    OVER_LIMIT = "over-limit"
+    """The unit was validated as often today as the settings allow."""
 
 
 @dataclass(frozen=True, slots=True)

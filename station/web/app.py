@@ -11,6 +11,7 @@ from typing import Final
 import jinja2
 from aiohttp import web
 
+from shared.types import RESERVED_SERIALS
 from station.services import Services
 from station.web import app_keys
 from station.web.api.openapi import describe
@@ -28,8 +29,8 @@ from station.web.pages import overview
 from station.web.pages.listeners import Listeners
 from station.web.routes import ENDPOINTS
 
-_SERIAL: Final = "{serial:(?!provision$)[^{}/]+}"
-"""The serial number in a path. `provision` is another endpoint."""
+_SERIAL: Final = f"{{serial:(?!({'|'.join(sorted(RESERVED_SERIALS))})/?$)[^{{}}/]+}}"
+"""The serial number in a path. The reserved words are other endpoints."""
 
 IDLE_SECONDS: Final = 60.0
 """How long a connection may stay open without a request."""
@@ -70,11 +71,10 @@ def create_app(services: Services, *, proxies: Proxies | None = None, tls_ends: 
     app.cleanup_ctx.append(background.run)
     app.on_shutdown.append(overview.close_streams)
     for endpoint in ENDPOINTS:
-        path = endpoint.path.replace("{serial}", _SERIAL)
         handler = enforced(endpoint)
-        app.router.add_route(endpoint.method, path, handler)
-        if endpoint.method == "GET":
-            app.router.add_route("HEAD", path, handler)
+        for path in {endpoint.path, endpoint.path.rstrip("/") + "/"}:  # with a slash at its end it is the same address
+            for method in ("GET", "HEAD") if endpoint.method == "GET" else (endpoint.method,):
+                app.router.add_route(method, path.replace("{serial}", _SERIAL), handler)
     app.router.add_get(overview.EVENTS_PATH, overview.events, allow_head=False)
     app.router.add_get("/open", login.show_door)
     app.router.add_post("/open", login.use_link)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final, get_type_hints
+from typing import Any, Final, get_args, get_type_hints
 
 import msgspec
 from aiohttp import hdrs, web
@@ -69,6 +69,8 @@ class Endpoint:
     body_bytes: int = BODY_BYTES
     on_bad_body: Callable[[web.Request], None] | None = None
     """Told of a body that is not as declared."""
+    unfit: msgspec.Struct | None = None
+    """The answer to a body of JSON whose fields are not as declared; without one it is `http.field-invalid`."""
     curl: str = ""
     """An example's arguments, shown in /docs."""
 
@@ -80,7 +82,7 @@ class Endpoint:
             raise TypeError(f"{self.name}: the handler takes a caller, and the endpoint is open to all")
         if "serial" in takes and "{serial}" not in self.path:
             raise TypeError(f"{self.name}: the handler takes a serial number, and the path has none")
-        if self.body is not None and self.method != hdrs.METH_POST:
+        if self.bodies and self.method != hdrs.METH_POST:
             raise TypeError(f"{self.name}: only POST has a body")
 
     @property
@@ -101,8 +103,10 @@ class Endpoint:
         return self.takes.get("query")
 
     @property
-    def body(self) -> type[msgspec.Struct] | None:
-        return self.takes.get("body")
+    def bodies(self) -> tuple[type[msgspec.Struct], ...]:
+        """The body is one of these, the first that fits; empty for an endpoint without a body."""
+        body = self.takes.get("body")
+        return () if body is None else get_args(body) or (body,)
 
     @property
     def closed(self) -> bool:
@@ -119,16 +123,12 @@ class Endpoint:
                 codes.add("access.required")
         if self.query is not None:
             codes.add("http.parameter-invalid")
-        if self.method == hdrs.METH_POST:
+        if self.method != hdrs.METH_GET:
             codes.add("http.cross-site")
             if self.scope is not None:
                 codes.add("access.page-key-missing")
-        if self.body is not None:
-            codes |= {
-                "http.field-invalid",
-                "http.malformed",
-                "http.too-large",
-                "http.too-slow",
-                "http.unsupported-media-type",
-            }
+        if self.bodies:
+            codes |= {"http.malformed", "http.too-large", "http.too-slow", "http.unsupported-media-type"}
+            if self.unfit is None:
+                codes.add("http.field-invalid")
         return frozenset(codes)

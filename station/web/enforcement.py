@@ -19,6 +19,7 @@ from shared.errors import BirthmarkError
 from station.web.auth.access import admit
 from station.web.endpoint import JSON, Answer, Endpoint, Reply
 from station.web.http.bodies import read_json, read_query
+from station.web.http.problems import InvalidFieldError
 from station.web.http.turns import TURN
 
 log = logging.getLogger(__name__)
@@ -44,8 +45,13 @@ def enforced(endpoint: Endpoint) -> Handler:
                 raise
         if endpoint.query is not None:
             given["query"] = read_query(request, endpoint.query)
-        if endpoint.body is not None:
-            given["body"] = await _read_body(request, endpoint, endpoint.body)
+        if endpoint.bodies:
+            try:
+                given["body"] = await _read_body(request, endpoint)
+            except InvalidFieldError:
+                if endpoint.unfit is None:
+                    raise
+                return _respond(endpoint, endpoint.unfit)
         made = endpoint.handler(**{name: given[name] for name in endpoint.takes})
         if isinstance(made, AsyncGenerator):
             return await _send_lines(request, endpoint, made)
@@ -58,9 +64,9 @@ def _send_to_sign_in() -> web.Response:
     return web.Response(status=303, headers={"Location": "/login", "Vary": "Accept"})
 
 
-async def _read_body(request: web.Request, endpoint: Endpoint, kind: type[msgspec.Struct]) -> msgspec.Struct:
+async def _read_body(request: web.Request, endpoint: Endpoint) -> msgspec.Struct:
     try:
-        return await read_json(request, kind, endpoint.body_bytes)
+        return await read_json(request, endpoint.bodies, endpoint.body_bytes)
     except BirthmarkError:
         if endpoint.on_bad_body:
             endpoint.on_bad_body(request)

@@ -7,7 +7,7 @@ from typing import Final
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from station.registry.tokens import Scope
-from station.web.api import authority, devices, document, provision, stats, validate
+from station.web.api import authority, devices, document, provision, public_authority, stats, validate
 from station.web.endpoint import JSON, Answer, Endpoint
 from station.web.enforcement import NDJSON
 from station.web.ops import health, metrics_page
@@ -19,6 +19,7 @@ _PROVISIONING: Final = (
     "provisioning.csr-subject-differs",
     "provisioning.family-invalid",
     "provisioning.nuc-hash-invalid",
+    "provisioning.phase-two-refused",
     "provisioning.station-keys-off",
     "identity.serial-invalid",
     "registry.device-key-taken",
@@ -27,7 +28,8 @@ _PROVISIONING: Final = (
 )
 _VALIDATION_TEXT: Final = (
     "Decrypts the token under the key of its table and index. It is valid when it holds the NUC hash of a provisioned "
-    "unit that has this table and is not revoked. A FAIL has status 200, gives no reason and reads as much as a PASS."
+    "unit that has this table and is not revoked. Of a legacy token, which names three pairs of table and index, all "
+    "three are tried. A FAIL has status 200, gives no reason and reads as much as a PASS; so has JSON without a token."
 )
 _EXAMPLE: Final = (
     '{"camera_token": {"ciphertext": "b6cf15a3945b37df4168c978f14958952f5c9012c2c40877a374ebeda42fd523", '
@@ -36,6 +38,7 @@ _EXAMPLE: Final = (
 )
 _VALIDATION: Final = (Answer(200, "PASS or FAIL.", {JSON: validate.Validation}),)
 _DEVICE: Final = (Answer(200, "The unit as it is now.", {JSON: devices.Device}),)
+_BLACKLISTING: Final = (Answer(200, "The unit as it is now.", {JSON: public_authority.Blacklisting}),)
 _JSON_HEADER: Final = "-H 'Content-Type: application/json'"
 _BEARER: Final = '-H "Authorization: Bearer $TOKEN"'
 
@@ -51,28 +54,37 @@ def _token(path: str) -> Endpoint:
         text=_VALIDATION_TEXT,
         rate="validation",
         on_bad_body=validate.count_bad_token,
+        unfit=validate.UNFIT,
         curl=f"{_JSON_HEADER} -d '{_EXAMPLE}'",
     )
 
 
-ENDPOINTS: Final = (
-    _token("/validate"),
-    _token("/api/v1/validate/nuc"),
-    Endpoint(
+def _bundle(path: str) -> Endpoint:
+    return Endpoint(
         "POST",
-        "/validate-cert",
+        path,
         validate.validate_certificate,
         "validation",
         "Validate what a camera signed with its certificate",
         _VALIDATION,
         text="The signature covers four lines, each ended by a newline: the image hash in lower case, camera_cert as "
-        "it was sent, the timestamp, and the GPS hash in lower case or nothing.",
+        "it was sent, the timestamp, and the GPS hash in lower case or nothing. Without a GPS hash it may also cover "
+        "the image hash in lower case followed by the timestamp. JSON that holds no bundle is a FAIL.",
         rate="validation",
         body_bytes=validate.BUNDLE_BYTES,
         on_bad_body=validate.count_bad_certificate,
+        unfit=validate.UNFIT,
         curl=f'{_JSON_HEADER} -d \'{{"camera_cert": "bm8gY2VydGlmaWNhdGU=", "image_hash": "{"ab" * 32}", '
         f'"timestamp": 1795500000, "gps_hash": null, "bundle_signature": "bm8gc2lnbmF0dXJl"}}\'',
-    ),
+    )
+
+
+ENDPOINTS: Final = (
+    _token("/validate"),
+    _token("/validate-legacy"),
+    _token("/api/v1/validate/nuc"),
+    _bundle("/validate-cert"),
+    _bundle("/validate-cert-legacy"),
     Endpoint(
         "POST",
         "/api/v1/devices/provision",
@@ -101,6 +113,19 @@ ENDPOINTS: Final = (
         body_bytes=provision.BULK_BYTES,
         curl=f"{_BEARER} {_JSON_HEADER} "
         '-d \'{"devices": [{"device_serial": "camera-0002"}, {"device_serial": "camera-0003"}]}\'',
+    ),
+    Endpoint(
+        "POST",
+        "/api/v1/devices/provision-phase2",
+        provision.refuse_phase2,
+        "provisioning",
+        "Refused: keys would cross in the clear",
+        (),
+        ("provisioning.phase-two-refused",),
+        "In this form the public SMA makes private key and token keys and sends them. Send a certificate request to "
+        "/api/v1/devices/provision instead.",
+        rate="changing",
+        curl=f'{_JSON_HEADER} -d \'{{"device_serial": "camera-0001"}}\'',
     ),
     Endpoint(
         "GET",
@@ -163,6 +188,56 @@ ENDPOINTS: Final = (
         rate="changing",
         scope=Scope.ADMIN,
         curl=f'{_BEARER} {_JSON_HEADER} -d \'{{"reason": "found again"}}\'',
+    ),
+    Endpoint(
+        "GET",
+        "/api/devices/{serial}/status",
+        public_authority.get_status,
+        "public authority",
+        "One unit, as the public authority tells it",
+        (Answer(200, "The unit; of several released ones, the latest.", {JSON: public_authority.DeviceStatus}),),
+        ("registry.unknown-unit",),
+        rate="reading",
+        scope=Scope.READ,
+        curl=_BEARER,
+    ),
+    Endpoint(
+        "GET",
+        "/api/admin/blacklist",
+        public_authority.get_blacklist,
+        "public authority",
+        "Revoked units, the latest first",
+        (Answer(200, "A page of units.", {JSON: public_authority.Blacklist}),),
+        ("registry.cursor-invalid",),
+        rate="reading",
+        scope=Scope.READ,
+        curl=_BEARER,
+    ),
+    Endpoint(
+        "POST",
+        "/api/admin/blacklist/{serial}",
+        public_authority.blacklist,
+        "public authority",
+        "Revoke a unit on hold",
+        _BLACKLISTING,
+        ("registry.unknown-unit",),
+        "The same as to revoke it with the code certificateHold; a unit that is revoked stays as it is.",
+        rate="changing",
+        scope=Scope.ADMIN,
+        curl=f"-X POST {_BEARER}",
+    ),
+    Endpoint(
+        "DELETE",
+        "/api/admin/blacklist/{serial}",
+        public_authority.unblacklist,
+        "public authority",
+        "Take back a revocation on hold",
+        _BLACKLISTING,
+        ("registry.unknown-unit", "registry.revoked-for-good"),
+        "The same as to reinstate it; a unit that is not revoked stays as it is.",
+        rate="changing",
+        scope=Scope.ADMIN,
+        curl=f"-X DELETE {_BEARER}",
     ),
     Endpoint(
         "GET",

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.utils import Buffer
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from device_agent.tpm.tpm import DeviceKey
+from device_agent.tpm import DeviceKey
 from shared.protocol.messages import Identity, Proof
 from shared.protocol.nuc_encryption import encrypt_nuc_hash
 from shared.types import NucHash
@@ -123,7 +123,7 @@ class RequestSignedByAnotherKey(DishonestAgent):
             def sign(self, data: Buffer, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
                 return soft.new_key().sign(data, signature_algorithm)
 
-        return but(honest, csr=request(Mask(self._tpm, self._tpm.device_public_key()), self._context.board.serial))
+        return but(honest, csr=request(Mask(self._tpm.sign, self._tpm.device_public_key()), self._context.board.serial))
 
 
 @refused_with("csr.subject-differs")

@@ -230,6 +230,7 @@ class Station:
             ("setup", "--yes", f"--ek-roots={vendors}", f"--root-key-to={machine.root}/root-key"),
         )
         self.seldom = (
+            ("export", "--format", "sma", "--output", f"{DATA_DIR.parent}/exported"),
             ("backup", str(backup), opens),
             ("restore", str(backup), opens, *there, "--force"),
             anew,
@@ -265,4 +266,6 @@ def test_root_makes_nothing_of_its_own_in_a_directory_of_the_stations_user(machi
     machine.run("install", "-d", "-m", "0755", "-o", USER, "-g", USER, str(DATA_DIR.parent))
     options = ("--tables", "3", "--public-url", "http://station.example")
     machine.good("init", "--data-dir", str(DATA_DIR / "deeper" / "data"), *options)
+    there = ("--data-dir", str(DATA_DIR / "deeper" / "data"))
+    machine.good("export", "--format", "sma", "--output", str(DATA_DIR.parent / "exported"), *there)
     assert not_the_users(machine, DATA_DIR.parent, UID) == ""

@@ -6,7 +6,7 @@ import argparse
 import time
 from collections.abc import Callable, Mapping
 
-from tests.bench import bus_encryption, issuing, nuc_memory, nuc_sensors, sessions, validation
+from tests.bench import bus_encryption, issuing, nuc_memory, nuc_sensors, sessions, slow_chip, validation
 
 
 def main() -> None:
@@ -15,6 +15,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     benchmarks: dict[str, Callable[[], Mapping[str, object]]] = {
         "One session (swtpm, pseudo terminals)": lambda: sessions.measure(3 if quick else 15),
+        "One session on a chip as slow as an SLB 9670": lambda: slow_chip.measure(unlucky=not quick),
         "Encryption on the TPM's bus (swtpm)": lambda: bus_encryption.measure(50 if quick else 400, 3 if quick else 15),
         "Certificates in the registry": lambda: issuing.measure(50 if quick else 300, 20_000 if quick else 100_000),
         "NUC maps of simulated sensors": lambda: nuc_sensors.measure(12 if quick else 200),

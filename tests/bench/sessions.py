@@ -1,7 +1,6 @@
 """Measures the time of one unit and of each step: real station and agent processes, swtpm, and a pair of ttys.
 
-Figures are medians of one run on one machine. A TPM chip adds to them: an SLB 9670 takes some 200 ms where swtpm takes
-one.
+Figures are medians of one run on one machine. A TPM chip adds to them: `tests.bench.slow_chip`.
 """
 
 from __future__ import annotations

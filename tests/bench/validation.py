@@ -62,9 +62,11 @@ def _measured(folder: Path, count: int, requests: int) -> dict[str, object]:
             rate, slow = asyncio.run(_load(station.address, some, requests, valid=valid))
             label = f"{count:,} units: tokens of {name}, {CONNECTIONS} connections"
             found[label] = f"{rate:,.0f} a second, 99 of 100 within {slow * 1000:.1f} ms"
-        known, nobody = asyncio.run(_alternate(station.address, refused, requests // 2))
-        label = f"{count:,} units: a FAIL of a known unit, and of nobody"
-        found[label] = f"{known * 1e6:,.0f} and {nobody * 1e6:,.0f} µs (medians, one connection)"
+        legacy = [(_legacy(one), _legacy(other)) for one, other in refused]
+        for name, pairs in (("a FAIL", refused), ("a legacy FAIL", legacy)):
+            known, nobody = asyncio.run(_alternate(station.address, pairs, requests // 2))
+            label = f"{count:,} units: {name} of a known unit, and of nobody"
+            found[label] = f"{known * 1e6:,.0f} and {nobody * 1e6:,.0f} µs (medians, one connection)"
         return found
 
 
@@ -132,6 +134,18 @@ def _body(master_key: MasterKey, nuc_hash: NucHash, table_id: TableId) -> bytes:
     index = key_index(int.from_bytes(os.urandom(2), "big") % 1000)
     token = seal_token(token_key(master_key, index), os.urandom(12), nuc_hash, table_id, index)
     return msgspec.json.encode({"camera_token": token, "manufacturer_authority_id": "BENCH"})
+
+
+def _legacy(body: bytes) -> bytes:
+    """Return the same token in the legacy form, its own pair the first of three."""
+    token = msgspec.json.decode(body)["camera_token"]
+    return msgspec.json.encode(
+        {
+            "ciphertext": token["ciphertext"] + token["nonce"] + token["auth_tag"],
+            "table_references": [token["table_id"], 0, 1],
+            "key_indices": [token["key_index"], 500, 501],
+        }
+    )
 
 
 def _nobody(bodies: list[bytes]) -> list[bytes]:

@@ -40,9 +40,9 @@ LATE = "gone after the command"
 """The command was carried out, but its answer was lost."""
 
 TOLD = {
-    "retry": "tpm.busy",
-    "NV rate": "tpm.busy",
-    "testing": "tpm.busy",
+    "retry": "tpm.not-ready",
+    "NV rate": "tpm.not-ready",
+    "testing": "tpm.not-ready",
     "out of objects": "tpm.busy",
     "out of sessions": "tpm.busy",
     "lockout": "tpm.lockout",

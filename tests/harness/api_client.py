@@ -45,7 +45,7 @@ class Api:
     async def post(self, path: str, body: object, **headers: str) -> ClientResponse:
         return await self.client.post(path, json=body, headers={**self.bearer, **headers})
 
-    async def provision(self, serial: str, **fields: str) -> Json:
+    async def provision(self, serial: str, **fields: object) -> Json:
         answer = await self.post(PROVISION, {"device_serial": serial, **fields})
         assert answer.status == 201, await answer.text()
         return dict(await answer.json())

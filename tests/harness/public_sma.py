@@ -16,7 +16,14 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
 from cryptography.x509.oid import NameOID
 
 from shared.birthmark.derivation import token_key
@@ -190,6 +197,47 @@ def _add(
             "nuc_hash": None if phase2 else secret,
         }
     )
+
+
+def replace_authority(sma: PublicSma) -> None:
+    """Make a new root and intermediate in place of the old ones, and keep the registry, as `setup_sma.py --force`."""
+    _authorities(sma.data)
+
+
+def add_extensions(sma: PublicSma) -> None:
+    """Give the cameras the certificates of the newer kind, with Birthmark's six extensions, under the same names."""
+    key = load_pem_private_key((sma.data / "intermediate-ca.key").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+
+    def renew(devices: list[dict[str, Any]]) -> None:
+        for device in devices:
+            if device["nuc_hash"] is None:
+                continue
+            old = x509.load_pem_x509_certificate(device["device_certificate"].encode())
+            public = old.public_key()
+            assert isinstance(public, ec.EllipticCurvePublicKey)
+            builder = _certificate(
+                old.subject, old.issuer, public, 730, x509.BasicConstraints(False, None), _usage(authority=False)
+            )
+            table = device["table_assignments"][0]
+            nonce = os.urandom(12)
+            hidden = AESGCM(bytes.fromhex(sma.master_keys[table])).encrypt(
+                nonce, bytes.fromhex(device["nuc_hash"]), None
+            )
+            values = (
+                b"birthmark_simulated_ma",
+                b"http://localhost:8001/validate-cert",
+                hidden + nonce,
+                table.to_bytes(2, "big"),
+                (7).to_bytes(2, "big"),
+                device["device_family"].encode(),
+            )
+            for number, value in enumerate(values, 1):
+                oid = x509.ObjectIdentifier(f"1.3.6.1.4.1.60000.1.{number}")
+                builder = builder.add_extension(x509.UnrecognizedExtension(oid, value), critical=False)
+            device["device_certificate"] = _pem(builder.sign(key, hashes.SHA256())).decode()
+
+    sma.change_registry(renew)
 
 
 def with_derived_keys(content: dict[str, Any], tables: int = 2) -> None:

@@ -1,26 +1,20 @@
-"""The running service works with the rest of Birthmark.
+"""A Pi with a TPM, provisioned on the cable, works with the rest of Birthmark, as OpenSSL does with what is served.
 
-That is the aggregator's exact requests, tokens of a provisioned virtual Pi, and OpenSSL with the certificates and lists
-that it fetches."""
+What the aggregator, the camera program and the public authority's callers send is in the other files test_drop_in_*."""
 
 from __future__ import annotations
 
 import base64
-import http.client
 import json
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
 
+from tests.harness.public_birthmark import request
 from virtual.pi import VirtualPi, run_agent
 from virtual.station import VirtualStation, run_station
 from virtual.timeouts import TIMEOUT_SECONDS, WAIT_OPTIONS
@@ -30,48 +24,23 @@ FAIL = (200, {"valid": False, "message": "FAIL"})
 IMAGE, GPS = "0123456789abcdef" * 4, "fedcba9876543210" * 4
 
 
-class Aggregator:
-    """Posts as the aggregator's client does (one connection a request, no credentials, JSON), with a longer
-    time-out."""
+class Caller:
+    """Sends requests to a station as the aggregator's client does."""
 
     def __init__(self, address: str) -> None:
-        self._address = urlsplit(address)
+        self._address = address.rstrip("/")
 
     def post(self, path: str, body: object, token: str = "") -> tuple[int, Any]:
-        headers = {"Content-Type": "application/json", "Accept": "*/*", "User-Agent": "python-httpx/0.27.0"}
-        status, data = self.send("POST", path, json.dumps(body).encode(), headers, token)
-        return status, json.loads(data)
+        answer = request("POST", self._address + path, body, token)
+        return answer.status, answer.json()
 
     def get(self, path: str, token: str = "") -> bytes:
-        status, data = self.send("GET", path, None, {}, token)
-        assert status == 200, data
-        return data
-
-    def send(
-        self, method: str, path: str, body: bytes | None, headers: dict[str, str], token: str
-    ) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection(
-            self._address.hostname or "", self._address.port, timeout=TIMEOUT_SECONDS
-        )
-        try:
-            credentials = {"Authorization": f"Bearer {token}"} if token else {}
-            connection.request(method, path, body, {**headers, **credentials})
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        finally:
-            connection.close()
+        answer = request("GET", self._address + path, token=token)
+        assert answer.status == 200, answer.body
+        return answer.body
 
     def validate(self, camera_token: object) -> tuple[int, Any]:
-        """Do what `sma_client.validate_camera_token` does."""
         return self.post("/validate", {"camera_token": camera_token, "manufacturer_authority_id": "CANON_001"})
-
-    def validate_bundle(self, key: ec.EllipticCurvePrivateKey, certificate: bytes, gps: str | None) -> tuple[int, Any]:
-        """Do what `sma_client.validate_certificate_bundle` does with a camera's bundle."""
-        sent, at = base64.b64encode(certificate).decode(), int(time.time())
-        text = "\n".join((IMAGE, sent, str(at), gps or "", "")).encode()
-        signature = base64.b64encode(key.sign(text, ec.ECDSA(hashes.SHA256()))).decode()
-        body = {"camera_cert": sent, "image_hash": IMAGE, "timestamp": at, "gps_hash": gps}
-        return self.post("/validate-cert", {**body, "bundle_signature": signature})
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +57,8 @@ def station(workspace: Path) -> Iterator[VirtualStation]:
 
 
 @pytest.fixture(scope="module")
-def aggregator(station: VirtualStation) -> Aggregator:
-    return Aggregator(station.address)
+def aggregator(station: VirtualStation) -> Caller:
+    return Caller(station.address)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +82,7 @@ def token_of(pi: VirtualPi, *options: str) -> dict[str, Any]:
     return dict(json.loads(run_agent("token", "--state-dir", str(pi.state_dir), *options).stdout))
 
 
-def test_a_token_of_a_provisioned_pi_passes(aggregator: Aggregator, pi: VirtualPi) -> None:
+def test_a_token_of_a_provisioned_pi_passes(aggregator: Caller, pi: VirtualPi) -> None:
     token = token_of(pi)
     assert token.keys() == {"ciphertext", "auth_tag", "nonce", "table_id", "key_index"}
     assert aggregator.validate(token) == PASS
@@ -121,9 +90,7 @@ def test_a_token_of_a_provisioned_pi_passes(aggregator: Aggregator, pi: VirtualP
         assert aggregator.validate(token_of(pi, "--index", index)) == PASS
 
 
-def test_a_token_fails_for_a_changed_byte_another_table_and_another_index(
-    aggregator: Aggregator, pi: VirtualPi
-) -> None:
+def test_a_token_fails_for_a_changed_byte_another_table_and_another_index(aggregator: Caller, pi: VirtualPi) -> None:
     token = token_of(pi)
     for field in ("ciphertext", "auth_tag", "nonce"):
         changed = f"{int(token[field][:2], 16) ^ 1:02x}" + token[field][2:]
@@ -133,7 +100,7 @@ def test_a_token_fails_for_a_changed_byte_another_table_and_another_index(
     assert aggregator.validate(token) == PASS
 
 
-def test_a_token_fails_while_its_unit_is_revoked(aggregator: Aggregator, pi: VirtualPi, admin: str) -> None:
+def test_a_token_fails_while_its_unit_is_revoked(aggregator: Caller, pi: VirtualPi, admin: str) -> None:
     token = token_of(pi)
     path = f"/api/v1/devices/{pi.serial}"
     assert aggregator.post(f"{path}/revoke", {"reason": "lost"}, admin)[1]["state"] == "revoked"
@@ -142,17 +109,15 @@ def test_a_token_fails_while_its_unit_is_revoked(aggregator: Aggregator, pi: Vir
     assert aggregator.validate(token) == PASS
 
 
-def test_a_token_of_a_unit_that_another_station_made_fails(
-    aggregator: Aggregator, pi: VirtualPi, tmp_path: Path
-) -> None:
+def test_a_token_of_a_unit_that_another_station_made_fails(aggregator: Caller, pi: VirtualPi, tmp_path: Path) -> None:
     with VirtualStation(tmp_path / "other", str(tmp_path / "none")) as other:
         other.init("--tables", "250")
         other.start()
-        assert Aggregator(other.address).validate(token_of(pi)) == FAIL
+        assert Caller(other.address).validate(token_of(pi)) == FAIL
 
 
 def test_a_pis_bundle_is_signed_with_a_certificate_that_passes(
-    aggregator: Aggregator, station: VirtualStation, pi: VirtualPi, admin: str
+    aggregator: Caller, station: VirtualStation, pi: VirtualPi, admin: str
 ) -> None:
     der = aggregator.get(f"/api/v1/devices/{pi.serial}/certificate?format=der", admin)
     sent, at = base64.b64encode(der).decode(), int(time.time())
@@ -164,22 +129,8 @@ def test_a_pis_bundle_is_signed_with_a_certificate_that_passes(
     assert aggregator.post("/validate-cert", {**body, "gps_hash": GPS}) == FAIL
 
 
-@pytest.mark.parametrize("encoding", [Encoding.PEM, Encoding.DER])
-@pytest.mark.parametrize("gps", [None, GPS])
-def test_a_camera_provisioned_over_http_passes_as_the_aggregator_asks(
-    aggregator: Aggregator, admin: str, encoding: Encoding, gps: str | None
-) -> None:
-    serial = f"camera-{'pem' if encoding is Encoding.PEM else 'der'}-{'gps' if gps else 'no'}"
-    status, made = aggregator.post("/api/v1/devices/provision", {"device_serial": serial}, admin)
-    assert status == 201
-    key = serialization.load_pem_private_key(made["device_private_key"].encode(), None)
-    assert isinstance(key, ec.EllipticCurvePrivateKey)
-    certificate = x509.load_pem_x509_certificate(made["device_certificate"].encode())
-    assert aggregator.validate_bundle(key, certificate.public_bytes(encoding), gps) == PASS
-
-
 def test_openssl_accepts_a_chain_and_the_list_as_fetched(
-    aggregator: Aggregator, pi: VirtualPi, admin: str, tmp_path: Path
+    aggregator: Caller, pi: VirtualPi, admin: str, tmp_path: Path
 ) -> None:
     chain, root, crl = (tmp_path / name for name in ("chain.pem", "root.der", "crl.pem"))
     chain.write_bytes(aggregator.get(f"/api/v1/devices/{pi.serial}/certificate", admin))
@@ -207,7 +158,7 @@ def openssl(*arguments: str, code: int = 0) -> str:
     return done.stdout + done.stderr
 
 
-def test_validations_are_not_logged(station: VirtualStation, aggregator: Aggregator, pi: VirtualPi) -> None:
+def test_validations_are_not_logged(station: VirtualStation, aggregator: Caller, pi: VirtualPi) -> None:
     before = station.log.stat().st_size
     token = token_of(pi)
     assert aggregator.validate(token) == PASS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import hashlib
 import json
@@ -14,16 +15,16 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Meta
 
-from device_agent.session.agent_session import AgentSession
-from device_agent.storage.disk import Disk
-from device_agent.storage.identity import IdentityStore
-from device_agent.tpm import Simulator, Tpm
 from shared.birthmark.nuc_token import NucToken
 from station.validation.certificates import CameraBundle
 from station.validation.verdict import Reason
-from tests.harness.recorded_station import RecordedStation, context, open_recorded_station, private
+from tests.harness.provisioned_camera import open_provisioned_camera
+from tests.harness.recorded_station import RecordedStation, private
 from virtual.timeouts import TIMEOUT_SECONDS
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "camera.py"
@@ -69,7 +70,7 @@ class CameraSetup:
 
 
 def read(vouched: dict[str, Any]) -> tuple[Submission, CameraBundle]:
-    assert vouched.keys() == {"submission", "certificate_bundle"}
+    assert vouched.keys() == {"submission", "legacy_submissions", "certificate_bundle"}
     return msgspec.convert(vouched["submission"], Submission), msgspec.convert(
         vouched["certificate_bundle"], CameraBundle
     )
@@ -78,15 +79,9 @@ def read(vouched: dict[str, Any]) -> tuple[Submission, CameraBundle]:
 @pytest.fixture(scope="module")
 def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CameraSetup]:
     folder = tmp_path_factory.mktemp("setup")
-    state_dir = private(folder / "state")
     (folder / "raw.dng").write_bytes(b"what the sensor saw" * 100)
     (folder / "photo.jpg").write_bytes(b"what the photographer made of it" * 100)
-    with open_recorded_station(folder) as station_under_test:
-        with Simulator(state_dir) as simulator:
-            tpm = Tpm.open(simulator.tcti)
-            outcome = station_under_test.meet(lambda: AgentSession(tpm, IdentityStore(state_dir, Disk()), context()))
-            tpm.close()
-        assert outcome.identity is not None, outcome
+    with open_provisioned_camera(folder) as (station_under_test, state_dir):
         yield CameraSetup(station_under_test, state_dir, folder / "raw.dng", folder / "photo.jpg")
 
 
@@ -113,6 +108,28 @@ def test_a_developed_picture_names_the_raw_one_as_its_parent_and_is_what_the_bun
     assert photo.parent_image_hash == raw.image_hash
     assert bundle.image_hash == photo.image_hash
     assert setup.station_under_test.run(setup.station_under_test.station.certificates.validate(bundle)).valid
+
+
+def test_the_legacy_submissions_are_signed_and_hold_a_token_for_one_of_three_pairs(setup: CameraSetup) -> None:
+    vouched = json.loads(setup.camera("--processed", str(setup.photo)).stdout)
+    raw, photo = vouched["legacy_submissions"]
+    assert (raw["image_hash"], raw["modification_level"]) == (sha256(setup.raw), 0)
+    assert "parent_image_hash" not in raw
+    assert (photo["image_hash"], photo["modification_level"]) == (sha256(setup.photo), 1)
+    assert photo["parent_image_hash"] == raw["image_hash"]
+    der = base64.b64decode(vouched["certificate_bundle"]["camera_cert"])
+    key = x509.load_der_x509_certificate(der).public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    station = setup.station_under_test
+    for body in (raw, photo):
+        signature = base64.b64decode(body.pop("device_signature"))
+        key.verify(signature, json.dumps(body, sort_keys=True).encode(), ec.ECDSA(hashes.SHA256()))
+        packed = base64.b64decode(body["encrypted_nuc_token"])
+        parts = packed[:32].hex(), packed[44:].hex(), packed[32:44].hex()
+        pairs = list(zip(body["table_references"], body["key_indices"], strict=True))
+        assert len(pairs) == 3
+        verdicts = [station.run(station.station.tokens.validate(NucToken(*parts, *pair))).reason for pair in pairs]
+        assert sorted(verdicts) == [Reason.NOT_AUTHENTIC, Reason.NOT_AUTHENTIC, Reason.VALID]
 
 
 def test_a_bundle_changed_afterwards_fails(setup: CameraSetup) -> None:

@@ -23,12 +23,13 @@ from shared.birthmark.nuc_token import seal_token
 from shared.types import MasterKey, NucHash, TableId, key_index
 from station.cli import main
 from station.provisioning.offline import ProvisioningRequest
-from station.registry import audit_check
+from station.registry import audit_check, revocation
+from station.registry.revocation import RevocationCode
 from station.setup.open import open_station
 from station.validation.certificates import CameraBundle
 from station.validation.verdict import Reason
 from tests.harness import openssl
-from tests.harness.public_sma import PublicSma, build, new_key, with_derived_keys
+from tests.harness.public_sma import PublicSma, build, new_key, replace_authority, with_derived_keys
 
 
 @pytest.fixture
@@ -182,10 +183,52 @@ def refused(sma: PublicSma, tmp_path: Path) -> str:
     return result.stderr
 
 
-def test_files_that_contradict_themselves_are_refused_whole(sma: PublicSma, tmp_path: Path) -> None:
+def test_a_bad_device_is_named_and_nothing_is_imported(sma: PublicSma, tmp_path: Path) -> None:
     sma.change_registry(lambda devices: devices[0].update(table_assignments=[4, 5, 10]))
-    assert "[import.inconsistent]" in refused(sma, tmp_path)
-    sma.change_registry(lambda devices: devices[0].update(table_assignments=[4, 5, 7]))
+    told = refused(sma, tmp_path)
+    assert "TEST-CAMERA-001: its tables are not three different ones" in told
+    assert "[import.devices-unusable]" in told
+
+
+def test_cameras_of_a_replaced_authority_pass_by_their_tokens_alone_and_for_good(
+    sma: PublicSma, tmp_path: Path
+) -> None:
+    old_intermediate = (sma.data / "intermediate-ca.crt").read_bytes()
+    replace_authority(sma)
+    told = refused(sma, tmp_path)
+    assert "3 of them have a certificate of an unknown authority" in told
+    target = tmp_path / "new"
+    result = take_over(sma, target, "--keep-unknown-authority", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["unknown_authority"] == 3
+    tokens = dict.fromkeys(sma.keys, Reason.VALID) | {"TEST-CAMERA-002": Reason.REVOKED}
+    certificates = dict.fromkeys(sma.keys, Reason.UNTRUSTED) | {"TEST-iOS-1763664889": Reason.VALID}
+    assert token_verdicts(sma, target) == tokens
+    assert bundle_verdicts(sma, target) == certificates
+    (target / "authority" / "earlier-2.pem").write_bytes(old_intermediate)
+    assert bundle_verdicts(sma, target) == certificates, "not even when the old authority's certificate turns up"
+    unit = json.loads(
+        CliRunner().invoke(main, ["device", "TEST-CAMERA-001", "--data-dir", str(target), "--json"]).stdout
+    )
+    assert (unit["certificate_authority"], unit["state"]) == ("unknown", "provisioned")
+
+
+def test_a_certificate_of_an_unknown_authority_is_on_no_revocation_list(sma: PublicSma, tmp_path: Path) -> None:
+    replace_authority(sma)
+    target = tmp_path / "new"
+    take_over(sma, target, "--keep-unknown-authority")
+
+    async def listed() -> int:
+        async with open_station(target) as station:
+            async with station.database.write() as connection:
+                await revocation.revoke(connection, "TEST-CAMERA-001", RevocationCode.HOLD, "lost", 1_795_000_000)
+                await revocation.revoke(connection, "TEST-iOS-1763664889", RevocationCode.HOLD, "lost", 1_795_000_000)
+            return len(x509.load_der_x509_crl(await station.revocation_list.current()))
+
+    assert asyncio.run(listed()) == 1, "only the telephone's, whose authority this station has"
+
+
+def test_files_that_contradict_themselves_are_refused_whole(sma: PublicSma, tmp_path: Path) -> None:
     sma.change_tables(lambda tables: tables.update(total_tables=11))
     assert "[import.inconsistent]" in refused(sma, tmp_path)
 

@@ -304,6 +304,11 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         retry=True,
     ),
     ErrorKind(
+        "tpm.closed",
+        "the camera is closed",
+        "Let a program's threads end before the block of `Camera.open` does.",
+    ),
+    ErrorKind(
         "tpm.failed",
         "the TPM refuses a command",
         "Note the code and look it up with `tpm2_rc_decode`; the TPM may be of a kind this agent does not know.",
@@ -346,6 +351,13 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "tpm.no-ek",
         "the TPM has no endorsement key this agent knows",
         "It needs one of the TCG templates L-1, L-2 or H-1 to H-7; ask the vendor of the TPM.",
+    ),
+    ErrorKind(
+        "tpm.not-ready",
+        "the TPM does not get ready",
+        "Just switched on, it may need a moment: try again. If it stays so, switch the power off and on and check that "
+        "its hat sits firmly; if that does not help, the TPM is broken.",
+        retry=True,
     ),
     ErrorKind(
         "tpm.not-this-one",

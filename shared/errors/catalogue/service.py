@@ -93,9 +93,30 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ),
     ErrorKind("backup.too-new", "the backup was made by a newer version", "Update this station's software first."),
     ErrorKind(
+        "export.exists",
+        "something is there already where the export should go",
+        "Nothing was exported, and nothing replaced. Name a directory that is not there yet.",
+    ),
+    ErrorKind(
+        "export.unwritable",
+        "the export cannot be written",
+        "Nothing is left of it. Check the directory that it should lie in: its owner, and the room on its disk.",
+    ),
+    ErrorKind(
+        "import.devices-unusable",
+        "some devices cannot be taken over",
+        "Nothing was imported. Correct them in a copy of the directory, or import the others: `--leave-out SERIAL` for "
+        "each, or `--skip-unusable` for all of them.",
+    ),
+    ErrorKind(
         "import.inconsistent",
         "the data to import contradicts itself",
         "Nothing was imported. Correct what is named in a copy of the directory, and import that.",
+    ),
+    ErrorKind(
+        "import.no-such-device",
+        "a device that is to be left out is not in device_registry.json",
+        "Nothing was imported. Write its serial number as that file does.",
     ),
     ErrorKind(
         "import.unreadable",
@@ -132,6 +153,12 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "provisioning.nuc-hash-invalid",
         "the NUC hash is not 64 hexadecimal digits, or all zeros",
         "It is the SHA-256 of the NUC map, in hexadecimal; without it the station makes one.",
+    ),
+    ErrorKind(
+        "provisioning.phase-two-refused",
+        "this station does not provision in the second form, in which keys and a device secret cross in the clear",
+        "Plug the unit in, or send its certificate request as csr to /api/v1/devices/provision, without device_secret: "
+        "then its private key stays where it is.",
     ),
     ErrorKind(
         "provisioning.station-keys-off",

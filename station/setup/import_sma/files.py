@@ -1,5 +1,7 @@
 """Reads the files of the public SMA into types: registry, key tables, authority. Checks syntax only.
 
+A device that cannot be read is a row with a problem, and spoils no other.
+
 Source: Birthmark's public code (packages/sma: identity/device_registry.py, key_tables/table_manager.py,
 provisioning/certificate.py), and its README for the place of each file.
 """
@@ -16,7 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from runtime.files import read_bounded
+from shared import limits
 from shared.errors import BirthmarkError
+from shared.text import printable
 from shared.x509_profile import UNREADABLE
 
 _JSON_BYTES: Final = 1024 * 1024 * 1024
@@ -46,18 +50,35 @@ class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"Device({self.device_serial!r})"
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One device of the registry, or why it cannot be read."""
+
+    name: str
+    """Its serial number as far as it can be shown, else its number in the file."""
+    device: Device | None
+    problem: str = ""
+
+
 class _Registry(msgspec.Struct, frozen=True):
-    devices: list[Device]
+    devices: list[msgspec.Raw]
 
 
-class _Table(msgspec.Struct, frozen=True):
+class _Named(msgspec.Struct, frozen=True):
+    device_serial: str
+
+
+class Table(msgspec.Struct, frozen=True):
     table_id: int
     master_key: str
+
+    def __repr__(self) -> str:
+        return f"Table({self.table_id})"
 
 
 class Tables(msgspec.Struct, frozen=True):
     total_tables: int
-    key_tables: list[_Table]
+    key_tables: list[Table]
     assigned_tables: dict[str, list[int]] = {}
     derived_keys: dict[str, dict[str, str]] = {}
     """By table id and key index; only "phase 2" files have them."""
@@ -68,7 +89,7 @@ class Tables(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Files:
-    devices: list[Device]
+    devices: list[Row]
     tables: Tables
     root: x509.Certificate
     intermediate: x509.Certificate
@@ -80,8 +101,9 @@ class Files:
 
 def read(directory: Path) -> Files:
     """Read the `data` directory. Raises `import.unreadable`, which names the file and never quotes it."""
+    devices = _read_json(directory / "device_registry.json", _Registry).devices
     return Files(
-        _read_json(directory / "device_registry.json", _Registry).devices,
+        [_row(number, raw) for number, raw in enumerate(devices, 1)],
         _read_json(directory / "key_tables.json", Tables),
         _read_certificate(directory / "root-ca.crt"),
         _read_certificate(directory / "intermediate-ca.crt"),
@@ -89,6 +111,21 @@ def read(directory: Path) -> Files:
         _read_key(directory / "root-ca.key") if (directory / "root-ca.key").exists() else None,
         _read_earlier_intermediates(directory),
     )
+
+
+def _row(number: int, raw: msgspec.Raw) -> Row:
+    name = f"device {number}"
+    try:
+        name = printable(msgspec.json.decode(raw, type=_Named).device_serial, limits.SERIAL_CHARACTERS) or name
+        return Row(name, msgspec.json.decode(raw, type=Device))
+    except (msgspec.MsgspecError, RecursionError) as error:
+        return Row(name, None, f"it has a wrong, missing or unknown field{_place(error)}")
+
+
+def _place(error: Exception) -> str:
+    """Where the decoder failed; its message quotes secrets."""
+    _, at, place = str(error).rpartition(" - at ")
+    return f" at {place[:80]}" if at else ""
 
 
 def _read_earlier_intermediates(directory: Path) -> tuple[x509.Certificate, ...]:
@@ -101,9 +138,7 @@ def _read_json(path: Path, form: type[T]) -> T:
     try:
         return msgspec.json.decode(_read_bytes(path, _JSON_BYTES), type=form)
     except (msgspec.MsgspecError, RecursionError) as error:
-        # The decoder's message quotes secrets: tell only the place.
-        _, at, place = str(error).rpartition(" - at ")
-        raise BirthmarkError("import.unreadable", f"{path}{' at ' + place[:80] if at else ''}") from None
+        raise BirthmarkError("import.unreadable", f"{path}{_place(error)}") from None
 
 
 def _read_certificate(path: Path) -> x509.Certificate:

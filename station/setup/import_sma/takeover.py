@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from runtime.clock import SYSTEM_CLOCK, Clock, unix_time, utc_now
+from shared.errors import BirthmarkError
 from station.authority import files as authority_files
 from station.authority.certificates import AuthorityCertificates
 from station.authority.files import ExistingAuthority, RootKey
@@ -16,18 +20,26 @@ from station.provisioning.issuance import signed_by
 from station.registry import audit, reservations, revocation
 from station.registry.audit import Event
 from station.registry.database import Connection
-from station.registry.records import Applicant, KeyHolder
+from station.registry.records import UNKNOWN_AUTHORITY, Applicant, KeyHolder, Signed
 from station.registry.revocation import RevocationCode
 from station.secrets import key_tables
 from station.secrets.blind_index import BlindIndex
 from station.secrets.station_secret import StationSecret
 from station.setup.import_sma import checks, files
-from station.setup.import_sma.checks import CheckedUnit
+from station.setup.import_sma.checks import CheckedUnit, Refused
 from station.setup.import_sma.files import Files
 from station.setup.init import InitResult, make_data_dir
 
 PORT = "import"
 """The port that the registry records for imported units."""
+
+
+class UnusableDevicesError(BirthmarkError):
+    """The devices that cannot be taken over, all of them, each with its reason."""
+
+    def __init__(self, refused: tuple[Refused, ...], devices: int) -> None:
+        super().__init__("import.devices-unusable", f"{len(refused)} of {devices}")
+        self.refused = refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +52,12 @@ class ImportResult:
     """Serial numbers with tables but no registration, left by failed attempts; not imported."""
     foreign_names: int
     """Certificates whose issuer name is not their issuer's subject: valid here; `openssl verify` refuses them."""
+    unknown_authority: int
+    """Units whose certificate another authority signed: valid for tokens, never for `/validate-cert`."""
+    other_tables: int
+    """Units whose certificate shows that their tables had other master keys: their tokens fail."""
+    left_out: tuple[Refused, ...]
+    """Devices that were not taken over."""
 
 
 def take_over(
@@ -50,17 +68,24 @@ def take_over(
     *,
     force: bool,
     root_passphrase: str | None,
+    leave_out: Collection[str] = (),
+    skip_unusable: bool = False,
+    keep_unknown_authority: bool = False,
     clock: Clock = SYSTEM_CLOCK,
 ) -> ImportResult:
     """Make `directory` from the public SMA's data directory `source`, and leave `source` unchanged.
 
-    The imported intermediate sets `authority.organization`. Raises `import.*`, `data.exists`, `data.unwritable` or
-    `config.invalid`; then makes nothing.
+    The imported intermediate sets `authority.organization`. Leaves out the devices with the serial numbers
+    `leave_out` and, with `skip_unusable`, all that fail a check; see `checks.check_units`. Raises
+    UnusableDevicesError, `import.*`, `data.exists`, `data.unwritable` or `config.invalid`; then makes nothing.
     """
     found = files.read(source)
     checks.check_authority(found)
     keys = checks.check_tables(found.tables)
-    checked = checks.check_units(found, keys)
+    sorted_out = checks.check_units(found, keys, leave_out=leave_out, keep_unknown_authority=keep_unknown_authority)
+    if sorted_out.refused and not skip_unusable:
+        raise UnusableDevicesError(sorted_out.refused, len(found.devices))
+    checked, left_out = sorted_out.accepted, sorted_out.left_out + sorted_out.refused
     config = StationConfig(
         name=name, authority=_imported_config(authority, found), tables=TablesConfig(count=len(keys))
     )
@@ -78,7 +103,14 @@ def take_over(
         for unit in checked:
             await _add_unit(connection, unit, index, config.name, certificates)
         await audit.append(
-            connection, unix_time(clock), Event.IMPORTED, "", units=len(checked), revoked=revoked, tables=len(keys)
+            connection,
+            unix_time(clock),
+            Event.IMPORTED,
+            "",
+            units=len(checked),
+            revoked=revoked,
+            tables=len(keys),
+            left_out=[one.name for one in left_out],
         )
 
     made = make_data_dir(
@@ -91,7 +123,7 @@ def take_over(
         ek_roots=None,
         clock=clock,
     )
-    registered = {unit.serial for unit in checked}
+    registered = {row.name for row in found.devices}
     subjects = {certificate.subject for certificate in (found.intermediate, *found.earlier_intermediates)}
     return ImportResult(
         made,
@@ -99,7 +131,10 @@ def take_over(
         revoked=revoked,
         tables=len(keys),
         unregistered=len(found.tables.assigned_tables.keys() - registered),
-        foreign_names=sum(unit.certificate.issuer not in subjects for unit in checked),
+        foreign_names=sum(unit.known_authority and unit.certificate.issuer not in subjects for unit in checked),
+        unknown_authority=sum(not unit.known_authority for unit in checked),
+        other_tables=sum(unit.other_tables for unit in checked),
+        left_out=left_out,
     )
 
 
@@ -126,9 +161,21 @@ async def _add_unit(
         device_fingerprint=unit.fingerprint,
         nuc_blind_index=index.of(unit.nuc_hash),
     )
-    signed = signed_by(certificates.issuer_of(unit.certificate), unit.certificate)
+    if unit.known_authority:
+        signed = signed_by(certificates.issuer_of(unit.certificate), unit.certificate)
+    else:
+        signed = _signed_elsewhere(unit.certificate)
     await reservations.take_over(connection, applicant, signed, unit.tables, unit.provisioned_at)
     if unit.blacklisted_at is not None:
         await revocation.revoke(
             connection, unit.serial, RevocationCode.HOLD, unit.blacklist_reason, unit.blacklisted_at
         )
+
+
+def _signed_elsewhere(certificate: x509.Certificate) -> Signed:
+    return Signed(
+        certificate.public_bytes(Encoding.DER),
+        certificate.serial_number,
+        UNKNOWN_AUTHORITY,
+        int(certificate.not_valid_after_utc.timestamp()),
+    )

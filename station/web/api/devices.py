@@ -19,7 +19,7 @@ from station.registry import queries, revocation
 from station.registry.device import Device as Device
 from station.registry.device import device_of
 from station.registry.queries import PAGE_UNITS, Filter
-from station.registry.records import Unit, UnitState
+from station.registry.records import UNKNOWN_AUTHORITY, Unit, UnitState
 from station.registry.revocation import RevocationCode
 from station.web import app_keys
 from station.web.auth.access import Caller
@@ -29,7 +29,7 @@ DER = "application/pkix-cert"
 
 _Text = Annotated[str, Meta(max_length=limits.SERIAL_CHARACTERS)]
 _Seconds = Annotated[int, Meta(ge=0, le=2**40)]
-_Reason = Annotated[
+Reason = Annotated[
     str,
     Meta(
         max_length=200,
@@ -70,13 +70,16 @@ class DevicesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class CertificateQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: Annotated[
         Literal["pem", "der"],
-        Meta(description="`pem`: the certificate and those that issued it. `der`: the certificate alone."),
+        Meta(
+            description="`pem`: the certificate and those that issued it, if they are this authority's. "
+            "`der`: the certificate alone."
+        ),
     ] = "pem"
 
 
 class Revocation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[
-        _Reason,
+        Reason,
         Meta(
             description="A text for people, with a letter or a digit; recorded in the audit log and shown on the page."
         ),
@@ -89,7 +92,7 @@ class Revocation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Reinstatement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[
-        _Reason, Meta(description="A text for people, with a letter or a digit; recorded in the audit log.")
+        Reason, Meta(description="A text for people, with a letter or a digit; recorded in the audit log.")
     ]
 
 
@@ -121,7 +124,10 @@ async def get_certificate(request: web.Request, serial: str, query: CertificateQ
         raise BirthmarkError("registry.unknown-unit", unit.serial)
     if query.format == "der":
         return web.Response(body=unit.certificate.der, content_type=DER)
-    chain = request.app[app_keys.SERVICES].authority.issuer.chain_of(unit.certificate.der)
+    if unit.certificate.issuer == UNKNOWN_AUTHORITY:
+        chain: tuple[bytes, ...] = (unit.certificate.der,)
+    else:
+        chain = request.app[app_keys.SERVICES].authority.issuer.chain_of(unit.certificate.der)
     pem = b"".join(x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM) for der in chain)
     return web.Response(body=pem, content_type=PEM_CHAIN)
 

@@ -47,7 +47,7 @@ def _describe_endpoint(endpoint: Endpoint, document: dict[str, Any]) -> dict[str
         "text": endpoint.text,
         "scope": endpoint.scope.value if endpoint.scope else "",
         "closed": endpoint.closed,
-        "body": endpoint.body.__name__ if endpoint.body else "",
+        "bodies": [body.__name__ for body in endpoint.bodies],
         "parameters": [
             (parameter["name"], _describe_schema(parameter["schema"]), parameter.get("description", ""))
             for parameter in operation.get("parameters", [])

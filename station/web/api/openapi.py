@@ -83,7 +83,7 @@ def describe(endpoints: Iterable[Endpoint], version: str) -> Json:
 
 
 def _collect_types(endpoints: list[Endpoint]) -> list[Any]:
-    kinds = [Problem, *(e.body for e in endpoints), *(e.query for e in endpoints)]
+    kinds = [Problem, *(body for e in endpoints for body in e.bodies), *(e.query for e in endpoints)]
     kinds += [kind for e in endpoints for answer in e.answers for kind in answer.content.values()]
     return list({id(kind): kind for kind in kinds if kind is not None}.values())
 
@@ -105,8 +105,9 @@ def _operation(endpoint: Endpoint, known: dict[int, Json], components: Json) -> 
         parameters += _query(components[endpoint.query.__name__])
     if parameters:
         operation["parameters"] = parameters
-    if endpoint.body is not None:
-        content = {"application/json": {"schema": known[id(endpoint.body)]}}
+    if endpoint.bodies:
+        schemas = [known[id(body)] for body in endpoint.bodies]
+        content = {"application/json": {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}
         operation["requestBody"] = {"required": True, "content": content}
     return operation
 

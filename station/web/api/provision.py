@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
+from shared import limits
 from shared.birthmark.provisioning import Provisioning as Provisioning
 from shared.errors import BirthmarkError
 from station.provisioning.offline import ProvisioningRequest
@@ -56,6 +57,20 @@ async def provision_one(request: web.Request, caller: Caller, body: Provisioning
     """Raises the errors of `OfflineProvisioner.provision`."""
     made = await _provision_offline(request, caller, body)
     return Reply(made, headers={"Location": f"/api/v1/devices/{made.device_serial}"})
+
+
+class Phase2Request(msgspec.Struct, frozen=True):
+    """The public SMA's request for a unit in its second form; nothing of it is used."""
+
+    device_serial: Annotated[str, Meta(max_length=limits.SERIAL_CHARACTERS)] = ""
+
+    def __repr__(self) -> str:
+        return "Phase2Request()"
+
+
+async def refuse_phase2(body: Phase2Request) -> Provisioning:
+    """Raises `provisioning.phase-two-refused`, always: its answer would be a private key and 3,000 token keys."""
+    raise BirthmarkError("provisioning.phase-two-refused")
 
 
 async def provision_many(request: web.Request, caller: Caller, body: BulkRequest) -> AsyncGenerator[BulkResult, None]:

@@ -28,7 +28,7 @@ async def refuse_cross_site(request: web.Request, handler: Handler) -> web.Strea
         return web.Response(
             status=204,
             headers={
-                "Access-Control-Allow-Methods": "GET, HEAD, POST",
+                "Access-Control-Allow-Methods": "DELETE, GET, HEAD, POST",
                 "Access-Control-Allow-Headers": "Authorization, Content-Type",
                 "Access-Control-Max-Age": str(_PREFLIGHT_SECONDS),
             },

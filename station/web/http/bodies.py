@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -29,14 +30,21 @@ _EXPECTED: Final = re.compile(r"Expected (?P<limit>`[a-z ]+`[^`]*(?:`[a-z]+`)?)\
 _PATH: Final = re.compile(r"[a-z0-9_.\[\]]{0,64}\Z")
 
 
-async def read_json(request: web.Request, kind: type[T], most: int) -> T:
-    """Decode the body as a `kind`.
+async def read_json(request: web.Request, kinds: Sequence[type[T]], most: int) -> T:
+    """Decode the body as the first of `kinds` that fits; an error is about the first.
 
     Raises `http.unsupported-media-type`, `http.too-large`, `http.malformed` and `http.field-invalid`.
     """
     if request.content_type != JSON:
         raise BirthmarkError("http.unsupported-media-type")
-    return decode_json(await read_body(request, most), kind)
+    data = await read_body(request, most)
+    errors = []
+    for kind in kinds:
+        try:
+            return decode_json(data, kind)
+        except InvalidFieldError as error:
+            errors.append(error)
+    raise errors[0]
 
 
 def decode_json(data: bytes, kind: type[T]) -> T:

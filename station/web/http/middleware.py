@@ -31,7 +31,7 @@ _HSTS_SECONDS: Final = 365 * 86400
 """How long a browser that once used TLS uses nothing else (RFC 6797)."""
 
 _STREAMS: Final = frozenset({EVENTS_PATH, "/api/v1/devices/provision/bulk"})
-_METHODS: Final = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
+_METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "POST", "OPTIONS"})
 
 HEADERS: Final = {
     "Content-Security-Policy": "; ".join(
@@ -152,7 +152,7 @@ async def keep_secrets_off_plain_http(request: web.Request, handler: Handler) ->
 @web.middleware
 async def limit_duration(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Limit the time of every request, except streams, which have limits of their own."""
-    if request.path in _STREAMS:
+    if request.path.rstrip("/") in _STREAMS:
         return await handler(request)
     try:
         async with asyncio.timeout(REQUEST_SECONDS) as deadline:
@@ -197,7 +197,7 @@ def _endpoint(request: web.Request) -> Endpoint | None:
     if resource is None:
         return None
     method = "GET" if request.method == "HEAD" else request.method
-    return request.app[app_keys.ENDPOINTS].get((method, resource.canonical))
+    return request.app[app_keys.ENDPOINTS].get((method, resource.canonical.rstrip("/") or "/"))
 
 
 MIDDLEWARES: Final[tuple[Middleware, ...]] = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from aiohttp import web
@@ -10,14 +11,13 @@ _ACCEPT_CHARACTERS: Final = 4096
 """Characters of an Accept header that are read; browsers send about 150."""
 
 
-def asks_for_json(request: web.Request) -> bool:
-    """Whether the client prefers JSON to a page; one without a preference gets the page."""
-    return _quality(request, "application", "json") > _quality(request, "text", "html")
-
-
 def asks_for_page(request: web.Request) -> bool:
-    """Whether the client prefers a page to JSON; one without a preference is a program."""
-    return _quality(request, "text", "html") > _quality(request, "application", "json")
+    """Whether the client asks for a page: it names text/html, and does not prefer JSON to it.
+
+    One that names neither is a program, such as curl; a browser always names text/html.
+    """
+    page, json = _quality(request, "text", "html"), _quality(request, "application", "json")
+    return page > json or (page == json > 0 and _names_pages(request))
 
 
 def choose_media_type(request: web.Request, offers: tuple[str, ...]) -> str:
@@ -27,14 +27,24 @@ def choose_media_type(request: web.Request, offers: tuple[str, ...]) -> str:
 
 def _quality(request: web.Request, kind: str, subtype: str) -> float:
     """Return the quality of a media type, 0 to 1, from the most specific range that matches."""
-    header = ",".join(request.headers.getall("Accept", ["*/*"]))[:_ACCEPT_CHARACTERS]
     ranges = ("*/*", f"{kind}/*", f"{kind}/{subtype}")
     best = (-1, 0.0)
-    for item in header.split(","):
-        name, *parameters = (part.strip().lower() for part in item.split(";"))
+    for name, parameters in _accepted(request):
         if name in ranges:
             best = max(best, (ranges.index(name), _weight(parameters)))
     return best[1]
+
+
+def _names_pages(request: web.Request) -> bool:
+    return any(name == "text/html" for name, _ in _accepted(request))
+
+
+def _accepted(request: web.Request) -> Iterator[tuple[str, list[str]]]:
+    """Each media range of the Accept header with its parameters, in lower case."""
+    header = ",".join(request.headers.getall("Accept", ["*/*"]))[:_ACCEPT_CHARACTERS]
+    for item in header.split(","):
+        name, *parameters = (part.strip().lower() for part in item.split(";"))
+        yield name, parameters
 
 
 def _weight(parameters: list[str]) -> float:

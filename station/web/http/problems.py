@@ -30,6 +30,7 @@ STATUS: Final[dict[ErrorCode, int]] = {
     "provisioning.csr-subject-differs": 400,
     "provisioning.family-invalid": 400,
     "provisioning.nuc-hash-invalid": 400,
+    "provisioning.phase-two-refused": 403,
     "provisioning.station-keys-off": 403,
     "http.compressed": 415,
     "http.cross-site": 403,

@@ -50,6 +50,12 @@ class Metrics:
         self.expiring: Final = self._gauge(
             "birthmark_unit_certificates_expiring", "Provisioned units whose certificate ends within 60 days."
         )
+        self.validated_often: Final = self._gauge(
+            "birthmark_units_validated_often", "Units that were validated daily_warning times or more today."
+        )
+        self.uncounted: Final = self._gauge(
+            "birthmark_validations_uncounted", "Validations of which no unit's count tells, since the start."
+        )
         self.ports: Final = self._gauge("birthmark_ports", "Serial ports.", "state")
         self.certificate_expiry: Final = self._gauge(
             "birthmark_certificate_expiry_timestamp_seconds",

@@ -11,7 +11,7 @@ from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from station.events import PortState
-from station.registry import certificates, units
+from station.registry import certificates, units, validations
 from station.services import Services
 from station.web import app_keys
 from station.web.ops.metrics import Metrics
@@ -37,6 +37,9 @@ async def _read_gauges(metrics: Metrics, station: Services) -> None:
     async with station.database.read() as connection:
         states = await units.count_by_state(connection)
         metrics.expiring.set(await certificates.count_expiring(connection, now, now + EXPIRES_SOON))
+        warning = station.config.validation.daily_warning
+        metrics.validated_often.set(await validations.count_often(connection, station.counts.today(), warning))
+    metrics.uncounted.set(station.counts.uncounted)
     for state, count in states.items():
         metrics.units.labels(state.value).set(count)
     ports = [port.state for port in station.bus.ports()]

@@ -30,7 +30,7 @@ from station.web import app_keys
 from station.web.auth.access import Caller, admit, page_is_open
 from station.web.endpoint import Reply
 from station.web.http.clients import client, is_from_proxy, is_local
-from station.web.http.negotiation import asks_for_json
+from station.web.http.negotiation import asks_for_page
 from station.web.http.turns import TURN
 from station.web.pages.listeners import Listener
 from station.web.views import overview
@@ -73,13 +73,13 @@ class ServiceInfo(msgspec.Struct, frozen=True):
 
 def needs_no_token(request: web.Request) -> bool:
     """Whether anybody may have what `root` answers to this request."""
-    return asks_for_json(request) or page_is_open(request)
+    return not asks_for_page(request) or page_is_open(request)
 
 
 async def root(request: web.Request, caller: Caller | None) -> web.Response | Reply:
     """Serve the page to browsers; service, version and status to programs."""
     app, station = request.app, request.app[app_keys.SERVICES]
-    if asks_for_json(request):
+    if not asks_for_page(request):
         about = ServiceInfo("Birthmark SMA", app[app_keys.VERSION], "running")
         return Reply(about, headers={"Vary": "Accept"})
     asked = _page_query(request)
@@ -182,7 +182,9 @@ def _notices(app: web.Application) -> str:
     return (
         app[app_keys.TEMPLATES]
         .get_template("notices.html")
-        .render(notices={topic.value: bus.notice(topic) for topic in (Topic.VENDORS, Topic.CERTIFICATE)})
+        .render(
+            notices={topic.value: bus.notice(topic) for topic in (Topic.VENDORS, Topic.CERTIFICATE, Topic.VALIDATIONS)}
+        )
     )
 
 
@@ -211,7 +213,7 @@ async def _units(app: web.Application, asked: PageQuery) -> str:
         app[app_keys.TEMPLATES]
         .get_template("units.html")
         .render(
-            units=[overview.unit_view(unit, now) for unit in page.units],
+            units=[overview.unit_view(unit, now, station.config.validation.daily_warning) for unit in page.units],
             provisioned=counts[UnitState.PROVISIONED],
             issued=counts[UnitState.ISSUED],
             revoked=counts[UnitState.REVOKED],

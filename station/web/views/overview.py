@@ -16,6 +16,7 @@ from shared.protocol.states import MILESTONES
 from station.attestation.ek.verification import EkTrust
 from station.events import PortChanged, PortState
 from station.registry.records import KeyHolder, Unit
+from station.registry.validations import day_of
 
 EXPIRES_SOON: Final = 60 * 86400
 """The page warns of a certificate this many seconds before its end."""
@@ -94,6 +95,9 @@ class UnitView:
     expired: bool
     tables: tuple[int, ...]
     tpm: TpmView
+    validated: str
+    """How often today; empty for not yet."""
+    validated_often: bool
 
 
 def port_view(port: PortChanged) -> PortView:
@@ -118,8 +122,9 @@ def summary(ports: Sequence[PortChanged]) -> str:
     return ", ".join(f"{counts[state]} {_PORT_WORDS[state].lower()}" for state in order if counts[state])
 
 
-def unit_view(unit: Unit, now: float) -> UnitView:
-    """Make the view of a unit. `now` is in seconds since 1970."""
+def unit_view(unit: Unit, now: float, daily_warning: int) -> UnitView:
+    """Make the view of a unit. `now` is in seconds since 1970; `daily_warning` validations a day are many."""
+    validated = unit.validated.on(day_of(now))
     not_after = unit.certificate.not_after if unit.certificate else None
     return UnitView(
         id=unit.id,
@@ -133,6 +138,20 @@ def unit_view(unit: Unit, now: float) -> UnitView:
         expired=not_after is not None and not_after <= now,
         tables=unit.tables,
         tpm=_tpm(unit),
+        validated=f"{validated:,} validation{'s' if validated > 1 else ''} today" if validated else "",
+        validated_often=validated >= daily_warning,
+    )
+
+
+def often_validated(serials: Sequence[str], number: int, daily_warning: int) -> str:
+    """The notice of `number` units, of which it names `serials`; empty for none."""
+    if not number:
+        return ""
+    more = f" and {number - len(serials):,} more" if number > len(serials) else ""
+    verb = "was" if number == 1 else "were"
+    return (
+        f"{', '.join(serials)}{more} {verb} validated at least {daily_warning:,} times today. "
+        "That is more than a camera takes photos: somebody may be replaying its tokens."
     )
 
 

@@ -6,7 +6,9 @@ import base64
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,6 +114,35 @@ def test_chance_takes_only_its_own_tables_and_there_are_no_others(camera: Camera
 def test_the_map_comes_back_as_it_was_captured(camera: Camera) -> None:
     assert camera.nuc_map() == MAP.data
     assert camera.nuc_hash() == MAP.hash
+
+
+def test_two_threads_make_tokens_and_signatures_of_one_camera_at_once(camera: Camera) -> None:
+    together = threading.Barrier(2)
+
+    def photograph(name: str) -> list[tuple[NucToken, bytes, bytes, bytes]]:
+        key = camera.private_key()
+        together.wait()
+        pictures = [f"{name} {number}".encode() for number in range(100)]
+        return [
+            (camera.token(), camera.sign(picture), key.sign(picture, ec.ECDSA(hashes.SHA256())), picture)
+            for picture in pictures
+        ]
+
+    with ThreadPoolExecutor(2) as threads:
+        taken = [photo for photos in threads.map(photograph, ("first", "second")) for photo in photos]
+    assert {opened(token) for token, *_ in taken} == {MAP.hash.secret()}
+    assert len({token.nonce for token, *_ in taken}) == 200
+    for _, signature, of_the_key, picture in taken:
+        verify(camera, signature, picture)
+        verify(camera, of_the_key, picture)
+
+
+def test_a_thread_that_outlives_the_camera_is_refused_at_once(state_dir: Path) -> None:
+    with Camera.open(state_dir, tcti_of(state_dir)) as camera:
+        key = camera.private_key()
+    ways = (camera.token, camera.nuc_hash, camera.nuc_map, camera.private_key, lambda: camera.sign(b"a picture"))
+    for way in (*ways, lambda: key.sign(b"a picture", ec.ECDSA(hashes.SHA256()))):
+        assert code(way) == "tpm.closed"
 
 
 def test_a_directory_without_an_identity_or_open_to_others_makes_no_camera(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import click
 import pytest
 
 from device_agent.cli import main
+from runtime.commands import loaded
 
 DOCS = Path(__file__).parents[3] / "docs"
 _COMMAND = re.compile(r"(?<![\w/-])birthmark-agent ([a-z][a-z -]*(?:[^`\n|]*))")
@@ -31,7 +32,7 @@ def test_each_command_and_option_exists(page: str) -> None:
             name = rest.pop(0)
             below = command.get_command(click.Context(command), name)
             assert below is not None, f"{page}: birthmark-agent {' '.join(words)}"
-            command = below
+            command = loaded(below)
         known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
         for word in rest:
             if word.startswith("--"):

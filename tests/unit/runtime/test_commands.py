@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from runtime.commands import AS_JSON, CommandGroup, print_json
+from runtime.commands import AS_JSON, CommandGroup, LaterCommand, loaded, print_json
 from shared.errors import BirthmarkError, ErrorCode
 
 ROOT = Path(__file__).parents[3]
@@ -46,6 +46,36 @@ def answer(as_json: bool) -> None:
 def talk() -> None:
     while True:
         click.echo("a line that nobody reads any more")
+
+
+@pytest.fixture
+def group() -> CommandGroup:
+    """A group with one command that is there later, and one that never is."""
+    group = CommandGroup("group")
+    group.add_command(LaterCommand("answer", f"{__name__}:answer", "Say something."))
+    group.add_command(LaterCommand("gone", "no.such.module:gone", "Never mind."))
+    return group
+
+
+def test_a_command_is_listed_without_its_module(group: CommandGroup) -> None:
+    shown = CliRunner().invoke(group, ["--help"])
+    assert shown.exit_code == 0
+    assert "answer  Say something." in shown.stdout
+    assert "gone    Never mind." in shown.stdout
+
+
+def test_a_command_is_imported_when_it_is_used(group: CommandGroup) -> None:
+    assert loaded(group.commands["answer"]) is answer
+    assert loaded(answer) is answer
+    assert CliRunner().invoke(group, ["answer"]).stdout == "in words\n"
+    assert "--json" in CliRunner().invoke(group, ["answer", "--help"]).stdout
+    assert isinstance(CliRunner().invoke(group, ["gone"]).exception, ImportError)
+
+
+@pytest.mark.parametrize("place", [f"{__name__}:answer", f"{__name__}:ROOT"])
+def test_a_place_where_another_command_is_or_none_is_a_mistake(place: str) -> None:
+    with pytest.raises(TypeError, match="is not the command question"):
+        LaterCommand("question", place, "").load()
 
 
 @pytest.mark.parametrize(("code", "status"), [("nuc.map-empty", 1), ("link.busy", 75)])

@@ -96,6 +96,8 @@ def test_a_written_configuration_is_read_again(tmp_path: Path) -> None:
         ("[authority]\nroot_key = 'x'", "root_key"),
         ("[tables]\ncount = 2", "tables.count"),
         ("[tables]\ncount = '10'", "tables.count"),
+        ("[validation]\ndaily_limit = -1", "validation.daily_limit"),
+        ("[validation]\ndaily_warning = 0", "validation.daily_warning"),
         ("[attestation]\nek_policy = 'trust-me'", "attestation.ek_policy"),
         ("[session]\nstep_seconds = 0.0", "session.step_seconds"),
         ("[session]\nstep_seconds = nan", "session.step_seconds"),

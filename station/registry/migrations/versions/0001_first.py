@@ -17,6 +17,7 @@ def upgrade() -> None:
     _links()
     _units()
     _certificates()
+    _validations()
 
 
 def _audit() -> None:
@@ -221,3 +222,16 @@ def _certificates() -> None:
         sqlite_where=requested,
         postgresql_where=requested,
     )
+
+
+def _validations() -> None:
+    op.create_table(
+        "validations",
+        sa.Column("unit_id", sa.Integer(), nullable=False),
+        sa.Column("day", sa.Integer(), nullable=False),
+        sa.Column("on_day", sa.BigInteger(), nullable=False),
+        sa.Column("total", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["unit_id"], ["units.id"]),
+        sa.PrimaryKeyConstraint("unit_id"),
+    )
+    op.create_index("validations_day_on_day", "validations", ["day", "on_day"], unique=False)

@@ -44,6 +44,16 @@ def test_a_failed_session_is_reported_and_the_agent_is_ready_nevertheless(
     assert "[trust.not-a-station]" in capsys.readouterr().err
 
 
+def test_waiting_for_a_chip_is_reported_and_is_not_ready_yet(
+    manager: socket.socket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Display(find_led(tmp_path)).waiting_for(BirthmarkError("tpm.no-device"))
+    said = manager.recv(4096)
+    assert said.startswith(b"STATUS=there is no TPM. ")
+    assert said.endswith(b"[tpm.no-device]")
+    assert capsys.readouterr().err.endswith("[tpm.no-device] Looking again.\n")
+
+
 def test_an_agent_that_ends_before_its_first_word_was_never_ready(manager: socket.socket, tmp_path: Path) -> None:
     Display(find_led(tmp_path)).ended(BirthmarkError("nuc.map-missing"))
     assert b"READY" not in manager.recv(4096)

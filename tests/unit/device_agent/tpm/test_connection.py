@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from tpm2_pytss import ESAPI, ESYS_TR, TPM2B_SENSITIVE_CREATE, TSS2_Exception
@@ -55,17 +57,34 @@ def test_a_name_that_is_none() -> None:
     assert code(lambda: Connection("no-such-tcti:x")) == "tpm.name-unknown"
 
 
-def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    device = tmp_path / "tpmrm0"
-    device.touch(mode=0o000)
-    monkeypatch.setattr(os, "access", lambda *_: False)  # root may do everything
-    assert code(lambda: Connection(f"device:{device}")) == "tpm.permission"
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        (errno.ENOENT, "tpm.no-device"),
+        (errno.EACCES, "tpm.permission"),
+        (errno.EBUSY, "tpm.busy"),
+        (errno.EIO, "tpm.not-ready"),
+        (errno.ENODEV, "tpm.not-ready"),
+        (errno.ENXIO, "tpm.not-ready"),
+    ],
+)
+def test_a_device_that_does_not_open_is_named_by_the_kernels_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: int, expected: str
+) -> None:
+    """The library tells none, so the device is opened once more; here, with that reason."""
+
+    def refuse(path: str, _flags: int) -> int:
+        assert path == str(tmp_path)
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert code(lambda: Connection(f"device:{tmp_path}")) == expected
 
 
-def test_a_device_that_is_there_and_does_not_open_is_busy(tmp_path: Path) -> None:
+def test_a_device_that_opens_and_is_no_tpm_is_not_ready(tmp_path: Path) -> None:
     device = tmp_path / "tpmrm0"
-    device.mkdir()
-    assert code(lambda: Connection(f"device:{device}")) == "tpm.busy"
+    device.symlink_to("/dev/full")
+    assert code(lambda: Connection(f"device:{device}")) == "tpm.not-ready"
 
 
 def test_a_killed_programs_objects_in_the_tpm_are_flushed(simulator: Simulator) -> None:
@@ -91,9 +110,36 @@ def test_a_tpm_that_asks_for_the_command_again_gets_it(tpm: Connection, rc: int)
     assert command.sent == 3
 
 
-def test_a_tpm_that_asks_without_end_is_busy(tpm: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "BUSY_SECONDS", 0.0)
-    assert code(lambda: tpm.run("try", Failing(*[0x922] * 9))) == "tpm.busy"
+def test_a_tpm_that_asks_without_end_is_not_ready(tpm: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock advances only while the connection pauses."""
+    pauses: list[float] = []
+    monkeypatch.setattr(connection, "time", Mock(monotonic=lambda: sum(pauses), sleep=pauses.append))
+    command = Failing(*[0x922] * 99)
+    assert code(lambda: tpm.run("try", command)) == "tpm.not-ready"
+    assert command.sent == len(pauses) + 1
+    assert pauses[:7] == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+    assert set(pauses[7:]) == {1.0}
+    assert connection.AGAIN_SECONDS <= sum(pauses) < connection.AGAIN_SECONDS + connection.AGAIN_PAUSE_SECONDS_MAX
+
+
+def test_an_object_that_cannot_be_flushed_yet_is_flushed_when_the_tpm_is_ready(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would take the room that a key needs."""
+    tpm = Connection(simulator.tcti)
+    tpm.run("leave a key", lambda esapi: esapi.create_primary(TPM2B_SENSITIVE_CREATE(), templates.device_key()))
+    flush, refusals = ESAPI.flush_context, [0x922, 0x90A]
+
+    def flush_later(esapi: ESAPI, handle: ESYS_TR) -> None:
+        if refusals:
+            raise TSS2_Exception(refusals.pop())
+        flush(esapi, handle)
+
+    monkeypatch.setattr(ESAPI, "flush_context", flush_later)
+    connection._flush_all(tpm.run)
+    assert refusals == []
+    assert tpm.run("look", lambda esapi: handles(esapi, TRANSIENT)) == []
+    tpm.close()
 
 
 @pytest.mark.parametrize("rc", [0x901, 0x902, 0x903, 0x904, 0x905, 0x906])

@@ -256,9 +256,14 @@ async def test_a_station_that_makes_no_keys_asks_for_a_request(tmp_path: Path) -
         assert await code(bare_station) == "provisioning.station-keys-off"
 
 
-def test_an_unknown_field_is_refused_when_a_request_is_read() -> None:
-    with pytest.raises(msgspec.ValidationError):
-        msgspec.json.decode(b'{"device_serial": "CAM-1", "device_secret": "x"}', type=ProvisioningRequest)
+async def test_a_request_in_the_public_authoritys_second_form_makes_no_unit(tmp_path: Path) -> None:
+    asked = msgspec.json.decode(b'{"device_serial": "CAM-1", "device_secret": "x", "new": 1}', type=ProvisioningRequest)
+    async with open_bare_station(tmp_path) as bare_station:
+        with pytest.raises(BirthmarkError) as caught:
+            await bare_station.offline_provisioner.provision(asked, "test")
+        assert caught.value.code == "provisioning.phase-two-refused"
+        async with bare_station.database.read() as connection:
+            assert await queries.count_all(connection) == 0
 
 
 async def test_a_unit_whose_file_cannot_be_kept_is_not_made(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from shared.errors import BirthmarkError
+from shared.types import board_serial
 from station.registry import certificates, reservations, units
-from station.registry.records import Certificate, CertificateState
+from station.registry.records import UNKNOWN_AUTHORITY, Certificate, CertificateState
 from tests.harness.applicants import FIRST, SECOND, TABLES, signed
 from tests.harness.bare_station import NOW, open_bare_station
 
@@ -49,6 +50,7 @@ def test_a_certificate_is_usable_until_it_expires_is_superseded_or_revoked(state
     live = state in (CertificateState.ISSUED, CertificateState.ACTIVE)
     assert certificates.is_usable(certificate, NOW - 1) is live
     assert not certificates.is_usable(certificate, NOW)
+    assert not certificates.is_usable(replace(certificate, issuer=UNKNOWN_AUTHORITY), NOW - 1)
 
 
 async def test_active_certificates_that_expire_soon_are_counted(tmp_path: Path) -> None:
@@ -65,3 +67,9 @@ async def test_active_certificates_that_expire_soon_are_counted(tmp_path: Path) 
             2,
         ]
         assert await certificates.count_expiring(connection, NOW + 10 * DAY, NOW + 50 * DAY) == 1
+        elsewhere = replace(signed(3, b"3", NOW + DAY), issuer=UNKNOWN_AUTHORITY)
+        third = replace(
+            SECOND, serial=board_serial("CAM-3"), device_fingerprint=b"3", nuc_blind_index=b"3", ek_fingerprint=None
+        )
+        await reservations.take_over(connection, third, elsewhere, TABLES, NOW)
+        assert await certificates.count_expiring(connection, NOW, NOW + 9 * DAY) == 0, "nobody here can renew it"

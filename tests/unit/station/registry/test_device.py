@@ -27,5 +27,6 @@ async def test_a_unit_is_shown_with_times_in_iso_8601_and_without_its_nuc_hash(t
     assert shown.provisioned_at is not None
     assert shown.provisioned_at.endswith("+00:00")
     assert shown.closed_at is None
+    assert shown.certificate_authority == "own"
     assert made.nuc_hash is not None
     assert made.nuc_hash.secret().hex() not in msgspec.json.encode(shown).decode()

@@ -200,7 +200,7 @@ async def test_a_lookup_reads_as_much_for_a_unit_as_for_nobody(tmp_path: Path, s
         wanted = index if state != "nobody's" else b"n" * 32
         async with bare_station.database.read() as connection:
             counted = Counted(connection)
-            found = await queries.states_and_tables(cast("Connection", counted), {wanted})
+            found = await queries.standings(cast("Connection", counted), {wanted})
         assert counted.rows == [3]
         assert (wanted in found) == (state != "nobody's")
 
@@ -211,5 +211,7 @@ async def test_each_of_many_indices_is_answered_whether_or_not_there_is_a_unit(t
         known = {bare_station.nuc_blind_index.of(one.nuc_hash): one for one in made if one.nuc_hash}
         nobody = {bytes([number]) * 32 for number in range(5)}
         async with bare_station.database.read() as connection:
-            found = await queries.states_and_tables(connection, known.keys() | nobody)
-    assert found == {index: (UnitState.PROVISIONED, frozenset(one.tables)) for index, one in known.items()}
+            found = await queries.standings(connection, known.keys() | nobody)
+    assert {index: (one.state, one.tables) for index, one in found.items()} == {
+        index: (UnitState.PROVISIONED, frozenset(one.tables)) for index, one in known.items()
+    }

@@ -89,6 +89,32 @@ async def test_a_changed_bundle_fails(tmp_path: Path, change: dict[str, object])
         assert await reason(bare_station, made) is Reason.BAD_SIGNATURE
 
 
+def legacy_bundle(provisioned: ProvisionedUnit, **changes: object) -> CameraBundle:
+    """Sign as a camera of the first generation: image hash and timestamp, and nothing between or after."""
+    assert provisioned.private_key is not None
+    signature = provisioned.private_key.sign(f"{HASH}{NOW}".encode(), ec.ECDSA(hashes.SHA256()))
+    made = CameraBundle(as_der(provisioned.chain[0]), HASH, NOW, base64.b64encode(signature).decode())
+    return msgspec.structs.replace(made, **changes)
+
+
+@pytest.mark.parametrize("change", [{}, {"image_hash": HASH.upper()}])
+async def test_a_legacy_signature_passes_for_a_bundle_without_gps(tmp_path: Path, change: dict[str, object]) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        assert await reason(bare_station, legacy_bundle(await provision(bare_station), **change)) is Reason.VALID
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"gps_hash": GPS}, {"gps_hash": "0" * 64}, {"timestamp": NOW + 1}, {"timestamp": NOW * 10}, {"image_hash": GPS}],
+)
+async def test_a_legacy_signature_fails_for_whatever_it_does_not_cover(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        made = legacy_bundle(await provision(bare_station), **change)
+        assert await reason(bare_station, made) is Reason.BAD_SIGNATURE
+
+
 async def test_the_certificate_in_another_form_than_was_signed_fails(tmp_path: Path) -> None:
     async with open_bare_station(tmp_path) as bare_station:
         provisioned = await provision(bare_station)

@@ -14,9 +14,9 @@ from shared.types import NucHash
 from station.provisioning.offline import ProvisionedUnit, ProvisioningRequest
 from station.registry import revocation
 from station.registry.database import Database
-from station.registry.records import UnitState
+from station.registry.records import NEVER_VALIDATED, Standing, UnitState
 from station.registry.revocation import RevocationCode
-from station.validation.lookup import Found, Lookup
+from station.validation.lookup import Lookup
 from tests.harness.bare_station import NOW, BareStation, open_bare_station
 
 
@@ -28,7 +28,7 @@ class Counted(Lookup):
         self.queries = 0
         self.fails = False
 
-    async def _query(self, wanted: set[bytes]) -> dict[bytes, Found]:
+    async def _query(self, wanted: set[bytes]) -> dict[bytes, Standing]:
         self.queries += 1
         if self.fails:
             raise BirthmarkError("registry.unavailable")
@@ -53,9 +53,14 @@ async def registered(tmp_path: Path) -> AsyncIterator[Registered]:
         yield Registered(bare_station, Counted(bare_station.database))
 
 
+def standing(unit: ProvisionedUnit, number: int = 1) -> Standing:
+    """How the unit that was provisioned as the `number`-th one stands."""
+    return Standing(number, UnitState.PROVISIONED, frozenset(unit.tables), NEVER_VALIDATED)
+
+
 async def test_a_unit_is_found_with_its_state_and_its_tables(registered: Registered) -> None:
     index, unit = await registered.add()
-    assert await registered.lookup.find(index) == (UnitState.PROVISIONED, frozenset(unit.tables))
+    assert await registered.lookup.find(index) == standing(unit)
 
 
 async def test_an_index_that_nobody_has_is_not_found(registered: Registered) -> None:
@@ -70,7 +75,7 @@ async def test_a_lookup_sees_everything_committed_before_it(registered: Register
         await revocation.revoke(connection, "CAM-1", RevocationCode.HOLD, "stolen", NOW)
     found = await registered.lookup.find(index)
     assert found is not None
-    assert found[0] is UnitState.REVOKED
+    assert found.state is UnitState.REVOKED
     async with registered.bare_station.database.write() as connection:
         await revocation.release(connection, "CAM-1", "scrapped", NOW)
     assert await registered.lookup.find(index) is None
@@ -80,9 +85,8 @@ async def test_a_thousand_at_once_are_each_answered_rightly_in_a_few_queries(reg
     known = [await registered.add(f"CAM-{number}") for number in range(10)]
     asked = [one for _ in range(50) for index, _ in known for one in (index, index[::-1])]
     found = await asyncio.gather(*(registered.lookup.find(index) for index in asked))
-    expected = [
-        one for _ in range(50) for _, unit in known for one in ((UnitState.PROVISIONED, frozenset(unit.tables)), None)
-    ]
+    each = [one for number, (_, unit) in enumerate(known, 1) for one in (standing(unit, number), None)]
+    expected = each * 50
     assert found == expected
     assert registered.lookup.queries <= 10
 
@@ -92,7 +96,7 @@ async def test_an_asker_who_gives_up_leaves_the_others_their_answers(registered:
     first, second = (asyncio.create_task(registered.lookup.find(index)) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
-    assert await second == (UnitState.PROVISIONED, frozenset(unit.tables))
+    assert await second == standing(unit)
     assert first.cancelled()
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from shared.birthmark.derivation import token_key
+from shared.birthmark.legacy_token import LegacyToken
 from shared.birthmark.nuc_token import NucToken, seal_token
 from shared.types import NucHash, TableId, key_index
 from station.provisioning.offline import ProvisionedUnit, ProvisioningRequest
 from station.registry import revocation
 from station.registry.revocation import RevocationCode
 from station.registry.schema import units as table
+from station.validation import tokens
 from station.validation.verdict import Reason
 from tests.harness.bare_station import NOW, BareStation, open_bare_station
 
@@ -30,12 +34,20 @@ def token(
     return seal_token(key, os.urandom(12), provisioned.nuc_hash, which, key_index(index))
 
 
+def legacy(made: NucToken, others: tuple[tuple[int, int], ...] = ((0, 0), (1, 1)), place: int = 0) -> LegacyToken:
+    """Pack a token in the legacy form: its own pair of table and index at `place` among two others."""
+    pairs = [*others[:place], (made.table_id, made.key_index), *others[place:]]
+    tables, indices = ([pair[which] for pair in pairs] for which in (0, 1))
+    return LegacyToken(made.ciphertext + made.nonce + made.auth_tag, tables, indices)
+
+
 async def provision(bare_station: BareStation, serial: str = "CAM-1") -> ProvisionedUnit:
     return await bare_station.offline_provisioner.provision(ProvisioningRequest(serial), "test")
 
 
-async def reason(bare_station: BareStation, made: NucToken) -> Reason:
-    verdict = await bare_station.tokens.validate(made)
+async def reason(bare_station: BareStation, made: NucToken | LegacyToken) -> Reason:
+    validator = bare_station.tokens
+    verdict = await (validator.validate(made) if isinstance(made, NucToken) else validator.validate_legacy(made))
     assert verdict.valid is (verdict.reason is Reason.VALID)
     return verdict.reason
 
@@ -164,3 +176,63 @@ async def test_a_token_that_does_not_open_is_looked_up_all_the_same(
         for made in (good, msgspec.structs.replace(good, key_index=6), msgspec.structs.replace(good, table_id=2000)):
             await bare_station.tokens.validate(made)
     assert asked == [1, 1, 1]
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_a_legacy_token_passes_whichever_of_its_three_pairs_made_it(tmp_path: Path, place: int) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        good = legacy(token(bare_station, await provision(bare_station)), place=place)
+        assert await reason(bare_station, good) is Reason.VALID
+        base64_of_it = base64.b64encode(bytes.fromhex(good.ciphertext)).hex()
+        assert await reason(bare_station, msgspec.structs.replace(good, ciphertext=base64_of_it)) is Reason.VALID
+
+
+async def test_a_legacy_token_fails_for_all_that_a_token_fails_for(tmp_path: Path) -> None:
+    async with open_bare_station(tmp_path, tables=20) as bare_station:
+        provisioned = await provision(bare_station)
+        made = token(bare_station, provisioned)
+        foreign, *others = [which for which in bare_station.tables.ids() if which not in provisioned.tables]
+        pairs = ((others[0], 0), (others[1], 1))
+        good = legacy(made, pairs)
+        assert await reason(bare_station, good) is Reason.VALID
+        flipped = f"{int(good.ciphertext[:2], 16) ^ 1:02x}{good.ciphertext[2:]}"
+        for change, why in (
+            ({"ciphertext": flipped}, Reason.NOT_AUTHENTIC),
+            ({"ciphertext": "ab" * 60}, Reason.NOT_AUTHENTIC),
+            ({"key_indices": [6, 0, 1]}, Reason.NOT_AUTHENTIC),
+            ({"table_references": [2000, 2001, 2002]}, Reason.UNKNOWN_TABLE),
+            ({"ciphertext": b"=AAA".hex() * 20}, Reason.MALFORMED),
+        ):
+            assert await reason(bare_station, msgspec.structs.replace(good, **change)) is why, change
+        assert (
+            await reason(bare_station, legacy(token(bare_station, provisioned, foreign), pairs)) is Reason.OTHER_TABLE
+        )
+        async with bare_station.database.write() as connection:
+            await revocation.revoke(connection, "CAM-1", RevocationCode.HOLD, "lost", NOW)
+        assert await reason(bare_station, good) is Reason.REVOKED
+
+
+async def test_a_legacy_token_opens_three_and_looks_up_one_whether_it_passes_or_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_bare_station(tmp_path) as bare_station:
+        made = token(bare_station, await provision(bare_station))
+        others = tuple((which, 7) for which in bare_station.tables.ids() if which != made.table_id)[:2]
+        done: list[str] = []
+
+        def counting(name: str, function: Callable[..., object]) -> Callable[..., object]:
+            def count(*arguments: object) -> object:
+                done.append(name)
+                return function(*arguments)
+
+            return count
+
+        lookup = bare_station.tokens._lookup
+        for name, module in (("expand", tokens), ("open_token", tokens), ("find", lookup)):
+            monkeypatch.setattr(module, name, counting(name, getattr(module, name)))
+        for place in (0, 1, 2):
+            await bare_station.tokens.validate_legacy(legacy(made, others, place))
+        unknown = msgspec.structs.replace(legacy(made), table_references=[2000, 2001, 2002])
+        for fails in (legacy(msgspec.structs.replace(made, key_index=6), others), unknown):
+            await bare_station.tokens.validate_legacy(fails)
+    assert done == ["expand", "open_token"] * 3 + ["find"] + (["expand", "open_token"] * 3 + ["find"]) * 4

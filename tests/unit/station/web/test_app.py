@@ -26,6 +26,28 @@ async def test_every_readable_path_answers_head_with_the_same_headers(api: Api, 
     assert await head.read() == b""
 
 
+@pytest.mark.parametrize("endpoint", READING, ids=lambda endpoint: endpoint.name)
+async def test_a_slash_at_the_end_changes_nothing(api: Api, endpoint) -> None:  # type: ignore[no-untyped-def]
+    await api.provision("CAM-1")
+    path = endpoint.path.replace("{serial}", "CAM-1").rstrip("/")
+    for method in ("GET", "HEAD"):
+        plain, slash = [await api.client.request(method, path + end, headers=api.bearer) for end in ("", "/")]
+        assert (plain.status, plain.content_type) == (slash.status, slash.content_type) == (200, plain.content_type)
+
+
+async def test_a_slash_at_the_end_of_an_address_to_post_to_changes_nothing(api: Api) -> None:
+    token = api.token(await api.provision("CAM-1"))
+    assert (await api.validate(token, "/validate/"))["valid"] is True
+    assert [(await api.post(f"{PROVISION}/", {"device_serial": "CAM-2"})).status for _ in range(2)] == [201, 409]
+    assert (await api.post(f"{PROVISION}/bulk/", {"devices": [{"device_serial": "CAM-3"}]})).status == 200
+    assert (await api.post(f"{DEVICES}/CAM-3/revoke/", {"reason": "gone"})).status == 200
+    answer = await api.get(f"{PROVISION}/")
+    assert (answer.status, answer.headers["Allow"]) == (405, "POST")
+    counted = await (await api.get("/metrics/")).text()
+    assert 'endpoint="/validate"' in counted
+    assert 'endpoint="/validate/"' not in counted
+
+
 async def test_the_stream_of_events_has_no_head(client: Client) -> None:
     assert (await client.head("/events")).status == 405
 

@@ -18,6 +18,10 @@ class Asked(msgspec.Struct):
     name: str
 
 
+class Other(msgspec.Struct):
+    number: int
+
+
 async def handle(request: web.Request) -> web.Response:
     raise NotImplementedError
 
@@ -51,12 +55,12 @@ def test_the_name_is_of_the_method_and_the_path(method: str, path: str, name: st
 def test_an_endpoint_that_says_nothing_else_is_open_and_public() -> None:
     endpoint = Endpoint("GET", "/", handle, "tag", "Summary", ())
     assert (endpoint.scope, endpoint.closed, endpoint.rate, endpoint.errors) == (None, False, "public", ())
-    assert (endpoint.query, endpoint.body, endpoint.body_bytes, endpoint.codes) == (None, None, BODY_BYTES, frozenset())
+    assert (endpoint.query, endpoint.bodies, endpoint.body_bytes, endpoint.codes) == (None, (), BODY_BYTES, frozenset())
 
 
 def test_query_and_body_are_what_the_handler_takes_and_bring_their_errors() -> None:
     endpoint = Endpoint("POST", "/", change, "tag", "Summary", (), ("registry.serial-taken",), scope=Scope.ADMIN)
-    assert (endpoint.query, endpoint.body, endpoint.closed) == (Asked, Asked, True)
+    assert (endpoint.query, endpoint.bodies, endpoint.closed) == (Asked, (Asked,), True)
     assert endpoint.codes == {
         "access.denied",
         "access.page-key-missing",
@@ -71,6 +75,17 @@ def test_query_and_body_are_what_the_handler_takes_and_bring_their_errors() -> N
         "http.unsupported-media-type",
         "registry.serial-taken",
     }
+
+
+async def take_either(body: Asked | Other) -> Asked:
+    raise NotImplementedError
+
+
+def test_a_body_may_be_one_of_several_and_an_answer_to_what_does_not_fit_takes_the_place_of_an_error() -> None:
+    endpoint = Endpoint("POST", "/", take_either, "tag", "Summary", ())
+    assert endpoint.bodies == (Asked, Other)
+    unfit = Endpoint("POST", "/", take_either, "tag", "Summary", (), unfit=Asked("nothing"))
+    assert endpoint.codes - unfit.codes == {"http.field-invalid"}
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ async def ask(api: Api, endpoint: Endpoint, method: str, credentials: str = "") 
         method,
         endpoint.path.replace("{serial}", "CAM-1"),
         params={"no-such-parameter": "1"} if endpoint.query else None,
-        data=b"no JSON" if endpoint.body else None,
+        data=b"no JSON" if endpoint.bodies else None,
         headers={"Accept": "text/html", **({"Authorization": credentials} if credentials else {})},
         allow_redirects=False,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -35,9 +36,11 @@ def refusal(sma: PublicSma) -> str:
 
 def test_every_file_of_the_public_sma_is_read(sma: PublicSma) -> None:
     found = read(sma.data)
-    assert [device.device_serial for device in found.devices] == [device["device_serial"] for device in sma.devices]
-    assert [device.device_secret for device in found.devices] == list(sma.secrets.values())
-    assert [device.is_blacklisted for device in found.devices] == [False, True, False, False]
+    devices = [row.device for row in found.devices if row.device]
+    assert [row.name for row in found.devices] == [device["device_serial"] for device in sma.devices]
+    assert [device.device_serial for device in devices] == [row.name for row in found.devices]
+    assert [device.device_secret for device in devices] == list(sma.secrets.values())
+    assert [device.is_blacklisted for device in devices] == [False, True, False, False]
     assert {table.table_id: table.master_key for table in found.tables.key_tables} == sma.master_keys
     assert found.intermediate_key.public_key() == found.intermediate.public_key()
     assert found.root_key is not None
@@ -71,13 +74,40 @@ def test_a_file_that_is_missing_or_damaged_is_named(sma: PublicSma, name: str, c
     assert name in refusal(sma)
 
 
-def test_a_wrong_or_unknown_field_is_told_by_its_place_alone(sma: PublicSma) -> None:
-    sma.change_registry(lambda devices: devices[3].update(device_secret=[sma.secrets["TEST-CAMERA-001"]]))
+def test_a_wrong_or_unknown_field_is_told_by_its_place_alone_and_spoils_one_device(sma: PublicSma) -> None:
+    secret = sma.secrets["TEST-CAMERA-001"]
+    changes: list[tuple[dict[str, Any], str]] = [
+        ({"device_secret": [secret]}, " at `$.device_secret`"),
+        ({"device_secret": "", secret: 1}, ""),
+    ]
+    for change, place in changes:
+        sma.devices[3].update(change)
+        sma.change_registry(lambda devices: devices[3].update(sma.devices[3]))
+        *whole, spoilt = read(sma.data).devices
+        assert all(row.device is not None for row in whole)
+        assert (spoilt.name, spoilt.device) == ("TEST-iOS-1763664889", None)
+        assert spoilt.problem == f"it has a wrong, missing or unknown field{place}"
+
+
+def test_a_wrong_field_of_another_file_is_told_by_its_place_alone(sma: PublicSma) -> None:
+    sma.change_tables(lambda tables: tables["key_tables"][9].update(master_key=[sma.master_keys[9]]))
     told = refusal(sma)
-    assert told.startswith(f"{sma.data / 'device_registry.json'} at `$.devices[")
-    assert told.endswith(".device_secret`")
-    sma.change_registry(lambda devices: devices[3].update(device_secret="", **{sma.secrets["TEST-CAMERA-001"]: 1}))
-    assert refusal(sma).startswith(f"{sma.data / 'device_registry.json'} at `$.devices[")
+    assert told.startswith(f"{sma.data / 'key_tables.json'} at `$.key_tables[")
+    assert told.endswith(".master_key`")
+
+
+@pytest.mark.parametrize(
+    "row", ["5", "null", "[]", "{}", "[" * 5000 + "]" * 5000, '{"device_serial": {}}', '{"\\ud800": 1}']
+)
+def test_a_row_that_is_no_device_has_a_number_for_a_name(sma: PublicSma, row: str) -> None:
+    path = sma.data / "device_registry.json"
+    path.write_text(f'{{"devices": [{row}]}}')
+    try:
+        [spoilt] = read(sma.data).devices
+    except BirthmarkError as error:
+        assert error.code == "import.unreadable"  # noqa: PT017 - what is no JSON spoils its file
+    else:
+        assert (spoilt.name, spoilt.device) == ("device 1", None)
 
 
 def test_a_key_of_another_kind_or_an_encrypted_one_is_refused(sma: PublicSma) -> None:

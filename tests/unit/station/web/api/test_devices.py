@@ -17,6 +17,7 @@ from station.authority.files import Authority
 from station.authority.key_file import KeyFileIssuer
 from station.provisioning.offline import ProvisioningRequest
 from station.registry import reservations
+from station.registry.records import UNKNOWN_AUTHORITY, Signed
 from station.registry.schema import audit
 from station.registry.tokens import Scope
 from station.secrets.blind_index import BlindIndex
@@ -106,6 +107,20 @@ async def test_the_chain_of_a_unit_that_an_earlier_intermediate_issued_is_whole(
         certificate.verify_directly_issued_by(above)
 
 
+async def test_a_certificate_of_an_unknown_authority_comes_alone(api: Api) -> None:
+    chain = chain_of_trust()
+    der = chain.device.public_bytes(Encoding.DER)
+    elsewhere = Signed(der, chain.device.serial_number, UNKNOWN_AUTHORITY, 1_899_000_000)
+    async with api.testbed.station.database.write() as connection:
+        await reservations.take_over(
+            connection, APPLICANT, elsewhere, (TableId(0), TableId(1), TableId(2)), 1_795_000_000
+        )
+    shown = await (await api.get(f"{DEVICES}/{APPLICANT.serial}")).json()
+    assert (shown["state"], shown["certificate_authority"]) == ("provisioned", "unknown")
+    answer = await api.get(f"{DEVICES}/{APPLICANT.serial}/certificate")
+    assert x509.load_pem_x509_certificates(await answer.read()) == [chain.device]
+
+
 async def test_a_reservation_is_no_unit_of_the_list_and_has_no_certificate(api: Api) -> None:
     async with api.testbed.station.database.write() as connection:
         await reservations.reserve_unit(
@@ -115,7 +130,7 @@ async def test_a_reservation_is_no_unit_of_the_list_and_has_no_certificate(api: 
     [listed] = (await (await api.get(DEVICES, params={"state": "reserved"})).json())["devices"]
     shown = await (await api.get(f"{DEVICES}/{APPLICANT.serial}")).json()
     assert listed == shown
-    assert (shown["state"], shown["certificate_serial"]) == ("reserved", "")
+    assert (shown["state"], shown["certificate_serial"], shown["certificate_authority"]) == ("reserved", "", "")
     assert (shown["issued_at"], shown["certificate_not_after"], shown["provisioned_at"]) == (None, None, None)
     await problem(await api.get(f"{DEVICES}/{APPLICANT.serial}/certificate"), 404, "registry.unknown-unit")
     revoked = await api.post(f"{DEVICES}/{APPLICANT.serial}/revoke", {"reason": "stolen"})

@@ -82,14 +82,19 @@ async def test_a_bug_with_one_unit_of_many_is_its_line_and_no_more(api: Api, mon
 
 async def test_one_wrong_unit_of_many_leaves_the_others_alone(api: Api) -> None:
     wanted: list[object] = [{"device_serial": f"CAM-{n}"} for n in range(4)]
-    wanted[1:1] = [{"device_serial": "CAM-0"}, {"device_serial": "a b"}, 5, {"device_serial": "CAM-9", "x": SECRET}]
+    wanted[1:1] = [
+        {"device_serial": "CAM-0"},
+        {"device_serial": "a b"},
+        5,
+        {"device_serial": "CAM-9", "device_secret": SECRET},
+    ]
     answer = await api.post(BULK, {"devices": wanted})
     assert answer.content_type == "application/x-ndjson"
     text = await answer.text()
     results = [json.loads(line) for line in text.splitlines()]
     assert [result["index"] for result in results] == list(range(8))
-    assert [result["status"] for result in results] == [201, 409, 400, 400, 400, 201, 201, 201]
-    assert results[4]["problem"]["field"] == "x"
+    assert [result["status"] for result in results] == [201, 409, 400, 400, 403, 201, 201, 201]
+    assert results[4]["problem"]["field"] == "device_secret"
     assert SECRET not in text
     assert (await (await api.get(DEVICES)).json())["total"] == 4
 
@@ -98,3 +103,16 @@ async def test_a_bulk_request_has_a_largest_number_of_units(api: Api) -> None:
     for count in (0, 1001):
         answer = await api.post(BULK, {"devices": [{"device_serial": "CAM"}] * count})
         assert (await problem(answer, 400, "http.field-invalid"))["field"] == "devices"
+
+
+async def test_what_the_public_authoritys_callers_send_more_is_ignored(api: Api) -> None:
+    made = await api.provision("CAM-1", device_secret=None, firmware="1.0", new={"field": [1]})
+    assert made["device_serial"] == "CAM-1"
+
+
+async def test_the_second_form_is_refused_with_what_to_do_instead(api: Api) -> None:
+    body = {"device_serial": "IPHONE-1", "device_family": "iOS", "device_secret": "ab" * 32}
+    for path in (f"{PROVISION}-phase2", PROVISION):
+        told = await problem(await api.post(path, body), 403, "provisioning.phase-two-refused")
+        assert "certificate request" in told["advice"]
+    assert (await (await api.get(DEVICES)).json())["total"] == 0

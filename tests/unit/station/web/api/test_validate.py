@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -10,7 +11,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from tests.harness.api_client import DEVICES, Api
+from station.config import StationConfig, ValidationConfig
+from tests.harness.api_client import DEVICES, Api, opened
 
 
 async def test_every_fail_reads_the_same_and_only_the_counter_knows_why(api: Api) -> None:
@@ -34,9 +36,21 @@ async def test_every_fail_reads_the_same_and_only_the_counter_knows_why(api: Api
     assert "CAM-" not in counted
 
 
-async def test_both_addresses_of_token_validation_are_the_same(api: Api) -> None:
+@pytest.mark.parametrize("path", ["/validate", "/validate-legacy", "/api/v1/validate/nuc"])
+async def test_every_address_of_token_validation_takes_both_forms(api: Api, path: str) -> None:
     token = api.token(await api.provision("CAM-1"), index=999)
-    assert await api.validate(token) == await api.validate(token, "/api/v1/validate/nuc")
+    assert await api.validate(token, path) == {"valid": True, "message": "PASS"}
+    legacy = {
+        "ciphertext": token["ciphertext"] + token["nonce"] + token["auth_tag"],
+        "table_references": [(token["table_id"] + 1) % 10, token["table_id"], (token["table_id"] + 2) % 10],
+        "key_indices": [1, 999, 0],
+    }
+    ignored = {"modification_level": 0, "parent_image_hash": None, "isp_validation": {"a": [1]}}
+    answer = await api.client.post(path, json={**legacy, **ignored})
+    assert (answer.status, await answer.json()) == (200, {"valid": True, "message": "PASS"})
+    forged = {**legacy, "ciphertext": "ab" * 60, **ignored}
+    answer = await api.client.post(path, json=forged)
+    assert (answer.status, await answer.json()) == (200, {"valid": False, "message": "FAIL"})
 
 
 @pytest.mark.parametrize("encoding", [Encoding.PEM, Encoding.DER])
@@ -60,3 +74,13 @@ async def test_unknown_fields_of_a_validation_are_passed_over(api: Api) -> None:
     body = {"camera_token": {**token, "version": 2}, "manufacturer_authority_id": "X", "new": {}}
     answer = await api.client.post("/validate", json=body)
     assert await answer.json() == {"valid": True, "message": "PASS"}
+
+
+async def test_over_a_daily_limit_a_unit_fails_and_is_not_revoked(tmp_path: Path) -> None:
+    async with opened(tmp_path, StationConfig(validation=ValidationConfig(daily_limit=2))) as api:
+        token = api.token(await api.provision("CAM-1"))
+        assert [(await api.validate(token))["valid"] for _ in range(4)] == [True, True, False, False]
+        assert (await api.validate(token))["message"] == "FAIL"
+        assert (await (await api.get(f"{DEVICES}/CAM-1")).json())["state"] == "provisioned"
+        counted = await (await api.get("/metrics")).text()
+        assert 'birthmark_validations_total{kind="token",reason="over-limit"} 3.0' in counted

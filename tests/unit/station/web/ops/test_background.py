@@ -11,6 +11,7 @@ from aiohttp import web
 
 from shared.errors import BirthmarkError
 from station.events import PortChanged, PortState
+from station.registry import queries, validations
 from station.registry.schema import audit
 from station.web import app_keys
 from station.web.ops import background
@@ -71,3 +72,56 @@ async def test_a_registry_that_fails_is_checked_again_sooner(tmp_path: Path, mon
     async with opened(tmp_path):
         await asyncio.wait_for(again.wait(), TIMEOUT_SECONDS)
     assert len(attempts) == 3
+
+
+async def test_counts_are_stored_every_so_often_and_when_the_station_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "STORE_SECONDS", 0.01)
+    async with opened(tmp_path) as api:
+        station = api.testbed.station
+        token = api.token(await api.provision("CAM-1"))
+        await api.validate(token)
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            while station.counts.waiting(1):  # noqa: ASYNC110 - as a client would see it
+                await asyncio.sleep(0.01)
+        monkeypatch.setattr(background, "STORE_SECONDS", 3600)
+        await api.validate(token)
+        await api.client.close()  # and with it the application
+        async with station.database.read() as connection:
+            assert (await queries.by_serial(connection, "CAM-1")).validated.total == 2
+
+
+async def test_a_unit_that_is_validated_8000_times_a_day_is_on_the_page_and_in_the_metrics(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    await api.provision("CAM-1")
+    station = api.testbed.station
+    for number, often in ((7999, 0), (1, 1), (1, 1)):
+        async with station.database.write() as connection:
+            await validations.add(connection, {(station.counts.today(), 1): number})
+        await background.store_counts(api.testbed.app)
+        page = await (await api.get("/", headers={"Accept": "text/html"})).text()
+        assert ("CAM-1 was validated at least 8,000 times today." in page) == bool(often)
+        api.testbed.app[app_keys.METRICS].gauges_read = -1e9
+        assert f"birthmark_units_validated_often {often}.0" in await (await api.get("/metrics")).text()
+    assert "8,001 validations today" in page
+    warnings = [record for record in caplog.records if "8000 times" in record.message]
+    assert len(warnings) == 1, "once, and without the unit"
+    assert "CAM-1" not in caplog.text
+
+
+async def test_counts_that_cannot_be_stored_do_not_make_a_busy_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[int] = []
+
+    async def failing(_app: web.Application) -> None:
+        tries.append(1)
+        raise BirthmarkError("registry.unavailable")
+
+    monkeypatch.setattr(background, "store_counts", failing)
+    async with opened(tmp_path) as api:
+        api.testbed.station.counts.full.set()
+        await asyncio.sleep(0.3)
+        assert len(tries) == 1

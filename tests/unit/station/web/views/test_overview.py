@@ -12,8 +12,17 @@ from shared.errors.catalogue import CATALOGUE
 from shared.types import TableId
 from station.attestation.ek.verification import EkTrust
 from station.events import PortChanged, PortState
-from station.registry.records import Certificate, CertificateKind, CertificateState, KeyHolder, Unit, UnitState
-from station.web.views.overview import EXPIRES_SOON, port_view, summary, unit_view
+from station.registry.records import (
+    NEVER_VALIDATED,
+    Certificate,
+    CertificateKind,
+    CertificateState,
+    KeyHolder,
+    Unit,
+    UnitState,
+    Validated,
+)
+from station.web.views.overview import EXPIRES_SOON, often_validated, port_view, summary, unit_view
 
 NOW = 1_795_500_000
 DAY = 86_400
@@ -120,20 +129,20 @@ def test_a_screen_reader_says_the_unit_or_else_the_port() -> None:
     ],
 )
 def test_an_end_is_pointed_to_from_sixty_days_before(left: int, warning: str, expired: bool) -> None:
-    view = unit_view(replace(UNIT, certificate=replace(CERTIFICATE, not_after=NOW + left)), NOW)
+    view = unit_view(replace(UNIT, certificate=replace(CERTIFICATE, not_after=NOW + left)), NOW, 8000)
     assert (view.expiry_warning, view.expired) == (warning, expired)
 
 
 def test_a_unit_without_a_certificate_has_no_end_and_has_not_expired() -> None:
     reserved = replace(UNIT, state=UnitState.RESERVED, certificate=None, issued_at=None, provisioned_at=None)
-    view = unit_view(reserved, NOW)
+    view = unit_view(reserved, NOW, 8000)
     assert (view.expiry, view.expiry_warning, view.expired) == (None, "", False)
     assert view.when.iso == "2026-11-24T05:58:20+00:00"
 
 
 def test_a_unit_is_dated_by_its_receipt_and_before_that_by_its_certificate() -> None:
-    receipt = unit_view(UNIT, NOW).when.iso
-    issued = unit_view(replace(UNIT, provisioned_at=None), NOW).when.iso
+    receipt = unit_view(UNIT, NOW, 8000).when.iso
+    issued = unit_view(replace(UNIT, provisioned_at=None), NOW, 8000).when.iso
     assert (issued, receipt) == ("2026-11-24T05:58:20+00:00", "2026-11-24T05:59:20+00:00")
 
 
@@ -150,5 +159,31 @@ def test_a_unit_is_dated_by_its_receipt_and_before_that_by_its_certificate() -> 
     ],
 )
 def test_a_tpm_is_called_genuine_only_when_it_was_verified(fields: dict[str, object], kind: str, detail: str) -> None:
-    view = unit_view(replace(UNIT, **fields), NOW).tpm  # type: ignore[arg-type]
+    view = unit_view(replace(UNIT, **fields), NOW, 8000).tpm  # type: ignore[arg-type]
     assert (view.kind, view.detail) == (kind, detail)
+
+
+TODAY = NOW // DAY
+
+
+@pytest.mark.parametrize(
+    ("validated", "text", "often"),
+    [
+        (NEVER_VALIDATED, "", False),
+        (Validated(TODAY, 1, 900_000), "1 validation today", False),
+        (Validated(TODAY, 7999, 7999), "7,999 validations today", False),
+        (Validated(TODAY, 8000, 8000), "8,000 validations today", True),
+        (Validated(TODAY - 1, 90_000, 90_000), "", False),
+    ],
+)
+def test_the_validations_of_this_day_are_shown_and_8000_of_them_are_many(
+    validated: Validated, text: str, often: bool
+) -> None:
+    view = unit_view(replace(UNIT, validated=validated), NOW, 8000)
+    assert (view.validated, view.validated_often) == (text, often)
+
+
+def test_the_notice_names_some_of_the_units_and_counts_the_others() -> None:
+    assert often_validated([], 0, 8000) == ""
+    assert often_validated(["CAM-1"], 1, 8000).startswith("CAM-1 was validated at least 8,000 times today.")
+    assert often_validated(["CAM-1", "CAM-2"], 12, 8000).startswith("CAM-1, CAM-2 and 10 more were validated")
