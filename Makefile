@@ -4,10 +4,10 @@ UNITS ?= 3
 PYTEST = .venv/bin/pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test attack lint bench faults fuzz soak packages container release system-test docs pictures ci-full lock clean
+.PHONY: help setup demo test attack lint bench faults fuzz soak packages apt-repository container release system-test docs pictures ci-full lock clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup:  ## install what is missing: Debian packages, then .venv
 	@scripts/setup
@@ -50,6 +50,9 @@ packages:  ## Debian packages of agent and station, in dist/ (DISTRIBUTION=trixi
 container:  ## the station's image, from its package and a Debian of mmdebstrap (BASE=docker.io/library/debian:bookworm-slim)
 	@scripts/setup scripts/apt-packages-system scripts/apt-packages-container
 	@.venv/bin/python -m scripts.container $(if $(BASE),--base $(BASE))
+
+apt-repository: setup  ## a signed repository for apt of the packages in dist/ (KEY=fingerprint or user id; VALID_DAYS=30)
+	@.venv/bin/python -m scripts.apt_repository --key="$$KEY" $(if $(VALID_DAYS),--valid-days="$$VALID_DAYS")
 
 release: setup  ## set the version, build the packages, commit and tag (VERSION=x.y.z)
 	@.venv/bin/python -m scripts.release $(VERSION)

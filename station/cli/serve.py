@@ -240,6 +240,8 @@ async def _narrate(bus: Bus) -> None:
                     if event.state is PortState.FAILED and event.findings:
                         code += f" It says of itself: {', '.join(event.findings)}."
                     click.echo(f"{port}  {unit}  step {event.step} of {STEPS}  {event.note}{code}")
+                case PortChanged(port=port, state=PortState.NOT_READY) as event:
+                    click.echo(f"{port}  {event.serial or 'unknown unit'}  not ready  {event.note} [{event.code}]")
                 case NoticeChanged(topic=Topic.PORTS | Topic.CERTIFICATE, text=text) if text:
                     click.echo(f"warning: {text}", err=True)
                 case PortChanged(port=port, state=PortState.ABSENT, note=note):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -111,17 +110,8 @@ def base(debian: Debian) -> Path:
 
 @cache
 def packages() -> dict[str, Path]:
-    """Build both packages from this tree, and the agent's once more with a higher version."""
-    found = built("amd64")
-    work = CACHE / "upgrade"
-    shutil.rmtree(work, ignore_errors=True)
-    CACHE.mkdir(parents=True, exist_ok=True)
-    run("dpkg-deb", "-R", found["agent"], work)
-    control = work / "DEBIAN/control"
-    control.write_text(re.sub(r"^(Version: .*)$", r"\1+upgrade", control.read_text(), flags=re.MULTILINE))
-    found["upgrade"] = CACHE / "upgrade.deb"
-    run("dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "-b", work, found["upgrade"])
-    return found
+    """Build both packages from this tree."""
+    return built("amd64")
 
 
 def built(architecture: str, distribution: str = SUITE) -> dict[str, Path]:

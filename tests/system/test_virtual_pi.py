@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 
+from tests.harness.releaser import APT_PAGE
+from tests.system.archive import NEW_SETTING, SETTINGS, newer_agent, offer
+from tests.system.conftest import Fill
 from tests.system.guest import Guest
-from tests.system.image import NUC_MAP, SERIAL
+from tests.system.image import NUC_MAP, SERIAL, SUITE, install, packages
 from tests.system.page import READ, open_page
+from tests.system.words import type_words
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -24,6 +29,26 @@ PLUG = f"ls /sys/class/udc > {UDC}"
 PAGE = "curl -sS --fail --max-time 90 http://127.0.0.1:8001"
 AS_STATION = "setpriv --reuid=birthmark-station --regid=birthmark-station --clear-groups"
 WAITING = "systemctl show -P StatusText birthmark-agent | grep -q 'Waiting for a station'"
+UNPACKED = "find /usr/lib/birthmark-agent -name '*.dpkg-new' 2>/dev/null"
+"""Prints what dpkg has unpacked, and not yet put in place of what is there."""
+
+
+@pytest.fixture(scope="module")
+def fill() -> Fill:
+    """Install all, and offer a newer agent by apt."""
+
+    def fill(root: Path, ek_roots: Path) -> None:
+        install(root, ek_roots)
+        (root / "etc/apt/sources.list").write_text("")
+        offer(root, [packages()["agent"], newer_agent()], SUITE)
+
+    return fill
+
+
+@pytest.fixture(scope="module")
+def before_upgrade() -> dict[str, str]:
+    """What one test sees before the upgrade, for those after it."""
+    return {}
 
 
 def units(pi: Guest) -> list[dict[str, object]]:
@@ -34,9 +59,38 @@ def units(pi: Guest) -> list[dict[str, object]]:
     return told
 
 
-def identity(pi: Guest) -> str:
-    """Return the identity, byte for byte."""
-    return pi.good(f"cd {AGENT_STATE}/identity/ && sha256sum * && ls -lan --time-style=full-iso .")
+def kept(pi: Guest) -> str:
+    """Return all that no upgrade may change, byte for byte: what the agent keeps, and what was set up."""
+    found = f"find {AGENT_STATE} /etc/birthmark-agent /{SETTINGS} -not -name lock"
+    return pi.good(
+        f"{found} -not -type d -printf '%p %u:%g %m %s %T@ %l\\n' | sort; {found} -type f | sort | xargs sha256sum"
+    )
+
+
+def proves_itself(pi: Guest, tables: int = 1) -> None:
+    """Check, at the station's HTTP interface and with openssl, that the unit's keys do what they are for."""
+    told = json.loads(pi.good("birthmark-agent status --json"))
+    assert (told["state"], told["serial"]) == ("provisioned", SERIAL)
+    for table in told["table_ids"][:tables]:
+        token = json.loads(pi.good(f"sudo -u birthmark-agent birthmark-agent token --table {table}"))
+        asked = json.dumps({"camera_token": token, "manufacturer_authority_id": "any"})
+        assert json.loads(pi.good(f"{PAGE}/validate -H 'Content-Type: application/json' -d '{asked}'"))["valid"] is True
+    pi.good("echo photo > /run/photo && birthmark-agent sign /run/photo | base64 -d > /run/signature")
+    pi.good(f"openssl x509 -in {AGENT_STATE}/identity/certificate.pem -noout -pubkey > /run/key.pem")
+    pi.good("openssl dgst -sha256 -verify /run/key.pem -signature /run/signature /run/photo")
+
+
+def port_is_quiet(pi: Guest) -> None:
+    """Check that the port is held, and that its host sees nothing, nor logged that anything was there."""
+    pi.eventually("systemctl is-active -q birthmark-quiet-port", 60)
+    time.sleep(3)
+    told = json.loads(pi.good("birthmark-agent gadget status --json"))
+    assert (told["bound_to"], told["quiet"], told["tty"]) == ("dummy_udc.0", True, None)
+    assert pi.good("cat /sys/class/udc/dummy_udc.0/state") == "not attached"
+    assert pi.run("ls /dev/ttyACM0 /dev/birthmark/*-*").code == 2
+    hub = pi.good("dirname $(grep -il dummy /sys/bus/usb/devices/usb*/product)")
+    assert pi.run(f"ls -d {hub}/[0-9]*-[1-9]").code == 2  # nothing below the host's own root hub
+    assert pi.run("dmesg | grep -E 'unable to enumerate|new .*-speed USB device'").code == 1
 
 
 def test_the_gadget_is_up_at_first_boot_and_the_agent_waits_for_a_station(pi: Guest) -> None:
@@ -73,6 +127,16 @@ def test_setup_finds_the_devices_pins_the_root_and_run_again_changes_nothing(pi:
     again = json.loads(pi.good(setup, 60))
     assert (again["changed"], again["restart_needed"]) == (False, False)
     pi.eventually(WAITING, 60)
+
+
+def test_a_pi_without_its_nuc_map_waits_for_it_and_goes_on_by_itself(pi: Guest) -> None:
+    pi.good(f"mv {NUC_MAP} {NUC_MAP}.away && systemctl restart birthmark-agent", 60)
+    pi.eventually("systemctl show -P StatusText birthmark-agent | grep -q 'Waiting for the NUC map'", 60)
+    told = pi.run("birthmark-agent status --json")
+    assert (told.code, json.loads(told.text)["lacks"]) == (1, "nuc.map-missing")
+    pi.good(f"mv {NUC_MAP}.away {NUC_MAP}")
+    pi.eventually(WAITING, 60)
+    assert pi.good("systemctl show -P NRestarts birthmark-agent") == "0"
 
 
 def test_plugging_in_raises_the_link_and_wakes_the_station(pi: Guest) -> None:
@@ -143,8 +207,43 @@ def test_the_unit_is_on_the_page(pi: Guest) -> None:
     assert json.loads(pi.good(f"{PAGE}/health"))["units"]["provisioned"] == 1
 
 
-def test_a_second_boot_leaves_a_provisioned_pi_alone(pi: Guest) -> None:
-    before = identity(pi)
+def test_an_upgrade_that_loses_its_power_leaves_a_provisioned_pi(pi: Guest, before_upgrade: dict[str, str]) -> None:
+    pi.good(UNPLUG)
+    before_upgrade["kept"] = kept(pi)
+    pi.good("apt-get update")
+    pi.slow_disk(50)
+    pi.good(
+        "setsid apt-get -o Dpkg::Options::=--force-confold install --only-upgrade birthmark-agent "
+        "</dev/null >/run/upgrade.log 2>&1 &"
+    )
+    pi.eventually(f"{UNPACKED} | grep -q .", 180)
+    pi.cut_power()
+    print(f"boot: {pi.start():.0f} s")
+    pi.eventually("systemctl is-system-running --wait | grep -q running", 120)
+    assert "half-installed" in pi.good("dpkg-query -W -f '${db:Status-Status}' birthmark-agent")
+    assert kept(pi) == before_upgrade["kept"]
+    port_is_quiet(pi)
+    proves_itself(pi)
+
+
+def test_the_guide_finishes_the_upgrade_without_a_station(pi: Guest, before_upgrade: dict[str, str]) -> None:
+    pi.good("systemctl stop birthmark-station.socket birthmark-station.service")
+    quiet_since = "systemctl show -P ActiveEnterTimestampMonotonic birthmark-quiet-port"
+    before_upgrade["quiet since"] = pi.good(quiet_since)
+    type_words(pi, APT_PAGE, "An upgrade that was interrupted")
+    type_words(pi, APT_PAGE, "Upgrading")
+    assert pi.good("dpkg-query -W -f '${db:Status-Abbrev}${Version}' birthmark-agent").startswith("ii ")
+    assert "+newer+" in pi.good("dpkg-query -W -f '${Version}' birthmark-agent")
+    assert pi.run(f"{UNPACKED} | grep .").code == 1
+    assert kept(pi) == before_upgrade["kept"]
+    assert NEW_SETTING in pi.good(f"cat /{SETTINGS}.dpkg-dist")
+    assert pi.good(quiet_since) == before_upgrade["quiet since"]
+    port_is_quiet(pi)
+    pi.good("systemctl start birthmark-station.socket")
+    proves_itself(pi, tables=3)
+
+
+def test_a_second_boot_leaves_a_provisioned_pi_alone(pi: Guest, before_upgrade: dict[str, str]) -> None:
     pi.power_off()
     print(f"boot: {pi.start():.0f} s")
     pi.eventually("systemctl is-system-running --wait | grep -q running", 120)
@@ -152,19 +251,11 @@ def test_a_second_boot_leaves_a_provisioned_pi_alone(pi: Guest) -> None:
         assert pi.good(f"systemctl show -P ActiveState {unit}") == "inactive"
     assert pi.good("systemctl show -P ConditionResult birthmark-agent.timer") == "no"
     assert pi.good("systemctl list-jobs --no-legend") == ""
-    assert identity(pi) == before
+    assert kept(pi) == before_upgrade["kept"]
 
 
 def test_the_port_of_a_provisioned_pi_is_held_and_its_host_sees_nothing(pi: Guest) -> None:
-    pi.eventually("systemctl is-active -q birthmark-quiet-port", 60)
-    told = json.loads(pi.good("birthmark-agent gadget status --json"))
-    assert (told["bound_to"], told["quiet"], told["tty"]) == ("dummy_udc.0", True, None)
-    time.sleep(3)
-    assert pi.good("cat /sys/class/udc/dummy_udc.0/state") == "not attached"
-    assert pi.run("ls /dev/ttyACM0 /dev/birthmark/*-*").code == 2
-    hub = pi.good("dirname $(grep -il dummy /sys/bus/usb/devices/usb*/product)")
-    assert pi.run(f"ls -d {hub}/[0-9]*-[1-9]").code == 2  # nothing below the host's own root hub
-    assert "unable to enumerate" not in pi.good("dmesg")
+    port_is_quiet(pi)
 
 
 def test_the_page_wakes_the_station_by_itself(pi: Guest) -> None:
@@ -175,12 +266,9 @@ def test_the_page_wakes_the_station_by_itself(pi: Guest) -> None:
     assert SERIAL in pi.good(READ)
 
 
-def test_an_upgrade_keeps_the_identity(pi: Guest) -> None:
-    before = identity(pi)
-    pi.good("DEBIAN_FRONTEND=noninteractive dpkg -i /root/upgrade.deb", 180)
-    assert pi.good("dpkg-query -W -f '${Version}' birthmark-agent").endswith("+upgrade")
-    assert identity(pi) == before
-    assert json.loads(pi.good("birthmark-agent status --json"))["state"] == "provisioned"
+def test_an_upgraded_pi_proves_itself_after_a_restart(pi: Guest) -> None:
+    assert "+newer+" in pi.good("dpkg-query -W -f '${Version}' birthmark-agent")
+    proves_itself(pi)
 
 
 def test_a_unit_that_was_reset_gets_the_same_certificate_again(pi: Guest) -> None:

@@ -1,8 +1,7 @@
-"""The packages for Trixie, installed there by apt: what they bring, and what removing leaves."""
+"""The packages for Trixie, installed there by apt from a signed repository: what they bring, what removing leaves."""
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from scripts.chroot import System, bootstrap, remove, this_machine
+from tests.system.archive import offer
 from tests.system.image import built
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -27,15 +27,15 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Install both packages with all that they depend on, and nothing else."""
     work = tmp_path_factory.mktemp("trixie")
     architecture = this_machine()[1]
-    for package in built(architecture, "trixie").values():
-        shutil.copy(package, work)
+    offer(work / "offered", built(architecture, "trixie").values(), "trixie")
     root = work / "root"
-    install = (
-        'chroot "$1" sh -c "DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends /root/*.deb"'
-    )
+    inside = 'chroot "$1" env DEBIAN_FRONTEND=noninteractive'
+    names = "birthmark-agent birthmark-station"
     bootstrap(
         System("trixie", architecture), ["ca-certificates"], root, "--variant=minbase",
-        f"--customize-hook=cp {work}/*.deb \"$1/root\"", f"--customize-hook={install}",
+        f"--customize-hook=cp -r {work}/offered/. \"$1/\"",
+        f"--customize-hook={inside} apt-get update --error-on=any",
+        f"--customize-hook={inside} apt-get install -y --no-install-recommends {names}",
     )  # fmt: skip
     yield root
     remove(root)
@@ -68,5 +68,6 @@ def test_a_nuc_map_can_be_put_where_the_agent_looks_for_it(root: Path) -> None:
 
 def test_a_purge_leaves_an_empty_state_directory_no_more_than_the_rest(root: Path) -> None:
     inside(root, "apt-get purge -y birthmark-agent birthmark-station")
+    inside(root, "rm -r /srv/packages /etc/apt/keyrings/birthmark.asc /etc/apt/sources.list.d/birthmark.sources")
     left = "find / -xdev -name '*birthmark*' -not -path '/proc/*' -not -path '/root/*' -not -path '/var/lib/dpkg/*'"
     assert inside(root, left) == ""
