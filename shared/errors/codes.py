@@ -106,6 +106,7 @@ ErrorCode: TypeAlias = Literal[
     "http.cross-site",
     "http.field-invalid",
     "http.host-unknown",
+    "http.in-the-clear",
     "http.internal",
     "http.malformed",
     "http.method-not-allowed",
