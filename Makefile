@@ -47,7 +47,7 @@ packages:  ## Debian packages of agent and station, in dist/ (DISTRIBUTION=trixi
 	@scripts/setup scripts/apt-packages-system $(if $(ARCH)$(DISTRIBUTION),scripts/apt-packages-foreign)
 	@.venv/bin/python -m scripts.packages $(if $(DISTRIBUTION),--distribution $(DISTRIBUTION)) $(if $(ARCH),--architecture $(ARCH))
 
-container:  ## the station's image, from its package and a Debian of mmdebstrap (BASE=docker.io/library/debian:bookworm-slim)
+container:  ## the station's image, from its package and a Debian of mmdebstrap (BASE=debian:bookworm-slim)
 	@scripts/setup scripts/apt-packages-system scripts/apt-packages-container
 	@.venv/bin/python -m scripts.container $(if $(BASE),--base $(BASE))
 

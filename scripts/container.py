@@ -1,6 +1,6 @@
 """`make container`: makes the image birthmark-station by buildah, from this checkout's package and mmdebstrap's Debian.
 
-No image registry is asked. BASE names another image to begin with, such as docker.io/library/debian:bookworm-slim.
+No image registry is asked. BASE names another image to begin with, such as debian:bookworm-slim.
 """
 
 from __future__ import annotations

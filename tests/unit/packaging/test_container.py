@@ -61,7 +61,7 @@ def test_the_image_runs_as_its_own_user_whose_numbers_are_fixed() -> None:
 
 
 def test_the_base_can_be_any_and_is_slim_debian_by_default() -> None:
-    assert instructions()[:2] == [("ARG", "BASE=docker.io/library/debian:bookworm-slim"), ("FROM", "${BASE}")]
+    assert instructions()[:2] == [("ARG", "BASE=debian:bookworm-slim"), ("FROM", "${BASE}")]
 
 
 def test_only_the_package_goes_into_the_image_and_no_secret() -> None:
