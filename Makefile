@@ -57,11 +57,12 @@ apt-repository: setup  ## a signed repository for apt of the packages in dist/ (
 release: setup  ## set the version, build the packages, commit and tag (VERSION=x.y.z)
 	@.venv/bin/python -m scripts.release $(VERSION)
 
-system-test:  ## a virtual Pi and a station, booted in QEMU (DISTRIBUTION=trixie: installs the packages there)
-	@scripts/setup scripts/apt-packages-system scripts/apt-packages-container
-	@.venv/bin/pytest -m slow $(if $(filter trixie,$(DISTRIBUTION)),tests/system/trixie,tests/system --ignore=tests/system/trixie)
+OTHER_SYSTEMS = $(filter arm64,$(ARCH)) $(filter trixie,$(DISTRIBUTION))
+system-test:  ## a virtual Pi and a station, booted in QEMU (ARCH=arm64: a Pi as small as a Zero 2 W; DISTRIBUTION=trixie: installs there)
+	@scripts/setup scripts/apt-packages-system scripts/apt-packages-container $(if $(filter arm64,$(ARCH)),scripts/apt-packages-foreign)
+	@.venv/bin/pytest -m slow $(or $(addprefix tests/system/,$(OTHER_SYSTEMS)),tests/system --ignore=tests/system/arm64 --ignore=tests/system/trixie)
 
-ci-full: setup  ## what is too slow for CI: other releases and architectures, a busy machine (PARTS="releases busy"; hours)
+ci-full: setup  ## what is too slow for CI: other releases, arm64, a busy machine (PARTS="releases arm64 busy"; hours)
 	@scripts/ci-full
 
 docs: setup  ## write again the pages of docs/ that are made from the code
