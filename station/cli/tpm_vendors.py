@@ -158,8 +158,8 @@ def show(data_dir: Path, certificate: str, as_json: bool) -> None:
 def distrust(data_dir: Path, certificate: str, as_json: bool) -> None:
     """Distrust one certificate's key: no TPM under it counts, even one that brings the certificate itself.
 
-    For a CA that its vendor has revoked. To trust it again, delete the file whose name is printed. Units that were
-    provisioned stay as they are.
+    So the CAs that it issued count no more either. For a CA that its vendor has revoked. To trust it again, delete the
+    file whose name is printed. Units that were provisioned stay as they are.
     """
     roots = _roots(data_dir)
     found = _find(certificate, roots)
@@ -167,10 +167,13 @@ def distrust(data_dir: Path, certificate: str, as_json: bool) -> None:
         names = ", ".join(f"{_title(each)} ({each.sha256[:16]})" for each in found[:4])
         raise BirthmarkError("vendors.unknown", f"{len(found)} are meant: {names}")
     path = vendor_store.distrust(roots.directory, found[0])
+    left = load_ek_roots(roots.directory)
+    gone = roots.count - left.count - 1
     if as_json:
-        print_json({"distrusted": found[0].sha256, "file": str(path)})
+        print_json({"distrusted": found[0].sha256, "file": str(path), "known": left.count})
     else:
-        click.echo(f"{_title(found[0])} is distrusted: {path}")
+        also = f", and with it {gone} that it issued" if gone > 0 else ""
+        click.echo(f"{_title(found[0])} is distrusted{also}: {path}")
 
 
 # --- fetching, for `init` and `setup`, too ---
@@ -270,7 +273,7 @@ def _roots(data_dir: Path) -> EkRoots:
 
 def _all(roots: EkRoots) -> list[VendorCertificate]:
     """Return every certificate that counts, then those that are distrusted; each once."""
-    return list({c.der: c for c in (*roots.issuers, *roots.distrusted)}.values())
+    return list({c.der: c for c in (*roots.issuers, *roots.distrusted, *roots.under_distrusted)}.values())
 
 
 def _missing(roots: EkRoots) -> list[PinnedCertificate]:

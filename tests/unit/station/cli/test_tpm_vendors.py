@@ -188,6 +188,20 @@ def test_a_distrusted_one_counts_no_more_and_is_not_fetched_again(
     assert "distrusted" in vendors(station, "list").stdout
 
 
+def test_with_a_root_all_that_it_issued_is_distrusted_and_not_fetched_again(
+    station: StationCommands, table: list[PinnedCertificate]
+) -> None:
+    vendors(station, "update")
+    assert "is distrusted, and with it 1 that it issued: " in vendors(station, "distrust", "One Root CA").stdout
+    assert known(station) == []
+    listed = json.loads(vendors(station, "list", "--json").stdout)
+    assert [entry["distrusted"] for entry in listed["certificates"]] == [True, True]
+    for path in station.data_dir.joinpath("ek-roots").glob("*007*.pem"):
+        path.unlink()
+    assert "One: 0 of 2, 0 of them new, 2 distrusted" in vendors(station, "update").stdout
+    assert known(station) == []
+
+
 def test_the_communitys_real_bundles_are_taken_whole(station: StationCommands) -> None:
     """Runs where real certificates are at hand (BIRTHMARK_TPM_VENDORS); the repository holds none."""
     folder = real_vendors("real certificates")
