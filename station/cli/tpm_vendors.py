@@ -39,6 +39,9 @@ UPDATE_VENDORS: Final = click.option(
 _HEXADECIMAL: Final = frozenset("0123456789abcdef")
 _PREFIX_CHARACTERS: Final = 8
 
+_LEFT_OUT_SAID: Final = 64
+"""The most that `add` names of what it leaves out."""
+
 
 @click.group("tpm-vendors")
 def tpm_vendors() -> None:
@@ -84,14 +87,16 @@ def add(data_dir: Path, source: Path, as_json: bool) -> None:
         added = vendor_store.store(directory, found.certificates, load_ek_roots(directory))
         roots = load_ek_roots(directory)
     there = len({c.der for c in found.certificates}) - len(added)
-    for why in found.left_out:
+    for why in found.left_out[:_LEFT_OUT_SAID]:
         click.echo(f"warning: {why}", err=True)
+    if (more := len(found.left_out) - _LEFT_OUT_SAID) > 0:
+        click.echo(f"warning: {more} more are left out", err=True)
     if as_json:
         print_json(
             {
                 "added": [_described(certificate, roots) for certificate in added],
                 "there": there,
-                "left_out": list(found.left_out),
+                "left_out": found.left_out[:_LEFT_OUT_SAID],
                 "known": roots.count,
             }
         )

@@ -138,6 +138,16 @@ def test_add_takes_a_bundle_each_certificate_by_itself(tmp_path: Path, station: 
     assert "0 added, 15 there already, 1 left out; 15 are known." in again.stdout
 
 
+def test_add_names_only_so_many_of_what_it_leaves_out(tmp_path: Path, station: StationCommands) -> None:
+    bundle = tmp_path / "cut.pem"
+    bundle.write_bytes(b"-----BEGIN CERTIFICATE-----\n" * 1000 + ROOT.pem())
+    result = vendors(station, "add", bundle)
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("\n") == 65
+    assert result.stderr.endswith("warning: 936 more are left out\n")
+    assert "1 added, 0 there already, 1000 left out" in result.stdout
+
+
 def test_add_of_what_holds_none_is_an_error(tmp_path: Path, station: StationCommands) -> None:
     (tmp_path / "notes.txt").write_text("ask them")
     result = vendors(station, "add", tmp_path / "notes.txt")
