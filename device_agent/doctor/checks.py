@@ -171,7 +171,9 @@ def _storage(what: str, machine: Machine) -> Finding:
     storage = machine.storage
     match storage.by if storage else None:
         case Keeper.MEMORY if storage:
-            return _found(what, "identity.volatile", f"{machine.state_dir} is on {storage.kind} at {storage.point}")
+            where = f"{machine.state_dir} is on {storage.kind} at {storage.point}"
+            outcome = Outcome.NOTE if machine.may_lose_identity else Outcome.PROBLEM
+            return _found(what, "identity.volatile", where, outcome)
         case Keeper.SLOT:
             return _found(what, "identity.one-slot", str(machine.state_dir))
         case Keeper.DISK if storage:
