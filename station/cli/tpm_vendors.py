@@ -25,7 +25,7 @@ from station.attestation.ek.vendor_files import read_vendor_certificates
 from station.attestation.ek.vendor_table import PinnedCertificate
 from station.cli.common import AS_JSON, print_json, print_table
 from station.cli.data_directory import DATA_DIR, OWN_DATA_DIR
-from station.config import EkPolicy
+from station.config import EkPolicy, StationConfig
 from station.setup import data_dir as data_directory
 from station.setup import vendor_store
 
@@ -262,6 +262,18 @@ def ask_update(given: bool, policy: EkPolicy, *, ask: bool) -> bool:
         default=True,
         err=True,
     )
+
+
+def warn_of_no_vendor(data_dir: Path, config: StationConfig) -> None:
+    """Warn on standard error when every genuine TPM is refused because the station knows no vendor."""
+    with acting_as(owner_of(data_dir)):
+        known = load_ek_roots(config.ek_roots(data_dir)).count
+    if not known and config.attestation.ek_policy is EkPolicy.REQUIRE:
+        click.echo(
+            "warning: every genuine TPM is refused until its vendor's certificate is there: run "
+            "`birthmark-station tpm-vendors update` or `tpm-vendors add DIR`.",
+            err=True,
+        )
 
 
 # --- reading the directory ---

@@ -104,6 +104,14 @@ def test_init_fetches_when_told_beforehand_and_only_then(
     assert known(tmp_path / "two") == ["One CA 007", "One Root CA"]
 
 
+def test_init_warns_of_a_station_that_refuses_every_genuine_tpm(tmp_path: Path, table: list[PinnedCertificate]) -> None:
+    warning = "warning: every genuine TPM is refused"
+    assert warning in run_station("init", "--data-dir", tmp_path / "one", "--tables", "3").stderr
+    filled = run_station("init", "--data-dir", tmp_path / "two", "--tables", "3", "--update-vendors")
+    for_trials = run_station("init", "--data-dir", tmp_path / "three", "--tables", "3", "--ek-policy", "simulator")
+    assert warning not in filled.stderr + for_trials.stderr
+
+
 def test_setup_fetches_when_told_and_a_failure_only_warns(
     tmp_path: Path, table: list[PinnedCertificate], server: VendorServer
 ) -> None:
