@@ -143,7 +143,7 @@ def _getty(what: str, machine: Machine) -> Finding:
 
 def _tpm(what: str, machine: Machine) -> Finding:
     kind, _, node = machine.tpm.partition(":")
-    if kind != "device":
+    if kind != "device" or not node:  # without a node the library chooses one
         return Finding(what, Outcome.UNKNOWN, "The TPM in use is not a device of this kernel.")
     path = machine.root / node.lstrip("/")
     if not path.exists():

@@ -223,6 +223,12 @@ def test_elsewhere_than_on_a_pi_nothing_is_asked_of_its_boot(pi: Pi) -> None:
     assert codes(tuple(found.values())) == ()
 
 
+@pytest.mark.parametrize("tpm", ["device", "simulator", "swtpm:path=/run/tpm"])
+def test_a_tpm_without_a_node_of_its_own_is_not_looked_for(pi: Pi, tpm: str) -> None:
+    pi.tpm = tpm
+    assert pi.examined()["TPM"].outcome is Outcome.UNKNOWN
+
+
 def test_a_large_map_needs_memory_and_space_of_its_size(pi: Pi) -> None:
     with (pi.root / "var/lib/birthmark-agent/nuc.map").open("wb") as file:
         file.truncate(limits.NUC_MAP_BYTES * 4)
