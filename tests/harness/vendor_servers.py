@@ -56,7 +56,7 @@ def vendor_server(host: str = "127.0.0.1", tls: Path | None = None) -> Iterator[
     async def serve() -> web.AppRunner:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", server.answer)
-        runner = web.AppRunner(app, shutdown_timeout=0)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, host, 0, ssl_context=context)
         await site.start()
@@ -80,6 +80,7 @@ def vendor_server(host: str = "127.0.0.1", tls: Path | None = None) -> Iterator[
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(30)
+        assert not thread.is_alive()
 
 
 def _context(folder: Path) -> ssl.SSLContext:

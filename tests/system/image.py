@@ -59,6 +59,35 @@ WantedBy=sysinit.target
 """
 
 
+_PORT_SHELL: Final = """[Unit]
+Description=The test's shell
+DefaultDependencies=no
+After=systemd-remount-fs.service
+[Service]
+Environment=HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8
+ExecStartPre=/bin/sh -c 'modprobe virtio_console; until test -c /dev/virtio-ports/shell; do sleep 0.2; done'
+ExecStart=/bin/sh -c 'exec /bin/bash --norc --noprofile <>/dev/virtio-ports/shell 1>&0 2>&0'
+Restart=always
+KillSignal=SIGKILL
+[Install]
+WantedBy=sysinit.target
+"""
+"""A virtio port can be opened once only, so both ways at once."""
+
+_SMALL_INITRD: Final = r"""
+mkdir -p "$1/etc/initramfs-tools/conf.d" "$1/etc/initramfs-tools/hooks"
+printf 'MODULES=list\nCOMPRESS=gzip\n' >"$1/etc/initramfs-tools/conf.d/small"
+cat >"$1/etc/initramfs-tools/hooks/small" <<'END'
+#!/bin/sh
+[ "$1" != prereqs ] || exit 0
+. /usr/share/initramfs-tools/hook-functions
+for module in virtio_pci virtio_blk ext4; do force_load $module; done
+END
+chmod 755 "$1/etc/initramfs-tools/hooks/small"
+"""
+"""Packing all modules takes minutes where each program is emulated."""
+
+
 @dataclass(frozen=True, slots=True)
 class Debian:
     """What is on the disk before our packages are, and how the test gets a shell there."""
@@ -68,6 +97,8 @@ class Debian:
     shell: str
     disabled: tuple[str, ...] = ()
     """Services that a test starts itself."""
+    hook: str = ""
+    """What mmdebstrap does before it installs the packages."""
 
 
 AMD64: Final = Debian(
@@ -76,6 +107,7 @@ AMD64: Final = Debian(
     _SERIAL_SHELL,
     disabled=("nginx.service",),
 )
+ARM64: Final = Debian("arm64", f"{_EVERYWHERE},linux-image-arm64", _PORT_SHELL, hook=_SMALL_INITRD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +131,11 @@ def base(debian: Debian) -> Path:
     if not tar.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         made = tar.with_suffix(".part")
+        hook = [f"--essential-hook={debian.hook}"] if debian.hook else []
         bootstrap(
             System(SUITE, debian.architecture), debian.packages.split(","), made,
             "--variant=minbase", "--format=tar", "--dpkgopt=path-exclude=/usr/share/doc/*",
-            "--dpkgopt=path-exclude=/usr/share/locale/*",
+            "--dpkgopt=path-exclude=/usr/share/locale/*", *hook,
         )  # fmt: skip
         made.rename(tar)
     return tar
