@@ -25,7 +25,7 @@ _MARKS = {Outcome.FINE: "ok", Outcome.NOTE: "note", Outcome.PROBLEM: "PROBLEM", 
     "--nuc-map",
     type=click.Path(path_type=Path),
     envvar="BIRTHMARK_NUC_MAP",
-    help="Where the NUC map waits; nuc.map in the state directory otherwise.",
+    help="Where the NUC map waits; otherwise as the service's settings say, or nuc.map in the state directory.",
 )
 @click.option(
     "--report",

@@ -143,7 +143,7 @@ def _getty(what: str, machine: Machine) -> Finding:
 
 def _tpm(what: str, machine: Machine) -> Finding:
     kind, _, node = machine.tpm.partition(":")
-    if kind != "device":
+    if kind != "device" or not node:  # without a node the library chooses one
         return Finding(what, Outcome.UNKNOWN, "The TPM in use is not a device of this kernel.")
     path = machine.root / node.lstrip("/")
     if not path.exists():
@@ -171,7 +171,9 @@ def _storage(what: str, machine: Machine) -> Finding:
     storage = machine.storage
     match storage.by if storage else None:
         case Keeper.MEMORY if storage:
-            return _found(what, "identity.volatile", f"{machine.state_dir} is on {storage.kind} at {storage.point}")
+            where = f"{machine.state_dir} is on {storage.kind} at {storage.point}"
+            outcome = Outcome.NOTE if machine.may_lose_identity else Outcome.PROBLEM
+            return _found(what, "identity.volatile", where, outcome)
         case Keeper.SLOT:
             return _found(what, "identity.one-slot", str(machine.state_dir))
         case Keeper.DISK if storage:

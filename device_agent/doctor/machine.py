@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from device_agent.board.gadget import Gadget
+from device_agent.setup.settings import setting
+from device_agent.setup.system import SETTINGS
 from device_agent.storage.identity import KEPT, LINK, PROVISIONED
 from device_agent.storage.lasting import Kept, kept
 from device_agent.storage.state_dir import DEFAULT_STATE_DIR
@@ -33,7 +35,11 @@ class Machine:
         self.root: Final = root
         self.state_dir: Final = state_dir
         self.tpm: Final = tpm
-        self.nuc_map: Final = nuc_map or state_dir / "nuc.map"
+        # What the service reads, too; another state directory is not the service's.
+        is_services = state_dir == root / DEFAULT_STATE_DIR.relative_to("/")
+        self._settings = self.text(str(SETTINGS.relative_to("/"))) if is_services else ""
+        named = setting(self._settings, "BIRTHMARK_NUC_MAP")
+        self.nuc_map: Final = nuc_map or (root / named.lstrip("/") if named else state_dir / "nuc.map")
         self.clock: Final = clock
         self.gadget: Final = Gadget(root / CONFIGFS, root / CONTROLLERS)
 
@@ -86,6 +92,11 @@ class Machine:
     @property
     def storage(self) -> Kept | None:
         return kept(self.state_dir, self.root / "proc/self/mountinfo")
+
+    @property
+    def may_lose_identity(self) -> bool:
+        """Whether the settings allow an identity that is lost at power-off."""
+        return setting(self._settings, "BIRTHMARK_ALLOW_VOLATILE").lower() in ("1", "true", "t", "yes", "y", "on")
 
     @property
     def free_bytes(self) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -123,11 +124,18 @@ def _read_chain(file: Path) -> tuple[VendorCertificate, ...]:
     return read_chain(list(certificates_in(content)))
 
 
-def _address(missing: MissingIssuer) -> str:
-    """Return where its vendor publishes it: as our table knows, else as the chip says."""
+def _vendor_address(missing: MissingIssuer) -> str:
+    """Return where its vendor publishes it, as our table knows; empty if it does not."""
+    subject = missing.name.replace("\\", "")
     for pinned in pinned_certificates():
-        if f"CN={pinned.name}" in missing.name.replace("\\", ""):
-            return f"{pinned.address} (`birthmark-station tpm-vendors update` fetches it)"
+        if re.search(rf"(?:^|[,+])CN={re.escape(pinned.name)}(?:$|[,+])", subject):
+            return pinned.address
+    return ""
+
+
+def _address(missing: MissingIssuer) -> str:
+    if known := _vendor_address(missing):
+        return f"{known} (`birthmark-station tpm-vendors update` fetches it)"
     return f"{missing.address} (as the chip says)" if missing.address else "the chip gives none"
 
 
@@ -170,6 +178,7 @@ def _describe_refused(error: BirthmarkError, missing: MissingIssuer | None) -> M
             "name": missing.name,
             "key_identifier": missing.key_identifier,
             "address": missing.address,
+            "vendor_address": _vendor_address(missing),
         }
         if missing
         else None,

@@ -14,7 +14,7 @@ from station import config as configuration
 from station.cli.common import AS_JSON, FORCE, print_json, print_replaced, read_root_passphrase
 from station.cli.data_directory import NEW_DATA_DIR
 from station.cli.public_url import PUBLIC_URL, ask_public_url, warn_unreachable
-from station.cli.tpm_vendors import UPDATE_VENDORS, ask_update, fetch
+from station.cli.tpm_vendors import UPDATE_VENDORS, ask_update, fetch, warn_of_no_vendor
 from station.config import (
     AttestationConfig,
     AuthorityConfig,
@@ -136,6 +136,7 @@ def init(
     if update_vendors:
         with acting_as(owner_of(made.data_dir)):
             fetch(config.ek_roots(made.data_dir), quiet=as_json)
+    warn_of_no_vendor(made.data_dir, config)
     warn_unreachable(config.authority, policy)
     if as_json:
         print_json(

@@ -25,7 +25,7 @@ from station.attestation.ek.vendor_files import read_vendor_certificates
 from station.attestation.ek.vendor_table import PinnedCertificate
 from station.cli.common import AS_JSON, print_json, print_table
 from station.cli.data_directory import DATA_DIR, OWN_DATA_DIR
-from station.config import EkPolicy
+from station.config import EkPolicy, StationConfig
 from station.setup import data_dir as data_directory
 from station.setup import vendor_store
 
@@ -38,6 +38,9 @@ UPDATE_VENDORS: Final = click.option(
 
 _HEXADECIMAL: Final = frozenset("0123456789abcdef")
 _PREFIX_CHARACTERS: Final = 8
+
+_LEFT_OUT_SAID: Final = 64
+"""The most that `add` names of what it leaves out."""
 
 
 @click.group("tpm-vendors")
@@ -84,14 +87,16 @@ def add(data_dir: Path, source: Path, as_json: bool) -> None:
         added = vendor_store.store(directory, found.certificates, load_ek_roots(directory))
         roots = load_ek_roots(directory)
     there = len({c.der for c in found.certificates}) - len(added)
-    for why in found.left_out:
+    for why in found.left_out[:_LEFT_OUT_SAID]:
         click.echo(f"warning: {why}", err=True)
+    if (more := len(found.left_out) - _LEFT_OUT_SAID) > 0:
+        click.echo(f"warning: {more} more are left out", err=True)
     if as_json:
         print_json(
             {
                 "added": [_described(certificate, roots) for certificate in added],
                 "there": there,
-                "left_out": list(found.left_out),
+                "left_out": found.left_out[:_LEFT_OUT_SAID],
                 "known": roots.count,
             }
         )
@@ -158,8 +163,8 @@ def show(data_dir: Path, certificate: str, as_json: bool) -> None:
 def distrust(data_dir: Path, certificate: str, as_json: bool) -> None:
     """Distrust one certificate's key: no TPM under it counts, even one that brings the certificate itself.
 
-    For a CA that its vendor has revoked. To trust it again, delete the file whose name is printed. Units that were
-    provisioned stay as they are.
+    So the CAs that it issued count no more either. For a CA that its vendor has revoked. To trust it again, delete the
+    file whose name is printed. Units that were provisioned stay as they are.
     """
     roots = _roots(data_dir)
     found = _find(certificate, roots)
@@ -167,10 +172,13 @@ def distrust(data_dir: Path, certificate: str, as_json: bool) -> None:
         names = ", ".join(f"{_title(each)} ({each.sha256[:16]})" for each in found[:4])
         raise BirthmarkError("vendors.unknown", f"{len(found)} are meant: {names}")
     path = vendor_store.distrust(roots.directory, found[0])
+    left = load_ek_roots(roots.directory)
+    gone = roots.count - left.count - 1
     if as_json:
-        print_json({"distrusted": found[0].sha256, "file": str(path)})
+        print_json({"distrusted": found[0].sha256, "file": str(path), "known": left.count})
     else:
-        click.echo(f"{_title(found[0])} is distrusted: {path}")
+        also = f", and with it {gone} that it issued" if gone > 0 else ""
+        click.echo(f"{_title(found[0])} is distrusted{also}: {path}")
 
 
 # --- fetching, for `init` and `setup`, too ---
@@ -256,6 +264,18 @@ def ask_update(given: bool, policy: EkPolicy, *, ask: bool) -> bool:
     )
 
 
+def warn_of_no_vendor(data_dir: Path, config: StationConfig) -> None:
+    """Warn on standard error when every genuine TPM is refused because the station knows no vendor."""
+    with acting_as(owner_of(data_dir)):
+        known = load_ek_roots(config.ek_roots(data_dir)).count
+    if not known and config.attestation.ek_policy is EkPolicy.REQUIRE:
+        click.echo(
+            "warning: every genuine TPM is refused until its vendor's certificate is there: run "
+            "`birthmark-station tpm-vendors update` or `tpm-vendors add DIR`.",
+            err=True,
+        )
+
+
 # --- reading the directory ---
 
 
@@ -270,7 +290,7 @@ def _roots(data_dir: Path) -> EkRoots:
 
 def _all(roots: EkRoots) -> list[VendorCertificate]:
     """Return every certificate that counts, then those that are distrusted; each once."""
-    return list({c.der: c for c in (*roots.issuers, *roots.distrusted)}.values())
+    return list({c.der: c for c in (*roots.issuers, *roots.distrusted, *roots.under_distrusted)}.values())
 
 
 def _missing(roots: EkRoots) -> list[PinnedCertificate]:

@@ -18,6 +18,7 @@ from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
+from urllib.request import getproxies
 
 import aiohttp
 from yarl import URL
@@ -170,6 +171,8 @@ async def _answer(session: aiohttp.ClientSession, address: str) -> bytes:
     Raises `vendors.unreachable` or `vendors.answer-unfit`.
     """
     url = URL(address)
+    if unfit := _unfit_proxy():
+        raise BirthmarkError("vendors.unreachable", f"{url.host}: {unfit} does not name a proxy as http://HOST:PORT")
     try:
         for _ in range(_REDIRECTS_MAX + 1):
             async with session.get(url, allow_redirects=False) as answer:
@@ -180,6 +183,20 @@ async def _answer(session: aiohttp.ClientSession, address: str) -> bytes:
         why = printable(str(error), 160) or type(error).__name__
         raise BirthmarkError("vendors.unreachable", f"{url.host}: {why}") from error
     raise BirthmarkError("vendors.answer-unfit", f"{address}: it redirects more than {_REDIRECTS_MAX} times")
+
+
+def _unfit_proxy() -> str:
+    """Return the variable that names a proxy which cannot be one. Its value stays unsaid: it may hold a password."""
+    proxies = getproxies()
+    return next((f"{name}_proxy" for name in ("http", "https") if name in proxies and not _fits(proxies[name])), "")
+
+
+def _fits(proxy: str) -> bool:
+    try:
+        url = URL(proxy)
+        return url.scheme in ("http", "https") and bool(url.host and url.port)
+    except ValueError:
+        return False
 
 
 def _redirected(url: URL, location: str, address: str) -> URL:

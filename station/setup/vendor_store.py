@@ -11,7 +11,7 @@ from typing import Final
 from runtime.files import replace_private
 from shared.errors import BirthmarkError
 from station.attestation.ek.bundle import pem_text
-from station.attestation.ek.roots import DISTRUSTED, EkRoots
+from station.attestation.ek.roots import CERTIFICATES_MAX, DISTRUSTED, FILES_MAX, EkRoots
 from station.attestation.ek.vendor_certificate import VendorCertificate
 
 _NAME_CHARACTERS: Final = 80
@@ -20,16 +20,16 @@ _NAME_CHARACTERS: Final = 80
 def store(directory: Path, certificates: Iterable[VendorCertificate], roots: EkRoots) -> list[VendorCertificate]:
     """Write those that are not in `roots`, which was read from `directory`, and return them.
 
-    A station that runs finds a whole file or none. Raises `data.unwritable`.
+    A station that runs finds a whole file or none. Raises `data.unwritable`, and `config.invalid` before it writes more
+    than a station reads.
     """
     there = {certificate.der for found in roots.files.values() for certificate in found}
-    stored = []
-    for certificate in certificates:
-        if certificate.der not in there:
-            there.add(certificate.der)
-            _write(directory / file_name(certificate), certificate)
-            stored.append(certificate)
-    return stored
+    new = [certificate for der, certificate in {c.der: c for c in certificates}.items() if der not in there]
+    if new and (len(roots.files) + len(new) > FILES_MAX or len(there) + len(new) > CERTIFICATES_MAX):
+        raise BirthmarkError("config.invalid", f"{directory} would hold more than {CERTIFICATES_MAX} certificates")
+    for certificate in new:
+        _write(directory / file_name(certificate), certificate)
+    return new
 
 
 def distrust(directory: Path, certificate: VendorCertificate) -> Path:

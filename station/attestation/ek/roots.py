@@ -4,8 +4,8 @@ The station trusts every CA certificate in the directory, because the operator p
 root beside it. If its issuers are there too, the highest of them is named as the anchor, and their limits on the length
 of a path are enforced.
 
-A file whose name ends in `.distrusted` says the opposite: no certificate for a key in it counts, in this directory or
-from a chip.
+A file whose name ends in `.distrusted` says the opposite: no certificate for a key in it counts, and none that such a
+key issued, in this directory or from a chip.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ class EkRoots:
     """The certificates read from each file, used or not."""
     distrusted: Certificates = ()
     """What the operator has distrusted: none of their keys counts."""
+    under_distrusted: Certificates = ()
+    """The directory's certificates that these issued, or issued through each other."""
     _by_subject: dict[str, list[VendorCertificate]] = field(default_factory=dict)
 
     @property
@@ -62,12 +64,14 @@ class EkRoots:
         return self._by_subject.get(_comparable(issuer), [])[:_SAME_NAME_MAX]
 
     def distrusts(self, certificate: VendorCertificate) -> bool:
-        """Whether the operator has distrusted the certificate's key."""
-        return any(certificate.key == distrusted.key for distrusted in self.distrusted)
+        """Whether the operator has distrusted the certificate's key, or the key of one above it."""
+        if any(certificate.key == distrusted.key for distrusted in self.distrusted):
+            return True
+        return any(_issued(certificate, by) for by in (*self.distrusted, *self.under_distrusted))
 
     def distrusts_name(self, name: str) -> bool:
-        """Whether a distrusted certificate has the subject `name` (RFC 4514)."""
-        return any(_comparable(name) == _comparable(distrusted.subject) for distrusted in self.distrusted)
+        """Whether a distrusted certificate, or one under it, has the subject `name` (RFC 4514)."""
+        return any(_comparable(name) == _comparable(c.subject) for c in (*self.distrusted, *self.under_distrusted))
 
     def path(self, issuer: VendorCertificate) -> list[VendorCertificate]:
         """Return the path from `issuer` up to its anchor, at most `DEPTH_MAX` + 1 certificates."""
@@ -99,7 +103,8 @@ def load_ek_roots(directory: Path, before: EkRoots | None = None) -> EkRoots:
     files = {path.name: _read(path, before.files.get(path.name, ()) if before else (), problems) for path in paths}
     distrusted = tuple(c for name, certificates in files.items() if name.endswith(DISTRUSTED) for c in certificates)
     trusting = {name: certificates for name, certificates in files.items() if not name.endswith(DISTRUSTED)}
-    roots = EkRoots(directory, distrusted=distrusted)
+    everything = [certificate for certificates in trusting.values() for certificate in certificates]
+    roots = EkRoots(directory, distrusted=distrusted, under_distrusted=_issued_by(distrusted, everything))
     found: list[tuple[str, VendorCertificate]] = []
     for name, certificates in trusting.items():
         for certificate in certificates:
@@ -111,27 +116,37 @@ def load_ek_roots(directory: Path, before: EkRoots | None = None) -> EkRoots:
                 found.append((name, certificate))
             else:
                 problems.append(f"{name}: not used, there are more than {CERTIFICATES_MAX} certificates")
-    roots = _indexed(directory, files, [certificate for _, certificate in found], problems, distrusted)
+    roots = _indexed(replace(roots, problems=problems, files=files), [certificate for _, certificate in found])
     used = []
     for name, certificate in found:
         if why := why_no_path(roots.path(certificate)):
             problems.append(f"{name}: {printable(certificate.subject)} is not used: {why}")
         else:
             used.append(certificate)
-    return _indexed(directory, files, used, problems, distrusted)
+    return _indexed(roots, used)
 
 
-def _indexed(
-    directory: Path,
-    files: dict[str, Certificates],
-    certificates: list[VendorCertificate],
-    problems: list[str],
-    distrusted: Certificates,
-) -> EkRoots:
+def _indexed(roots: EkRoots, issuers: list[VendorCertificate]) -> EkRoots:
     by_subject: dict[str, list[VendorCertificate]] = defaultdict(list)
-    for certificate in certificates:
+    for certificate in issuers:
         by_subject[_comparable(certificate.subject)].append(certificate)
-    return EkRoots(directory, tuple(certificates), problems, files, distrusted, dict(by_subject))
+    return replace(roots, issuers=tuple(issuers), _by_subject=dict(by_subject))
+
+
+def _issued_by(distrusted: Certificates, certificates: list[VendorCertificate]) -> Certificates:
+    """Return those of `certificates` that `distrusted` issued, or that these issued."""
+    under: list[VendorCertificate] = []
+    issuers = list(distrusted)
+    while issuers:
+        issuer = issuers.pop()
+        issued = [c for c in certificates if c not in under and _issued(c, issuer)]
+        under += issued
+        issuers += issued
+    return tuple(under)
+
+
+def _issued(certificate: VendorCertificate, by: VendorCertificate) -> bool:
+    return _comparable(certificate.issuer) == _comparable(by.subject) and certificate.is_issued_by(by)
 
 
 def _comparable(name: str) -> str:

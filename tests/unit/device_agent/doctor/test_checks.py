@@ -87,6 +87,21 @@ def in_a_slot(pi: Pi) -> None:
     pi.put("proc/self/mountinfo", f"{CARD}31 25 179:7 /slots/system_a/var {pi.root}/var rw - ext4 x rw\n")
 
 
+def test_the_services_settings_say_where_the_map_is_and_that_an_identity_may_be_lost(pi: Pi) -> None:
+    in_memory(pi)
+    pi.remove("var/lib/birthmark-agent/nuc.map")
+    assert {finding.what for finding in pi.examined().values() if finding.outcome is Outcome.PROBLEM} == {
+        "Identity's place",
+        "NUC map",
+    }
+    pi.put("etc/default/birthmark-agent", "BIRTHMARK_NUC_MAP=/srv/nuc.map\nBIRTHMARK_ALLOW_VOLATILE=1\n")
+    pi.put("srv/nuc.map", "a map")
+    found = pi.examined()
+    assert (found["NUC map"].outcome, found["Identity's place"].outcome) == (Outcome.FINE, Outcome.NOTE)
+    elsewhere = Machine(pi.root, pi.root / "trial", pi.tpm, clock=lambda: pi.now)
+    assert (elsewhere.nuc_map, elsewhere.may_lose_identity) == (pi.root / "trial/nuc.map", False)
+
+
 FAULTS: dict[str, tuple[str, str, Callable[[Pi], object]]] = {
     "without a config.txt": ("Boot settings", "setup.config-missing", lambda pi: pi.remove("boot/firmware/config.txt")),
     "overlay missing": (
@@ -206,6 +221,12 @@ def test_elsewhere_than_on_a_pi_nothing_is_asked_of_its_boot(pi: Pi) -> None:
     for what in ("Boot settings", "USB controller", "USB port", "TPM"):
         assert found[what].outcome is Outcome.UNKNOWN
     assert codes(tuple(found.values())) == ()
+
+
+@pytest.mark.parametrize("tpm", ["device", "simulator", "swtpm:path=/run/tpm"])
+def test_a_tpm_without_a_node_of_its_own_is_not_looked_for(pi: Pi, tpm: str) -> None:
+    pi.tpm = tpm
+    assert pi.examined()["TPM"].outcome is Outcome.UNKNOWN
 
 
 def test_a_large_map_needs_memory_and_space_of_its_size(pi: Pi) -> None:

@@ -131,13 +131,28 @@ def test_what_is_missing_and_where_it_is_published_is_shown_and_never_fetched(tm
         assert server.asked == []
     assert "  missing  CN=Somebody\n" in told.stdout
     assert f"  address  {address} (as the chip says)\n" in told.stdout
-    assert json.loads(as_json.stdout)["missing"] == {"name": "CN=Somebody", "key_identifier": "", "address": address}
+    assert json.loads(as_json.stdout)["missing"] == {
+        "name": "CN=Somebody",
+        "key_identifier": "",
+        "address": address,
+        "vendor_address": "",
+    }
 
 
-def test_one_of_the_table_is_named_with_its_vendors_address(tmp_path: Path, roots: Path) -> None:
-    [pinned] = [p for p in pinned_certificates() if p.name == "Infineon OPTIGA(TM) RSA Manufacturing CA 007"]
-    result = verify(written(tmp_path / "ek.der", Vendor(pinned.name).ek(KEY)), "--roots", roots)
-    assert f"  address  {pinned.address} (`birthmark-station tpm-vendors update` fetches it)\n" in result.stdout
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Infineon OPTIGA(TM) RSA Manufacturing CA 007",
+        "Infineon OPTIGA(TM) RSA Root CA",
+        "Infineon OPTIGA(TM) RSA Root CA 2",
+    ],
+)
+def test_one_of_the_table_is_named_with_its_vendors_address(tmp_path: Path, roots: Path, name: str) -> None:
+    [pinned] = [p for p in pinned_certificates() if p.name == name]
+    file = written(tmp_path / "ek.der", Vendor(name).ek(KEY))
+    told, as_json = verify(file, "--roots", roots), verify(file, "--roots", roots, "--json")
+    assert f"  address  {pinned.address} (`birthmark-station tpm-vendors update` fetches it)\n" in told.stdout
+    assert json.loads(as_json.stdout)["missing"]["vendor_address"] == pinned.address
 
 
 def test_what_a_chip_brings_is_used_as_a_station_uses_it(tmp_path: Path, roots: Path) -> None:

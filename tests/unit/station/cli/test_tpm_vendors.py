@@ -104,6 +104,14 @@ def test_init_fetches_when_told_beforehand_and_only_then(
     assert known(tmp_path / "two") == ["One CA 007", "One Root CA"]
 
 
+def test_init_warns_of_a_station_that_refuses_every_genuine_tpm(tmp_path: Path, table: list[PinnedCertificate]) -> None:
+    warning = "warning: every genuine TPM is refused"
+    assert warning in run_station("init", "--data-dir", tmp_path / "one", "--tables", "3").stderr
+    filled = run_station("init", "--data-dir", tmp_path / "two", "--tables", "3", "--update-vendors")
+    for_trials = run_station("init", "--data-dir", tmp_path / "three", "--tables", "3", "--ek-policy", "simulator")
+    assert warning not in filled.stderr + for_trials.stderr
+
+
 def test_setup_fetches_when_told_and_a_failure_only_warns(
     tmp_path: Path, table: list[PinnedCertificate], server: VendorServer
 ) -> None:
@@ -136,6 +144,16 @@ def test_add_takes_a_bundle_each_certificate_by_itself(tmp_path: Path, station: 
     assert f"warning: {left_out}" in result.stderr
     again = vendors(station, "add", tmp_path)
     assert "0 added, 15 there already, 1 left out; 15 are known." in again.stdout
+
+
+def test_add_names_only_so_many_of_what_it_leaves_out(tmp_path: Path, station: StationCommands) -> None:
+    bundle = tmp_path / "cut.pem"
+    bundle.write_bytes(b"-----BEGIN CERTIFICATE-----\n" * 1000 + ROOT.pem())
+    result = vendors(station, "add", bundle)
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("\n") == 65
+    assert result.stderr.endswith("warning: 936 more are left out\n")
+    assert "1 added, 0 there already, 1000 left out" in result.stdout
 
 
 def test_add_of_what_holds_none_is_an_error(tmp_path: Path, station: StationCommands) -> None:
@@ -186,6 +204,20 @@ def test_a_distrusted_one_counts_no_more_and_is_not_fetched_again(
     assert "One: 1 of 2, 0 of them new, 1 distrusted" in vendors(station, "update").stdout
     assert known(station) == ["One Root CA"]
     assert "distrusted" in vendors(station, "list").stdout
+
+
+def test_with_a_root_all_that_it_issued_is_distrusted_and_not_fetched_again(
+    station: StationCommands, table: list[PinnedCertificate]
+) -> None:
+    vendors(station, "update")
+    assert "is distrusted, and with it 1 that it issued: " in vendors(station, "distrust", "One Root CA").stdout
+    assert known(station) == []
+    listed = json.loads(vendors(station, "list", "--json").stdout)
+    assert [entry["distrusted"] for entry in listed["certificates"]] == [True, True]
+    for path in station.data_dir.joinpath("ek-roots").glob("*007*.pem"):
+        path.unlink()
+    assert "One: 0 of 2, 0 of them new, 2 distrusted" in vendors(station, "update").stdout
+    assert known(station) == []
 
 
 def test_the_communitys_real_bundles_are_taken_whole(station: StationCommands) -> None:

@@ -267,6 +267,19 @@ def test_a_server_that_never_ends_its_answer_is_given_up(
     assert results(fetched(directory, pinned)) == ["vendors.unreachable"]
 
 
+@pytest.mark.parametrize(
+    "proxy", ["user:hunter2@proxy.example:3128", "socks5://user:hunter2@proxy.example", "http://user:hunter2@[::1"]
+)
+def test_a_proxy_that_cannot_be_one_is_named_by_its_variable_without_its_password(
+    server: VendorServer, directory: Path, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("https_proxy", proxy)
+    [outcome] = fetched(directory, server.publishes(ROOT, whose="One", root=True))
+    assert outcome.error is not None
+    assert outcome.error.code == "vendors.unreachable"
+    assert outcome.error.detail == "127.0.0.1: https_proxy does not name a proxy as http://HOST:PORT"
+
+
 # --- who may fetch ---
 
 

@@ -10,10 +10,11 @@ from cryptography import x509
 from shared.errors import BirthmarkError
 from station.attestation.ek.roots import load_ek_roots
 from station.attestation.ek.vendor_certificate import VendorCertificate
+from station.setup import vendor_store
 from station.setup.vendor_store import distrust, file_name, store
 from tests.harness.vendor_lab import Vendor
 
-ONE, TWO = (VendorCertificate.read(Vendor(name).der) for name in ("Curved OPTIC(TM) CA 007", "Two"))
+ONE, TWO, THREE = (VendorCertificate.read(Vendor(name).der) for name in ("Curved OPTIC(TM) CA 007", "Two", "Three"))
 
 
 def test_each_certificate_is_written_once_and_readable(tmp_path: Path) -> None:
@@ -23,6 +24,20 @@ def test_each_certificate_is_written_once_and_readable(tmp_path: Path) -> None:
     assert store(tmp_path, [TWO], roots) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([file_name(ONE), file_name(TWO)])
     assert file_name(ONE) == f"curved-optic-tm-ca-007-{ONE.sha256[:8]}.pem"
+
+
+@pytest.mark.parametrize("limit", ["FILES_MAX", "CERTIFICATES_MAX"])
+def test_none_is_written_where_all_would_be_more_than_a_station_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    monkeypatch.setattr(vendor_store, limit, 2)
+    store(tmp_path, [ONE], load_ek_roots(tmp_path))
+    with pytest.raises(BirthmarkError) as caught:
+        store(tmp_path, [TWO, THREE], load_ek_roots(tmp_path))
+    assert caught.value.code == "config.invalid"
+    assert [path.name for path in tmp_path.iterdir()] == [file_name(ONE)]
+    assert store(tmp_path, [ONE, TWO], load_ek_roots(tmp_path)) == [TWO]
+    assert store(tmp_path, [ONE, TWO], load_ek_roots(tmp_path)) == []
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "\x1b[2J", "x" * 64, ".hidden", "漢字"])

@@ -113,6 +113,17 @@ def test_a_distrusted_issuer_counts_neither_in_the_directory_nor_from_a_chip(tmp
         assert error.detail.endswith(f", which is distrusted in {directory}")
 
 
+def test_nothing_that_a_distrusted_root_issued_counts_although_the_directory_has_it(tmp_path: Path) -> None:
+    other = Vendor("Other Root CA")
+    directory = write_roots(tmp_path / "roots", ROOT, MIDDLE, ISSUING, other)
+    (directory / "root.pem.distrusted").write_bytes(ROOT.pem())
+    roots = load_ek_roots(directory)
+    assert (roots.count, roots.problems) == (1, [])
+    for chain in ([], [ISSUING.der], [ISSUING.der, MIDDLE.der, ROOT.der]):
+        assert refusal(ISSUING.ek(KEY), roots, chain).detail.endswith(f", which is distrusted in {directory}")
+    assert judged(other.ek(KEY), roots, []).trust is EkTrust.VERIFIED
+
+
 # --- dishonest chips ---
 
 
