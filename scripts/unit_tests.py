@@ -14,6 +14,9 @@ APT_PACKAGES: Final = Path(__file__).with_name("apt-packages")
 NOT_FOR_UNIT_TESTS: Final = {"chromium"}
 """Large, and only tests/web has a use for it."""
 
+ONLY_IN_A_CHROOT: Final = ["cloud-init"]
+"""Its schema judges our user data (tests/unit/images). Installed on a machine that boots, it would act there."""
+
 _TEST: Final = """
 [ -x .venv/bin/pip ] || python3 -m venv --clear .venv
 .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[agent,station,nuc,dev]'
@@ -25,7 +28,7 @@ exec .venv/bin/pytest -n 2 --dist worksteal -m 'not slow' -p no:cacheprovider te
 def wanted(apt_packages: str) -> list[str]:
     """Return the packages of a list of scripts/setup that unit tests need."""
     names = re.sub(r"#.*", "", apt_packages).split()
-    return [name for name in names if name not in NOT_FOR_UNIT_TESTS]
+    return [name for name in names if name not in NOT_FOR_UNIT_TESTS] + ONLY_IN_A_CHROOT
 
 
 def main() -> int:
