@@ -4,7 +4,7 @@ UNITS ?= 3
 PYTEST = .venv/bin/pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test attack lint bench faults fuzz soak packages apt-repository release system-test docs pictures ci-full lock clean
+.PHONY: help setup demo test attack lint bench faults fuzz soak packages apt-repository container release system-test docs pictures ci-full lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ packages:  ## Debian packages of agent and station, in dist/ (DISTRIBUTION=trixi
 	@scripts/setup scripts/apt-packages-system $(if $(ARCH)$(DISTRIBUTION),scripts/apt-packages-foreign)
 	@.venv/bin/python -m scripts.packages $(if $(DISTRIBUTION),--distribution $(DISTRIBUTION)) $(if $(ARCH),--architecture $(ARCH))
 
+container:  ## the station's image, from its package and a Debian of mmdebstrap (BASE=debian:bookworm-slim)
+	@scripts/setup scripts/apt-packages-system scripts/apt-packages-container
+	@.venv/bin/python -m scripts.container $(if $(BASE),--base $(BASE))
+
 apt-repository: setup  ## a signed repository for apt of the packages in dist/ (KEY=fingerprint or user id; VALID_DAYS=30)
 	@.venv/bin/python -m scripts.apt_repository --key="$$KEY" $(if $(VALID_DAYS),--valid-days="$$VALID_DAYS")
 
@@ -54,7 +58,7 @@ release: setup  ## set the version, build the packages, commit and tag (VERSION=
 	@.venv/bin/python -m scripts.release $(VERSION)
 
 system-test:  ## a virtual Pi and a station, booted in QEMU (DISTRIBUTION=trixie: installs the packages there)
-	@scripts/setup scripts/apt-packages-system
+	@scripts/setup scripts/apt-packages-system scripts/apt-packages-container
 	@.venv/bin/pytest -m slow $(if $(filter trixie,$(DISTRIBUTION)),tests/system/trixie,tests/system --ignore=tests/system/trixie)
 
 ci-full: setup  ## what is too slow for CI: other releases and architectures, a busy machine (PARTS="releases busy"; hours)

@@ -18,7 +18,7 @@ from shared import limits
 from shared.errors import BirthmarkError, format_error
 from station.cli.init import settings
 from station.cli.tokens import make_token
-from station.config import EkPolicy, EkTemplateName
+from station.config import EkPolicy, EkTemplateName, WebConfig
 from station.registry.tokens import Scope
 from station.setup.data_dir import is_station
 from station.setup.init import init_data_dir
@@ -49,6 +49,7 @@ def make_station(data_dir: Path, tables: int, *, force: bool) -> str:
         tables,
         EkPolicy.REQUIRE,
         EkTemplateName.L_2,
+        WebConfig(),
     )
     made = init_data_dir(data_dir, config, force=force, root_passphrase=None, ek_roots=None)
     with acting_as(owner_of(data_dir)):

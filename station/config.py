@@ -25,16 +25,24 @@ _NAME: Final = r"^[^\x00-\x1f\x7f]{1,64}\Z"
 _ID: Final = r"^[A-Za-z0-9_.-]{1,64}\Z"
 _URL: Final = r"^https?://[^\s]{1,200}\Z"
 _HOST: Final = r"^[A-Za-z0-9.:_-]{1,253}\Z"
+_NETWORK: Final = r"^[0-9A-Fa-f.:/]{1,64}\Z"
 _ORIGIN: Final = r"^https?://[A-Za-z0-9.:\[\]_-]{1,253}\Z"
 _WORDS: Final = {
     _NAME: "1 to 64 printable characters",
     _ID: "1 to 64 letters, digits and _.-",
     _URL: "an address such as https://station.example.org",
     _HOST: "a host name or an address without a port",
+    _NETWORK: "a network such as 172.17.0.0/16, or an address",
     _ORIGIN: "an origin such as https://gallery.example.org",
 }
 """What error messages say in place of each pattern."""
 
+_PRIVATE: Final = tuple(
+    map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7"))
+)
+"""What no router of the internet forwards (RFC 1918, RFC 3927, RFC 4193)."""
+
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Name = Annotated[str, Meta(pattern=_NAME)]
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 Rate = Annotated[float, Meta(gt=0, le=100_000)]
@@ -157,10 +165,17 @@ class WebConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     hosts: list[Annotated[str, Meta(pattern=_HOST)]] = msgspec.field(default_factory=list)
     """Names and addresses under which clients reach this station, besides loopback names and the host of
     `public_url`."""
+    plain_http: list[Annotated[str, Meta(pattern=_NETWORK)]] = msgspec.field(default_factory=list)
+    """Private networks, such as those of containers on this machine, that are served in the clear, without TLS and
+    without a proxy. They get only what needs no token: validation, the lists, health (docs/decisions/0007)."""
     page: PageAccess = PageAccess.CLOSED
     cors_origins: list[Annotated[str, Meta(pattern=_ORIGIN)]] = msgspec.field(default_factory=list)
     """Sites whose scripts may call the HTTP interface from a browser, with a bearer token."""
     rates: RatesConfig = msgspec.field(default_factory=RatesConfig)
+
+    @property
+    def plain_networks(self) -> tuple[_Network, ...]:
+        return tuple(map(ipaddress.ip_network, self.plain_http))
 
 
 class StationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -237,4 +252,27 @@ def _convert(values: object, where: str) -> StationConfig:
         raise BirthmarkError("config.invalid", where + text) from None
     if not config.authority.public_host:
         raise BirthmarkError("config.invalid", f"{where}authority.public_url names no host")
+    for host in config.web.hosts:
+        if ":" in host and not _is_address(host):
+            raise BirthmarkError("config.invalid", f"{where}web.hosts: {host} is not a name without a port")
+    for network in config.web.plain_http:
+        _require_private(network, f"{where}web.plain_http: ")
     return config
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _require_private(text: str, where: str) -> None:
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError as error:
+        raise BirthmarkError("config.invalid", f"{where}{error}") from None
+    if not any(network.version == of.version and network.subnet_of(of) for of in _PRIVATE):  # type: ignore[arg-type]
+        known = ", ".join(map(str, _PRIVATE))
+        raise BirthmarkError("config.invalid", f"{where}{text} is not a private network, a part of {known}")

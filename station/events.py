@@ -23,6 +23,8 @@ class PortState(StrEnum):
 
     ABSENT = "absent"
     WAITING = "waiting"
+    NOT_READY = "not-ready"
+    """A unit is there, and lacks what a session needs; it says so itself."""
     WORKING = "working"
     DONE = "done"
     FAILED = "failed"

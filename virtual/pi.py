@@ -49,7 +49,9 @@ class VirtualPi:
 
     def status(self) -> dict[str, Any]:
         """Return the output of `birthmark-agent status --json`."""
-        told = run_agent("status", "--json", "--state-dir", str(self.state_dir), check=False)
+        told = run_agent(
+            *("status", "--json", "--state-dir", str(self.state_dir), "--nuc-map", str(self.nuc_map)), check=False
+        )
         return dict(json.loads(told.stdout))
 
 

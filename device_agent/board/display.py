@@ -19,12 +19,29 @@ class Display:
 
     def __init__(self, led: Led) -> None:
         self._led = led
+        self._lack: BirthmarkError | None = None
 
     def progress(self, step: int, text: str) -> None:
         """Show that `step` of `STEPS` are done; 0 without a session."""
         self.say(f"step {step} of {STEPS}: {text}")
+        if self._lack is not None and not step:
+            self._show_lack(self._lack)
+            return
         notify(f"Step {step} of {STEPS}: {text}" if step else text, ready=True)
         self._led.show(Pattern.WORKING if step else Pattern.WAITING)
+
+    def lacking(self, lack: BirthmarkError | None) -> None:
+        """Show what this unit waits for before it waits for a station, or that it is here."""
+        self._lack = lack
+        if lack is None:
+            self.say("The NUC map is here.")
+            return
+        self.say(f"Waiting for the NUC map: {_told(lack)}")
+        self._show_lack(lack)
+
+    def _show_lack(self, lack: BirthmarkError) -> None:
+        notify(f"Waiting for the NUC map: {_told(lack)}", ready=True)
+        self._led.show(Pattern.NO_MAP)
 
     def waiting_for(self, error: BirthmarkError) -> None:
         """Show what is not there yet; the agent looks again."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path
 from typing import Final
@@ -21,6 +24,11 @@ class Pattern(Enum):
     WORKING = (0.1, 0.1)
     DONE = (1.0,)
     FAILED = (0.1, 0.2, 0.1, 0.2, 0.1, 1.3)
+    NO_MAP = (0.1, 0.2, 0.1, 1.6)
+    LIGHT = (1.0, 1.0)
+    """Point the camera at an even light."""
+    COVER = (1.9, 0.1)
+    """Cover the lens."""
 
 
 class Led:
@@ -32,6 +40,8 @@ class Led:
         self._pattern: Pattern | None = None
         self._thread: threading.Thread | None = None
         self._trigger = ""
+        self._lock: int | None = None
+        self._taken = False
 
     def show(self, pattern: Pattern) -> None:
         with self._changed:
@@ -46,6 +56,16 @@ class Led:
                 self._thread = threading.Thread(target=self._blink, name="led", daemon=True)
                 self._thread.start()
 
+    def take(self) -> None:
+        """Keep other programs' patterns off the LED, until `close`; the agent's own waits meanwhile."""
+        if (descriptor := self._open()) is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # nobody else holds it for longer than a write
+            self._taken = True
+
+    @property
+    def there(self) -> bool:
+        return self._path is not None
+
     def close(self) -> None:
         """Leave a steady light on; otherwise restore the kernel's trigger."""
         with self._changed:
@@ -58,14 +78,41 @@ class Led:
                 self._write("brightness", "1")
             else:
                 self._write("trigger", self._trigger or "none")
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock, self._taken = None, False
 
     def _blink(self) -> None:
         with self._changed:
             while (pattern := self._pattern) is not None:
                 for step, seconds in enumerate(itertools.cycle(pattern.value)):
-                    self._write("brightness", "0" if step % 2 and pattern is not Pattern.DONE else "1")
+                    with self._turn() as ours:
+                        if ours:
+                            self._write("brightness", "0" if step % 2 and pattern is not Pattern.DONE else "1")
                     if self._changed.wait_for(_pattern_changed(self, pattern), seconds):
                         break
+
+    @contextmanager
+    def _turn(self) -> Iterator[bool]:
+        """Whether no other program has taken the LED, which it cannot do meanwhile."""
+        if self._taken or (descriptor := self._open()) is None:
+            yield True
+            return
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+    def _open(self) -> int | None:
+        if self._lock is None and self._path is not None:
+            with suppress(OSError):
+                self._lock = os.open(self._path / "brightness", os.O_RDONLY | os.O_CLOEXEC)
+        return self._lock
 
     def _read(self, name: str) -> str:
         try:

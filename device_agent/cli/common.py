@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 import click
@@ -39,3 +41,17 @@ def open_camera(state_dir: Path, tpm: str | None) -> Iterator[Camera]:
     """Open the camera. Root acts as the owner of its state directory meanwhile."""
     with acting_as(owner_of(state_dir)), Camera.open(state_dir, tpm) as camera:
         yield camera
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Turn SIGTERM into an exception, so that what the agent started ends with it. The disk is safe at any moment."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -9,14 +9,16 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 import msgspec
 
-from device_agent.cli.common import OTHER_TPM, STATE_DIR, open_camera
+from device_agent.board.led import find_led
+from device_agent.cli.common import OTHER_TPM, STATE_DIR, ended_by_signals, open_camera
+from device_agent.cli.guided import GuidedWords
 from device_agent.nuc_map import format as map_file
 from device_agent.storage.disk import Disk
 from device_agent.storage.sealed_map import read_nuc_map
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from device_agent.nuc_map.calibrate import Progress
     from device_agent.nuc_map.fit import Fit
     from device_agent.nuc_map.frames import FrameSource
+    from device_agent.nuc_map.guide import Guidance
 
 CAMERA: Final = "camera"
 SIMULATOR: Final = "simulator:"
@@ -81,10 +84,36 @@ def nuc() -> None:
 @FRAMES
 @OUTPUT
 @FORCE
+@click.option(
+    "--guided",
+    is_flag=True,
+    help="Guide by LED and words, without a key press: notice the even light and the covered lens by themselves.",
+)
+@click.option(
+    "--patience",
+    type=click.FloatRange(min=0, min_open=True, max=86400),
+    default=600.0,
+    show_default=True,
+    help="With --guided: seconds to wait for each light.",
+)
 @AS_JSON
-def capture(origin: str, frames: int, output: Path, force: bool, as_json: bool) -> None:
-    """Make the NUC map of this unit's sensor, from flat and dark frames."""
-    _told(_captured(origin, frames, output, force), as_json)
+def capture(origin: str, frames: int, output: Path, force: bool, guided: bool, patience: float, as_json: bool) -> None:
+    """Make the NUC map of this unit's sensor, from flat and dark frames.
+
+    With --guided and --json each step is one line of JSON, the last one with the map.
+    """
+    if not guided:
+        _told(_captured(origin, frames, output, force), as_json)
+        return
+    if origin.partition(":")[0] != CAMERA and not origin.startswith(SIMULATOR):
+        raise click.UsageError("--guided needs a camera.")
+    with ended_by_signals(), closing(find_led()) as led:
+        words = GuidedWords(led, frames, patience, as_json)
+        try:
+            words.done(_captured(origin, frames, output, force, words, patience))
+        except BirthmarkError as error:
+            words.failed(error)
+            raise
 
 
 @nuc.command()
@@ -129,31 +158,33 @@ def check(nuc_map: Path | None, state_dir: Path, tpm: str | None, origin: str, f
         raise BirthmarkError("nuc.fit-unclear")
 
 
-def _captured(origin: str, frames: int, output: Path, force: bool) -> Captured:
+def _captured(
+    origin: str,
+    frames: int,
+    output: Path,
+    force: bool,
+    guidance: Guidance | None = None,
+    patience: float = 0.0,
+) -> Captured:
     writer = owner_of(output)
     with acting_as(writer):
         if os.path.lexists(output) and not force:
             raise BirthmarkError("nuc.map-exists", str(output))
     with _opened(origin) as source:
-        from device_agent.nuc_map import calibrate
+        from device_agent.nuc_map import calibrate, guide
         from device_agent.nuc_map.frames import colour_planes
 
-        # Flat first: a camera chooses the exposure for both under this light.
-        _ready(origin, "Light the sensor evenly and brightly, with nothing in the picture.")
-        with _progress("flat frames", frames) as step:
-            flats = calibrate.take_flats(source, frames, step)
-        _ready(origin, "Now cover the sensor so that no light comes in.")
-        with _progress("dark frames", frames) as step:
-            darks = calibrate.take_darks(source, frames, step)
-    made = calibrate.build(flats, darks)
-    del flats, darks  # a Pi Zero has no memory for them beside the file
+        if guidance is not None:
+            made = guide.capture(source, frames, patience, guidance)
+        else:
+            made = _taken(source, origin, frames)
     header = made.header
-    data = map_file.encode(made)
+    parts = map_file.parts(made)
     with acting_as(writer):
-        Disk().replace(output, data)
+        Disk().replace(output, *parts)
     return Captured(
         file=str(output),
-        bytes=len(data),
+        bytes=sum(memoryview(part).nbytes for part in parts),
         sensor=header.sensor,
         width=header.width,
         height=header.height,
@@ -168,10 +199,26 @@ def _captured(origin: str, frames: int, output: Path, force: bool) -> Captured:
     )
 
 
+def _taken(source: FrameSource, origin: str, frames: int) -> map_file.MapFile:
+    from device_agent.nuc_map import calibrate
+
+    # Flat first: a camera chooses the exposure for both under this light.
+    _ready(origin, "Light the sensor evenly and brightly, with nothing in the picture.")
+    with _progress("flat frames", frames) as step:
+        flats = calibrate.take_flats(source, frames, step)
+    _ready(origin, "Now cover the sensor so that no light comes in.")
+    with _progress("dark frames", frames) as step:
+        darks = calibrate.take_darks(source, frames, step)
+    return calibrate.build(flats, darks)
+
+
 @contextmanager
 def _opened(origin: str, later: bool = False) -> Iterator[FrameSource]:
     """Open the source that --from names. Raises `nuc.no-numpy` where the libraries for it are missing."""
     _require("numpy")
+    from device_agent.nuc_map.frames import return_large_memory
+
+    return_large_memory()
     kind, _, number = origin.partition(":")
     if kind == CAMERA:
         from device_agent.nuc_map.camera import PiCamera

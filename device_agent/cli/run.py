@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 import click
 
 from device_agent.board.display import Display
 from device_agent.board.led import find_led
-from device_agent.cli.common import STATE_DIR, TPM
+from device_agent.cli.common import STATE_DIR, TPM, ended_by_signals
 from device_agent.cli.status import summary
 from device_agent.doctor.checks import codes, examine
 from device_agent.doctor.machine import Machine
@@ -96,7 +93,7 @@ def run(
     """Wait for a station on the port, prove this unit's identity, and store what the station sends.
 
     Progress goes to stderr. Root becomes the owner of the state directory. Once a station has recorded this unit, the
-    file of --nuc-map is removed.
+    file of --nuc-map is removed. While that file is missing it waits, and tells a station so; with --once it ends.
 
     Exit status with --once: 0 provisioned, 75 try again, 1 refused or impossible.
     """
@@ -104,10 +101,20 @@ def run(
         raise click.UsageError("--intermediate-certificate needs --root-certificate.")
     become(owner_of(state_dir))
     prepare_state_dir(state_dir)
-    options = Options(state_dir, tpm, nuc_map, keep_nuc_map, serial, root_certificate, model, intermediate_certificate)
+    options = Options(
+        state_dir=state_dir,
+        tpm=tpm,
+        nuc_map=nuc_map,
+        keep_nuc_map=keep_nuc_map,
+        serial=serial,
+        root_certificate=root_certificate,
+        model=model,
+        intermediate_certificate=intermediate_certificate,
+        wait_for_map=not once,
+    )
     machine = Machine(state_dir=state_dir, tpm=tpm, nuc_map=nuc_map)
     timeouts = Timeouts(wait, step_seconds)
-    with _ended_by_signals(), lock_state_dir(state_dir), closing(find_led()) as led:
+    with ended_by_signals(), lock_state_dir(state_dir), closing(find_led()) as led:
         display = Display(led)
         appearing_seconds = 0.0 if once else APPEARING_SECONDS
         try:
@@ -115,7 +122,13 @@ def run(
             if tpm.startswith(_CHIP) and not allow_volatile:
                 check_lasting(state_dir)
             with closing(TpmSource(tpm, state_dir, appearing_seconds, display.waiting_for)) as source:
-                agent = Agent(options, source, say=display.say, findings=lambda: codes(examine(machine)))
+                agent = Agent(
+                    options,
+                    source,
+                    say=display.say,
+                    findings=lambda: codes(examine(machine)),
+                    lacking=display.lacking,
+                )
                 if once:
                     identity = serve_once(port, agent, display.progress, timeouts)
                 else:
@@ -128,17 +141,3 @@ def run(
         display.provisioned(identity)
         if as_json:
             print_json(summary(identity))
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Turn SIGTERM into an exception, so that the agent also ends its simulator. The disk is safe at any moment."""
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -11,16 +12,21 @@ from cryptography.hazmat.primitives import hashes
 
 from device_agent.cli.common import STATE_DIR
 from device_agent.session.agent import forget
+from device_agent.setup.settings import setting
+from device_agent.setup.system import SETTINGS
 from device_agent.storage.disk import Disk
 from device_agent.storage.identity import CERTIFICATE, CHAIN, Identity, IdentityStore
-from device_agent.storage.state_dir import check_state_dir, lock_state_dir
+from device_agent.storage.sealed_map import missing_map
+from device_agent.storage.state_dir import DEFAULT_STATE_DIR, check_state_dir, lock_state_dir
 from runtime.clock import iso_time
 from runtime.commands import AS_JSON, print_json
+from runtime.files import read_bounded
 from runtime.owner import acting_as, owner_of
 from shared.errors import BirthmarkError
 from shared.text import printable
 
 _SHOWN_CHARACTERS: Final = 1024
+_SETTINGS_BYTES: Final = 256 * 1024
 
 
 class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -45,6 +51,10 @@ class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
     certificate_file: str = ""
     """PEM; this path and the next stay the same when the identity is replaced."""
     chain_file: str = ""
+    lacks: str = ""
+    """The code of what a unit without an identity waits for; `text` and `advice` say it in words."""
+    text: str = ""
+    advice: str = ""
 
 
 def summary(identity: Identity | None) -> Summary:
@@ -73,20 +83,35 @@ def summary(identity: Identity | None) -> Summary:
 
 @click.command()
 @STATE_DIR
+@click.option(
+    "--nuc-map",
+    type=click.Path(path_type=Path),
+    envvar="BIRTHMARK_NUC_MAP",
+    help="Where the agent looks for the NUC map; by default as its settings say, or nuc.map in the state directory.",
+)
 @AS_JSON
-def status(state_dir: Path, as_json: bool) -> None:
-    """Show this unit's identity. Exit status: 0 provisioned, 1 not, or not completely."""
-    identity = None
-    try:
-        with acting_as(owner_of(state_dir)):
+def status(state_dir: Path, nuc_map: Path | None, as_json: bool) -> None:
+    """Show this unit's identity, or what it waits for. Exit status: 0 provisioned, 1 not, or not completely."""
+    identity, lack = None, None
+    place = nuc_map or _map_place(state_dir)
+    with acting_as(owner_of(state_dir)):
+        try:
             check_state_dir(state_dir)
-            identity = IdentityStore(state_dir, Disk()).load()
-    except BirthmarkError as error:
-        if error.code != "identity.missing":
-            raise
+            store = IdentityStore(state_dir, Disk())
+            identity = store.load()
+            if identity is None and store.kept_map() is None:
+                lack = missing_map(place)
+        except BirthmarkError as error:
+            if error.code != "identity.missing":
+                raise
+            lack = missing_map(place)
     told = summary(identity)
+    if lack is not None:
+        told = msgspec.structs.replace(told, lacks=lack.code, text=lack.sentence, advice=lack.advice)
     if as_json:
         print_json(told)
+    elif lack is not None:
+        click.echo(f"unprovisioned, waiting for the NUC map: {lack.sentence} [{lack.code}]\n{lack.advice}")
     elif identity is None:
         click.echo("unprovisioned: plug it into a station while `birthmark-agent run` runs.")
     else:
@@ -97,6 +122,16 @@ def status(state_dir: Path, as_json: bool) -> None:
             )  # a stolen card may say anything
     if not (identity and identity.provisioned):
         raise SystemExit(1)
+
+
+def _map_place(state_dir: Path) -> Path:
+    """Return where the service's agent looks for the map."""
+    settings = b""
+    if state_dir == DEFAULT_STATE_DIR:
+        with suppress(OSError):
+            settings = read_bounded(Path(SETTINGS), _SETTINGS_BYTES)
+    told = setting(settings.decode("utf-8", "replace"), "BIRTHMARK_NUC_MAP")
+    return Path(told) if told else state_dir / "nuc.map"
 
 
 @click.command()

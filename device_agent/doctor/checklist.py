@@ -37,10 +37,14 @@ TRIALS: Final = (
     ),
     Trial(
         3,
-        5,
+        6,
         "with camera",
-        "`sudo birthmark-agent nuc capture --output /var/lib/birthmark-agent/nuc.map`, sensor and time it took noted",
-        "a map; on a Zero 2 W without running out of memory",
+        "wait a minute; then `sudo birthmark-agent nuc capture --guided --output /var/lib/birthmark-agent/nuc.map`, "
+        "doing only what the LED says: first a dim lamp and a window in the picture, then an even light, then the cap; "
+        "sensor, time and `VmHWM` of its `/proc/PID/status` noted",
+        "the LED: two short flashes every two seconds while the map is missing; a second on and off; fast flashes; "
+        "on with short gaps; fast flashes; steady; then it waits for a station without a restart. The words name the "
+        "lamp and the window. A map; on a Zero 2 W without running out of memory",
     ),
     Trial(
         4,

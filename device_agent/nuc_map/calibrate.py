@@ -3,8 +3,8 @@
 The offset is a pixel's value in the dark. The gain is the factor that makes its response to light equal the mean of
 its neighbours of the same colour; lens shading and uneven light are smooth and therefore do not enter the gain.
 
-Frames are summed as they arrive and not kept. Averages are uint16 in 2**-16 of full scale for any bit depth, which is
-finer than their remaining noise.
+Frames are summed as they arrive and not kept, so memory does not grow with their number. Averages are uint16 in 2**-16
+of full scale for any bit depth, which is finer than their remaining noise.
 """
 
 from __future__ import annotations
@@ -16,9 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device_agent.nuc_map import quality
-from device_agent.nuc_map.format import DEFECTIVE, Header, MapFile
-from device_agent.nuc_map.frames import ColourPlane, FrameFormat, FrameSource, Light, Pixels, colour_planes
-from device_agent.nuc_map.pattern import correlation, gain_of
+from device_agent.nuc_map.format import Header, MapFile
+from device_agent.nuc_map.frames import (
+    ColourPlane,
+    Frame,
+    FrameFormat,
+    FrameSource,
+    Light,
+    Pixels,
+    bands,
+    colour_planes,
+)
+from device_agent.nuc_map.pattern import Response, correlation, gain_of
 
 Progress = Callable[[], None]
 """Called once for each frame."""
@@ -38,9 +47,10 @@ def take_flats(source: FrameSource, count: int, progress: Progress = lambda: Non
     """Average the flat frames. Raises the errors of `quality.Watch` and of the source."""
     watch = quality.Watch(Light.FLAT)
     halves = _Sum(), _Sum()
-    for number, frame in enumerate(source.frames(Light.FLAT, count)):
+    for frame in source.frames(Light.FLAT, count):
         watch.check(frame)
-        halves[number % 2].add(frame.pixels)
+        halves[1 - watch.count % 2].add(frame)
+        del frame  # frees it before the next arrives
         progress()
     format_ = watch.finished()
     return Flats(format_, halves[0].average(format_.bits), halves[1].average(format_.bits), watch.count)
@@ -59,20 +69,21 @@ def take_darks(source: FrameSource, count: int, progress: Progress = lambda: Non
     total = _Sum()
     for frame in source.frames(Light.DARK, count):
         watch.check(frame)
-        total.add(frame.pixels)
+        total.add(frame)
+        del frame
         progress()
     format_ = watch.finished()
     return Darks(format_, total.average(format_.bits), watch.count)
 
 
 def build(flats: Flats, darks: Darks) -> MapFile:
-    """Return the map. Raises `nuc.frames-…` where the frames are not good enough."""
+    """Return the map, made in the memory of `flats`, which are used up. Raises `nuc.frames-…` for frames too bad."""
     format_ = flats.format
     quality.check_same_format(darks.format, format_)
-    gain = np.empty((format_.height, format_.width), np.dtype("<u2"))
+    gain = flats.first
     reliabilities = []
     for plane in colour_planes(format_.pattern):
-        plane.of(gain)[:], reliability = measure(flats, darks.offset, plane)
+        plane.of(gain)[:], reliability = measure(flats, darks.offset, plane, spend=True)
         reliabilities.append(reliability)
     quality.check_reliability(reliabilities, flats.count)
     header = Header(
@@ -85,51 +96,77 @@ def build(flats: Flats, darks: Darks) -> MapFile:
         flat_frames=flats.count,
         reliability=tuple(reliabilities),
     )
-    return MapFile(header, darks.offset.astype("<u2", copy=False).data.cast("B"), gain.data.cast("B"))
+    offset, gain = (plane.astype("<u2", copy=False) for plane in (darks.offset, gain))
+    return MapFile(header, offset.data.cast("B"), gain.data.cast("B"))
 
 
-def measure(flats: Flats, offset: Pixels, plane: ColourPlane) -> tuple[Pixels, float]:
+def measure(flats: Flats, offset: Pixels, plane: ColourPlane, *, spend: bool = False) -> tuple[Pixels, float]:
     """Return one colour's gain plane and its reliability: the share of its variance that is the sensor's, 0 to 1.
 
-    The correlation of the two halves gives the reliability of the whole (Spearman and Brown, 1910). Raises
-    `nuc.frames-too-dark` and `nuc.frames-uneven`.
+    The correlation of the two halves gives the reliability of the whole (Spearman and Brown, 1910). With `spend` the
+    colour's pixels in `flats` are used up. Raises `nuc.frames-too-dark` and `nuc.frames-uneven`.
     """
-    dark = plane.of(offset).astype(np.float32)
-    first = plane.of(flats.first) - dark
-    second = plane.of(flats.second) - dark
-    del dark  # frees 12 MB; a Pi Zero has 512
-    halves = correlation(gain_of(first), gain_of(second))
-    first += second
-    first /= 2
-    quality.check_light(first, plane.name)
-    return gain_of(first), round(max(0.0, 2 * halves / (1 + halves)), 4)
+    dark, first, second = (plane.of(pixels) for pixels in (offset, flats.first, flats.second))
+    whole = Response((first, second), dark)
+    quality.check_light(whole, plane.name)
+    gain = gain_of(whole)
+    one, other = (gain_of(Response((half,), dark), out=half if spend else None) for half in (first, second))
+    halves = correlation(one, other)
+    return gain, round(max(0.0, 2 * halves / (1 + halves)), 4)
 
 
 def defective_pixels(nuc_map: MapFile) -> int:
     """Count the pixels that the map marks as defective."""
-    return int(np.count_nonzero(np.frombuffer(nuc_map.gain, "<u2") == DEFECTIVE))
+    gain = np.frombuffer(nuc_map.gain, "<u2")
+    return gain.size - int(np.count_nonzero(gain))
 
 
 class _Sum:
-    """Sums frames. `average` may be called once."""
+    """Sums frames exactly. `average` may be called once.
+
+    Keeps 16 bits for each pixel, and each higher bit in a plane of bits, from the first pixel on that needs it: most
+    captures need none or one.
+    """
 
     def __init__(self) -> None:
-        self._total: NDArray[np.uint32] | None = None
+        self._low: Pixels | None = None
+        self._high: list[NDArray[np.uint8]] = []
         self._count = 0
 
-    def add(self, pixels: Pixels) -> None:
-        if self._total is None:
-            self._total = pixels.astype(np.uint32)
-        else:
-            self._total += pixels
+    def add(self, frame: Frame) -> None:
+        pixels = frame.pixels
         self._count += 1
+        if self._low is None:
+            self._low = np.zeros((frame.format.height, frame.format.width), np.uint16)
+        carries = self._count * frame.format.white > 0xFFFF
+        for rows in bands(len(pixels)):
+            low, added = self._low[rows], pixels[rows]
+            low += added
+            if carries:
+                self._carry(len(pixels), rows, np.packbits(low < added, axis=1))
+
+    def _carry(self, height: int, rows: slice, carry: NDArray[np.uint8]) -> None:
+        place = 0
+        while carry.any():
+            if place == len(self._high):
+                self._high.append(np.zeros((height, carry.shape[1]), np.uint8))
+            bits = self._high[place][rows]
+            bits ^= carry
+            carry = carry & ~bits
+            place += 1
 
     def average(self, bits: int) -> Pixels:
         """Return the average in 2**-16 of full scale. Up to 65,535 frames of 16 bits do not overflow."""
-        total, self._total = self._total, None
-        if total is None:
+        average, self._low = self._low, None
+        if average is None:
             raise ValueError("there is nothing to average")
-        total <<= 16 - bits
-        total += self._count // 2
-        total //= self._count
-        return total.astype(np.uint16)
+        for rows in bands(len(average)):
+            total = average[rows].astype(np.uint32)
+            for place, high in enumerate(self._high, 16):
+                total |= np.unpackbits(high[rows], axis=1, count=total.shape[1]).astype(np.uint32) << place
+            total <<= 16 - bits
+            total += self._count // 2
+            total //= self._count
+            average[rows] = total
+        self._high.clear()
+        return average

@@ -24,12 +24,12 @@ from device_agent.nuc_map.frames import (
     raw_format,
     unpacked,
 )
+from device_agent.nuc_map.quality import BLACK
 from shared.errors import BirthmarkError
 
 _LEVEL: Final = 0.5
 """Target level of the brightest colour, of full scale: far from noise and from saturation."""
 _LEVEL_SLACK: Final = 0.1
-_BLACK: Final = 0.06
 _EXPOSURE: Final = (100, 10_000, 1_000_000)
 """Microseconds: shortest, first tried, longest. A lamp that needs more than a second is too weak."""
 _STEPS: Final = 8
@@ -96,15 +96,20 @@ class PiCamera:
 
     def _find_exposure(self) -> int:
         """Return the microseconds that bring the brightest colour to `_LEVEL`, or as near as the limits allow."""
-        shortest, exposure, longest = _EXPOSURE
+        shortest, first, longest = _EXPOSURE
+        exposure = self._exposure or first
         for _ in range(_STEPS):
             frame = self._set_exposure(exposure)
             planes = colour_planes(self._format.pattern)
             level = max(float(plane.of(frame.pixels).mean()) for plane in planes) / self._format.white
+            del frame
             if abs(level - _LEVEL) <= _LEVEL_SLACK:
                 break
-            factor = (_LEVEL - _BLACK) / max(level - _BLACK, 0.01)
-            exposure = round(min(max(exposure * min(max(factor, 0.1), 10), shortest), longest))
+            factor = (_LEVEL - BLACK) / max(level - BLACK, 0.01)
+            better = round(min(max(exposure * min(max(factor, 0.1), 10), shortest), longest))
+            if better == exposure:
+                break
+            exposure = better
         return exposure
 
     def _set_exposure(self, exposure: int) -> Frame:
@@ -117,13 +122,14 @@ class PiCamera:
             frame, taken_with = self._capture_frame()
             if abs(taken_with - exposure) <= max(50, exposure // 20):  # the sensor rounds to whole lines
                 return frame
+            del frame  # frees it before the next is taken
         raise BirthmarkError("nuc.camera-failed", "it does not take the exposure time it is given")
 
     def _capture_frame(self) -> tuple[Frame, int]:
         with _translate_errors():
             request = self._camera.capture_request(wait=_FRAME_SECONDS)
             try:
-                rows = np.asarray(request.make_array("raw"))
+                rows = np.asarray(request.make_array("raw"))  # a copy: it outlives the request
                 exposure = int(request.get_metadata()["ExposureTime"])
             finally:
                 request.release()

@@ -18,7 +18,7 @@ from msgspec import Meta
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from device_agent.nuc_map.frames import Frame, FrameFormat, Light, Pixels, frame_format
+from device_agent.nuc_map.frames import Frame, FrameFormat, Light, Pixels, bands, frame_format
 from runtime.files import read_bounded
 from shared.errors import BirthmarkError
 
@@ -104,16 +104,15 @@ def _read_npy_pixels(file: BinaryIO) -> Pixels:
     if len(shape) != 2 or kind.kind != "u" or kind.itemsize > 2:
         raise BirthmarkError("nuc.frames-wrong-shape", "a .npy frame has two dimensions of uint8 or uint16")
     frame_format(shape[1], shape[0], "MONO", 16, "")  # bounds the size
-    data = _read_exactly(file, shape[0] * shape[1] * kind.itemsize)
-    pixels = np.frombuffer(data, kind).reshape(shape, order="F" if fortran else "C")
+    data = np.empty((shape[0], shape[1] * kind.itemsize), np.uint8)
+    _read_exactly(file, data.data.cast("B"))
+    pixels = data.reshape(-1).view(kind).reshape(shape, order="F" if fortran else "C")
     return pixels.astype(np.uint16, copy=False)
 
 
-def _read_exactly(file: BinaryIO, size: int) -> bytes:
-    data = file.read(size)
-    if len(data) != size:
+def _read_exactly(file: BinaryIO, into: memoryview) -> None:
+    if file.readinto(into) != len(into):  # type: ignore[attr-defined]
         raise EOFError
-    return data
 
 
 def _find_raw_page(tiff: tifffile.TiffFile) -> Any:
@@ -146,14 +145,15 @@ def _read_dng_pixels(file: BinaryIO, page: Any, format_: FrameFormat, stored_bit
         raise BirthmarkError("nuc.frames-unreadable", "a .dng frame has to be in strips or one tile")
     if format_.width * stored_bits % 8 or sum(page.databytecounts) != row_bytes * format_.height:
         raise ValueError("its size is not what its tags say")
-    data = bytearray()
+    data = np.empty((format_.height, row_bytes), np.uint8)
+    left = data.data.cast("B")
     for offset, size in zip(page.dataoffsets, page.databytecounts, strict=True):
         file.seek(offset)
-        data += _read_exactly(file, size)
+        _read_exactly(file, left[:size])
+        left = left[size:]
     if stored_bits in (8, 16):
-        kind = "u1" if stored_bits == 8 else order + "u2"
-        return np.frombuffer(data, kind).reshape(format_.height, format_.width).astype(np.uint16)
-    return from_bit_stream(np.frombuffer(data, np.uint8).reshape(format_.height, row_bytes), stored_bits)
+        return data.view("u1" if stored_bits == 8 else order + "u2").astype(np.uint16, copy=False)
+    return from_bit_stream(data, stored_bits)
 
 
 def from_bit_stream(rows: NDArray[np.uint8], bits: int) -> Pixels:
@@ -161,10 +161,11 @@ def from_bit_stream(rows: NDArray[np.uint8], bits: int) -> Pixels:
     group = {10: 4, 12: 2, 14: 4}[bits]
     group_bytes = group * bits // 8
     pixels = np.empty((rows.shape[0], rows.shape[1] // group_bytes * group), np.uint16)
-    for place in range(group):
-        first, end = place * bits // 8, -(-(place + 1) * bits // 8)
-        word = np.zeros((rows.shape[0], rows.shape[1] // group_bytes), np.uint32)
-        for byte in range(first, end):
-            word = (word << 8) | rows[:, byte::group_bytes]
-        pixels[:, place::group] = (word >> (end * 8 - (place + 1) * bits)) & ((1 << bits) - 1)
+    for band in bands(len(rows)):
+        for place in range(group):
+            first, end = place * bits // 8, -(-(place + 1) * bits // 8)
+            word = np.zeros((len(rows[band]), rows.shape[1] // group_bytes), np.uint32)
+            for byte in range(first, end):
+                word = (word << 8) | rows[band, byte::group_bytes]
+            pixels[band, place::group] = (word >> (end * 8 - (place + 1) * bits)) & ((1 << bits) - 1)
     return pixels

@@ -88,6 +88,11 @@ class MapFile:
 
 def encode(nuc_map: MapFile) -> bytes:
     """Return the file's bytes. Raises `nuc.map-too-large` above `limits.NUC_MAP_BYTES`."""
+    return b"".join(parts(nuc_map))
+
+
+def parts(nuc_map: MapFile) -> tuple[Buffer, ...]:
+    """Return the same as `encode`, in parts without copies of the planes."""
     head = _encode_header(nuc_map.header)
     plane_bytes = nuc_map.header.pixels * _SAMPLE_BYTES
     if len(head) + 2 * plane_bytes + _CRC.size > limits.NUC_MAP_BYTES:
@@ -96,7 +101,7 @@ def encode(nuc_map: MapFile) -> bytes:
         if memoryview(plane).nbytes != plane_bytes:
             raise ValueError("a plane is not of the size the header says")
     crc = zlib.crc32(nuc_map.gain, zlib.crc32(nuc_map.offset, zlib.crc32(head)))
-    return b"".join((head, nuc_map.offset, nuc_map.gain, _CRC.pack(crc)))
+    return head, nuc_map.offset, nuc_map.gain, _CRC.pack(crc)
 
 
 def decode(data: bytes) -> MapFile:

@@ -5,8 +5,10 @@ A frame is a plane of `height` rows of `width` uint16, one number a pixel, as th
 
 from __future__ import annotations
 
+import ctypes
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol, TypeVar, cast, get_args
@@ -29,6 +31,25 @@ SIDE_MAX: Final = 16384
 PIXELS_MAX: Final = (limits.NUC_MAP_BYTES - 8192) // 4
 """The most pixels that two planes of a map have room for; also bounds what is read of a frame."""
 SENSOR_CHARACTERS: Final = 64
+_M_MMAP_THRESHOLD: Final = -3
+_BAND: Final = 64
+"""Lines worked on at a time: what is computed of a frame for a moment needs little memory."""
+
+
+def bands(lines: int) -> Iterator[slice]:
+    """Yield slices of few lines that together are all of them."""
+    for start in range(0, lines, _BAND):
+        yield slice(start, start + _BAND)
+
+
+def return_large_memory() -> None:
+    """Have the C library give an array of a MiB or more back to the system as soon as it is dropped.
+
+    Otherwise it keeps up to two planes of 12 megapixels of what was dropped. Does nothing where that is another library
+    than glibc (mallopt(3)).
+    """
+    with suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1 << 20)
 
 
 class Light(Enum):
@@ -141,12 +162,14 @@ def unpacked(rows: NDArray[np.uint8], raw: RawFormat, width: int) -> Pixels:
         raise BirthmarkError("nuc.frames-unreadable", "the camera's rows are too short")
     used = rows[:, :needed]
     if not raw.packed:
-        return used.astype(np.uint16) if raw.bits == 8 else np.ascontiguousarray(used).view("<u2").astype(np.uint16)
+        # A view where that is possible: a copy of 12 megapixels is 24 MB.
+        return used.astype(np.uint16) if raw.bits == 8 else used.view("<u2").astype(np.uint16, copy=False)
     low_bits = 8 // per_group
-    low = used[:, per_group :: per_group + 1]
     pixels = np.empty((rows.shape[0], width), np.uint16)
-    for place in range(per_group):
-        column = pixels[:, place::per_group]
-        np.left_shift(used[:, place :: per_group + 1], low_bits, out=column, dtype=np.uint16)
-        column |= (low >> (place * low_bits)) & ((1 << low_bits) - 1)
+    for band in bands(len(rows)):
+        low = used[band, per_group :: per_group + 1]
+        for place in range(per_group):
+            column = pixels[band, place::per_group]
+            np.left_shift(used[band, place :: per_group + 1], low_bits, out=column, dtype=np.uint16)
+            column |= (low >> (place * low_bits)) & ((1 << low_bits) - 1)
     return pixels

@@ -13,7 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from device_agent.nuc_map.frames import Frame, FrameFormat, Light, colour_planes
+from device_agent.nuc_map.frames import Frame, FrameFormat, Light, bands, colour_planes
+from device_agent.nuc_map.pattern import ALL, Plane
 from shared.errors import BirthmarkError
 
 FRAMES_MIN: Final = 8
@@ -39,6 +40,11 @@ _DEGREE: Final = 4
 _PARTS: Final = 24
 _PART_SIDE_MIN: Final = 6
 
+BLACK: Final = 0.06
+"""Of full scale: a sensor's black level, where it is not measured yet."""
+_LOOK_SIDE: Final = 480
+"""The most pixels of a colour, in each direction, that a look at a single frame takes."""
+
 
 class Watch:
     """Checks the frames of one light as they arrive."""
@@ -60,17 +66,22 @@ class Watch:
         check_same_format(format_, self._format, number)
         if pixels.shape != (format_.height, format_.width) or pixels.max() > format_.white:
             raise BirthmarkError("nuc.frames-wrong-shape", f"{number} is not what its format says")
-        content = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).digest()
-        if content in self._seen:
+        content = hashlib.blake2b(digest_size=16)
+        saturated = 0
+        for rows in bands(format_.height):
+            part = np.ascontiguousarray(pixels[rows])
+            content.update(part.data)
+            saturated += int(np.count_nonzero(part >= math.ceil(SATURATED * format_.white)))
+        if content.digest() in self._seen:
             raise BirthmarkError("nuc.frames-repeated", number)
-        self._seen.add(content)
+        self._seen.add(content.digest())
         levels = [float(plane.of(pixels).mean()) / format_.white for plane in colour_planes(format_.pattern)]
         self._levels = self._levels or levels
         change = max(abs(now - first) for now, first in zip(levels, self._levels, strict=True))
         if change > LEVEL_CHANGE:
             raise BirthmarkError("nuc.frames-mixed", f"{number} differs from the first by {change:.1%} of full scale")
         if self._light is Light.FLAT:
-            share = np.count_nonzero(pixels >= math.ceil(SATURATED * format_.white)) / pixels.size
+            share = saturated / pixels.size
             if share > SATURATED_SHARE:
                 raise BirthmarkError("nuc.frames-saturated", f"{share:.1%} of the pixels of {number}")
         elif max(levels) > DARK_MAX:
@@ -93,12 +104,16 @@ def _describe(format_: FrameFormat) -> str:
     return f"{format_.width} x {format_.height} {format_.pattern} {format_.bits} bits of {format_.sensor}"
 
 
-def check_light(answer: NDArray[np.float32], colour: str) -> None:
+def check_light(answer: Plane, colour: str) -> None:
     """Check that a colour plane's response to light, in 2**-16 of full scale, shows an evenly lit surface.
 
     Raises `nuc.frames-too-dark` or `nuc.frames-uneven`.
     """
-    level = float(np.median(answer)) / 65536
+    whole = np.empty((answer.shape[0], answer.shape[1]), np.float32)
+    for rows in bands(len(whole)):
+        whole[rows] = answer[rows, ALL]
+    level = float(np.median(whole, overwrite_input=True)) / 65536
+    del whole
     if level < FLAT_MIN:
         raise BirthmarkError("nuc.frames-too-dark", f"{colour} is {level:.1%} of full scale above the dark")
     parts = _part_medians(answer)
@@ -110,12 +125,37 @@ def check_light(answer: NDArray[np.float32], colour: str) -> None:
         raise BirthmarkError("nuc.frames-uneven", f"{colour} has structure of {structure:.1%}")
 
 
-def _part_medians(answer: NDArray[np.float32]) -> NDArray[np.float64]:
+def check_look(frame: Frame, light: Light) -> list[float]:
+    """Check a single frame before any is taken, and return the level of each colour, of full scale.
+
+    The black level is assumed, and a large frame is thinned out, so what passes may still fail later. Raises as
+    `Watch.check` and `check_light` do.
+    """
+    Watch(light).check(frame)
+    levels = []
+    for plane in colour_planes(frame.format.pattern):
+        pixels = plane.of(frame.pixels)
+        step = math.ceil(max(pixels.shape) / _LOOK_SIDE)
+        field = pixels[::step, ::step].astype(np.float32)
+        field /= np.float32(frame.format.white + 1)
+        levels.append(float(field.mean()))
+        if light is Light.FLAT:
+            field -= np.float32(BLACK)
+            field *= np.float32(65536)
+            check_light(field, plane.name)
+    return levels
+
+
+def _part_medians(answer: Plane) -> NDArray[np.float64]:
     """Return the medians of up to 24 x 24 equal parts; the remainder at the far edges is ignored."""
     side = max(_PART_SIDE_MIN, math.ceil(max(answer.shape) / _PARTS))
     rows, columns = answer.shape[0] // side, answer.shape[1] // side
-    cells = answer[: rows * side, : columns * side].reshape(rows, side, columns, side)
-    return np.median(cells, axis=(1, 3)).astype(np.float64)
+    medians = np.empty((rows, columns))
+    for row in range(rows):
+        band = answer[slice(row * side, (row + 1) * side), slice(columns * side)]
+        cells = band.reshape(side, columns, side)
+        medians[row] = np.median(cells, axis=(0, 2))
+    return medians
 
 
 def _measure_structure(parts: NDArray[np.float64]) -> float:

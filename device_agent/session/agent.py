@@ -12,15 +12,17 @@ from typing import Final
 from device_agent.board.device_tree import read_board
 from device_agent.build_date import BUILD_DATE
 from device_agent.session.agent_session import AgentContext, AgentSession
+from device_agent.session.awaited_map import FileWatch, read_whole_map
 from device_agent.session.station_list import StationList
 from device_agent.session.trust import Remembered
 from device_agent.session.trusted_authority import TrustedAuthority, load_authority, load_intermediate, load_root
 from device_agent.storage.disk import Disk
 from device_agent.storage.identity import KEPT, Identity, IdentityStore, SealedMap
-from device_agent.storage.sealed_map import NucMap, read_nuc_map
+from device_agent.storage.sealed_map import NucMap
 from device_agent.tpm import Tpm
 from device_agent.tpm.source import TpmSource
 from shared.errors import BirthmarkError
+from shared.protocol.messages import NotReady
 from shared.types import NucHash
 
 _AUTHORITY: Final = "root.pem"
@@ -40,6 +42,8 @@ class Options:
     model: str | None = None
     intermediate_certificate: Path | None = None
     """Of the authority of `root_certificate`; nothing without that one."""
+    wait_for_map: bool = False
+    """Whether the file of `nuc_map` may come later."""
 
 
 class Agent:
@@ -52,9 +56,14 @@ class Agent:
         disk: Disk | None = None,
         say: Callable[[str], None] = lambda _text: None,
         findings: Callable[[], tuple[str, ...]] = lambda: (),
+        lacking: Callable[[BirthmarkError | None], None] = lambda _lack: None,
     ) -> None:
-        """`say` gets a sentence for each action besides provisioning; `findings` looks at what is amiss on this Pi."""
+        """`say` gets a sentence for each action besides provisioning; `findings` looks at what is amiss on this Pi.
+
+        `lacking` hears each change of what this unit waits for before any session, and None when it waits no more.
+        """
         self._say = say
+        self._tell_lack = lacking
         self._findings = findings
         self._disk = disk or Disk()
         self._options = options
@@ -65,7 +74,9 @@ class Agent:
         self._clear_map: Path | None = None
         """The file with the map that is sealed in the identity, or will be; it goes once the unit is provisioned."""
         self.store.tidy()
-        self._nuc_map = self._read_nuc_map()
+        self._lack: BirthmarkError | None = None
+        self._watch = FileWatch(options.nuc_map) if options.nuc_map is not None and options.wait_for_map else None
+        self._nuc_map = self._find_nuc_map()
 
     def prepare(self) -> None:
         """Open the TPM and make its keys, which takes seconds on a chip, before a station waits for them.
@@ -73,6 +84,16 @@ class Agent:
         Raises `tpm.not-this-one` or `tpm.another-ek` when the existing identity was made with another TPM.
         """
         self._tpm_of(self.store.load()).public_areas()
+
+    def lack(self) -> BirthmarkError | None:
+        """Return why this unit cannot begin a session yet: its NUC map is missing. Looks for it, cheaply."""
+        if self._lack is not None and self._watch is not None and self._watch.changed():
+            self._nuc_map = self._find_nuc_map()
+        return self._lack
+
+    def not_ready(self, transcript: bytes) -> NotReady:
+        """Make the answer to a Hello of a unit that lacks its NUC map. `transcript` is the digest after the Hello."""
+        return NotReady(hello=transcript, model=self._board.model, serial=self._board.serial, code="nuc.map-missing")
 
     def agent_session(self) -> AgentSession:
         """Make the unit's side of one session."""
@@ -129,6 +150,20 @@ class Agent:
         except ValueError as error:
             raise BirthmarkError("trust.station-list-unreadable", str(self._options.state_dir)) from error
 
+    def _find_nuc_map(self) -> NucMap | None:
+        """As `_read_nuc_map`; a unit that may wait for its map has none meanwhile, and says why."""
+        found, lack = None, None
+        try:
+            found = self._read_nuc_map()
+        except BirthmarkError as error:
+            if self._watch is None or not error.code.startswith("nuc.map-"):
+                raise
+            lack = error
+        if str(lack) != str(self._lack):
+            self._tell_lack(lack)
+        self._lack = lack
+        return found
+
     def _read_nuc_map(self) -> NucMap | None:
         """Return the given map, unless this unit has it sealed; remove a clear one that is left from an earlier run."""
         known = self.store.load()
@@ -140,7 +175,7 @@ class Agent:
             if known is None:
                 self._tpm.get().unseal(sealed.hash)  # report a kept map of another TPM before a station waits
             return None
-        given = read_nuc_map(path)
+        given = read_whole_map(path)
         if not self._options.keep_nuc_map:
             self._clear_map = path
         if sealed is None or not self._is_sealed(given, sealed, known):

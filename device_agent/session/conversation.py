@@ -12,7 +12,7 @@ from device_agent.storage.identity import Identity
 from shared import limits
 from shared.errors import BirthmarkError
 from shared.protocol.expectation import Heard, MessageT, expected
-from shared.protocol.messages import Challenge, Credentials, Done, Hello
+from shared.protocol.messages import Challenge, Credentials, Done, Hello, NotReady
 from shared.protocol.session import Event, Received, Session
 from shared.protocol.states import UNDERWAY, Role, steps_done
 
@@ -33,6 +33,16 @@ class SerialLine(Protocol):
     def write(self, data: bytes, seconds: float) -> None: ...
 
 
+class Readiness(Protocol):
+    """Whether this unit can begin a session."""
+
+    def lack(self) -> BirthmarkError | None:
+        """Return what it lacks, or None. Called again and again while it waits for a station."""
+
+    def not_ready(self, transcript: bytes) -> NotReady:
+        """Make the message that says so. `transcript` is the digest after the Hello that it answers."""
+
+
 Progress = Callable[[int, str], None]
 """Called at each step with the number of `shared.protocol.states.STEPS` done and a sentence."""
 
@@ -44,13 +54,15 @@ def converse(
     *,
     wait_seconds: float | None = None,
     step_seconds: float = limits.STEP_SECONDS,
+    readiness: Readiness | None = None,
 ) -> Identity:
     """Wait for a station and hold one session. Returns the unit's new identity.
 
-    `agent_session` makes the unit's side of one session. `wait_seconds` bounds the wait for a Hello, `step_seconds`
+    `agent_session` makes the unit's side of one session. Until `readiness` lacks nothing, each Hello is answered with
+    what it lacks. `wait_seconds` bounds the wait for a Hello, `step_seconds`
     each later wait. Raises BirthmarkError when the session fails, after telling the station.
     """
-    return _Conversation(line, agent_session, progress, wait_seconds, step_seconds).run()
+    return _Conversation(line, agent_session, progress, wait_seconds, step_seconds, readiness).run()
 
 
 class _GreetedAnew(Exception):  # noqa: N818 - not an error: the session goes on, from its beginning
@@ -68,8 +80,10 @@ class _Conversation:
         progress: Progress,
         wait_seconds: float | None,
         step_seconds: float,
+        readiness: Readiness | None,
     ) -> None:
         self._line = line
+        self._readiness = readiness
         self._new_agent_session = new_agent_session
         self._progress = progress
         self._wait_seconds = wait_seconds
@@ -78,11 +92,12 @@ class _Conversation:
         self._events: Iterator[Event] = iter(())
         """What the engine makes of the last bytes that were read."""
         self._hinted = False
+        self._lacked = False
         self._begun_at = self._heard_at = time.monotonic()
         """When the first session began, and since when the station owes us a sign of life."""
 
     def run(self) -> Identity:
-        agent_session = self._new_agent_session()
+        agent_session = None if self._lacks() else self._new_agent_session()
         try:
             return self._converse(agent_session)
         except BirthmarkError as error:
@@ -93,15 +108,25 @@ class _Conversation:
                 log.debug("the refusal could not be said: %s", unsaid)
             raise
 
-    def _converse(self, agent_session: AgentSession) -> Identity:
+    def _converse(self, agent_session: AgentSession | None) -> Identity:
         self._progress(0, "Waiting for a station")
         greeting = self._expect(Hello)
+        while self._readiness is not None and self._lacks():
+            self._session.send(self._readiness.not_ready(greeting.after))
+            greeting = self._expect(Hello)
         while True:
             try:
-                return self._answer(greeting, agent_session)
+                return self._answer(greeting, agent_session or self._new_agent_session())
             except _GreetedAnew as anew:
                 greeting = anew.greeting
-            agent_session = self._new_agent_session()
+            agent_session = None
+
+    def _lacks(self) -> bool:
+        """Whether this unit is not ready; says that it waits for a station once it is."""
+        lacked, self._lacked = self._lacked, self._readiness is not None and self._readiness.lack() is not None
+        if lacked and not self._lacked:
+            self._progress(0, "Waiting for a station")
+        return self._lacked
 
     def _answer(self, greeting: Heard[Hello], agent_session: AgentSession) -> Identity:
         hello, _, after = greeting
@@ -144,6 +169,7 @@ class _Conversation:
         now = time.monotonic()
         if self._session.state not in UNDERWAY:
             self._begun_at = now
+            self._lacks()
             self._wait_for_greeting(now - self._heard_at)
         elif data:
             self._heard_at = now

@@ -91,6 +91,7 @@ def _session(port: Path, agent: Agent, progress: Progress, timeouts: Timeouts) -
                 progress,
                 wait_seconds=timeouts.greeting_seconds,
                 step_seconds=timeouts.step_seconds,
+                readiness=agent,
             )
             agent.provisioned()
             yield link, identity

@@ -78,7 +78,7 @@ class System:
             there.parent.chmod(0o755)
             self._disk.sync(there.parent.parent)
         mode = stat.S_IMODE(there.lstat().st_mode) if there.exists() else 0o644
-        self._disk.replace(there, data, mode)
+        self._disk.replace(there, data, mode=mode)
 
     def make_state(self, user: User) -> None:
         """Make the state directory, as the service would."""

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from runtime.files import new_private_file, sync_directory
 from shared.errors import BirthmarkError, ErrorCode
@@ -24,6 +24,8 @@ _CODES: Final[dict[int, ErrorCode]] = {
     errno.EPERM: "disk.permission",
 }
 
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
 
 class Disk:
     """Changes files. Every method raises `disk.full`, `disk.permission` or `disk.failed`; then existing files stay."""
@@ -32,23 +34,23 @@ class Disk:
         with _translated(path):
             path.mkdir(mode=0o700)
 
-    def write(self, path: Path, data: bytes, mode: int = 0o600) -> None:
+    def write(self, path: Path, *parts: Buffer, mode: int = 0o600) -> None:
         """Write a new file and sync it. It is private until it is complete."""
         with _translated(path), new_private_file(path) as file:
             give_to_owner(file.fileno(), path.parent)
-            file.write(data)
+            file.writelines(parts)
             file.flush()
             if mode != 0o600:
                 os.fchmod(file.fileno(), mode)
 
-    def replace(self, path: Path, data: bytes, mode: int = 0o600) -> None:
+    def replace(self, path: Path, *parts: Buffer, mode: int = 0o600) -> None:
         """Replace a file in one step. The new one is private and has another name until it is complete."""
         unfinished = path.with_name(f".{path.name}.new")
         self.remove(unfinished)
         try:
-            self.write(unfinished, data, mode)
+            self.write(unfinished, *parts, mode=mode)
             self.rename(unfinished, path)
-        except BirthmarkError:
+        except BaseException:  # Ctrl-C, too
             self.remove(unfinished)
             raise
         self.sync(path.parent)

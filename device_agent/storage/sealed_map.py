@@ -52,6 +52,18 @@ def read_nuc_map(path: Path) -> NucMap:
     return NucMap(data)
 
 
+def missing_map(path: Path) -> BirthmarkError | None:
+    """Return why `read_nuc_map` would find no map there, without reading it."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+    except FileNotFoundError:
+        return BirthmarkError("nuc.map-missing", str(path))
+    except OSError as error:
+        return BirthmarkError("nuc.map-unreadable", f"{path}: {error.strerror}")
+    return None if size else BirthmarkError("nuc.map-empty", str(path))
+
+
 def seal_map(nuc_map: NucMap, key: bytes) -> bytes:
     """Encrypt with AES-256-GCM under a 32-byte key; return nonce (12 bytes), ciphertext and tag (16 bytes)."""
     nonce = os.urandom(_NONCE_BYTES)

@@ -82,6 +82,17 @@ class Identity(_Message, frozen=True, tag="identity", kw_only=True):
     """What `birthmark-agent doctor` finds amiss on this Pi; nothing is decided by it."""
 
 
+class NotReady(_Message, frozen=True, tag="not-ready", kw_only=True):
+    """Agent to station, in place of an Identity: why this unit cannot begin a session yet."""
+
+    hello: Octets32
+    """Transcript after the Hello that this message answers."""
+    model: Text
+    serial: Text
+    code: Code
+    """What it lacks, one of `shared.errors.findings`."""
+
+
 class ChallengeBody(_Message, frozen=True, tag="challenge-body", kw_only=True):
     """A credential that only the TPM with this EK and AK can activate, and the station's HPKE key of this session."""
 
@@ -172,7 +183,7 @@ class Refusal(_Message, frozen=True, tag="refusal", kw_only=True):
     code: Code
 
 
-Message: TypeAlias = Hello | Identity | Challenge | Proof | Credentials | Receipt | Done | Refusal
+Message: TypeAlias = Hello | Identity | NotReady | Challenge | Proof | Credentials | Receipt | Done | Refusal
 Body: TypeAlias = ChallengeBody | CredentialsBody | ReceiptBody
 
 BodyT = TypeVar("BodyT", ChallengeBody, CredentialsBody, ReceiptBody)
@@ -189,7 +200,8 @@ class _Envelope(msgspec.Struct, frozen=True):
 
 _envelope_decoder: Final = msgspec.msgpack.Decoder(_Envelope)
 _KNOWN: Final = frozenset(
-    str(kind.__struct_config__.tag) for kind in (Hello, Identity, Challenge, Proof, Credentials, Receipt, Done, Refusal)
+    str(kind.__struct_config__.tag)
+    for kind in (Hello, Identity, NotReady, Challenge, Proof, Credentials, Receipt, Done, Refusal)
 )
 
 

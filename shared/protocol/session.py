@@ -15,7 +15,7 @@ from shared import limits
 from shared.errors import BirthmarkError
 from shared.errors.catalogue import CATALOGUE
 from shared.protocol.framing import FrameDecoder, encode_frame
-from shared.protocol.messages import VERSION, Hello, Identity, Message, Refusal, decode, encode
+from shared.protocol.messages import VERSION, Hello, Identity, Message, NotReady, Refusal, decode, encode
 from shared.protocol.states import REPEATS, SENDER, TRANSITIONS, UNDERWAY, Role, State, Step
 from shared.protocol.transcript import Transcript
 
@@ -135,12 +135,11 @@ class Session:
         if isinstance(message, Hello) and VERSION not in message.versions:
             spoken = ", ".join(str(version) for version in message.versions)
             return self._fail(BirthmarkError("message.version-unknown", f"the station speaks {spoken}"))
-        if isinstance(message, Identity):
-            if message.version != VERSION:
-                return self._fail(BirthmarkError("message.version-unknown", f"{message.version}"))
-            if message.hello != self._transcript.digest():
-                return None  # answers an older Hello
+        if isinstance(message, Identity) and message.version != VERSION:
+            return self._fail(BirthmarkError("message.version-unknown", f"{message.version}"))
         before = self._transcript.digest()
+        if isinstance(message, Identity | NotReady) and message.hello != before:
+            return None  # answers an older Hello
         self._enter(step, payload)
         return Received(step, message, before)
 

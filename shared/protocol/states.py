@@ -5,8 +5,10 @@ This file alone decides which message may follow which, and it is the same for b
 Theory of operation. A session is one conversation over one cable. Both ends see the same messages in the same order, so
 both keep the same state: the table below serves both, and `SENDER` says which role sends a step. The station sends
 Hello until an agent answers. A Hello begins a new session in every state, because either end may have lost power
-meanwhile; so after a refusal, too, only a Hello goes on. On an idle line an agent may receive and answer the same Hello
-twice: a step that `REPEATS` allows equals, byte for byte, the one that this session already had, and changes nothing.
+meanwhile; so after a refusal, too, only a Hello goes on. An agent that lacks what a session needs says so instead of
+who it is: then no session begins, and it answers the next Hello anew. On an idle line an agent may receive and answer
+the same Hello twice: a step that `REPEATS` allows equals, byte for byte, the one that this session already had, and
+changes nothing.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ class Step(StrEnum):
 
     HELLO = "hello"
     IDENTITY = "identity"
+    NOT_READY = "not-ready"
     CHALLENGE = "challenge"
     PROOF = "proof"
     CREDENTIALS = "credentials"
@@ -50,6 +53,7 @@ class State(StrEnum):
 SENDER: Final[dict[Step, frozenset[Role]]] = {
     Step.HELLO: frozenset({Role.STATION}),
     Step.IDENTITY: frozenset({Role.AGENT}),
+    Step.NOT_READY: frozenset({Role.AGENT}),
     Step.CHALLENGE: frozenset({Role.STATION}),
     Step.PROOF: frozenset({Role.AGENT}),
     Step.CREDENTIALS: frozenset({Role.STATION}),
@@ -60,7 +64,12 @@ SENDER: Final[dict[Step, frozenset[Role]]] = {
 
 TRANSITIONS: Final[dict[State, dict[Step, State]]] = {
     State.IDLE: {Step.HELLO: State.GREETED},
-    State.GREETED: {Step.HELLO: State.GREETED, Step.IDENTITY: State.IDENTIFIED, Step.REFUSAL: State.REFUSED},
+    State.GREETED: {
+        Step.HELLO: State.GREETED,
+        Step.IDENTITY: State.IDENTIFIED,
+        Step.NOT_READY: State.IDLE,
+        Step.REFUSAL: State.REFUSED,
+    },
     State.IDENTIFIED: {Step.HELLO: State.GREETED, Step.CHALLENGE: State.CHALLENGED, Step.REFUSAL: State.REFUSED},
     State.CHALLENGED: {Step.HELLO: State.GREETED, Step.PROOF: State.PROVEN, Step.REFUSAL: State.REFUSED},
     State.PROVEN: {Step.HELLO: State.GREETED, Step.CREDENTIALS: State.CREDENTIALED, Step.REFUSAL: State.REFUSED},

@@ -52,12 +52,13 @@ def load(data_dir: Path, config: StationConfig, secret: StationSecret) -> Author
     """Read the files. Raises `authority.unreadable` for a missing or malformed one, or certificates without a chain."""
     folder = data_dir / "authority"
     password = secret.key(_KEY_PURPOSE)
-    root, intermediate, station = (
-        _load_certificate(folder / name) for name in ("root.pem", "intermediate.pem", _STATION)
-    )
+    root, intermediate = (_load_certificate(folder / name) for name in ("root.pem", "intermediate.pem"))
     earlier = tuple(_load_certificate(path) for path in sorted(folder.glob("earlier-*.pem")))
     intermediate_key = _load_key(folder / "intermediate.key", password, intermediate)
-    station_key = _load_key(folder / _STATION, password, station)
+    own = folder / _STATION
+    own_pem = _read(own)  # once: a renewal may replace the file between two reads
+    station = _certificate(own_pem, own)
+    station_key = _key(own_pem, own, password, station)
     try:
         intermediate.verify_directly_issued_by(root)
         station.verify_directly_issued_by(intermediate)
@@ -156,16 +157,31 @@ def _encrypt_key(key: ec.EllipticCurvePrivateKey, password: bytes) -> bytes:
 
 
 def _load_certificate(path: Path) -> x509.Certificate:
-    try:
-        return x509.load_pem_x509_certificate(path.read_bytes())
-    except (OSError, *UNREADABLE) as error:
-        raise BirthmarkError("authority.unreadable", str(path)) from error
+    return _certificate(_read(path), path)
 
 
 def _load_key(path: Path, password: bytes, certificate: x509.Certificate) -> ec.EllipticCurvePrivateKey:
+    return _key(_read(path), path, password, certificate)
+
+
+def _read(path: Path) -> bytes:
     try:
-        key = serialization.load_pem_private_key(path.read_bytes(), password)
-    except (OSError, ValueError, TypeError) as error:
+        return path.read_bytes()
+    except OSError as error:
+        raise BirthmarkError("authority.unreadable", str(path)) from error
+
+
+def _certificate(pem: bytes, path: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(pem)
+    except UNREADABLE as error:
+        raise BirthmarkError("authority.unreadable", str(path)) from error
+
+
+def _key(pem: bytes, path: Path, password: bytes, certificate: x509.Certificate) -> ec.EllipticCurvePrivateKey:
+    try:
+        key = serialization.load_pem_private_key(pem, password)
+    except (ValueError, TypeError) as error:
         raise BirthmarkError("authority.unreadable", f"{path} (is the station secret the right one?)") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
         raise BirthmarkError("authority.unreadable", f"{path} is not the key of its certificate")

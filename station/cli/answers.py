@@ -16,7 +16,7 @@ from station.attestation.ek.vendor_files import read_vendor_files
 from station.cli.common import check_passphrase, read_root_passphrase
 from station.cli.init import settings
 from station.cli.tpm_vendors import ask_update
-from station.config import EkPolicy, EkTemplateName, StationConfig
+from station.config import EkPolicy, EkTemplateName, StationConfig, WebConfig
 from station.setup.root_key import check_target
 
 _LATER: Final = ""
@@ -37,6 +37,7 @@ class Options:
     table_count: int
     policy: EkPolicy
     ek_template: EkTemplateName
+    web: WebConfig
     yes: bool
 
 
@@ -73,6 +74,7 @@ def collect(options: Options, data_dir: Path) -> Answers:
             options.table_count,
             options.policy,
             options.ek_template,
+            options.web,
         )
 
     some = ("station", "organization", "http://station.example")

@@ -15,7 +15,15 @@ from station.cli.common import AS_JSON, FORCE, print_json, print_replaced, read_
 from station.cli.data_directory import NEW_DATA_DIR
 from station.cli.public_url import PUBLIC_URL, ask_public_url, warn_unreachable
 from station.cli.tpm_vendors import UPDATE_VENDORS, ask_update, fetch
-from station.config import AttestationConfig, AuthorityConfig, EkPolicy, EkTemplateName, StationConfig, TablesConfig
+from station.config import (
+    AttestationConfig,
+    AuthorityConfig,
+    EkPolicy,
+    EkTemplateName,
+    StationConfig,
+    TablesConfig,
+    WebConfig,
+)
 from station.setup.init import init_data_dir
 
 TABLES: Final = click.option("--tables", "table_count", default=10, show_default=True, help="Key tables, 3 to 2500.")
@@ -41,6 +49,19 @@ EK_ROOTS: Final = click.option(
     type=click.Path(path_type=Path, exists=True),
     help="TPM vendors' certificates, to be copied in: a directory, or one file.",
 )
+HOSTS: Final = click.option(
+    "--web-host",
+    "hosts",
+    multiple=True,
+    help="A name that others ask it under besides the public address's, such as host.docker.internal; may be repeated.",
+)
+PLAIN_HTTP: Final = click.option(
+    "--plain-http",
+    multiple=True,
+    metavar="NETWORK",
+    help="A private network, such as this machine's containers', that may ask in the clear what needs no token; "
+    "may be repeated.",
+)
 
 
 def settings(
@@ -51,6 +72,7 @@ def settings(
     table_count: int,
     policy: EkPolicy,
     ek_template: EkTemplateName,
+    web: WebConfig,
 ) -> StationConfig:
     """Return the settings that the options ask for, checked. Raises `config.invalid`."""
     if not limits.TABLE_COUNT_MIN <= table_count <= limits.TABLE_COUNT_MAX:
@@ -61,6 +83,7 @@ def settings(
             authority=AuthorityConfig(organization=organization, authority_id=authority_id, public_url=public_url),
             tables=TablesConfig(count=table_count),
             attestation=AttestationConfig(ek_policy=policy, ek_template=ek_template),
+            web=web,
         )
     )
 
@@ -74,6 +97,8 @@ def settings(
 @PUBLIC_URL
 @EK_POLICY
 @EK_TEMPLATE
+@HOSTS
+@PLAIN_HTTP
 @EK_ROOTS
 @UPDATE_VENDORS
 @click.option(
@@ -92,6 +117,8 @@ def init(
     public_url: str | None,
     ek_policy: str,
     ek_template: str,
+    hosts: tuple[str, ...],
+    plain_http: tuple[str, ...],
     ek_roots: Path | None,
     update_vendors: bool,
     root_passphrase_file: TextIO | None,
@@ -102,7 +129,8 @@ def init(
     policy = EkPolicy(ek_policy)
     passphrase = read_root_passphrase(root_passphrase_file)
     url = ask_public_url(public_url, policy, ask=not as_json)
-    config = settings(name, organization, authority_id, url, table_count, policy, EkTemplateName(ek_template))
+    web = WebConfig(hosts=list(hosts), plain_http=list(plain_http))
+    config = settings(name, organization, authority_id, url, table_count, policy, EkTemplateName(ek_template), web)
     update_vendors = ask_update(update_vendors, policy, ask=ek_roots is None and not as_json)
     made = init_data_dir(data_dir, config, force=force, root_passphrase=passphrase, ek_roots=ek_roots)
     if update_vendors:

@@ -1,4 +1,4 @@
-"""Opens the station's addresses. Serves other machines only by TLS or behind a proxy."""
+"""Opens the station's addresses. Serves other machines only by TLS, behind a proxy, or where the settings list them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import socket
 import ssl
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from shared.errors import BirthmarkError
 from shared.text import printable
 from station.cli.accepting import Accepting
 from station.cli.connections import Connections, Origin, Peer
-from station.web.http.addresses import Proxies, is_loopback_address
+from station.web.http.addresses import Networks, Proxies, is_loopback_address
 from station.web.http.limiter import client_name
 
 BACKLOG: Final = 128
@@ -45,38 +46,48 @@ class _Served:
         host, port = str(bound[0]), bound[1]
         return f"{'https' if self.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}/"
 
+    @property
+    def reached_in_the_clear(self) -> bool:
+        """Whether other machines reach it, and without TLS."""
+        bound: Any = self.listening.getsockname()
+        return self.tls is None and isinstance(bound, tuple) and not _is_loopback(str(bound[0]))
+
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Listens on `host` and `port`, or on the sockets that systemd opened.
+    """Listens on `port` of each of `hosts`, or on the sockets that systemd opened.
 
     Of systemd's sockets, those that only this machine reaches (loopback, UNIX) are served in the clear, all others by
-    TLS, or in the clear to `proxies` alone. Raises `http.not-loopback` when other machines would be served in the
-    clear.
+    TLS, or without it in the clear to `proxies` and the networks `plain` alone. Raises `http.not-loopback` when other
+    machines would be served in the clear.
     """
 
-    host: str
+    hosts: Sequence[str]
     port: int
     tls: ssl.SSLContext | None = None
     proxies: Proxies = field(default_factory=Proxies)
+    plain: Networks = field(default_factory=Networks)
     connections: Connections = field(default_factory=Connections)
     _served: list[_Served] = field(default_factory=list, init=False)
     _accepting: list[Accepting] = field(default_factory=list, init=False)
     _sweeping: list[asyncio.Task[None]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        self._require_safe(self.host)
+        for host in self.hosts:
+            self._require_safe(host)
+
+    @property
+    def reached_in_the_clear(self) -> bool:
+        """Whether other machines reach an address of the station without TLS."""
+        return any(served.reached_in_the_clear for served in self._served)
 
     async def start(self, runner: web.AppRunner) -> str:
         """Start to serve. Returns the addresses, for people. Raises `http.cannot-listen`, `http.not-loopback`."""
         inherited = inherited_sockets()
-        try:
-            if inherited:
-                self._served.extend(_Served(listening, self._tls_on(listening), True) for listening in inherited)
-            else:
-                self._served.append(_Served(_listen(self.host, self.port), self.tls, False))
-        except OSError as error:
-            raise BirthmarkError("http.cannot-listen", f"{self.host}:{self.port}: {error.strerror}") from error
+        if inherited:
+            self._served.extend(_Served(listening, self._tls_on(listening), True) for listening in inherited)
+        else:
+            self._served.extend(_Served(_listen(host, self.port), self.tls, False) for host in self.hosts)
         assert runner.server  # noqa: S101 - it was set up
         for served in self._served:
             peer_of = partial(self._peer, served)
@@ -98,7 +109,7 @@ class Listener:
             task.cancel()
 
     def _peer(self, served: _Served, address: Any) -> Peer | None:
-        """Return who connects; None for another machine that would be served in the clear and is no proxy."""
+        """Return who connects; None for another machine that would be served in the clear, and is not declared."""
         if served.listening.family == socket.AF_UNIX:
             return Peer(Origin.PROXY, "unix")
         host = str(address[0])
@@ -106,7 +117,7 @@ class Listener:
             return Peer(Origin.PROXY, client_name(host))
         if is_loopback_address(host):
             return Peer(Origin.HERE, "")
-        if served.tls is None and not _is_loopback(str(served.listening.getsockname()[0])):
+        if served.reached_in_the_clear and not self.plain.hold(host):
             return None
         return Peer(Origin.ELSEWHERE, client_name(host))
 
@@ -119,14 +130,17 @@ class Listener:
         return None if _is_loopback(host) else self.tls
 
     def _require_safe(self, host: str) -> None:
-        if not (_is_loopback(host) or self.tls or self.proxies):
+        if not (_is_loopback(host) or self.tls or self.proxies or self.plain):
             raise BirthmarkError("http.not-loopback", host)
 
 
 def _listen(host: str, port: int) -> socket.socket:
     address = "127.0.0.1" if host == "localhost" else host
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    return socket.create_server((address, port), family=family, backlog=BACKLOG)
+    try:
+        return socket.create_server((address, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise BirthmarkError("http.cannot-listen", f"{host}:{port}: {error.strerror}") from error
 
 
 def _require_private(path: str | bytes) -> None:

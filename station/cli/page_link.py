@@ -70,9 +70,17 @@ def page_address(served: str, config: AuthorityConfig, *, behind_proxy: bool) ->
 
     `served` is what `Listener.start` returns.
     """
-    addresses = [address for address in served.split(" and ") if address.startswith("http")]
+    addresses = [_on_loopback(address) for address in served.split(" and ") if address.startswith("http")]
     here = [address for address in addresses if is_loopback_name(urlsplit(address).hostname or "")]
     if here and not behind_proxy:
         return here[0]
     public = config.public_url.rstrip("/") + "/"
     return public if addresses == [] or not config.local_only else addresses[0]
+
+
+def _on_loopback(address: str) -> str:
+    """Return where this machine reaches what is served in the clear on all addresses; another address as it is."""
+    for everywhere, loopback in (("http://0.0.0.0:", "http://127.0.0.1:"), ("http://[::]:", "http://[::1]:")):
+        if address.startswith(everywhere):
+            return loopback + address.removeprefix(everywhere)
+    return address

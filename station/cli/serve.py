@@ -17,6 +17,7 @@ from runtime.clock import utc_now
 from runtime.systemd import notify
 from shared.errors import BirthmarkError
 from shared.protocol.states import STEPS
+from station import config as configuration
 from station.cli.data_directory import DATA_DIR
 from station.cli.listener import Listener
 from station.cli.page_link import MINUTES, make_link, page_address
@@ -34,7 +35,7 @@ from station.setup.data_lock import Lock, locked
 from station.setup.open import open_station
 from station.setup.root_key import ROOT_KEY_NAME
 from station.web.app import create_app, create_runner
-from station.web.http.addresses import Proxies
+from station.web.http.addresses import Networks, Proxies
 
 DRAIN_SECONDS: Final = 60.0
 """How long a stop waits for running sessions; below TimeoutStopSec= of birthmark-station.service."""
@@ -51,7 +52,14 @@ def _read_proxies(context: click.Context, option: click.Parameter, text: str | N
 
 @click.command()
 @DATA_DIR
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address; another than loopback needs TLS.")
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    default=("127.0.0.1",),
+    show_default=True,
+    help="Address; may be given again. Another than loopback needs TLS, a proxy, or plain_http in station.toml.",
+)
 @click.option("--port", default=8001, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
 @click.option("--tls-certificate", type=_FILE, help="PEM: the certificate of this station's name, and its chain.")
 @click.option("--tls-key", type=_FILE, help="PEM: its key, without a passphrase.")
@@ -79,7 +87,7 @@ def _read_proxies(context: click.Context, option: click.Parameter, text: str | N
 )
 def serve(
     data_dir: Path,
-    host: str,
+    hosts: tuple[str, ...],
     port: int,
     tls_certificate: Path | None,
     tls_key: Path | None,
@@ -91,17 +99,18 @@ def serve(
     """Provision what is plugged in, and serve the page.
 
     With systemd's socket activation, its sockets replace --host and --port: loopback is served in the clear, other
-    machines by TLS, and a UNIX socket is for a proxy that does TLS. The credentials tls.pem and tls.key replace
-    --tls-certificate and --tls-key.
+    machines by TLS, or without it in the clear those that plain_http in station.toml lists, and a UNIX socket is for a
+    proxy that does TLS. The credentials tls.pem and tls.key replace --tls-certificate and --tls-key.
     """
     if (tls_certificate is None) != (tls_key is None):
         raise click.UsageError("give --tls-certificate and --tls-key together")
     tls = find_tls(tls_certificate, tls_key)
-    listener = Listener(host, port, tls.context if tls else None, behind_proxy)
     patterns = serial_ports or (DEFAULT_PATTERN,)
     allowed = AllowedPorts(allowed_ports)
     allowed.patterns()  # report a mistake in the list now, not when a unit is plugged in
     data_directory.check(data_dir, supplied=StationSecret.supplied())
+    plain = Networks(configuration.load(data_dir / configuration.CONFIG_NAME).web.plain_networks)
+    listener = Listener(hosts, port, tls.context if tls else None, behind_proxy, plain)
     policy = EkPolicy(ek_policy) if ek_policy else None
     with locked(data_dir) as lock:
         asyncio.run(_serve(data_dir, lock, listener, tls, patterns, allowed, policy))
@@ -133,6 +142,10 @@ async def _serve(
             page = page_address(address, station.config.authority, behind_proxy=listener.proxies.trust("127.0.0.1"))
             lock.note_page(page)
             _announce(station, address, tls, patterns)
+            if listener.reached_in_the_clear and listener.plain:
+                click.echo(
+                    f"In the clear, to {listener.plain}: only what needs no token. The page is not served there."
+                )
             await _announce_page(station, page)
             if await public_address.unreachable(station.config.authority, station.policy, station.database):
                 click.echo(f"warning: {public_address.advice(station.config.authority)}", err=True)
@@ -227,6 +240,8 @@ async def _narrate(bus: Bus) -> None:
                     if event.state is PortState.FAILED and event.findings:
                         code += f" It says of itself: {', '.join(event.findings)}."
                     click.echo(f"{port}  {unit}  step {event.step} of {STEPS}  {event.note}{code}")
+                case PortChanged(port=port, state=PortState.NOT_READY) as event:
+                    click.echo(f"{port}  {event.serial or 'unknown unit'}  not ready  {event.note} [{event.code}]")
                 case NoticeChanged(topic=Topic.PORTS | Topic.CERTIFICATE, text=text) if text:
                     click.echo(f"warning: {text}", err=True)
                 case PortChanged(port=port, state=PortState.ABSENT, note=note):

@@ -19,10 +19,10 @@ from station.cli import answers, service
 from station.cli.answers import Options
 from station.cli.common import AS_JSON, print_json
 from station.cli.data_directory import GIVEN_DATA_DIR, SERVICE_DATA_DIR
-from station.cli.init import AUTHORITY_ID, EK_POLICY, EK_ROOTS, EK_TEMPLATE, TABLES
+from station.cli.init import AUTHORITY_ID, EK_POLICY, EK_ROOTS, EK_TEMPLATE, HOSTS, PLAIN_HTTP, TABLES
 from station.cli.public_url import warn_unreachable
 from station.cli.tpm_vendors import UPDATE_VENDORS, ask_update, fetch
-from station.config import CONFIG_NAME, EkPolicy, EkTemplateName, StationConfig
+from station.config import CONFIG_NAME, EkPolicy, EkTemplateName, StationConfig, WebConfig
 from station.secrets.station_secret import StationSecret
 from station.setup import data_dir as data_directory
 from station.setup.init import init_data_dir
@@ -46,6 +46,8 @@ _STEPS: Final = ("Settings", "Authority", "TPM vendors", "Root key", "Service")
 @TABLES
 @EK_POLICY
 @EK_TEMPLATE
+@HOSTS
+@PLAIN_HTTP
 @click.option("--yes", is_flag=True, help="Leave out vendors' certificates and the root key's move, unless given.")
 @AS_JSON
 def setup(
@@ -61,6 +63,8 @@ def setup(
     table_count: int,
     ek_policy: str,
     ek_template: str,
+    hosts: tuple[str, ...],
+    plain_http: tuple[str, ...],
     yes: bool,
     as_json: bool,
 ) -> None:
@@ -81,6 +85,7 @@ def setup(
         table_count,
         EkPolicy(ek_policy),
         EkTemplateName(ek_template),
+        WebConfig(hosts=list(hosts), plain_http=list(plain_http)),
         yes,
     )
     done = _Setup(data_dir or SERVICE_DATA_DIR, options, quiet=as_json).run()

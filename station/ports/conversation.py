@@ -12,8 +12,8 @@ from shared import limits
 from shared.errors import BirthmarkError, ErrorCode
 from shared.errors.findings import known_findings
 from shared.protocol.expectation import Heard, MessageT, expected
-from shared.protocol.messages import Done, Identity, Proof, Receipt
-from shared.protocol.session import Event, Session
+from shared.protocol.messages import Done, Identity, NotReady, Proof, Receipt
+from shared.protocol.session import Event, Received, Session
 from shared.protocol.states import UNDERWAY, Role, State, steps_done
 from shared.text import printable
 from station.config import SessionConfig
@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 
 FRESH_HELLO_SECONDS: Final = 60.0
 """How long the station repeats one Hello before it sends a new one with the current time."""
+
+LACK_SECONDS: Final = 10.0
+"""How long a device that is not ready is shown after it last said so."""
 
 UNPLUGGED_NOTE: Final = "Unplugged before it was done; plug it in again."
 
@@ -63,6 +66,9 @@ class Conversation:
         self._model = ""
         self._findings: tuple[ErrorCode, ...] = ()
         self._step = 0
+        self._lacked_at: float | None = None
+        """When the device last said that it is not ready; None where that is long ago, or never was."""
+        self._lack_recorded = False
         self.resumed = False
         """Whether the unit was known already, and was given again what it has."""
         self._events: Iterator[Event] = iter(())
@@ -157,10 +163,29 @@ class Conversation:
 
         What this end has to say is written when every message is handled that was read together.
         """
-        while (event := next(self._events, None)) is None:
-            await self._flush()
-            self._events = self._session.receive(await self._read())
-        return expected(kind, event, self._session)
+        while True:
+            while (event := next(self._events, None)) is None:
+                await self._flush()
+                self._events = self._session.receive(await self._read())
+            if isinstance(event, Received) and isinstance(event.message, NotReady):
+                await self._show_lack(event.message)
+            else:
+                return expected(kind, event, self._session)
+
+    async def _show_lack(self, said: NotReady) -> None:
+        """Show what the device says it lacks, and record that once. It is asked again with the next Hello."""
+        self._lacked_at = time.monotonic()
+        self._serial = printable(said.serial, 64)
+        self._model = printable(said.model)
+        lack = BirthmarkError(next(iter(known_findings((said.code,))), "session.unit-not-ready"))
+        self._tell(PortState.NOT_READY, f"{lack.sentence}. {lack.advice}", lack.code)
+        if self._lack_recorded:
+            return
+        self._lack_recorded = True
+        try:
+            await self._provisioner.not_ready(self._serial, self._port, lack)
+        except BirthmarkError as suppressed:
+            log.warning("%s: what it lacks could not be recorded: %s", self._port, suppressed)
 
     async def _read(self) -> bytes:
         data = await (self._read_within_step() if self.underway else self._read_greeting())
@@ -177,6 +202,9 @@ class Conversation:
                 async with asyncio.timeout(self._config.hello_seconds):
                     return await self._line.read()
             except TimeoutError:
+                if self._lacked_at is not None and now - self._lacked_at > LACK_SECONDS:
+                    self._lacked_at, self._serial, self._model = None, "", ""
+                    self._tell(PortState.WAITING, "Waiting for a unit")
                 fresh = self._session.state is State.IDLE or now - self._greeted_at > FRESH_HELLO_SECONDS
                 if fresh:
                     self._greeted_at, self._taken = now, 0

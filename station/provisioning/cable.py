@@ -258,6 +258,13 @@ class CableProvisioner:
 
         A port that is refused over and over gets a row only now and then, which counts the events without one.
         """
+        await self._record(Event.REFUSED, serial, port, error)
+
+    async def not_ready(self, serial: str, port: str, lack: BirthmarkError) -> None:
+        """Record that a device says what it lacks. It gets a row under the same limit as a refusal."""
+        await self._record(Event.NOT_READY, serial, port, lack)
+
+    async def _record(self, event: Event, serial: str, port: str, error: BirthmarkError) -> None:
         suppressed = self._issuance.audit_limiter.suppressed(printable(port))
         if suppressed is None:
             return
@@ -265,7 +272,7 @@ class CableProvisioner:
             await audit.append(
                 connection,
                 unix_time(self._clock),
-                Event.REFUSED,
+                event,
                 printable(serial, 64),
                 code=error.code,
                 detail=error.detail,

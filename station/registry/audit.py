@@ -37,6 +37,7 @@ class Event(StrEnum):
     RENEWED = "renewed"
     RESUMED = "resumed"
     REFUSED = "refused"
+    NOT_READY = "not-ready"
     RELEASED = "released"
     REVOKED = "revoked"
     REINSTATED = "reinstated"

@@ -118,7 +118,7 @@ class Endpoint:
         """The codes of all errors that are special to it: the handler's, and those of what is enforced."""
         codes: set[ErrorCode] = set(self.errors)
         if self.scope is not None:
-            codes |= {"access.denied", "access.scope-missing"}
+            codes |= {"access.denied", "access.scope-missing", "http.in-the-clear"}
             if not self.sign_in:
                 codes.add("access.required")
         if self.query is not None:

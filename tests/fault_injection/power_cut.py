@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
-from device_agent.storage.disk import Disk
+from device_agent.storage.disk import Buffer, Disk
 
 _SUBSETS_OF = 6
 """With at most this many unsynced changes every subset is tried; with more: all, none, all but one, and each one
@@ -78,8 +78,9 @@ class Recorder(Disk):
         super().make_directory(path)
         self._note("make", path)
 
-    def write(self, path: Path, data: bytes, mode: int = 0o600) -> None:
-        super().write(path, data, mode)
+    def write(self, path: Path, *parts: Buffer, mode: int = 0o600) -> None:
+        super().write(path, *parts, mode=mode)
+        data = b"".join(parts)
         self._note("make", path, b"")
         for part in (data[: len(data) // 2], data):
             self._note("fill", path, part)

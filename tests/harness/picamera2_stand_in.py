@@ -6,6 +6,9 @@ the real exposure of a frame.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,11 +23,13 @@ FULL_SCALE_MICROSECONDS = 60_000
 
 
 class Picamera2:
-    """One camera, whose light reaches full scale at `FULL_SCALE_MICROSECONDS`."""
+    """One camera, whose even light reaches full scale at `FULL_SCALE_MICROSECONDS`."""
 
     raw_format = "SBGGR12"
     obeys = True
     covered = False
+    scenes: Mapping[str, float] = {"even": 1.0, "window": 1.0, "dim": 0.0005, "glaring": 5000.0, "covered": 0.0}
+    """The brightness of what may be before the camera."""
 
     def __init__(self, index: int) -> None:
         if index:
@@ -70,15 +75,21 @@ class Picamera2:
         for due, exposure in self._pending:
             if due <= self._taken:
                 self._exposure = exposure
-        level = 0.0 if self.covered else self._exposure / FULL_SCALE_MICROSECONDS
+        scene = "covered" if self.covered else self.scene()
+        level = min(self.scenes[scene] * self._exposure / FULL_SCALE_MICROSECONDS, 16.0)
         self.exposures.append(self._exposure)
-        light = Light.DARK if self.covered else Light.FLAT
+        light = Light.FLAT if level else Light.DARK
         (frame,) = SimulatedSensor(1, Occasion(self._taken, level), WIDTH, HEIGHT).frames(light, 1)
+        if scene == "window":
+            frame.pixels[:, WIDTH // 2 :] //= 2
         return SimpleNamespace(
             make_array=lambda name: self._buffer(frame, name),
             get_metadata=lambda: {"ExposureTime": self._exposure + 7},
             release=lambda: None,
         )
+
+    def scene(self) -> str:
+        return "even"
 
     def _buffer(self, frame: Frame, name: str) -> np.ndarray:
         assert name == "raw"
@@ -89,3 +100,10 @@ class Picamera2:
             groups = [high[:, ::2], high[:, 1::2], low[:, ::2] | low[:, 1::2] << 4]
             data = np.stack(groups, axis=2).reshape(HEIGHT, -1)
         return np.pad(data, ((0, 0), (0, 64)), constant_values=0xAA)
+
+
+class SeenFromAFile(Picamera2):
+    """A camera before which is what the file `BIRTHMARK_SCENE` names, for an agent in its own process."""
+
+    def scene(self) -> str:
+        return Path(os.environ["BIRTHMARK_SCENE"]).read_text(encoding="ascii")

@@ -18,6 +18,7 @@ from shared.protocol.messages import (
     Hello,
     Identity,
     Message,
+    NotReady,
     Proof,
     Receipt,
     ReceiptBody,
@@ -75,6 +76,9 @@ def message(step: Step, *, after: bytes = b"t" * 32) -> Message:
     messages: dict[Step, Message] = {
         Step.HELLO: HELLO,
         Step.IDENTITY: identity(after),
+        Step.NOT_READY: NotReady(
+            hello=after, model="Raspberry Pi Zero 2 W Rev 1.0", serial="10000000abcdef01", code="nuc.map-missing"
+        ),
         Step.CHALLENGE: Challenge(body=challenge_body, signature=b"signed"),
         Step.PROOF: Proof(
             secret=b"x" * 32,

@@ -1,11 +1,12 @@
 """Provisioning with the user's programs: a station process, an agent process with swtpm, and a pair of ttys."""
 
 import json
+import socket
 import sqlite3
 import stat
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,52 @@ def test_many_units_at_once_each_get_their_own(workspace: Path, station: Virtual
             pi.cable.unplug()
     certificates = {unit(station, pi.serial)["certificate_serial"] for pi in pis}
     assert len(certificates) == len(pis)
+
+
+def test_a_pi_without_its_nuc_map_waits_for_it_and_is_provisioned_as_soon_as_it_is_there(
+    workspace: Path, station: VirtualStation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pi = VirtualPi(workspace / "pi-40", 40)
+    station.open_page()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(workspace / "notify"))
+        systemd.settimeout(TIMEOUT_SECONDS)
+        with monkeypatch.context() as environment:
+            environment.setenv("NOTIFY_SOCKET", str(workspace / "notify"))
+            pi.cable.plug()
+            agent = pi.start("--until-provisioned")
+        try:
+            assert systemd.recv(4096).startswith(b"READY=1\nSTATUS=Waiting for the NUC map: there is no NUC map")
+            eventually(lambda: "No NUC map" in station.get("/"))
+            page = station.get("/")
+            assert pi.serial in page
+            assert "nuc capture --guided" in page
+            status = pi.status()
+            assert (status["state"], status["lacks"]) == ("unprovisioned", "nuc.map-missing")
+            time.sleep(4)  # some more Hellos
+            events = [row["event"] for row in audit(station) if row["serial"] == pi.serial]
+            assert events == ["not-ready"], "one row for one plug-in"
+            assert agent.poll() is None
+
+            pi.capture()
+            _, said = agent.communicate(timeout=TIMEOUT_SECONDS)
+        finally:
+            pi.cable.unplug()
+            agent.kill()
+            agent.communicate()
+    assert agent.returncode == 0, said
+    assert said.count("Waiting for the NUC map:") == 1, said
+    assert pi.status()["state"] == "provisioned"
+    assert not pi.nuc_map.exists(), "sealed, and the clear file removed"
+    events = [row["event"] for row in audit(station) if row["serial"] == pi.serial]
+    assert events == ["not-ready", "reserved", "issued", "provisioned"]
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + TIMEOUT_SECONDS
+    while not holds():
+        assert time.monotonic() < give_up
+        time.sleep(0.1)
 
 
 def test_two_pis_with_one_serial_number_are_distinguished(

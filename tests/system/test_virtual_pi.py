@@ -129,6 +129,16 @@ def test_setup_finds_the_devices_pins_the_root_and_run_again_changes_nothing(pi:
     pi.eventually(WAITING, 60)
 
 
+def test_a_pi_without_its_nuc_map_waits_for_it_and_goes_on_by_itself(pi: Guest) -> None:
+    pi.good(f"mv {NUC_MAP} {NUC_MAP}.away && systemctl restart birthmark-agent", 60)
+    pi.eventually("systemctl show -P StatusText birthmark-agent | grep -q 'Waiting for the NUC map'", 60)
+    told = pi.run("birthmark-agent status --json")
+    assert (told.code, json.loads(told.text)["lacks"]) == (1, "nuc.map-missing")
+    pi.good(f"mv {NUC_MAP}.away {NUC_MAP}")
+    pi.eventually(WAITING, 60)
+    assert pi.good("systemctl show -P NRestarts birthmark-agent") == "0"
+
+
 def test_plugging_in_raises_the_link_and_wakes_the_station(pi: Guest) -> None:
     pi.eventually("systemctl is-active -q birthmark-station", 60)
     assert pi.good("systemctl show -P TriggeredBy birthmark-station") == "birthmark-station.socket"

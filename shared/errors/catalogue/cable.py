@@ -137,4 +137,10 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "a message came at the wrong time",
         "The other end is faulty or hostile; unplug it.",
     ),
+    ErrorKind(
+        "session.unit-not-ready",
+        "the unit is not ready, for a reason this version does not know",
+        "`sudo birthmark-agent status` on the unit says what it lacks; update the station.",
+        retry=True,
+    ),
 )

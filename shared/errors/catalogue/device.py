@@ -224,6 +224,12 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "Take all of them with the same sensor in the same mode, at full resolution and raw.",
     ),
     ErrorKind(
+        "nuc.lens-not-covered",
+        "nobody covered the lens in time",
+        "Capture again, and when it asks put the cap on, or lay the sensor face down in the dark, and leave it there.",
+        retry=True,
+    ),
+    ErrorKind(
         "nuc.map-damaged",
         "the NUC map is damaged",
         "Restore it from a copy: one captured anew has another hash, and the unit must be provisioned again.",
@@ -237,7 +243,8 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ErrorKind(
         "nuc.map-missing",
         "there is no NUC map",
-        "Give its path with --nuc-map; `birthmark-agent nuc capture` makes one.",
+        "On the Pi, `sudo birthmark-agent nuc capture --guided` makes one where the agent waits for it, or copy the"
+        " sensor's there (--nuc-map, else nuc.map in the state directory).",
     ),
     ErrorKind(
         "nuc.map-not-kept",
@@ -260,6 +267,12 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "Update this agent.",
     ),
     ErrorKind("nuc.map-unreadable", "the NUC map cannot be read", "Check its owner and permissions."),
+    ErrorKind(
+        "nuc.no-even-light",
+        "nobody pointed the camera at an even light in time",
+        "Capture again, and when it asks point it at an evenly lit surface until the LED flashes fast.",
+        retry=True,
+    ),
     ErrorKind(
         "nuc.no-numpy",
         "the libraries for NUC maps are not installed",

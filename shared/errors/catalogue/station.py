@@ -126,7 +126,13 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
     ErrorKind(
         "http.host-unknown",
         "the request names a host that is not this station's",
-        "Use the address that `birthmark-station serve` prints, or set public_url to the name others know it by.",
+        "Use the address that `birthmark-station serve` prints, or add the name that others know it by to hosts under "
+        "[web] in station.toml.",
+    ),
+    ErrorKind(
+        "http.in-the-clear",
+        "a machine that is served without TLS gets nothing here that takes a token",
+        "Ask by TLS or on the station itself, or through an SSH tunnel: ssh -L 8001:127.0.0.1:8001 STATION.",
     ),
     ErrorKind(
         "http.internal",
@@ -148,7 +154,8 @@ KINDS: Final[tuple[ErrorKind, ...]] = (
         "http.not-loopback",
         "a station is not served to other machines in the clear",
         "Give --tls-certificate and --tls-key, to the service as credentials (docs/operator.md), or --behind-proxy "
-        "with its address when a proxy in front of it does TLS; or use 127.0.0.1 and reach it through an SSH tunnel: "
+        "with its address when a proxy in front of it does TLS; for a private network of this machine's containers, "
+        "list that under plain_http in station.toml; or use 127.0.0.1 and reach it through an SSH tunnel: "
         "ssh -L 8001:127.0.0.1:8001 STATION.",
     ),
     ErrorKind(

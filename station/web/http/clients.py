@@ -45,6 +45,11 @@ def is_local(request: web.Request) -> bool:
     return is_loopback_address(request.remote or "") and is_loopback_name(host_name(request.headers.get("Host", "")))
 
 
+def is_in_the_clear(request: web.Request) -> bool:
+    """Whether another machine sent it and nothing encrypts the way: neither our TLS nor a trusted proxy's."""
+    return not (request.secure or is_from_proxy(request) or is_loopback_address(request.remote or ""))
+
+
 def host_name(host: str) -> str:
     """Return the name in a Host header, or in an origin after its scheme, without the port; empty without one."""
     try:

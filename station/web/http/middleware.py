@@ -15,7 +15,7 @@ from shared.text import printable
 from station.web import app_keys
 from station.web.auth.cross_site import refuse_cross_site
 from station.web.endpoint import Endpoint
-from station.web.http.clients import client, host_name, is_loopback_name, is_own_address
+from station.web.http.clients import client, host_name, is_in_the_clear, is_loopback_name, is_own_address
 from station.web.http.problems import TooManyError, answer, headers_of, problem_of
 from station.web.http.turns import TURN, Turn
 from station.web.pages.overview import EVENTS_PATH
@@ -136,6 +136,16 @@ async def require_known_host(request: web.Request, handler: Handler) -> web.Stre
     hosts = request.headers.getall("Host", [])
     if len(hosts) != 1 or not _is_ours(request, hosts[0]):
         raise BirthmarkError("http.host-unknown")
+    if not _is_ours(request, request.host):  # the target itself may name one (RFC 9112, 3.2.2)
+        raise BirthmarkError("http.host-unknown")
+    return await handler(request)
+
+
+@web.middleware
+async def keep_secrets_off_plain_http(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse another machine whose way here nothing encrypts everything that takes or gives a token or a session."""
+    if is_in_the_clear(request) and not _needs_no_token(request):
+        raise BirthmarkError("http.in-the-clear")
     return await handler(request)
 
 
@@ -198,10 +208,17 @@ MIDDLEWARES: Final[tuple[Middleware, ...]] = (
     refuse_compressed,
     require_known_host,
     limit_rate,
+    keep_secrets_off_plain_http,
     refuse_cross_site,
     limit_duration,
 )
 """The outermost first."""
+
+
+def _needs_no_token(request: web.Request) -> bool:
+    if endpoint := _endpoint(request):
+        return endpoint.scope is None or bool(endpoint.open_when and endpoint.open_when(request))
+    return request.path.startswith(STATIC_PATH) or request.match_info.http_exception is not None
 
 
 def _is_ours(request: web.Request, host: str) -> bool:

@@ -36,6 +36,7 @@ STATUS: Final[dict[ErrorCode, int]] = {
     "http.cross-site": 403,
     "http.field-invalid": 400,
     "http.host-unknown": 421,
+    "http.in-the-clear": 403,
     "http.internal": 500,
     "http.malformed": 400,
     "http.method-not-allowed": 405,

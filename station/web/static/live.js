@@ -98,7 +98,7 @@ function show(region, html) {
   const parsed = new DOMParser().parseFromString(policy.createHTML(html), "text/html");
   conform(region, parsed.body);
   const news = [...states(region)].filter(([id, { state }]) => state !== before.get(id)?.state);
-  const said = news.filter(([, { state }]) => state === "done" || state === "failed");
+  const said = news.filter(([, { state }]) => ["done", "failed", "not-ready"].includes(state));
   if (before.size && said.length) announcer.textContent = said.map(([, { text }]) => text).join(" ");
 }
 

@@ -24,10 +24,22 @@ EXPIRES_SOON: Final = 60 * 86400
 _PORT_WORDS: Final = {
     PortState.ABSENT: "Closed",
     PortState.WAITING: "Ready",
+    PortState.NOT_READY: "Not ready",
     PortState.WORKING: "Working",
     PortState.DONE: "Done",
     PortState.FAILED: "Failed",
 }
+_LACKS: Final = {"nuc.map-missing": "No NUC map"}
+"""Words for a unit that is not ready, by what it lacks."""
+
+_URGENCY: Final = (
+    PortState.FAILED,
+    PortState.ABSENT,
+    PortState.NOT_READY,
+    PortState.WORKING,
+    PortState.DONE,
+    PortState.WAITING,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +116,9 @@ def port_view(port: PortChanged) -> PortView:
     return PortView(
         port=port.port,
         state=port.state.value,
-        word=_PORT_WORDS[port.state],
+        word=_LACKS.get(port.code, _PORT_WORDS[port.state])
+        if port.state is PortState.NOT_READY
+        else _PORT_WORDS[port.state],
         serial=port.serial,
         model=port.model,
         note=_capital(port.note),
@@ -118,8 +132,7 @@ def port_view(port: PortChanged) -> PortView:
 def summary(ports: Sequence[PortChanged]) -> str:
     """Count the ports in each state, the most urgent first: "1 failed, 2 working"."""
     counts = Counter(port.state for port in ports)
-    order = (PortState.FAILED, PortState.ABSENT, PortState.WORKING, PortState.DONE, PortState.WAITING)
-    return ", ".join(f"{counts[state]} {_PORT_WORDS[state].lower()}" for state in order if counts[state])
+    return ", ".join(f"{counts[state]} {_PORT_WORDS[state].lower()}" for state in _URGENCY if counts[state])
 
 
 def unit_view(unit: Unit, now: float, daily_warning: int) -> UnitView:
@@ -156,7 +169,7 @@ def often_validated(serials: Sequence[str], number: int, daily_warning: int) -> 
 
 
 def _steps(port: PortChanged) -> tuple[StepView, ...]:
-    if port.state in (PortState.ABSENT, PortState.WAITING):
+    if port.state in (PortState.ABSENT, PortState.WAITING, PortState.NOT_READY):
         return ()
     next_one = {PortState.WORKING: "now", PortState.FAILED: "failed"}.get(port.state, "ahead")
     return tuple(

@@ -1,4 +1,4 @@
-"""systemd-analyze accepts the drop-ins of docs/operator.md, with the units they change."""
+"""systemd-analyze accepts the drop-ins of the operator's pages, with the units they change."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import pytest
 from tests.system.words import words
 
 ROOT = Path(__file__).parents[3]
-PAGE = ROOT / "docs" / "operator.md"
 WRITTEN = re.compile(r"^sudo tee /etc/systemd/system/(\S+) <<'EOF'\n(.*?)^EOF$", re.MULTILINE | re.DOTALL)
 
 
-def drop_ins(heading: str) -> dict[str, str]:
+def drop_ins(page: str, heading: str) -> dict[str, str]:
     """Return the files that the section's commands write below /etc/systemd/system, by their path there."""
-    return {place: text for each in words(PAGE, heading) for place, text in WRITTEN.findall(each.commands)}
+    return {
+        place: text for each in words(ROOT / "docs" / page, heading) for place, text in WRITTEN.findall(each.commands)
+    }
 
 
 def verify(units: Path) -> str:
@@ -48,9 +49,16 @@ def units(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(("heading", "count"), [("By the station's own TLS", 2), ("Behind nginx", 1)])
-def test_systemd_accepts_the_drop_ins_of_the_guide(units: Path, heading: str, count: int) -> None:
-    written = drop_ins(heading)
+@pytest.mark.parametrize(
+    ("page", "heading", "count"),
+    [
+        ("operator.md", "By the station's own TLS", 2),
+        ("operator.md", "Behind nginx", 1),
+        ("containers.md", "An aggregator in a container", 1),
+    ],
+)
+def test_systemd_accepts_the_drop_ins_of_the_guide(units: Path, page: str, heading: str, count: int) -> None:
+    written = drop_ins(page, heading)
     assert len(written) == count
     for place, text in written.items():
         (units / place).parent.mkdir()

@@ -67,7 +67,11 @@ def test_a_written_configuration_is_read_again(tmp_path: Path) -> None:
         tables=TablesConfig(count=250),
         attestation=AttestationConfig(ek_policy=EkPolicy.RECORD),
         session=SessionConfig(hello_seconds=0.5),
-        web=WebConfig(hosts=["station-3.local"], rates=RatesConfig(page=1.5)),
+        web=WebConfig(
+            hosts=["station-3.local", "fd00::1"],
+            plain_http=["172.17.0.0/16", "10.0.0.9", "fd00::/64"],
+            rates=RatesConfig(page=1.5),
+        ),
     )
     assert config.load(written(tmp_path, config.to_toml(made))) == made
 
@@ -80,6 +84,14 @@ def test_a_written_configuration_is_read_again(tmp_path: Path) -> None:
         ("[authority]\nauthority_id = 'a b'", "Expected 1 to 64 letters, digits and _.- at authority.authority_id"),
         ("[authority]\npublic_url = 'x'", "Expected an address such as https://station.example.org at authority"),
         ("[web]\nhosts = ['a b']", "Expected a host name or an address without a port at web.hosts"),
+        ("[web]\nhosts = ['station.local:8001']", "web.hosts: station.local:8001 is not a name without a port"),
+        ("[web]\nplain_http = ['containers']", "Expected a network such as 172.17.0.0/16, or an address at web.plain"),
+        ("[web]\nplain_http = ['172.17.0.1/16']", "web.plain_http: 172.17.0.1/16 has host bits set"),
+        ("[web]\nplain_http = ['0.0.0.0/0']", "web.plain_http: 0.0.0.0/0 is not a private network, a part of 10.0"),
+        ("[web]\nplain_http = ['::/0']", "web.plain_http: ::/0 is not a private network"),
+        ("[web]\nplain_http = ['172.16.0.0/11']", "has host bits set"),
+        ("[web]\nplain_http = ['172.0.0.0/8']", "web.plain_http: 172.0.0.0/8 is not a private network"),
+        ("[web]\nplain_http = ['203.0.113.7']", "web.plain_http: 203.0.113.7 is not a private network"),
         ("[web]\ncors_origins = ['x']", "Expected an origin such as https://gallery.example.org at web.cors"),
         ("[authority]\nroot_key = 'x'", "root_key"),
         ("[tables]\ncount = 2", "tables.count"),

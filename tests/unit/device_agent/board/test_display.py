@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from device_agent.board.display import Display
-from device_agent.board.led import find_led
+from device_agent.board.led import Pattern, find_led
 from shared.errors import BirthmarkError
 from virtual.timeouts import TIMEOUT_SECONDS
 
@@ -42,6 +42,28 @@ def test_a_failed_session_is_reported_and_the_agent_is_ready_nevertheless(
     assert said.startswith(b"READY=1\nSTATUS=")
     assert said.endswith(b"[trust.not-a-station]")
     assert "[trust.not-a-station]" in capsys.readouterr().err
+
+
+def test_what_a_unit_waits_for_stays_shown_while_it_also_waits_for_a_station(
+    manager: socket.socket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown: list[Pattern] = []
+    led = find_led(tmp_path)
+    led.show = shown.append  # type: ignore[method-assign,assignment]
+    display = Display(led)
+    display.lacking(BirthmarkError("nuc.map-missing"))
+    said = manager.recv(4096)
+    assert said.startswith(b"READY=1\nSTATUS=Waiting for the NUC map: there is no NUC map")
+    assert b"nuc capture --guided" in said
+    display.waiting_for(BirthmarkError("tpm.no-device"))
+    assert b"there is no TPM" in manager.recv(4096)
+    display.progress(0, "Waiting for a station")
+    assert manager.recv(4096) == said
+    display.lacking(None)
+    display.progress(0, "Waiting for a station")
+    assert manager.recv(4096) == b"READY=1\nSTATUS=Waiting for a station"
+    assert shown == [Pattern.NO_MAP, Pattern.WAITING, Pattern.NO_MAP, Pattern.WAITING]
+    assert "The NUC map is here." in capsys.readouterr().err
 
 
 def test_waiting_for_a_chip_is_reported_and_is_not_ready_yet(

@@ -59,6 +59,22 @@ def test_an_led_that_did_not_show_done_gets_its_trigger_back(leds: Path) -> None
     assert (leds / "ACT/trigger").read_text() == "mmc0"
 
 
+def test_who_takes_the_led_has_it_until_he_closes_it_and_then_the_other_goes_on(leds: Path) -> None:
+    waiting, guide = find_led(leds), find_led(leds)
+    waiting.show(Pattern.WORKING)
+    eventually(partial(shows, leds / "ACT", "1"))
+    guide.take()
+    guide.show(Pattern.DONE)
+    eventually(partial(shows, leds / "ACT", "1"))
+    for _ in range(50):
+        assert shows(leds / "ACT", "1"), "the other would have blinked"
+        time.sleep(0.01)
+    guide.close()
+    for value in ("0", "1"):
+        eventually(partial(shows, leds / "ACT", value))
+    waiting.close()
+
+
 def test_a_board_without_the_led_or_without_permission_is_no_error(tmp_path: Path, leds: Path) -> None:
     none = find_led(tmp_path / "none")
     none.show(Pattern.WAITING)

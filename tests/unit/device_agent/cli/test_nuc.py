@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import json
 import os
 import stat
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from device_agent.board.led import Led, Pattern
 from device_agent.cli.main import main
 from device_agent.nuc_map.format import decode
 from device_agent.nuc_map.frames import Light
 from device_agent.nuc_map.sensor import FACTORY, LATER, Occasion, SimulatedSensor
 from device_agent.storage.disk import Disk
 from shared.errors import BirthmarkError
+from tests.harness.picamera2_stand_in import Picamera2
 
 
 def run(*arguments: object) -> Result:
@@ -65,6 +70,28 @@ def test_a_folder_of_frames_becomes_a_map_that_fits_a_later_folder(tmp_path: Pat
     assert fit["verdict"] == "fits"
     assert [colour["colour"] for colour in fit["colours"]] == ["R", "Gr", "Gb", "B"]
     assert all(colour["agreement"] > 0.8 for colour in fit["colours"])
+
+
+def test_whoever_looks_at_the_led_alone_is_guided_to_a_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[Pattern] = []
+
+    class Looker(Led):
+        """Somebody who does what the LED says."""
+
+        def show(self, pattern: Pattern) -> None:
+            shown.append(pattern)
+            Picamera2.covered = pattern is Pattern.COVER or (Picamera2.covered and pattern is Pattern.WORKING)
+
+    monkeypatch.setattr(Picamera2, "covered", False)
+    monkeypatch.setitem(sys.modules, "picamera2", SimpleNamespace(Picamera2=Picamera2))
+    monkeypatch.setattr(importlib.import_module("device_agent.cli.nuc"), "find_led", lambda: Looker(None))
+    made = run("capture", "--guided", "--output", tmp_path / "map", "--frames", 8)
+    assert made.exit_code == 0, made.output
+    assert shown == [Pattern.LIGHT, Pattern.WORKING, Pattern.COVER, Pattern.WORKING, Pattern.DONE]
+    assert decode((tmp_path / "map").read_bytes()).header.sensor == "imx477"
+    again = run("capture", "--guided", "--output", tmp_path / "map", "--frames", 8)
+    assert (again.exit_code, shown[-1]) == (1, Pattern.FAILED)
+    assert "[nuc.map-exists]" in again.stderr
 
 
 def test_a_map_is_private_and_whole_and_alone(tmp_path: Path) -> None:

@@ -42,7 +42,9 @@ class Sessions:
         monkeypatch.setattr(MODULE, "serve_once", self._serve_once)
         monkeypatch.setattr(MODULE, "serve", self._serve)
 
-    def _agent(self, options: Options, _tpm: object, say: object, findings: Callable[[], tuple[str, ...]]) -> object:
+    def _agent(
+        self, options: Options, _tpm: object, say: object, findings: Callable[[], tuple[str, ...]], lacking: object
+    ) -> object:
         assert callable(say)
         self.findings = findings()
         self.options = options
@@ -164,7 +166,10 @@ def test_the_environment_replaces_the_options(sessions: Sessions, state_dir: Pat
         *("--root-certificate", "root.pem", "--intermediate-certificate", "intermediate.pem"),
     )
     assert by_options.exit_code == 0, by_options.output
-    expected = Options(state_dir, "simulator", Path("map"), True, "s", Path("root.pem"), "m", Path("intermediate.pem"))
+    expected = Options(
+        *(state_dir, "simulator", Path("map"), True, "s", Path("root.pem"), "m", Path("intermediate.pem")),
+        wait_for_map=True,
+    )
     assert sessions.options == expected
     names = {"TPM": "simulator", "NUC_MAP": "map", "SERIAL": "s", "MODEL": "m"}
     names |= {"ROOT_CERTIFICATE": "root.pem", "INTERMEDIATE_CERTIFICATE": "intermediate.pem"}

@@ -65,8 +65,18 @@ def test_a_unit_without_an_identity_says_so_with_or_without_its_directory(tmp_pa
     (tmp_path / "empty").mkdir(mode=0o700)
     for state in (tmp_path / "none", tmp_path / "empty"):
         shown = run("status", state, "--json")
-        assert (shown.exit_code, json.loads(shown.stdout)) == (1, {"state": "unprovisioned"})
-        assert run("status", state).stdout.startswith("unprovisioned: plug it into a station")
+        told = json.loads(shown.stdout)
+        assert (shown.exit_code, told["state"], told["lacks"]) == (1, "unprovisioned", "nuc.map-missing")
+        assert "nuc capture --guided" in told["advice"]
+        said = run("status", state).stdout
+        assert said.startswith("unprovisioned, waiting for the NUC map: there is no NUC map: ")
+        assert told["advice"] in said
+    nuc_map = tmp_path / "elsewhere"
+    nuc_map.write_bytes(b"a map")
+    shown = run("status", tmp_path / "empty", "--json", "--nuc-map", str(nuc_map))
+    assert json.loads(shown.stdout) == {"state": "unprovisioned"}
+    shown = run("status", tmp_path / "empty", "--nuc-map", str(nuc_map))
+    assert shown.stdout.startswith("unprovisioned: plug it into a station")
     assert summary(None) == Summary("unprovisioned")
 
 

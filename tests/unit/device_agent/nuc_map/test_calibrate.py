@@ -13,6 +13,7 @@ from device_agent.nuc_map.format import DEFECTIVE, FULL_SCALE, GAIN_ONE, Buffer,
 from device_agent.nuc_map.frames import Frame, FrameFormat, Light, Pixels, colour_planes, frame_format
 from device_agent.nuc_map.pattern import correlation, local_mean
 from device_agent.nuc_map.sensor import FACTORY, LATER, Occasion, SimulatedSensor
+from tests.harness import plain_calibration
 
 WIDTH, HEIGHT = 256, 192
 
@@ -107,13 +108,38 @@ def test_the_same_seed_is_the_same_sensor_and_another_occasion_is_other_noise() 
     assert encode(captured(sensor(9))) != encode(captured(sensor(10)))
 
 
+@pytest.mark.parametrize(
+    ("seed", "width", "height", "pattern", "bits", "frames"),
+    [
+        (20, 256, 192, "BGGR", 12, 16),
+        (21, 350, 212, "GRBG", 10, 9),
+        (22, 301, 233, "MONO", 16, 12),
+        (23, 640, 480, "RGGB", 12, 70),
+    ],
+)
+def test_working_in_bands_and_in_place_changes_no_bit_of_the_map(
+    seed: int, width: int, height: int, pattern: str, bits: int, frames: int
+) -> None:
+    source = sensor(seed, width=width, height=height, pattern=pattern, bits=bits)
+    assert encode(captured(source, frames)) == encode(plain_calibration.captured(source, frames))
+
+
 def test_sums_do_not_overflow_at_the_largest_count_and_the_widest_pixel() -> None:
     total = calibrate._Sum()
-    white = np.full((2, 2), 65535, np.uint16)
-    total.add(white)
-    for _ in range(4095):
+    white = Frame(frame_format(96, 96, "MONO", 16, ""), np.full((96, 96), 65535, np.uint16))
+    for _ in range(4096):
         total.add(white)
     assert (total.average(16) == 65535).all()
+
+
+def test_sums_are_exact_whatever_the_frames_are() -> None:
+    rng = np.random.default_rng(3)
+    frames = rng.integers(0, 65536, (300, 97, 98), np.uint16)
+    frames[:, 0, 0] = 65535
+    total = calibrate._Sum()
+    for pixels in frames:
+        total.add(Frame(frame_format(98, 97, "MONO", 16, ""), pixels))
+    assert (total.average(16) == (frames.sum(axis=0, dtype=np.uint64) + 150) // 300).all()
 
 
 def test_frames_are_not_kept() -> None:

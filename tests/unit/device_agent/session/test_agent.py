@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from device_agent.nuc_map.calibrate import build, take_darks, take_flats
+from device_agent.nuc_map.format import MAGIC, encode
+from device_agent.nuc_map.sensor import SimulatedSensor
+from device_agent.session import agent as agent_module
 from device_agent.session.agent import Agent, Options, forget
+from device_agent.session.awaited_map import FileWatch
 from device_agent.session.trusted_authority import TrustedAuthority, load_authority
 from device_agent.tpm import Simulator
 from device_agent.tpm.source import TpmSource, open_tpm
@@ -72,6 +78,44 @@ def test_a_map_that_is_to_be_kept_is_kept(tpm: TpmSource, state_dir: Path, nuc_m
 def test_a_unit_that_was_never_provisioned_needs_its_map(tpm: TpmSource, state_dir: Path, tmp_path: Path) -> None:
     assert code(lambda: Agent(options(state_dir), tpm)) == "nuc.map-missing"
     assert code(lambda: Agent(options(state_dir, tmp_path / "none"), tpm)) == "nuc.map-missing"
+
+
+@pytest.fixture
+def moments(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, for a `FileWatch`; the last value counts."""
+    now = [0.0]
+    monkeypatch.setattr(agent_module, "FileWatch", partial(FileWatch, clock=lambda: now[-1]))
+    return now
+
+
+def test_a_unit_that_may_wait_for_its_map_says_what_it_lacks_until_the_map_is_there(
+    tpm: TpmSource, state_dir: Path, tmp_path: Path, moments: list[float]
+) -> None:
+    nuc_map = tmp_path / "late.map"
+    told: list[BirthmarkError | None] = []
+    agent = Agent(options(state_dir, nuc_map, wait_for_map=True), tpm, lacking=told.append)
+    assert [lack and lack.code for lack in told] == ["nuc.map-missing"]
+    said = agent.not_ready(b"t" * 32)
+    assert (said.hello, said.serial, said.model, said.code) == (b"t" * 32, SERIAL, "a Pi", "nuc.map-missing")
+
+    sensor = SimulatedSensor(1, width=96, height=96)
+    real = encode(build(take_flats(sensor, 16), take_darks(sensor, 8)))
+    for number, content in enumerate((b"", real[:5000], real), 1):
+        nuc_map.write_bytes(content)
+        assert agent.lack() is not None, "whoever copies it may not be done"
+        moments.append(number * 10.0)
+        agent.lack()
+    assert [lack and lack.code for lack in told] == ["nuc.map-missing", "nuc.map-empty", "nuc.map-damaged", None]
+    assert agent.lack() is None
+    agent.agent_session()
+    agent.provisioned()
+    assert not nuc_map.exists()
+
+
+def test_half_a_map_is_never_taken(tpm: TpmSource, state_dir: Path, nuc_map: Path) -> None:
+    nuc_map.write_bytes(MAGIC + bytes([0, 1, 0, 0, 0, 0, 1, 0]) + b"a header that ends ear")
+    assert code(lambda: Agent(options(state_dir, nuc_map), tpm)) == "nuc.map-damaged"
+    assert nuc_map.exists()
 
 
 def test_a_provisioned_unit_needs_no_map_and_the_clear_one_left_behind_is_removed(

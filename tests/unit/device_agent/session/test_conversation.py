@@ -20,7 +20,7 @@ from device_agent.storage.tpm_blob import Blob
 from shared import limits
 from shared.errors import BirthmarkError
 from shared.protocol.framing import FrameDecoder
-from shared.protocol.messages import Challenge, Credentials, Hello, Message, Proof, Receipt, Refusal, decode
+from shared.protocol.messages import Challenge, Credentials, Hello, Message, NotReady, Proof, Receipt, Refusal, decode
 from shared.protocol.messages import Identity as IdentityMessage
 from shared.protocol.session import Received, Session
 from shared.protocol.states import STEPS, Role, State, Step
@@ -172,6 +172,42 @@ def test_a_station_that_greets_anew_meets_a_new_unit_wherever_the_old_one_was(mo
 
     assert converse(line, Honest, told) is PROVISIONED
     assert Honest.made == 2
+
+
+class Unready:
+    """A unit that lacks its NUC map for some looks."""
+
+    def __init__(self, looks: int) -> None:
+        self.looks = looks
+
+    def lack(self) -> BirthmarkError | None:
+        self.looks -= 1
+        return BirthmarkError("nuc.map-missing") if self.looks >= 0 else None
+
+    def not_ready(self, transcript: bytes) -> NotReady:
+        message = samples.message(Step.NOT_READY, after=transcript)
+        assert isinstance(message, NotReady)
+        return message
+
+
+class GreetsOnAndOn(FakeLine):
+    def read(self, seconds: float) -> bytes:
+        if self.station.state is State.IDLE:
+            self.station.send(samples.HELLO)
+        return super().read(seconds)
+
+
+def test_a_unit_without_its_map_says_so_to_every_hello_and_goes_on_when_it_has_one() -> None:
+    line = GreetsOnAndOn(greets=False)
+    told: list[str] = []
+    Honest.made = 0
+    identity = converse(line, Honest, lambda _step, text: told.append(text), readiness=Unready(5))
+    assert identity is PROVISIONED
+    said = kinds(line)
+    assert said[-3:] == ["Identity", "Proof", "Receipt"]
+    assert set(said[:-3]) == {"NotReady"}
+    assert Honest.made == 1, "only then has it the map"
+    assert told[:3] == ["Waiting for a station", "Waiting for a station", "Saying who this is"]
 
 
 def test_hellos_of_two_stations_that_waited_in_the_line_are_answered_in_turn() -> None:

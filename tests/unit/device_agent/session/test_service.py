@@ -50,7 +50,10 @@ class ScriptedSessions:
         self.links.append(link)
         return link
 
-    def _converse(self, link: Mock, *_: object, wait_seconds: float | None, step_seconds: float) -> Identity:
+    def _converse(
+        self, link: Mock, *_: object, wait_seconds: float | None, step_seconds: float, readiness: object
+    ) -> Identity:
+        assert readiness is self.agent
         self.waits.append((wait_seconds, step_seconds))
         if not self.ends:
             raise StoppedError

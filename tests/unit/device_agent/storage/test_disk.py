@@ -29,9 +29,19 @@ def test_a_file_is_never_written_over_and_is_replaced_only_as_a_whole(tmp_path: 
         disk.write(path, b"new")
     assert (caught.value.code, path.read_bytes()) == ("disk.failed", b"old")
     (tmp_path / ".file.new").write_bytes(b"left by a power cut")
-    disk.replace(path, b"new", 0o644)
+    disk.replace(path, b"new", mode=0o644)
     assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"new", 0o644)
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_ctrl_c_in_a_replacement_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        Disk().replace(tmp_path / "file", b"half ", b"and half")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -12,54 +12,54 @@ from tests.harness import samples
 from tests.unit.shared.protocol.test_framing import decoded
 
 # A message that arrives: T accepted, X refused with a code, . ignored (our own echoed, or an old one).
-COLUMNS = "hello identity challenge proof credentials receipt done refusal"
+COLUMNS = "hello identity not-ready challenge proof credentials receipt done refusal"
 HEARD = {
     Role.AGENT: """
-        idle          T . . . . . . .
-        greeted       T . . . . . . T
-        identified    T . T . X . X T
-        challenged    T . X . X . X T
-        proven        T . X . T . X T
-        credentialed  T . X . X . X T
-        stored        T . X . X . T T
-        done          T . . . . . . .
-        refused       T . . . . . . .
+        idle          T . . . . . . . .
+        greeted       T . . . . . . . T
+        identified    T . . T . X . X T
+        challenged    T . . X . X . X T
+        proven        T . . X . T . X T
+        credentialed  T . . X . X . X T
+        stored        T . . X . X . T T
+        done          T . . . . . . . .
+        refused       T . . . . . . . .
     """,
     Role.STATION: """
-        idle          . . . . . . . .
-        greeted       . T . . . . . T
-        identified    . X . X . X . T
-        challenged    . X . T . X . T
-        proven        . X . X . X . T
-        credentialed  . X . X . T . T
-        stored        . X . X . X . T
-        done          . . . . . . . .
-        refused       . . . . . . . .
+        idle          . . . . . . . . .
+        greeted       . T T . . . . . T
+        identified    . X X . X . X . T
+        challenged    . X X . T . X . T
+        proven        . X X . X . X . T
+        credentialed  . X X . X . T . T
+        stored        . X X . X . X . T
+        done          . . . . . . . . .
+        refused       . . . . . . . . .
     """,
 }
 # What an end may send: + allowed, - a bug of ours.
 SAID = {
     Role.AGENT: """
-        idle          - - - - - - - -
-        greeted       - + - - - - - +
-        identified    - - - - - - - +
-        challenged    - - - + - - - +
-        proven        - - - - - - - +
-        credentialed  - - - - - + - +
-        stored        - - - - - - - +
-        done          - - - - - - - -
-        refused       - - - - - - - -
+        idle          - - - - - - - - -
+        greeted       - + + - - - - - +
+        identified    - - - - - - - - +
+        challenged    - - - - + - - - +
+        proven        - - - - - - - - +
+        credentialed  - - - - - - + - +
+        stored        - - - - - - - - +
+        done          - - - - - - - - -
+        refused       - - - - - - - - -
     """,
     Role.STATION: """
-        idle          + - - - - - - -
-        greeted       + - - - - - - +
-        identified    + - + - - - - +
-        challenged    + - - - - - - +
-        proven        + - - - + - - +
-        credentialed  + - - - - - - +
-        stored        + - - - - - + +
-        done          + - - - - - - -
-        refused       + - - - - - - -
+        idle          + - - - - - - - -
+        greeted       + - - - - - - - +
+        identified    + - - + - - - - +
+        challenged    + - - - - - - - +
+        proven        + - - - - + - - +
+        credentialed  + - - - - - - - +
+        stored        + - - - - - - + +
+        done          + - - - - - - - -
+        refused       + - - - - - - - -
     """,
 }
 

@@ -140,3 +140,27 @@ def test_what_an_authority_holds_belongs_together(authority: Authority) -> None:
     for below, above in pairwise(chain):
         below.verify_directly_issued_by(above)
     assert certificates.earlier_intermediates == ()
+
+
+def test_a_renewal_beside_a_load_leaves_certificate_and_key_that_belong_together(
+    tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may replace the station's certificate and key at any moment: here at each read of the file."""
+    assert isinstance(authority.issuer, KeyFileIssuer)
+    issuing = authority.issuer._key
+    read = Path.read_bytes
+    renewals = 0
+
+    def renewed_afterwards(path: Path) -> bytes:
+        nonlocal renewals
+        content = read(path)
+        if path.name == "station.pem":
+            key = ec.generate_private_key(ec.SECP256R1())
+            asked = profiles.station("Acme", "hall", key.public_key(), AT, authority.certificates.intermediate)
+            files.store_station(tmp_path, SECRET, asked.sign(issuing, hashes.SHA256()), key)
+            renewals += 1
+        return content
+
+    monkeypatch.setattr(Path, "read_bytes", renewed_afterwards)
+    assert files.load(tmp_path, CONFIG, SECRET).identity.certificate == authority.identity.certificate
+    assert renewals

@@ -14,10 +14,22 @@ from click.testing import CliRunner, Result
 from shared.errors import BirthmarkError
 from station.cli import answers, tpm_vendors
 from station.cli.answers import Answers, Options
-from station.config import EkPolicy, EkTemplateName
+from station.config import EkPolicy, EkTemplateName, WebConfig
 
 NOTHING = Options(
-    None, None, None, None, False, None, None, "BIRTHMARK_SMA", 3, EkPolicy.REQUIRE, EkTemplateName.L_2, False
+    None,
+    None,
+    None,
+    None,
+    False,
+    None,
+    None,
+    "BIRTHMARK_SMA",
+    3,
+    EkPolicy.REQUIRE,
+    EkTemplateName.L_2,
+    WebConfig(),
+    False,
 )
 PASSPHRASE = "correct horse battery"
 
@@ -28,6 +40,7 @@ def everything() -> Options:
         name="Bench 3",
         organization="Example",
         public_url="https://sma.example.org",
+        web=WebConfig(hosts=["host.docker.internal"], plain_http=["172.17.0.0/16"]),
         root_passphrase_file=io.StringIO(f"{PASSPHRASE}\n"),
         yes=True,
     )
@@ -67,6 +80,7 @@ def test_options_that_say_everything_are_the_answers(tmp_path: Path) -> None:
     found = answers.collect(everything(), tmp_path)
     assert (found.config.name, found.config.authority.organization) == ("Bench 3", "Example")
     assert found.config.authority.public_url == "https://sma.example.org"
+    assert found.config.web == WebConfig(hosts=["host.docker.internal"], plain_http=["172.17.0.0/16"])
     assert (found.passphrase, found.ek_roots, found.root_key_to) == (PASSPHRASE, None, None)
 
 
@@ -96,6 +110,7 @@ def test_at_a_terminal_missing_options_are_asked_for_and_again_after_a_bad_answe
     assert "12 characters or more" in result.stderr
     assert PASSPHRASE not in result.output
     assert found.config.authority.public_url == "https://sma.example.org"
+    assert found.config.web == WebConfig(hosts=["host.docker.internal"], plain_http=["172.17.0.0/16"])
     assert found.passphrase == PASSPHRASE
 
 

@@ -9,18 +9,30 @@ import pytest
 
 from shared.errors import BirthmarkError
 from station.cli.init import settings
-from station.config import EkPolicy, EkTemplateName
+from station.config import CONFIG_NAME, EkPolicy, EkTemplateName, WebConfig, load
 from tests.harness.station_commands import run_station
 
 
 @pytest.mark.parametrize("count", [2, 2501, -1])
 def test_a_number_of_tables_out_of_range_is_refused_by_the_options_name(count: int) -> None:
     with pytest.raises(BirthmarkError, match=rf"--tables {count} .*config\.invalid"):
-        settings("Bench 3", "Example", "SMA", "http://localhost", count, EkPolicy.REQUIRE, EkTemplateName.L_2)
+        settings(
+            "Bench 3", "Example", "SMA", "http://localhost", count, EkPolicy.REQUIRE, EkTemplateName.L_2, WebConfig()
+        )
 
 
 def test_every_option_reaches_the_settings() -> None:
-    config = settings("Bench 3", "Example", "SMA", "https://sma.example.org", 2500, EkPolicy.RECORD, EkTemplateName.L_1)
+    config = settings(
+        "Bench 3",
+        "Example",
+        "SMA",
+        "https://sma.example.org",
+        2500,
+        EkPolicy.RECORD,
+        EkTemplateName.L_1,
+        WebConfig(hosts=["a"]),
+    )
+    assert config.web.hosts == ["a"]
     assert config.attestation.ek_template is EkTemplateName.L_1
     authority = config.authority
     assert (config.name, config.tables.count, config.attestation.ek_policy) == ("Bench 3", 2500, EkPolicy.RECORD)
@@ -38,6 +50,16 @@ def test_the_places_of_root_key_and_passphrase_are_printed(tmp_path: Path) -> No
         assert Path(path).is_file()
         assert path.replace(str(tmp_path / "b"), str(tmp_path / "a")) in told.stdout
     assert Path(made["root_passphrase_file"]).read_text().strip() not in told.output
+
+
+def test_names_and_networks_of_containers_are_written_into_the_settings(tmp_path: Path) -> None:
+    asked = ("--web-host", "host.docker.internal", "--plain-http", "172.17.0.0/16", "--plain-http", "172.18.0.0/16")
+    assert run_station("init", "--data-dir", tmp_path / "a", "--tables", 3, *asked).exit_code == 0
+    web = load(tmp_path / "a" / CONFIG_NAME).web
+    assert (web.hosts, web.plain_http) == (["host.docker.internal"], ["172.17.0.0/16", "172.18.0.0/16"])
+    refused = run_station("init", "--data-dir", tmp_path / "b", "--tables", 3, "--plain-http", "0.0.0.0/0")
+    assert "0.0.0.0/0 is not a private network" in refused.stderr
+    assert not (tmp_path / "b").exists()
 
 
 def test_a_passphrase_that_was_given_is_left_nowhere(tmp_path: Path) -> None:

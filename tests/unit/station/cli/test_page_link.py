@@ -24,6 +24,10 @@ PUBLIC = "https://station.example.org/base"
         ("http://127.0.0.1:8001/", "http://localhost", True, "http://127.0.0.1:8001/"),
         ("https://0.0.0.0:443/", PUBLIC, False, f"{PUBLIC}/"),
         ("https://192.0.2.1:443/", "http://127.0.0.1:8001", False, "https://192.0.2.1:443/"),
+        ("http://127.0.0.1:8001/ and http://172.17.0.1:8001/", PUBLIC, False, "http://127.0.0.1:8001/"),
+        ("http://0.0.0.0:8001/", PUBLIC, False, "http://127.0.0.1:8001/"),
+        ("http://[::]:8001/", PUBLIC, False, "http://[::1]:8001/"),
+        ("http://0.0.0.0:8001/", PUBLIC, True, f"{PUBLIC}/"),
         ("unix:/run/x", PUBLIC, False, f"{PUBLIC}/"),
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 from shared import limits
 from shared.errors import BirthmarkError
 from shared.protocol.framing import FrameDecoder
-from shared.protocol.messages import Challenge, Credentials, Hello, Message, Refusal, decode
+from shared.protocol.messages import Challenge, Credentials, Hello, Message, NotReady, Refusal, decode
 from shared.protocol.session import Received, Session
 from shared.protocol.states import STEPS, UNDERWAY, Role, State
 from station.config import SessionConfig
@@ -253,6 +253,78 @@ async def test_noise_without_end_is_ended(station: Provisioning) -> None:
     for _ in range(conversation.LINE_BYTES // 65_536 + 2):
         line.incoming.put_nowait(b"~" * 65_536)
     assert await refused(station, line) == "link.noise"
+
+
+class Unready(SoftUnit):
+    """Says for a while that it is not ready, and is then provisioned."""
+
+    def __init__(self, station: Provisioning, code: str, times: int, device: Device | None = None) -> None:
+        super().__init__(station, device)
+        self.code = code
+        self.times = times
+
+    def _answer(self, message: Message) -> None:
+        if isinstance(message, Hello) and self.times > 0:
+            self.times -= 1
+            now = self.session.transcript()
+            self.session.send(NotReady(hello=now, model="a Pi", serial=SERIAL, code=self.code))
+        else:
+            super()._answer(message)
+
+
+IMPATIENT = SessionConfig(hello_seconds=0.01, step_seconds=60.0)
+
+
+def ports_of(events: asyncio.Queue[BusEvent]) -> list[PortChanged]:
+    told = [events.get_nowait() for _ in range(events.qsize())]
+    return [event for event in told if isinstance(event, PortChanged)]
+
+
+async def test_a_unit_without_its_map_is_shown_as_such_recorded_once_and_asked_until_it_has_one(
+    station: Provisioning,
+) -> None:
+    with station.bus.listen() as events:
+        unit = await run(station, FakeLine(Unready(station, "nuc.map-missing", 5)), IMPATIENT)
+        told = ports_of(events)
+    assert unit.state is UnitState.PROVISIONED
+    [shown] = [event for event in told if event.state is PortState.NOT_READY]
+    assert (shown.serial, shown.model, shown.code, shown.step) == (SERIAL, "a Pi", "nuc.map-missing", 0)
+    assert "nuc capture --guided" in shown.note
+    assert PortState.FAILED not in {event.state for event in told}
+    rows = [row for row in await station.log() if row.event in ("not-ready", "refused")]
+    assert [(row.event, msgspec.json.decode(row.detail)["code"]) for row in rows] == [("not-ready", "nuc.map-missing")]
+
+
+@pytest.mark.attack("a hostile Pi says that it lacks whatever it likes")
+async def test_what_a_unit_lacks_is_a_code_of_our_list_or_none(
+    station: Provisioning, got: Callable[[str], None]
+) -> None:
+    device = Device()
+    for code in ("attestation.ek-forged", "evil"):
+        with station.bus.listen() as events:
+            await run(station, FakeLine(Unready(station, code, 1, device)), IMPATIENT)
+            [shown] = [event for event in ports_of(events) if event.state is PortState.NOT_READY]
+        assert shown.code == "session.unit-not-ready"
+    assert await refused(station, FakeLine(Unready(station, "<b>", 1))) == "message.field-invalid"
+    got("other codes become session.unit-not-ready, what is no code ends the session")
+
+
+async def test_a_unit_that_falls_silent_is_no_longer_shown_as_lacking(
+    station: Provisioning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversation, "LACK_SECONDS", 0.05)
+    unit = Unready(station, "nuc.map-missing", 1)
+    unit.most = 1
+    with station.bus.listen() as events:
+        running = asyncio.create_task(run(station, FakeLine(unit), IMPATIENT))
+        states: list[PortState] = []
+        while PortState.WAITING not in states:
+            event = await asyncio.wait_for(events.get(), 60)
+            if isinstance(event, PortChanged):
+                states.append(event.state)
+    running.cancel()
+    assert states == [PortState.NOT_READY, PortState.WAITING]
+    assert station.bus.ports()[0].serial == ""
 
 
 class Complaining(SoftUnit):

@@ -68,6 +68,7 @@ def test_query_and_body_are_what_the_handler_takes_and_bring_their_errors() -> N
         "access.scope-missing",
         "http.cross-site",
         "http.field-invalid",
+        "http.in-the-clear",
         "http.malformed",
         "http.parameter-invalid",
         "http.too-large",

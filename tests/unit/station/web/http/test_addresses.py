@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import pytest
 
-from station.web.http.addresses import Proxies, is_loopback_address
+from station.web.http.addresses import Networks, Proxies, is_loopback_address
 
 
 @pytest.mark.parametrize(
@@ -27,6 +29,13 @@ def test_a_proxy_is_trusted_by_its_address(declared: str, address: str, trusted:
 def test_without_a_declaration_nobody_is_trusted() -> None:
     assert not Proxies()
     assert not Proxies().trust("127.0.0.1")
+
+
+def test_networks_hold_their_addresses_in_every_spelling() -> None:
+    networks = Networks((ipaddress.ip_network("172.17.0.0/16"), ipaddress.ip_network("fd00::/64")))
+    assert str(networks) == "172.17.0.0/16, fd00::/64"
+    held = ["172.17.0.2", "::ffff:172.17.0.2", "fd00::9", "172.18.0.2", "fd01::9", "", "host.docker.internal"]
+    assert [networks.hold(address) for address in held] == [True] * 3 + [False] * 4
 
 
 @pytest.mark.parametrize("declared", ["", "proxy.example.org", "192.0.2.1,", "10.0.0.1/8", "192.0.2.1:80"])

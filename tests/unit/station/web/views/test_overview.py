@@ -88,6 +88,15 @@ def test_what_a_unit_finds_amiss_on_itself_is_shown_where_it_failed_in_our_words
         assert port_view(replace(failed, state=state)).findings == ()
 
 
+def test_a_unit_that_is_not_ready_is_shown_with_what_it_lacks() -> None:
+    note = "there is no NUC map. Capture"
+    lacking = port_view(port(PortState.NOT_READY, serial="CAM-1", note=note, code="nuc.map-missing"))
+    assert (lacking.word, lacking.steps, lacking.findings) == ("No NUC map", (), ())
+    assert lacking.announcement == "CAM-1: No NUC map. There is no NUC map. Capture"
+    assert port_view(port(PortState.NOT_READY, code="session.unit-not-ready")).word == "Not ready"
+    assert summary([port(PortState.NOT_READY)]) == "1 not ready"
+
+
 def test_the_summary_begins_with_the_most_urgent_state_and_leaves_out_empty_ones() -> None:
     states = (PortState.WAITING, PortState.WORKING, PortState.FAILED, PortState.WORKING)
     assert summary([port(state) for state in states]) == "1 failed, 2 working, 1 ready"
