@@ -24,6 +24,7 @@ import json
 import os
 import random
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -32,6 +33,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import IO, Any, Final
 
 from runtime.files import NotRegularError, TooLargeError, read_bounded, read_regular, replace_private, sync_directory
@@ -46,8 +48,9 @@ SUBMISSION_BYTES: Final = 64 * 1024
 ANSWER_BYTES: Final = 16 * 1024
 TRY_AGAIN: Final = 75  # EX_TEMPFAIL of sysexits.h
 
-_PASSING: Final = frozenset({408, 425, 429})
-"""Answers of 4xx that do not speak of what was submitted."""
+_REFUSING: Final = frozenset({400, 413, 422})
+"""Answers that speak of what was submitted. Others, such as 404, may come of a wrong address or a proxy on the way, and
+must not empty the queue."""
 
 _PATHS: Final = {
     "camera_token": "/api/v1/submit",
@@ -55,6 +58,10 @@ _PATHS: Final = {
     "camera_cert": "/api/v1/submit-cert",
 }
 """Which field of a submission tells where it goes."""
+
+
+_STRANGE: Final = (ValueError, AttributeError, RecursionError, NotRegularError, TooLargeError)
+"""What a file in the queue raises that `Queue.add` has not written."""
 
 
 class QueueInUseError(Exception):
@@ -144,7 +151,27 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def post(url: str, data: bytes) -> dict[str, Any]:
-    """Submit once. Returns the receipt. Raises RefusedError or FailedError."""
+    """Submit once, in `ANSWER_SECONDS`. Returns the receipt. Raises RefusedError or FailedError."""
+    ended: SimpleQueue[dict[str, Any] | Exception] = SimpleQueue()
+
+    def work() -> None:
+        try:
+            ended.put(_post(url, data))
+        except Exception as error:  # noqa: BLE001 - raised again below
+            ended.put(error)
+
+    # urllib bounds each wait, not all of them: whoever sends a byte now and then could hold it for ever.
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        result = ended.get(timeout=ANSWER_SECONDS)
+    except Empty:
+        raise UnreachableError(f"no whole answer in {ANSWER_SECONDS:g} s") from None
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+def _post(url: str, data: bytes) -> dict[str, Any]:
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310 - see `Submitter`
     try:
         with urllib.request.build_opener(_NoRedirect).open(request, timeout=ANSWER_SECONDS) as answer:
@@ -152,12 +179,12 @@ def post(url: str, data: bytes) -> dict[str, Any]:
     except urllib.error.HTTPError as error:
         with error:
             told = f"{error.code} {error.read(ANSWER_BYTES).decode(errors='replace')}"
-        if 400 <= error.code < 500 and error.code not in _PASSING:
+        if error.code in _REFUSING:
             raise RefusedError(told) from error
         raise FailedError(told) from error
     except (OSError, HTTPException) as error:  # URLError is an OSError
         raise UnreachableError(str(error)) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FailedError("its answer is no JSON") from error
     if not isinstance(receipt, dict) or not isinstance(receipt.get("receipt_id"), str):
         raise FailedError("its answer is no receipt")
@@ -199,7 +226,7 @@ class Submitter:
         try:
             data = read_regular(path, SUBMISSION_BYTES)
             url = self.aggregator.rstrip("/") + path_of(json.loads(data))
-        except (ValueError, AttributeError, NotRegularError, TooLargeError) as error:  # nothing that `add` has written
+        except _STRANGE as error:
             raise RefusedError(f"not sent: {error}") from error
         for attempt in range(ATTEMPTS):
             try:
@@ -253,7 +280,7 @@ def main() -> int:
     except QueueInUseError as error:
         print(f"error: {error}", file=sys.stderr)
         return TRY_AGAIN
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 1 if submitter.refused else TRY_AGAIN if waiting else 0

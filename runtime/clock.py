@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, TypeAlias
 
 Clock: TypeAlias = Callable[[], float]
@@ -30,4 +31,7 @@ def iso_time(seconds: float) -> str:
 
 def local_time(seconds: float) -> str:
     """Tell a time to people: date, hours and minutes in this machine's time zone. `seconds` since 1970."""
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+    moment = dt.datetime.fromtimestamp(seconds, dt.UTC)
+    with suppress(OverflowError):  # RFC 5280's "no end" is the last second of the last year: it is told in UTC
+        moment = moment.astimezone()
+    return moment.strftime("%Y-%m-%d %H:%M")

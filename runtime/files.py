@@ -9,7 +9,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
+
+_PART_BYTES: Final = 64 * 1024
+"""How much of a pipe, whose size nobody knows, is read at once."""
 
 
 class TooLargeError(OSError):
@@ -56,10 +59,16 @@ def open_regular(path: Path, flags: int) -> int:
 
 
 def _read(file: BinaryIO, path: Path, most: int) -> bytes:
-    data = file.read(most + 1)
-    if len(data) > most:
+    # Python takes memory for all that is asked for, before it reads: ask for what is there, and go on to the end.
+    part = max(os.fstat(file.fileno()).st_size + 1, _PART_BYTES)
+    parts: list[bytes] = []
+    left = most + 1
+    while left and (read := file.read(min(left, part))):
+        parts.append(read)
+        left -= len(read)
+    if not left:
         raise TooLargeError(errno.EFBIG, f"it is larger than {most} bytes", str(path))
-    return data
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 @contextmanager

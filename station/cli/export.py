@@ -46,5 +46,6 @@ def export(data_dir: Path, form: str, output: Path, as_json: bool) -> None:
         "It holds master keys, NUC hashes and the intermediate's key in the clear: whoever has it is the authority."
     )
     click.echo(
-        "Put the root's key beside them as root-ca.key: `setup_sma.py` makes a new authority where it is missing."
+        "Put the root's key beside them, decrypted (openssl pkey -in root-key.pem -out root-ca.key): `setup_sma.py` "
+        "makes a new authority where it is missing."
     )

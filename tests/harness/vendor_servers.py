@@ -56,7 +56,7 @@ def vendor_server(host: str = "127.0.0.1", tls: Path | None = None) -> Iterator[
     async def serve() -> web.AppRunner:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", server.answer)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)  # 0 would wait for an answer that never ends
         await runner.setup()
         site = web.TCPSite(runner, host, 0, ssl_context=context)
         await site.start()

@@ -41,6 +41,7 @@ from station.setup.import_sma.files import Device, Files, Row, Tables
 
 _NO_REASON: Final = "blacklisted"
 _LEFT_OUT: Final = "left out, as asked"
+_NO_TIME: Final = "a time is not in the years 1970 to 9998"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -282,9 +283,14 @@ def _parse_time(text: str) -> int:
     """Parse an ISO 8601 time, UTC if it names no zone. Returns seconds since 1970."""
     try:
         moment = dt.datetime.fromisoformat(text)
-        return int((moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp())
-    except (ValueError, OverflowError):
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
+    except ValueError:
         raise _UnusableError("a time is not in ISO 8601") from None
+    except OverflowError:
+        raise _UnusableError(_NO_TIME) from None
+    if not 1970 <= moment.year < 9999:  # what can be told in every time zone
+        raise _UnusableError(_NO_TIME)
+    return int(moment.timestamp())
 
 
 def _refuse(detail: str) -> NoReturn:

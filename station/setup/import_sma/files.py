@@ -8,6 +8,7 @@ provisioning/certificate.py), and its README for the place of each file.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -26,6 +27,9 @@ from shared.x509_profile import UNREADABLE
 _JSON_BYTES: Final = 1024 * 1024 * 1024
 """The largest file read: a registry of 100,000 units is 250 MB, 2,500 tables with all their keys about 220 MB."""
 _PEM_BYTES: Final = 64 * 1024
+
+_MISSING: Final = re.compile(r"Object missing required field `(?P<name>[a-z_]+)`")
+"""A name of ours. That of an unknown field is the file's, and may be a secret."""
 
 T = TypeVar("T")
 
@@ -119,7 +123,9 @@ def _row(number: int, raw: msgspec.Raw) -> Row:
         name = printable(msgspec.json.decode(raw, type=_Named).device_serial, limits.SERIAL_CHARACTERS) or name
         return Row(name, msgspec.json.decode(raw, type=Device))
     except (msgspec.MsgspecError, RecursionError) as error:
-        return Row(name, None, f"it has a wrong, missing or unknown field{_place(error)}")
+        if missing := _MISSING.match(str(error)):
+            return Row(name, None, f"it has no {missing['name']}")
+        return Row(name, None, f"it has a wrong or unknown field{_place(error)}")
 
 
 def _place(error: Exception) -> str:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socketserver
 import stat
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from examples import submit
 from examples.submit import ATTEMPTS, Queue, QueueInUseError, Submitter, path_of
 from tests.harness.aggregator import Aggregator, Answer, aggregator
 from virtual.timeouts import TIMEOUT_SECONDS
@@ -132,12 +135,26 @@ def test_each_kind_goes_to_its_own_address_the_earliest_first(queue: Queue, serv
         lambda: Answer(500, "a traceback"),
         lambda: Answer(503),
         lambda: Answer(429),
+        lambda: Answer(404),
+        lambda: Answer(401),
+        lambda: Answer(202, "[" * 16_000),
         lambda: Answer(202, "not JSON"),
         lambda: Answer(202, '{"status": "pending_validation"}'),
         lambda: Answer(302, "", {"Location": "/api/v1/submission/1"}),
         lambda: None,
     ],
-    ids=["fails", "away", "too many", "no JSON", "no receipt", "elsewhere", "hangs up"],
+    ids=[
+        "fails",
+        "away",
+        "too many",
+        "not there",
+        "no right",
+        "too deep",
+        "no JSON",
+        "no receipt",
+        "elsewhere",
+        "hangs up",
+    ],
 )
 def test_what_passes_is_tried_again_with_longer_and_longer_pauses(
     queue: Queue, server: Aggregator, trouble: Any
@@ -175,6 +192,36 @@ def test_without_an_aggregator_nothing_is_lost_and_the_others_are_not_tried(tmp_
     assert "cannot be reached" in line
 
 
+@pytest.mark.parametrize(
+    "begin", [b"HTTP/1.1 202 Accepted\r\nX: ", b"HTTP/1.1 202 Accepted\r\nContent-Length: 9999\r\n\r\n"]
+)
+def test_an_answer_that_never_ends_holds_nothing_up(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch, begin: bytes
+) -> None:
+    monkeypatch.setattr(submit, "ANSWER_SECONDS", 0.5)
+    enough = threading.Event()
+
+    class Drip(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):
+                self.request.sendall(begin)
+                for _ in range(600):
+                    self.request.sendall(b" ")
+                    if enough.wait(0.05):
+                        return
+                enough.set()
+
+    queue.add(legacy(1))
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Drip) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        run, said, _ = submitter(queue, f"http://127.0.0.1:{server.server_address[1]}")
+        assert run.submit_all() == 1
+        assert not enough.is_set(), "it waited for the end"
+        enough.set()
+        server.shutdown()
+    assert "cannot be reached" in said[0]
+
+
 def test_what_the_aggregator_refuses_is_put_aside_with_its_answer(queue: Queue, server: Aggregator) -> None:
     queue.add({**legacy(1), "key_indices": [0, 5, 1000]})
     queue.add(legacy(2))
@@ -191,9 +238,10 @@ def test_what_the_aggregator_refuses_is_put_aside_with_its_answer(queue: Queue, 
 def test_a_strange_file_in_the_queue_blocks_nothing(queue: Queue, server: Aggregator, tmp_path: Path) -> None:
     (queue.folder / "000000000000001-a.json").write_text("[]")
     (queue.folder / "000000000000002-b.json").symlink_to(tmp_path / "elsewhere")
+    (queue.folder / "000000000000003-c.json").write_text("[" * 60_000)
     queue.add(legacy(1))
     run, _, _ = submitter(queue, server.url)
-    assert (run.submit_all(), run.refused) == (0, 2)
+    assert (run.submit_all(), run.refused) == (0, 3)
     assert [body for _, body in server.received] == [legacy(1)]
 
 
@@ -250,7 +298,7 @@ def test_the_program_submits_what_the_example_camera_wrote(server: Aggregator, t
     assert server.received[-1] == ("/api/v1/submit", token(9))
     server.misbehave = [lambda: Answer(422)]
     assert run_program(*to, vouched(tmp_path / "vouched.json", 3)).returncode == 1
-    for wrong in ("{}", "[]", "{"):
+    for wrong in ("{}", "[]", "{", "[" * 60_000):
         (tmp_path / "wrong.json").write_text(wrong)
         ended = run_program(*to, tmp_path / "wrong.json")
         assert ended.returncode == 1

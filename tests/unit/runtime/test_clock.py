@@ -32,6 +32,7 @@ def test_programs_are_told_a_time_in_utc_and_people_in_their_zone(monkeypatch: p
     try:
         assert iso_time(1_795_500_000.9) == "2026-11-24T06:00:00+00:00"
         assert local_time(1_795_500_000) == "2026-11-24 11:45"
+        assert local_time(253_402_300_799) == "9999-12-31 23:59"  # a certificate without an end (RFC 5280)
     finally:
         monkeypatch.undo()
         time.tzset()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,24 @@ def test_a_file_is_read_up_to_its_bound_and_refused_beyond_it(tmp_path: Path) ->
 def test_no_more_than_the_bound_is_read_of_a_file_without_end() -> None:
     with pytest.raises(TooLargeError):
         read_bounded(Path("/dev/zero"), 1 << 20)
+
+
+def test_a_small_file_takes_no_memory_for_its_bound(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"12345")
+    tracemalloc.start()
+    try:
+        assert read_bounded(tmp_path / "file", 1 << 30) == b"12345"
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    content = os.urandom(300_000)
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit((tmp_path / "pipe").write_bytes, content)
+        assert read_bounded(tmp_path / "pipe", len(content)) == content
 
 
 def test_a_private_file_is_synced_when_its_writer_is_done(tmp_path: Path, synced: list[tuple[str, bytes]]) -> None:

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from scripts import setup_sma
 
@@ -27,6 +29,17 @@ def test_everything_that_it_makes_is_private(tmp_path: Path, monkeypatch: pytest
     paths = list((tmp_path / "data").rglob("*"))
     assert {stat.S_IMODE(path.stat().st_mode) for path in paths if path.is_file()} == {0o600}
     assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "data", *filter(Path.is_dir, paths))} == {0o700}
+
+
+def test_the_root_key_is_encrypted_and_opens_with_the_passphrase_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(monkeypatch) == 0
+    key, passphrase = ((tmp_path / "data" / name).read_bytes() for name in ("root-key.pem", "root-key.passphrase"))
+    with pytest.raises(TypeError, match="encrypted"):
+        load_pem_private_key(key, None)
+    root = x509.load_pem_x509_certificate((tmp_path / "data" / "root-ca.crt").read_bytes())
+    assert load_pem_private_key(key, passphrase.strip()).public_key() == root.public_key()
 
 
 def test_a_token_is_made_once_and_is_in_no_file(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from station.setup import export_sma
 from station.setup.export_sma import export
 from station.setup.import_sma.takeover import take_over
 from station.setup.open import open_registry, open_station
-from tests.harness import issuing
+from tests.harness import issuing, openssl
 from tests.harness.applicants import FIRST
 from tests.harness.public_sma import PublicSma, add_extensions, build
 from tests.harness.station_commands import run_station
@@ -161,6 +162,19 @@ def test_what_was_exported_can_be_imported(station: Path, tmp_path: Path) -> Non
             return found
 
     assert asyncio.run(validate()) == {"CAM-1": "valid", "CAM-2": "revoked"}
+
+
+def test_the_root_key_is_decrypted_into_it_as_the_command_says(station: Path, tmp_path: Path) -> None:
+    sma = tmp_path / "sma"
+    told = run_station("export", "--format", "sma", "--data-dir", station, "--output", sma).stdout
+    [command] = re.findall(r"\((openssl .*)\)", told)
+    key = station / "root-key.pem"
+    given = {"root-key.pem": str(key), "root-ca.key": str(sma / "root-ca.key")}
+    _, *words = (given.get(word, word) for word in command.split())
+    assert openssl.run(*words, "-passin", f"file:{key.with_suffix('.passphrase')}").returncode == 0
+    root = x509.load_pem_x509_certificate((sma / "root-ca.crt").read_bytes())
+    assert load_pem_private_key((sma / "root-ca.key").read_bytes(), None).public_key() == root.public_key()
+    taken(sma, tmp_path / "again")
 
 
 def test_an_imported_sma_comes_out_as_it_went_in(tmp_path: Path) -> None:

@@ -95,7 +95,8 @@ NO_HASH = "it has no NUC hash or device secret of 64 hexadecimal digits"
 UNREADABLE_KEY = "its certificate or public key cannot be read"
 FAMILY = "its family is not 1 to 64 printable characters"
 SERIAL = "the board serial is not 1 to 64 letters, digits and . _ : - of ASCII"
-FIELD = "it has a wrong, missing or unknown field"
+FIELD = "it has a wrong or unknown field"
+NO_TIME = "a time is not in the years 1970 to 9998"
 
 REGISTRY: dict[str, tuple[Callable[[list[dict[str, Any]]], object], list[tuple[str, str]]]] = {
     "a serial twice": (
@@ -136,6 +137,12 @@ REGISTRY: dict[str, tuple[Callable[[list[dict[str, Any]]], object], list[tuple[s
         [(FIRST, "its public key is not its certificate's, or not an EC key")],
     ),
     "a time that is none": (lambda d: d[3].update(provisioned_at="yesterday"), [(PHONE, "a time is not in ISO 8601")]),
+    "a time before all time": (lambda d: d[3].update(provisioned_at="1969-12-31T23:59:59"), [(PHONE, NO_TIME)]),
+    "a time after all time": (lambda d: d[3].update(provisioned_at="9999-12-31T23:59:59-23:59"), [(PHONE, NO_TIME)]),
+    "a time that not every zone has": (
+        lambda d: d[1].update(is_blacklisted=True, blacklisted_at="9999-12-31T23:59:59"),
+        [(SECOND, NO_TIME)],
+    ),
     "a family that cannot be shown": (lambda d: d[3].update(device_family="a\nb"), [(PHONE, FAMILY)]),
     "no family": (lambda d: d[3].update(device_family=""), [(PHONE, FAMILY)]),
     "a field of another kind": (
@@ -143,7 +150,7 @@ REGISTRY: dict[str, tuple[Callable[[list[dict[str, Any]]], object], list[tuple[s
         [(PHONE, f"{FIELD} at `$.device_secret`")],
     ),
     "an unknown field": (lambda d: d[0].update({d[0]["nuc_hash"]: 1}), [(FIRST, FIELD)]),
-    "a missing field": (lambda d: d[0].pop("device_family"), [(FIRST, FIELD)]),
+    "a missing field": (lambda d: d[0].pop("device_family"), [(FIRST, "it has no device_family")]),
     "no device": (lambda d: cast("list[Any]", d).append("device"), [("device 5", FIELD)]),
 }
 
