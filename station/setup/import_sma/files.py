@@ -165,6 +165,8 @@ def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
 
 
 def _read_bytes(path: Path, most: int) -> bytes:
+    if path.exists() and not path.is_file():  # nobody may ever write into a pipe
+        raise BirthmarkError("import.unreadable", f"{path} is no file")
     try:
         return read_bounded(path, most)
     except OSError as error:

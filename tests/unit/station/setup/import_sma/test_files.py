@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,14 @@ def test_no_file_is_read_beyond_its_limit(sma: PublicSma, monkeypatch: pytest.Mo
     size = (sma.data / "root-ca.crt").stat().st_size
     monkeypatch.setattr(files, "_PEM_BYTES", size - 1)
     assert refusal(sma).endswith(f"is larger than {size - 1} bytes")
+
+
+@pytest.mark.timeout(30)
+def test_a_pipe_in_a_files_place_is_refused_and_not_waited_for(sma: PublicSma) -> None:
+    path = sma.data / "root-ca.crt"
+    path.unlink()
+    os.mkfifo(path)
+    assert refusal(sma).endswith("root-ca.crt is no file")
 
 
 def test_nothing_that_was_read_shows_a_secret(sma: PublicSma) -> None:
