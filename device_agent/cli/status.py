@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -11,22 +10,19 @@ import msgspec
 from cryptography.hazmat.primitives import hashes
 
 from device_agent.cli.common import STATE_DIR
+from device_agent.doctor.machine import Machine
 from device_agent.session.agent import forget
-from device_agent.setup.settings import setting
-from device_agent.setup.system import SETTINGS
 from device_agent.storage.disk import Disk
 from device_agent.storage.identity import CERTIFICATE, CHAIN, Identity, IdentityStore
 from device_agent.storage.sealed_map import missing_map
-from device_agent.storage.state_dir import DEFAULT_STATE_DIR, check_state_dir, lock_state_dir
+from device_agent.storage.state_dir import check_state_dir, lock_state_dir
 from runtime.clock import iso_time
 from runtime.commands import AS_JSON, print_json
-from runtime.files import read_bounded
 from runtime.owner import acting_as, owner_of
 from shared.errors import BirthmarkError
 from shared.text import printable
 
 _SHOWN_CHARACTERS: Final = 1024
-_SETTINGS_BYTES: Final = 256 * 1024
 
 
 class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -93,7 +89,7 @@ def summary(identity: Identity | None) -> Summary:
 def status(state_dir: Path, nuc_map: Path | None, as_json: bool) -> None:
     """Show this unit's identity, or what it waits for. Exit status: 0 provisioned, 1 not, or not completely."""
     identity, lack = None, None
-    place = nuc_map or _map_place(state_dir)
+    place = Machine(state_dir=state_dir, nuc_map=nuc_map).nuc_map
     with acting_as(owner_of(state_dir)):
         try:
             check_state_dir(state_dir)
@@ -122,16 +118,6 @@ def status(state_dir: Path, nuc_map: Path | None, as_json: bool) -> None:
             )  # a stolen card may say anything
     if not (identity and identity.provisioned):
         raise SystemExit(1)
-
-
-def _map_place(state_dir: Path) -> Path:
-    """Return where the service's agent looks for the map."""
-    settings = b""
-    if state_dir == DEFAULT_STATE_DIR:
-        with suppress(OSError):
-            settings = read_bounded(Path(SETTINGS), _SETTINGS_BYTES)
-    told = setting(settings.decode("utf-8", "replace"), "BIRTHMARK_NUC_MAP")
-    return Path(told) if told else state_dir / "nuc.map"
 
 
 @click.command()
