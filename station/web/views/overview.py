@@ -116,9 +116,7 @@ def port_view(port: PortChanged) -> PortView:
     return PortView(
         port=port.port,
         state=port.state.value,
-        word=_LACKS.get(port.code, _PORT_WORDS[port.state])
-        if port.state is PortState.NOT_READY
-        else _PORT_WORDS[port.state],
+        word=_word(port),
         serial=port.serial,
         model=port.model,
         note=_capital(port.note),
@@ -127,6 +125,11 @@ def port_view(port: PortChanged) -> PortView:
         steps=_steps(port),
         findings=_findings(port),
     )
+
+
+def _word(port: PortChanged) -> str:
+    word = _PORT_WORDS[port.state]
+    return _LACKS.get(port.code, word) if port.state is PortState.NOT_READY else word
 
 
 def summary(ports: Sequence[PortChanged]) -> str:
