@@ -82,6 +82,11 @@ class VirtualStation:
         """Return the output of `birthmark-station devices --json`."""
         return list(json.loads(run_station("devices", "--json", "--data-dir", str(self.data_dir)).stdout))
 
+    def make_token(self, scope: str = "admin") -> str:
+        """Make an access token with that scope, as `birthmark-station tokens create` does."""
+        made = run_station("tokens", "create", f"test-{scope}", "--scope", scope, "--data-dir", str(self.data_dir))
+        return made.stdout.strip()
+
     def link(self) -> str:
         """Return a link that opens the page once, as `birthmark-station open` prints it."""
         return str(json.loads(run_station("open", "--json", "--data-dir", str(self.data_dir)).stdout)["link"])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from station.web.routes import ENDPOINTS
-from virtual.station import VirtualStation, run_station
+from virtual.station import VirtualStation
 from virtual.timeouts import TIMEOUT_SECONDS
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
@@ -28,8 +28,7 @@ def station(tmp_path: Path) -> Iterator[VirtualStation]:
 
 def test_every_example_does_what_it_says(station: VirtualStation, tmp_path: Path) -> None:
     assert len(EXAMPLES) >= 8
-    made = run_station("tokens", "create", "factory", "--scope", "admin", "--data-dir", str(station.data_dir))
-    environment = {**os.environ, "STATION": station.address.rstrip("/"), "TOKEN": made.stdout.strip()}
+    environment = {**os.environ, "STATION": station.address.rstrip("/"), "TOKEN": station.make_token()}
     for example in EXAMPLES:
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", example],

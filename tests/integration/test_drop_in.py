@@ -16,7 +16,7 @@ import pytest
 
 from tests.harness.public_birthmark import request
 from virtual.pi import VirtualPi, run_agent
-from virtual.station import VirtualStation, run_station
+from virtual.station import VirtualStation
 from virtual.timeouts import TIMEOUT_SECONDS, WAIT_OPTIONS
 
 PASS = (200, {"valid": True, "message": "PASS"})
@@ -63,8 +63,7 @@ def aggregator(station: VirtualStation) -> Caller:
 
 @pytest.fixture(scope="module")
 def admin(station: VirtualStation) -> str:
-    made = run_station("tokens", "create", "tests", "--scope", "admin", "--data-dir", str(station.data_dir))
-    return made.stdout.strip()
+    return station.make_token()
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.harness.public_birthmark import Aggregator, Camera, request
-from virtual.station import VirtualStation, run_station
+from virtual.station import VirtualStation
 
 OWNER = "fedcba9876543210" * 4
 ENDPOINTS = ("validate", "validate-legacy", "validate/", "validate-legacy/")
@@ -31,8 +31,7 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtualStation
 
 @pytest.fixture(scope="module")
 def token(station: VirtualStation) -> str:
-    made = run_station("tokens", "create", "tests", "--scope", "admin", "--data-dir", str(station.data_dir))
-    return made.stdout.strip()
+    return station.make_token()
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.harness.public_birthmark import FIELDS, Answer, Camera, request
-from virtual.station import VirtualStation, run_station
+from virtual.station import VirtualStation
 
 Ask = Callable[..., Answer]
 
@@ -62,8 +62,7 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtualStation
 
 @pytest.fixture(scope="module")
 def token(station: VirtualStation) -> str:
-    made = run_station("tokens", "create", "tests", "--scope", "admin", "--data-dir", str(station.data_dir))
-    return made.stdout.strip()
+    return station.make_token()
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,7 @@ def provisioning(
         folder = tmp_path_factory.mktemp("files")
         run_station("provision", "--serial", "by-file", "--output", str(folder), *data_dir)
         return dict(json.loads((folder / "provisioning_by-file.json").read_text()))
-    token = run_station("tokens", "create", "factory", "--scope", "provision", *data_dir).stdout.strip()
+    token = station.make_token("provision")
     answer = ask("POST", f"{station.address}api/v1/devices/provision", {"device_serial": "by-http"}, token)
     assert answer.status == 201
     return dict(answer.json())

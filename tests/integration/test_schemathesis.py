@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from station.config import CONFIG_NAME
-from virtual.station import VirtualStation, run_station
+from virtual.station import VirtualStation
 from virtual.timeouts import TIMEOUT_SECONDS
 
 HERE = Path(__file__).parent
@@ -22,13 +22,13 @@ def test_the_service_keeps_to_its_own_description(tmp_path: Path) -> None:
     with VirtualStation(tmp_path / "station", str(tmp_path / "no-port")) as station:
         station.init()
         allow_any_rate(station.data_dir / CONFIG_NAME)
-        made = run_station("tokens", "create", "fuzz", "--scope", "admin", "--data-dir", str(station.data_dir))
+        token = station.make_token()
         station.start()
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml")),
                 *("run", f"{station.address}openapi.json", "--checks", "all", "--seed", "1", "--max-examples", "12"),
-                *("--workers", "1", "--no-color", "--header", f"Authorization: Bearer {made.stdout.strip()}"),
+                *("--workers", "1", "--no-color", "--header", f"Authorization: Bearer {token}"),
             ],
             capture_output=True,
             text=True,

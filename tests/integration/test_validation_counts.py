@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.harness.public_birthmark import Aggregator, Camera, request
-from virtual.station import VirtualStation, run_station
+from virtual.station import VirtualStation
 
 
 def test_a_stop_stores_the_counts_and_a_kill_loses_only_what_waits(tmp_path: Path) -> None:
     with VirtualStation(tmp_path / "station", str(tmp_path / "no-port")) as station:
         station.init()
-        data_dir = ("--data-dir", str(station.data_dir))
-        token = run_station("tokens", "create", "tests", "--scope", "admin", *data_dir).stdout.strip()
+        token = station.make_token()
         station.start()
         made = request("POST", f"{station.address}api/v1/devices/provision", {"device_serial": "CAM-1"}, token)
         camera = Camera(made.json())
